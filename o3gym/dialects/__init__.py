@@ -1,0 +1,1 @@
+"""Dialects: wire formats of the released systems. One file per format."""

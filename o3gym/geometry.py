@@ -1,0 +1,177 @@
+"""Box algebra and coordinate frames: pure functions on floats.
+
+Inside o3gym every box is unit xyxy of a named picture or view. The frames that models speak are converted at the edge,
+in dialects, with the pairs below: `to_pixels`/`from_pixels` (pixels of a picture of a given size), `to_grid`/`from_grid`
+(0..1000), and `yxyx`/`xywh` orders. Each pair is inverse up to the rounding that its docstring names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from o3gym.types import FULL, Affine, Box, Size
+
+SNAP = 1e-6
+"""Slack, in pixels, for floor and ceil: a pixel edge that went through 0..1 and back must not become the next one."""
+
+
+def is_box(value: object) -> bool:
+    """Whether `value` is a list or tuple of four finite numbers (its order and range are not looked at)."""
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) == 4
+        and all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in value)
+    )
+
+
+def clamp(box: Sequence[float]) -> Box:
+    """Move every edge into 0..1."""
+    x0, y0, x1, y1 = (min(max(float(v), 0.0), 1.0) for v in box)
+    return (x0, y0, x1, y1)
+
+
+def is_empty(box: Sequence[float]) -> bool:
+    """Whether the box has no area (edges equal or in the wrong order)."""
+    return not (box[0] < box[2] and box[1] < box[3])
+
+
+def area(box: Sequence[float]) -> float:
+    """Area in square units, 0 for an empty box."""
+    return 0.0 if is_empty(box) else (box[2] - box[0]) * (box[3] - box[1])
+
+
+def center(box: Sequence[float]) -> tuple[float, float]:
+    """Middle (x, y) of a box."""
+    return ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+
+
+def intersection(a: Sequence[float], b: Sequence[float]) -> Box:
+    """The common part of two boxes; empty (see `is_empty`) where they do not meet."""
+    return (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
+
+
+def iou(a: Sequence[float], b: Sequence[float]) -> float:
+    """Intersection over union, in 0..1; 0 if both are empty."""
+    common = area(intersection(a, b))
+    union = area(a) + area(b) - common
+    return common / union if union > 0 else 0.0
+
+
+def coverage(box: Sequence[float], target: Sequence[float]) -> float:
+    """Share of `target`'s area that `box` covers, in 0..1; 0 for an empty target."""
+    return area(intersection(box, target)) / area(target) if area(target) > 0 else 0.0
+
+
+def compose(outer: Box, inner: Sequence[float]) -> Box:
+    """`inner`, given in units of `outer`, in the frame that `outer` is given in."""
+    w, h = outer[2] - outer[0], outer[3] - outer[1]
+    return (outer[0] + inner[0] * w, outer[1] + inner[1] * h, outer[0] + inner[2] * w, outer[1] + inner[3] * h)
+
+
+def relative(outer: Box, box: Sequence[float]) -> Box:
+    """`box` in units of `outer`: the inverse of `compose`. Raises ValueError for an empty `outer`."""
+    if is_empty(outer):
+        raise ValueError(f"cannot express a box relative to the empty box {outer}")
+    w, h = outer[2] - outer[0], outer[3] - outer[1]
+    return ((box[0] - outer[0]) / w, (box[1] - outer[1]) / h, (box[2] - outer[0]) / w, (box[3] - outer[1]) / h)
+
+
+def snap(box: Sequence[float], size: Size) -> tuple[int, int, int, int]:
+    """Whole pixels of a picture of `size` that a unit box touches: floor of the low edges, ceil of the high ones.
+
+    A non-empty box inside 0..1 gives at least one pixel per side.
+    """
+    w, h = size
+    x0 = min(math.floor(box[0] * w + SNAP), w - 1)
+    y0 = min(math.floor(box[1] * h + SNAP), h - 1)
+    x1 = min(max(math.ceil(box[2] * w - SNAP), x0 + 1), w)
+    y1 = min(max(math.ceil(box[3] * h - SNAP), y0 + 1), h)
+    return (x0, y0, x1, y1)
+
+
+def to_pixels(box: Sequence[float], size: Size) -> Box:
+    """Unit to pixel coordinates (floats) of a picture of `size`."""
+    w, h = size
+    return (box[0] * w, box[1] * h, box[2] * w, box[3] * h)
+
+
+def from_pixels(box: Sequence[float], size: Size) -> Box:
+    """Pixel to unit coordinates of a picture of `size`."""
+    w, h = size
+    return (box[0] / w, box[1] / h, box[2] / w, box[3] / h)
+
+
+def to_grid(box: Sequence[float], steps: int = 1000) -> tuple[int, int, int, int]:
+    """Unit to grid coordinates, rounded to the nearest of `steps` (0..1000 in Qwen3-VL and Simple-o3)."""
+    x0, y0, x1, y1 = (round(v * steps) for v in box)
+    return (x0, y0, x1, y1)
+
+
+def from_grid(box: Sequence[float], steps: int = 1000) -> Box:
+    """Grid to unit coordinates."""
+    x0, y0, x1, y1 = (float(v) / steps for v in box)
+    return (x0, y0, x1, y1)
+
+
+def yxyx(box: Sequence[float]) -> Box:
+    """Swap xyxy and yxyx order; its own inverse."""
+    return (box[1], box[0], box[3], box[2])
+
+
+def to_xywh(box: Sequence[float]) -> Box:
+    """xyxy to (x, y, width, height)."""
+    return (box[0], box[1], box[2] - box[0], box[3] - box[1])
+
+
+def from_xywh(box: Sequence[float]) -> Box:
+    """(x, y, width, height), as V* Bench stores boxes, to xyxy."""
+    return (box[0], box[1], box[0] + box[2], box[1] + box[3])
+
+
+def around(middle: tuple[float, float], width: float, height: float) -> Box:
+    """A box of the given unit size (at most 1) around `middle`, shifted to lie inside 0..1."""
+    width, height = min(width, 1.0), min(height, 1.0)
+    x0 = min(max(middle[0] - width / 2, 0.0), 1.0 - width)
+    y0 = min(max(middle[1] - height / 2, 0.0), 1.0 - height)
+    return (x0, y0, x0 + width, y0 + height)
+
+
+def pad(box: Box, factor: float) -> Box:
+    """Scale a box about its middle by `factor` and clamp it to 0..1."""
+    x, y = center(box)
+    w, h = (box[2] - box[0]) * factor / 2, (box[3] - box[1]) * factor / 2
+    return clamp((x - w, y - h, x + w, y + h))
+
+
+def union(boxes: Sequence[Box]) -> Box:
+    """The smallest box around all of `boxes`; the full picture for none."""
+    if not boxes:
+        return FULL
+    return (min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes))
+
+
+def apply_affine(affine: Affine, box: Box) -> Box:
+    """The axis-parallel box around the image of `box` under `affine` (see `Source.affine`)."""
+    a, b, c, d, e, f = affine
+    xs = [a * x + b * y + c for x in (box[0], box[2]) for y in (box[1], box[3])]
+    ys = [d * x + e * y + f for x in (box[0], box[2]) for y in (box[1], box[3])]
+    return (min(xs), min(ys), max(xs), max(ys))
+
+
+def fit(size: Size, min_pixels: int, max_pixels: int) -> Size:
+    """The size at which a picture of `size` is shown: unchanged inside the pixel budget, otherwise scaled to it.
+
+    The aspect ratio is kept up to rounding to whole pixels; each side is at least 1. The result lies within the budget
+    whenever `4 * min_pixels <= max_pixels`: enlarging rounds up, which at most doubles the shorter side.
+    """
+    w, h = size
+    pixels = w * h
+    if min_pixels <= pixels <= max_pixels:
+        return size
+    if pixels > max_pixels:
+        scale = math.sqrt(max_pixels / pixels)
+        w, h = max(1, math.floor(w * scale)), max(1, math.floor(h * scale))
+        return (min(w, max_pixels // h), h) if h == 1 else (w, min(h, max_pixels // w))
+    scale = math.sqrt(min_pixels / pixels)
+    return (math.ceil(w * scale), math.ceil(h * scale))

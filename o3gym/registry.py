@@ -1,0 +1,200 @@
+"""The one registry: names to "module:attribute", imported when first asked for.
+
+Each kind of plug-in (tools, dialects, suites, …) is one `Registry` below, filled from a table in this file, so that
+listing names imports nothing. Third parties add entries with `register` or with an entry point in the group
+`o3gym.<kind>`, which is read only when a name is not found.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+PIP = 'pip install "o3gym[{extra}]"'
+
+
+class UnknownName(ValueError):
+    """A name that no registry entry has; the message gives the closest one."""
+
+
+class MissingPackage(ImportError):
+    """An optional package is not installed; the message gives the pip line."""
+
+
+def closest(name: str, names: Iterable[str]) -> str:
+    """'; did you mean "x"?' for the nearest of `names`, or "" if none is near."""
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def require(module: str, extra: str) -> Any:
+    """Import an optional `module`, or raise `MissingPackage` naming the extra of o3gym that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise MissingPackage(f"{module} is not installed; run {PIP.format(extra=extra)}") from error
+
+
+class Registry(Mapping[str, Any]):
+    """Lazy mapping from name to object.
+
+    Args:
+        kind: singular noun used in errors and in the entry-point group ("tool" → `o3gym.tools`).
+        table: name to "module:attribute"; written as "module:attribute" plus, optionally, keyword defaults.
+    """
+
+    def __init__(self, kind: str, table: Mapping[str, str]) -> None:
+        self.kind = kind
+        self._where: dict[str, str] = dict(table)
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            if name not in self._where:
+                self._read_entry_points()
+            if name not in self._where:
+                known = ", ".join(sorted(self._where))
+                raise UnknownName(f'unknown {self.kind} "{name}"{closest(name, self._where)} (known: {known})')
+            module, _, attribute = self._where[name].partition(":")
+            self._loaded[name] = getattr(importlib.import_module(module), attribute)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._where)
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._where or name in self._loaded
+
+    def register(self, name: str, target: Any) -> None:
+        """Add an entry: "module:attribute" or the object itself. Raises ValueError if the name is taken."""
+        if name in self._where:
+            raise ValueError(f'{self.kind} "{name}" is already registered as {self._where[name]}')
+        if isinstance(target, str):
+            self._where[name] = target
+        else:
+            self._where[name] = f"{target.__module__}:{getattr(target, '__qualname__', name)}"
+            self._loaded[name] = target
+
+    def _read_entry_points(self) -> None:
+        for point in entry_points(group=f"o3gym.{self.kind}s"):
+            self._where.setdefault(point.name, point.value)
+
+
+TOOLS = Registry(
+    "tool",
+    {
+        "crop": "o3gym.tools.crop:Crop",
+        "zoom": "o3gym.tools.zoom:Zoom",
+        "reuse": "o3gym.tools.reuse:Reuse",
+        "answer": "o3gym.tools.answer:Answer",
+        "locate": "o3gym.tools.locate:Locate",
+        "rotate": "o3gym.tools.rotate:Rotate",
+        "draw": "o3gym.tools.draw:Draw",
+        "noop": "o3gym.tools.noop:Noop",
+    },
+)
+SIZE_RULES = Registry(
+    "size_rule",
+    {
+        name: f"o3gym.tools.sizes:{name}"
+        for name in ("o3gym", "mini_o3", "deepeyes", "insight_o3", "pixel_reasoner", "thyme")
+    },
+)
+GENERATORS = Registry("generator", {"synthetic": "o3gym.suites.synthetic:render"})
+OPERATIONS = Registry(
+    "operation",
+    {
+        "rotate": "o3gym.tools.rotate:rotate_pixels",
+        "draw": "o3gym.tools.draw:draw_boxes",
+        "blank": "o3gym.envs.controls:blank_pixels",
+    },
+)
+CONTROLS = Registry(
+    "control",
+    {
+        "no_tool": "o3gym.envs.controls:NoTool",
+        "blank_crop": "o3gym.envs.controls:BlankCrop",
+        "random_crop": "o3gym.envs.controls:RandomCrop",
+        "oracle_crop": "o3gym.envs.controls:OracleCrop",
+    },
+)
+DIALECTS = Registry(
+    "dialect",
+    {
+        "mini_o3": "o3gym.dialects.mini_o3:MiniO3",
+        "deepeyes": "o3gym.dialects.deepeyes:DeepEyes",
+        "insight_o3": "o3gym.dialects.insight_o3:InsightO3",
+        "simple_o3": "o3gym.dialects.simple_o3:SimpleO3",
+        "pixel_reasoner": "o3gym.dialects.pixel_reasoner:PixelReasoner",
+        "qwen3_vl": "o3gym.dialects.qwen3_vl:Qwen3VL",
+        "openai": "o3gym.dialects.openai:OpenAI",
+    },
+)
+SUITES = Registry(
+    "suite",
+    {
+        "synthetic": "o3gym.suites.synthetic:Synthetic",
+        "local": "o3gym.suites.local:Local",
+    },
+)
+REWARDS = Registry(
+    "reward",
+    {
+        "outcome": "o3gym.rewards.recipes:OUTCOME",
+        "iou": "o3gym.rewards.recipes:IOU",
+        "mini_o3": "o3gym.rewards.recipes:MINI_O3",
+        "insight_o3": "o3gym.rewards.recipes:INSIGHT_O3",
+        "insight_o3_code": "o3gym.rewards.recipes:INSIGHT_O3_CODE",
+        "insight_o3_in_loop": "o3gym.rewards.recipes:INSIGHT_O3_IN_LOOP",
+        "deepeyes": "o3gym.rewards.recipes:DEEPEYES",
+        "pixel_reasoner": "o3gym.rewards.recipes:PIXEL_REASONER",
+        "thyme": "o3gym.rewards.recipes:THYME",
+        "vprl": "o3gym.rewards.recipes:VPRL",
+    },
+)
+JUDGES = Registry(
+    "judge",
+    {name: f"o3gym.judging:{name}" for name in ("auto", "choice", "exact", "numeric", "relaxed", "anls", "box")},
+)
+POLICIES = Registry(
+    "policy",
+    {
+        "random": "o3gym.policies.scripted:Random",
+        "oracle": "o3gym.policies.scripted:Oracle",
+        "sweep": "o3gym.policies.scripted:Sweep",
+    },
+)
+
+
+def parse_spec(spec: str) -> tuple[str, str, dict[str, Any]]:
+    """Split "name:argument?key=value&key=value" into (name, argument, options).
+
+    Option values are read as JSON where they are JSON (numbers, true, lists) and as text otherwise:
+    `parse_spec("local:photos/index.jsonl?split=test")` gives `("local", "photos/index.jsonl", {"split": "test"})`.
+    """
+    head, _, tail = spec.partition("?")
+    name, _, argument = head.partition(":")
+    options: dict[str, Any] = {}
+    for item in filter(None, tail.split("&")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ValueError(f'"{item}" in "{spec}": expected key=value')
+        options[key] = parse_value(value)
+    return name, argument, options
+
+
+def parse_value(text: str) -> Any:
+    """A command-line value: JSON where it is JSON, otherwise the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

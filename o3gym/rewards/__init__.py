@@ -1,0 +1,1 @@
+"""Rewards: terms, named recipes and `settle`."""

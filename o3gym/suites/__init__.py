@@ -1,0 +1,1 @@
+"""Suites: where tasks come from. One file per benchmark or generator."""
