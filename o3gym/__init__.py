@@ -1,3 +1,65 @@
-"""o3gym: visual search as Gymnasium environments."""
+"""o3gym: visual search ("thinking with images") as Gymnasium environments.
+
+```python
+import gymnasium as gym
+import o3gym
+
+env = gym.make("o3gym/Synthetic-hidden-easy-v0")
+observation, info = env.reset(seed=0)
+observation, reward, terminated, truncated, info = env.step(o3gym.crop((0.5, 0.0, 1.0, 0.5)))
+```
+
+Importing this package registers the environments and imports neither torch nor transformers. Where to find the rest:
+`o3gym.envs` (environments and wrappers), `o3gym.dialects`, `o3gym.policies`, `o3gym.rollout`, `o3gym.rewards`.
+"""
+
+from __future__ import annotations
+
+import gymnasium as _gymnasium
+
+from o3gym.registry import ENVS as _ENVS
+from o3gym.types import (
+    Box,
+    Call,
+    Parsed,
+    Reply,
+    Sampling,
+    Segment,
+    Source,
+    Target,
+    Task,
+    Trajectory,
+    Turn,
+    View,
+    answer,
+    crop,
+    locate,
+    noop,
+    reuse,
+    zoom,
+)
 
 __version__ = "0.1.0"
+__all__ = [
+    "Box",
+    "Call",
+    "Parsed",
+    "Reply",
+    "Sampling",
+    "Segment",
+    "Source",
+    "Target",
+    "Task",
+    "Trajectory",
+    "Turn",
+    "View",
+    "answer",
+    "crop",
+    "locate",
+    "noop",
+    "reuse",
+    "zoom",
+]
+
+for _id, _kwargs in _ENVS.items():
+    _gymnasium.register(_id, "o3gym.envs.visual_search:VisualSearchEnv", kwargs=dict(_kwargs))

@@ -78,6 +78,10 @@ def _decode(hint: Any, data: Any, where: str) -> Any:
         _expect(isinstance(data, Mapping), data, "an object", where)
         item = typing.get_args(hint)[1]
         return {k: _decode(item, v, f"{where}.{k}") for k, v in data.items()}
+    return _decode_plain(hint, data, where)
+
+
+def _decode_plain(hint: Any, data: Any, where: str) -> Any:
     if hint is float:
         number = isinstance(data, (int, float)) and not isinstance(data, bool)
         return float(_expect(number, data, "a number", where))

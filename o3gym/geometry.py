@@ -1,8 +1,8 @@
 """Box algebra and coordinate frames: pure functions on floats.
 
 Inside o3gym every box is unit xyxy of a named picture or view. The frames that models speak are converted at the edge,
-in dialects, with the pairs below: `to_pixels`/`from_pixels` (pixels of a picture of a given size), `to_grid`/`from_grid`
-(0..1000), and `yxyx`/`xywh` orders. Each pair is inverse up to the rounding that its docstring names.
+in dialects, with the pairs below: `to_pixels`/`from_pixels` (pixels of a picture of a given size),
+`to_grid`/`from_grid` (0..1000), and `yxyx`/`xywh` orders. Each pair is inverse up to the rounding that it names.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from o3gym.types import FULL, Affine, Box, Size
+from o3gym.types import FULL, Affine, Box, Size, Source
 
 SNAP = 1e-6
 """Slack, in pixels, for floor and ceil: a pixel edge that went through 0..1 and back must not become the next one."""
@@ -120,7 +120,7 @@ def yxyx(box: Sequence[float]) -> Box:
 
 
 def to_xywh(box: Sequence[float]) -> Box:
-    """xyxy to (x, y, width, height)."""
+    """Turn xyxy into (x, y, width, height)."""
     return (box[0], box[1], box[2] - box[0], box[3] - box[1])
 
 
@@ -144,6 +144,12 @@ def pad(box: Box, factor: float) -> Box:
     return clamp((x - w, y - h, x + w, y + h))
 
 
+def surround(box: Box) -> Box:
+    """Where to look for a target: its box with half its size as margin on every side, at least 2% wide and high."""
+    wide = pad(box, 2.0)
+    return around(center(wide), max(wide[2] - wide[0], 0.02), max(wide[3] - wide[1], 0.02))
+
+
 def union(boxes: Sequence[Box]) -> Box:
     """The smallest box around all of `boxes`; the full picture for none."""
     if not boxes:
@@ -157,6 +163,19 @@ def apply_affine(affine: Affine, box: Box) -> Box:
     xs = [a * x + b * y + c for x in (box[0], box[2]) for y in (box[1], box[3])]
     ys = [d * x + e * y + f for x in (box[0], box[2]) for y in (box[1], box[3])]
     return (min(xs), min(ys), max(xs), max(ys))
+
+
+def to_root(source: Source, box: Box) -> tuple[Source, Box] | None:
+    """Follow derived sources to the picture they came from: that source and `box` in its units.
+
+    None where an operation on the way has no affine map. Under a turn the result is the axis-parallel box around it.
+    """
+    while source.parent is not None:
+        if source.affine is None:
+            return None
+        box = apply_affine(source.affine, box)
+        source = source.parent
+    return source, clamp(box)
 
 
 def fit(size: Size, min_pixels: int, max_pixels: int) -> Size:

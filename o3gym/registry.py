@@ -17,11 +17,11 @@ from typing import Any
 PIP = 'pip install "o3gym[{extra}]"'
 
 
-class UnknownName(ValueError):
+class UnknownName(ValueError):  # noqa: N818 - the name says it
     """A name that no registry entry has; the message gives the closest one."""
 
 
-class MissingPackage(ImportError):
+class MissingPackage(ImportError):  # noqa: N818 - the name says it
     """An optional package is not installed; the message gives the pip line."""
 
 
@@ -173,6 +173,20 @@ POLICIES = Registry(
         "sweep": "o3gym.policies.scripted:Sweep",
     },
 )
+
+
+ENVS: Mapping[str, Mapping[str, Any]] = {
+    "o3gym/VisualSearch-v0": {},
+    **{
+        f"o3gym/Synthetic-{family}-{difficulty}-v0": {
+            "suite": "synthetic",
+            "suite_args": {"family": family, "difficulty": difficulty},
+        }
+        for family in ("attribute", "text", "relation", "hidden", "chart", "map", "region")
+        for difficulty in ("easy", "medium", "hard")
+    },
+}
+"""Registered environment ids and the arguments that they stand for."""
 
 
 def parse_spec(spec: str) -> tuple[str, str, dict[str, Any]]:

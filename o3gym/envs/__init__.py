@@ -1,1 +1,5 @@
-"""Environments."""
+"""Environments and their wrappers."""
+
+from o3gym.envs.visual_search import VisualSearchEnv
+
+__all__ = ["VisualSearchEnv"]

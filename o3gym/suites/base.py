@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+import random
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, overload
 
 from o3gym.registry import SUITES, closest, parse_spec
 from o3gym.types import Task
+
+
+class SuiteError(ValueError):
+    """The data of a suite are not as expected; the message gives file, row, field, what was expected and what came."""
 
 
 class Suite(Sequence[Task]):
@@ -20,6 +28,8 @@ class Suite(Sequence[Task]):
         version: raised when a task, an answer or a picture changes.
         splits: names of the splits it has; the first is the default of the environment.
         licence: of the data.
+        min_pixels, max_pixels: pixel budget of a shown picture that the suite is made for. The default is Mini-o3's
+            (Mini-o3/Mini-o3, README: 40,000 to 2,000,000).
         warnings: what was odd about the data when it was loaded; reports repeat them.
     """
 
@@ -27,6 +37,8 @@ class Suite(Sequence[Task]):
     version: ClassVar[str] = "0"
     splits: ClassVar[tuple[str, ...]] = ("test",)
     licence: ClassVar[str] = ""
+    min_pixels: ClassVar[int] = 40_000
+    max_pixels: ClassVar[int] = 2_000_000
 
     def __init__(self, argument: str = "", split: str = "test") -> None:
         if split not in self.splits:
@@ -35,6 +47,17 @@ class Suite(Sequence[Task]):
         self.argument = argument
         self.split = split
         self.warnings: tuple[str, ...] = ()
+
+    def pick(self, count: int, seed: int) -> list[int]:
+        """Indices of `count` different tasks (all of them if there are fewer), drawn by `seed`."""
+        order = list(range(len(self)))
+        random.Random(seed).shuffle(order)
+        return order[:count]
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of its tasks ("choice", "free", "box"); that of the first task unless a suite mixes them."""
+        return frozenset({self[0].kind})
 
     @abstractmethod
     def task(self, index: int) -> Task:
@@ -55,8 +78,21 @@ class Suite(Sequence[Task]):
 def make_suite(spec: str, split: str = "test", **options: Any) -> Suite:
     """Open a suite by name: "synthetic", "local:photos/index.jsonl", "synthetic?family=hidden".
 
+    Suites do not change, so the sixteen opened last are shared by all environments of the process.
     Raises `UnknownName` with the closest name, and TypeError naming an option that the suite does not take.
     """
+    return _open(spec, split, json.dumps(options, sort_keys=True))
+
+
+@lru_cache(maxsize=16)
+def _open(spec: str, split: str, options: str) -> Suite:
     name, argument, inline = parse_spec(spec)
-    suite: Suite = SUITES[name](argument, split=split, **{**inline, **options})
-    return suite
+    suite_class: type[Suite] = SUITES[name]
+    given = {**inline, **json.loads(options)}
+    known = [p for p in inspect.signature(suite_class).parameters if p not in ("argument", "split")]
+    for option in given:
+        if option not in known:
+            raise TypeError(
+                f'suite "{name}" has no option "{option}"{closest(option, known)} (known: {", ".join(known)})'
+            )
+    return suite_class(argument, split=split, **given)

@@ -8,7 +8,7 @@ derived sources; the environment turns both into views.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -153,14 +153,12 @@ class Tool:
         name: the name in a `Call`.
         doc: one sentence for prompts and schemas.
         args: declared arguments in order.
-        delegated: rollout carries the call out in a child episode instead of `apply` (see `o3gym.rollout`).
         ends: a valid call ends the episode.
     """
 
     name: ClassVar[str]
     doc: ClassVar[str]
     args: ClassVar[Mapping[str, Arg]]
-    delegated: ClassVar[bool] = False
     ends: ClassVar[bool] = False
 
     def apply(self, scene: Scene, **args: Any) -> Outcome:
@@ -173,7 +171,7 @@ class Tool:
             return f"arguments must be an object, got {type(args).__name__}"
         for key in args:
             if key not in self.args:
-                return f'"{str(key):.40}" is not an argument of {self.name} (it takes {", ".join(self.args) or "none"})'
+                return f'"{key!s:.40}" is not an argument of {self.name} (it takes {", ".join(self.args) or "none"})'
         for key, arg in self.args.items():
             if key not in args and arg.required:
                 return f'{self.name} needs "{key}": {arg.doc}'
@@ -200,15 +198,3 @@ SHAPES: Mapping[str, str] = {
 def describe(arg: Arg) -> str:
     """The expected shape of an argument in words."""
     return SHAPES.get(arg.kind, f"a number from {arg.low:g} to {arg.high:g}")
-
-
-@dataclass(frozen=True)
-class Toolset:
-    """The enabled tools of an environment, by name and in order."""
-
-    tools: Mapping[str, Tool] = field(default_factory=dict)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names in order."""
-        return tuple(self.tools)

@@ -1,0 +1,99 @@
+"""Controls: the same episode with the search taken away, to tell looking from guessing.
+
+A control is an argument of the environment, not a wrapper around it, because the views that a trajectory records must
+be the ones that were shown: the viewer and the trainer make their pixels again from those records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from o3gym.geometry import iou, surround, to_root
+from o3gym.registry import TOOLS
+from o3gym.tools.base import Outcome, Scene
+from o3gym.types import FULL, Box, Call, Source
+
+
+class Control:
+    """Changes nothing; subclasses override what they take away."""
+
+    def tools(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The tools that stay enabled."""
+        return tuple(names)
+
+    def call(self, call: Call, scene: Scene, rng: np.random.Generator) -> Call:
+        """The call that is carried out instead of a valid-shape `call`."""
+        return call
+
+    def outcome(self, outcome: Outcome, scene: Scene) -> Outcome:
+        """What is shown instead of `outcome`."""
+        return outcome
+
+
+class NoTool(Control):
+    """Only tools that end the episode: the picture as shown at reset must do."""
+
+    def tools(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Answer and locate, where enabled."""
+        return tuple(name for name in names if TOOLS[name].ends)
+
+
+class BlankCrop(Control):
+    """Every new view is grey: turns and tokens stay, evidence goes."""
+
+    def outcome(self, outcome: Outcome, scene: Scene) -> Outcome:
+        """Replace each look by one at a blank source of the same region."""
+        sources = (*scene.sources, *outcome.sources)
+        blanks = tuple(_blank(sources[look.source], look.box) for look in outcome.looks)
+        first = len(scene.sources)
+        looks = tuple(replace(look, source=first + i, box=FULL) for i, look in enumerate(outcome.looks))
+        return replace(outcome, looks=looks, sources=blanks)
+
+
+class RandomCrop(Control):
+    """Every crop keeps its size and view and goes somewhere else, uniformly at random."""
+
+    def call(self, call: Call, scene: Scene, rng: np.random.Generator) -> Call:
+        """Move the box or the centre."""
+        x, y = float(rng.random()), float(rng.random())
+        if call.tool == "zoom":
+            return Call("zoom", {**call.args, "center": [x, y]})
+        if call.tool != "crop":
+            return call
+        x0, y0, x1, y1 = call.args["box"]
+        width, height = min(max(x1 - x0, 0.0), 1.0), min(max(y1 - y0, 0.0), 1.0)
+        low = (x * (1.0 - width), y * (1.0 - height))
+        return Call("crop", {**call.args, "box": [low[0], low[1], low[0] + width, low[1] + height]})
+
+
+class OracleCrop(Control):
+    """Every crop goes to the next target that no view shows yet (at last to the last): what perfect search gives."""
+
+    def call(self, call: Call, scene: Scene, rng: np.random.Generator) -> Call:
+        """Crop the target with half its size as margin."""
+        if call.tool not in ("crop", "zoom") or not scene.task.targets:
+            return call
+        shown = [to_root(scene.sources[view.source], view.box) for view in scene.views if view.parent >= 0]
+        wanted = [(target.source, surround(target.box)) for target in scene.task.targets]
+        unseen = [w for w in wanted if not _is_among(shown, scene.task.sources[w[0]], w[1])]
+        view, box = (unseen or wanted[-1:])[0]
+        return Call("crop", {"view": view, "box": list(box)})
+
+
+def _is_among(shown: Sequence[tuple[Source, Box] | None], source: Source, box: Box) -> bool:
+    """Whether a view shows this region of this source, up to what the pixel grid and size rules move."""
+    return any(view is not None and view[0] == source and iou(view[1], box) > 0.8 for view in shown)
+
+
+def _blank(source: Source, box: Box) -> Source:
+    x0, y0, x1, y1 = box
+    return Source.derived(source, "blank", (x1 - x0, 0.0, x0, 0.0, y1 - y0, y0), region=list(box))
+
+
+def blank_pixels(image: Image.Image) -> Image.Image:
+    """The operation: a grey picture of the same size."""
+    return Image.new("RGB", image.size, (127, 127, 127))

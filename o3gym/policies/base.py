@@ -1,0 +1,80 @@
+"""What a policy is: something that replies to dialogues.
+
+The simplest policy implements `act(requests) -> replies` and inherits the rest. Backends that run requests side by side
+implement `submit` and `poll` instead, so that the slowest of 64 dialogues never holds up the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from o3gym.dialogue import Key, Request
+from o3gym.registry import POLICIES, parse_spec
+from o3gym.types import Reply, Size
+
+
+class Policy:
+    """Base of all policies.
+
+    Attributes:
+        peeks: whether requests carry the truth (`Request.peek`); only for scripted policies.
+    """
+
+    peeks: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._queue: list[Request] = []
+
+    def act(self, requests: Sequence[Request]) -> list[Reply]:
+        """One reply per request, in order."""
+        raise NotImplementedError
+
+    def submit(self, request: Request) -> None:
+        """Accept a request; its reply comes out of a later `poll`."""
+        self._queue.append(request)
+
+    def poll(self) -> list[tuple[Key, Reply]]:
+        """Replies that are ready; waits for at least one while any request is open.
+
+        An exception becomes replies with `finish="error"`: where a whole batch fails, its requests are tried alone, so
+        that one bad dialogue does not take the others with it.
+        """
+        batch, self._queue = self._queue, []
+        try:
+            replies = self.act(batch)
+        except Exception as error:
+            replies = [self._alone(request, error, alone=len(batch) == 1) for request in batch]
+        return [(request.key, reply) for request, reply in zip(batch, replies, strict=True)]
+
+    def _alone(self, request: Request, error: Exception, *, alone: bool) -> Reply:
+        try:
+            if not alone:
+                return self.act([request])[0]
+        except Exception as again:
+            error = again
+        return Reply("", finish="error", error=f"{type(error).__name__}: {error}"[:500])
+
+    def release(self, key: Key) -> None:
+        """The episode `key` is over: forget what was kept for it."""
+
+    def vision_size(self, width: int, height: int) -> Size:
+        """The size to which the model's processor will bring a picture of this size; the identity by default."""
+        return (width, height)
+
+    def close(self) -> None:
+        """Free what the policy holds."""
+
+
+def split_control(spec: str) -> tuple[str, str | None]:
+    """Split a policy from its control: "oracle+blank_crop" is "oracle" under "blank_crop"."""
+    policy, plus, control = spec.rpartition("+")
+    return (policy, control) if plus else (spec, None)
+
+
+def make_policy(spec: str) -> Policy:
+    """A policy by name: "oracle", "sweep?cells=9". Raises `UnknownName` with the closest name."""
+    name, argument, options = parse_spec(spec)
+    policy_class = POLICIES[name]
+    policy: Policy = policy_class(argument, **options) if argument else policy_class(**options)
+    return policy

@@ -1,0 +1,106 @@
+"""Policies without a model, for baselines and tests. They write in whatever dialect the episode speaks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from o3gym.dialogue import Peek, Request
+from o3gym.geometry import surround
+from o3gym.policies.base import Policy
+from o3gym.types import Call, Reply, answer, crop, locate
+
+
+class Scripted(Policy):
+    """Base: choose a call from the truth, write it in the dialect. Replies depend on the request alone."""
+
+    peeks: ClassVar[bool] = True
+
+    def act(self, requests: Sequence[Request]) -> list[Reply]:
+        """One reply per request."""
+        return [self._reply(request) for request in requests]
+
+    def _reply(self, request: Request) -> Reply:
+        peek = request.peek
+        if peek is None:
+            raise ValueError(f"{type(self).__name__} needs the truth in Request.peek; run it through o3gym.rollout")
+        call, thought = self.choose(peek, np.random.default_rng(request.sampling.seed))
+        return Reply(peek.dialect.format(call, peek.views, thought))
+
+    @abstractmethod
+    def choose(self, peek: Peek, rng: np.random.Generator) -> tuple[Call, str]:
+        """The call to make now, and a thought to write before it."""
+
+
+class Random(Scripted):
+    """Random calls, and with probability `stop` per turn a random answer; the last turn always answers."""
+
+    def __init__(self, stop: float = 0.25) -> None:
+        super().__init__()
+        if not 0.0 <= stop <= 1.0:
+            raise ValueError(f"stop: expected a probability from 0 to 1, got {stop}")
+        self.stop = stop
+
+    def choose(self, peek: Peek, rng: np.random.Generator) -> tuple[Call, str]:
+        """A random call or a guess."""
+        looks = [t for name, t in peek.tools.items() if not t.ends and name in peek.dialect.tools]
+        if not looks or peek.turns_left <= 1 or rng.random() < self.stop:
+            return guess(peek, rng), "I will guess."
+        tool = looks[int(rng.integers(len(looks)))]
+        args = {key: arg.sample(rng, len(peek.views)) for key, arg in tool.args.items()}
+        return Call(tool.name, args), "I will look somewhere."
+
+
+class Oracle(Scripted):
+    """Looks at each target, then gives the right answer: the upper bound, and a source of demonstrations."""
+
+    def choose(self, peek: Peek, rng: np.random.Generator) -> tuple[Call, str]:
+        """The next target, or the answer."""
+        done = peek.turn
+        if "crop" in peek.tools and done < len(peek.task.targets) and peek.turns_left > 1:
+            target = peek.task.targets[done]
+            what = f" at the {target.label}" if target.label else ""
+            return crop(surround(target.box), target.source), f"I need a closer look{what}."
+        return truth(peek), "Now it is clear."
+
+
+class Sweep(Scripted):
+    """Looks at the cells of a regular grid, row by row, then guesses: search without sight.
+
+    The grid is the finest square one that leaves a turn for the guess, or has `cells` cells a side.
+    """
+
+    def __init__(self, cells: int = 0) -> None:
+        super().__init__()
+        if not 0 <= cells <= 100:
+            raise ValueError(f"cells: expected 0 (as many as fit) to 100 a side, got {cells}")
+        self.cells = cells
+
+    def choose(self, peek: Peek, rng: np.random.Generator) -> tuple[Call, str]:
+        """The next cell, or a guess."""
+        side = self.cells or max(1, int((peek.turn + peek.turns_left - 1) ** 0.5))
+        if "crop" not in peek.tools or peek.turns_left <= 1 or peek.turn >= side * side:
+            return guess(peek, rng), "I have been everywhere I can go; I will guess."
+        y, x = divmod(peek.turn, side)
+        box = (x / side, y / side, (x + 1) / side, (y + 1) / side)
+        return crop(box), f"Next is cell {peek.turn + 1} of {side * side}."
+
+
+def guess(peek: Peek, rng: np.random.Generator) -> Call:
+    """An uninformed final call: a random option, a random box, or "unknown"."""
+    if peek.task.kind == "box":
+        low = rng.random(2) * 0.5
+        return locate((float(low[0]), float(low[1]), float(low[0]) + 0.5, float(low[1]) + 0.5))
+    if peek.task.kind == "choice":
+        return answer(peek.task.letters[int(rng.integers(len(peek.task.choices)))])
+    return answer("unknown")
+
+
+def truth(peek: Peek) -> Call:
+    """The right final call."""
+    if peek.task.kind == "box":
+        return locate(peek.task.targets[0].box if peek.task.targets else None)
+    return answer(peek.task.answer)

@@ -1,0 +1,79 @@
+"""Where an episode looked, in the frame of the task's own pictures."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from o3gym.geometry import apply_affine, area, clamp, intersection
+from o3gym.types import FULL, Box, Source, Target, Trajectory, View
+
+EDGE = 1e-9
+"""Slack when a region is compared with the whole picture, after affine maps have rounded it."""
+
+
+def place(trajectory: Trajectory, view: View) -> tuple[int, Box] | None:
+    """The task picture that a view shows a part of, and which part.
+
+    Derived sources are followed back through their affine maps to the first source that is one of the task's. A turned
+    region gives the axis-parallel box around it, which for other than quarter turns is larger than what was seen.
+
+    Returns:
+        Index into `task.sources` and the box in its frame; None where no chain of affine maps leads there.
+    """
+    source, box = trajectory.sources[view.source], view.box
+    while source not in trajectory.task.sources:
+        if source.parent is None or source.affine is None:
+            return None
+        box = apply_affine(source.affine, box)
+        source = source.parent
+    return _index(trajectory.task.sources, source), clamp(box)
+
+
+def looks(trajectory: Trajectory) -> list[tuple[View, int, Box]]:
+    """The views that the agent asked for, placed on the task's pictures; whole pictures and unplaceable ones left out.
+
+    A whole picture is what everybody is shown at the start, so asking for it again finds nothing.
+    """
+    placed = [(view, place(trajectory, view)) for view in trajectory.views if view.parent >= 0]
+    return [(view, *at) for view, at in placed if at is not None and not _whole(at[1])]
+
+
+def target_coverage(trajectory: Trajectory) -> float | None:
+    """Share of the targets' area that the agent's looks cover together; None for a task without targets."""
+    targets = [target for target in trajectory.task.targets if area(target.box) > 0]
+    total = sum(area(target.box) for target in targets)
+    seen = looks(trajectory)
+    covered = 0.0
+    for target in targets:
+        boxes = [box for view, source, box in seen if source == target.source and _same_time(view, target)]
+        covered += union_area([intersection(box, target.box) for box in boxes])
+    return covered / total if targets else None
+
+
+def union_area(boxes: Sequence[Box]) -> float:
+    """Area of the union of boxes: exact, by the strips between their edges."""
+    xs = sorted({x for box in boxes for x in (box[0], box[2])})
+    total = 0.0
+    for x0, x1 in itertools.pairwise(xs):
+        spans = sorted((box[1], box[3]) for box in boxes if box[0] <= x0 and x1 <= box[2])
+        reached, height = float("-inf"), 0.0
+        for y0, y1 in spans:
+            height += max(0.0, y1 - max(y0, reached))
+            reached = max(reached, y1)
+        total += (x1 - x0) * height
+    return total
+
+
+def _index(sources: Sequence[Source], source: Source) -> int:
+    return next(i for i, other in enumerate(sources) if other == source)
+
+
+def _whole(box: Box) -> bool:
+    return all(abs(edge - full) <= EDGE for edge, full in zip(box, FULL, strict=True))
+
+
+def _same_time(view: View, target: Target) -> bool:
+    if view.time is None or target.time is None:
+        return True
+    return view.time[0] <= target.time[1] and target.time[0] <= view.time[1]

@@ -1,0 +1,225 @@
+r"""`local`: a jsonl file and a folder of pictures: your own photographs as an environment.
+
+One JSON object per line, the interchange format of InSight-o3's annotation files with optional boxes:
+
+| key | value |
+|---|---|
+| `image` (or `file_name`) | path, relative to the file's folder; `images` for several |
+| `question` | text |
+| `options` | "A. red\nB. blue" or ["red", "blue"]; without them the answer is free text |
+| `answer` | the letter, or text; left out (with `boxes` given) for region search |
+| `boxes` | where the evidence is: [x0, y0, x1, y1] or {"box": …, "label": …, "image": index}; optional |
+| `subset` (or `category`) | what reports group by; optional |
+| `question_id` | unique; optional, the line number by default |
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from PIL import Image, UnidentifiedImageError
+
+from o3gym.geometry import from_pixels, is_box, is_empty
+from o3gym.registry import closest
+from o3gym.suites.base import Suite, SuiteError
+from o3gym.types import Size, Source, Target, Task
+
+KEYS = ("image", "file_name", "images", "question", "options", "answer", "boxes", "subset", "category", "question_id")
+FRAMES = ("pixel", "unit")
+OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\s*(.*)$")
+
+
+class Local(Suite):
+    """Tasks from a jsonl file.
+
+    Args:
+        argument: path of the file ("local:photos/index.jsonl") or of a folder that holds exactly one.
+        split: "test"; a file is one split.
+        images: folder that the picture paths are relative to; by default the file's own.
+        box_frame: "pixel" (xyxy in pixels of the picture, as most benchmarks) or "unit" (0..1).
+
+    Raises:
+        SuiteError: naming file, line and field of the first bad row, and how many there are.
+    """
+
+    name: ClassVar[str] = "local"
+    version: ClassVar[str] = "0"
+
+    def __init__(self, argument: str = "", split: str = "test", *, images: str = "", box_frame: str = "pixel") -> None:
+        super().__init__(argument, split)
+        if box_frame not in FRAMES:
+            raise ValueError(f'box_frame: unknown "{box_frame}"{closest(box_frame, FRAMES)} (known: pixel, unit)')
+        self.file = _find(argument)
+        self.folder = Path(images) if images else self.file.parent
+        self.box_frame = box_frame
+        self._tasks = self._read()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def task(self, index: int) -> Task:
+        """The row at `index`."""
+        return self._tasks[index]
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds that occur in the file."""
+        return frozenset(task.kind for task in self._tasks)
+
+    def _read(self) -> list[Task]:
+        tasks: dict[str, Task] = {}
+        problems: list[str] = []
+        for number, line in enumerate(self.file.read_text("utf-8-sig").splitlines(), 1):
+            if not line.strip():
+                continue
+            try:
+                task = self._task(line, number)
+                if task.id in tasks:
+                    raise _Row("question_id", "an id that no earlier row has", task.id)
+                tasks[task.id] = task
+            except _Row as problem:
+                problems.append(f"{self.file}, line {number}, {problem}")
+        if problems:
+            more = f" (and {len(problems) - 1} more bad rows)" if len(problems) > 1 else ""
+            raise SuiteError(problems[0] + more)
+        if not tasks:
+            raise SuiteError(f"{self.file}: expected at least one row, the file is empty")
+        return list(tasks.values())
+
+    def _task(self, line: str, number: int) -> Task:
+        row = _parse(line)
+        paths = self._pictures(row)
+        choices = _options(row.get("options"))
+        boxes = row.get("boxes")
+        answer = row.get("answer")
+        if answer is None and boxes is None:
+            raise _Row("answer", "the answer (or boxes, for a region search)", None)
+        kind = "choice" if choices else "free" if answer is not None else "box"
+        category = str(row.get("subset", row.get("category", "")))
+        return Task(
+            id=f"local/{row.get('question_id', number)}",
+            sources=tuple(Source.file(str(path)) for path in paths),
+            question=_text(row, "question"),
+            answer=_answer(answer, choices),
+            choices=choices,
+            targets=tuple(self._target(item, paths) for item in _list("boxes", boxes or [])),
+            kind=kind,  # type: ignore[arg-type]
+            tags={"category": category} if category else {},
+            origin={"suite": "local", "version": self.version, "split": self.split, "index": number},
+        )
+
+    def _pictures(self, row: Mapping[str, Any]) -> list[Path]:
+        field = next((key for key in ("image", "file_name", "images") if key in row), "image")
+        names = row.get(field)
+        names = [names] if isinstance(names, str) else names
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise _Row(field, "a path or a list of paths", names)
+        paths = [self.folder / name for name in names]
+        for path in paths:
+            if not path.is_file():
+                near = closest(
+                    path.name, [p.name for p in path.parent.glob("*")][:1000] if path.parent.is_dir() else []
+                )
+                raise _Row(field, f"an existing file{near}", str(path))
+        return paths
+
+    def _target(self, item: Any, paths: list[Path]) -> Target:
+        entry = item if isinstance(item, dict) else {"box": item}
+        box, source = entry.get("box"), entry.get("image", 0)
+        if not is_box(box):
+            raise _Row("boxes", "[x0, y0, x1, y1] of four numbers", box)
+        if not isinstance(source, int) or not 0 <= source < len(paths):
+            raise _Row("boxes", f"an image index from 0 to {len(paths) - 1}", source)
+        assert box is not None
+        x0, y0, x1, y1 = from_pixels(box, _size(paths[source])) if self.box_frame == "pixel" else box
+        if is_empty((x0, y0, x1, y1)) or min(x0, y0) < 0 or max(x1, y1) > 1:
+            raise _Row("boxes", f"x0 < x1 and y0 < y1 inside the picture, in {self.box_frame}s", box)
+        return Target((x0, y0, x1, y1), source, str(entry.get("label", "")))
+
+
+class _Row(Exception):  # noqa: N818 - becomes a SuiteError with file and line
+    def __init__(self, field: str, expected: str, got: object) -> None:
+        super().__init__(f'field "{field}": expected {expected}, got {got!r:.80}')
+
+
+def _find(argument: str) -> Path:
+    path = Path(argument)
+    if not argument or not path.exists():
+        raise SuiteError(f'local: expected "local:FILE.jsonl", an existing file or folder, got "{argument}"')
+    if path.is_file():
+        return path
+    files = sorted(path.glob("*.jsonl"))
+    if len(files) != 1:
+        names = ", ".join(file.name for file in files) or "none"
+        raise SuiteError(f"local: expected exactly one .jsonl file in {path}, found {names}; name the file")
+    return files[0]
+
+
+def _parse(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise _Row("(whole row)", f"a JSON object ({error})", line) from error
+    if not isinstance(row, dict):
+        raise _Row("(whole row)", "a JSON object", row)
+    for key in row:
+        near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.88)
+        if near and key not in KEYS:  # other keys are somebody's extra columns, this one is a slip
+            raise _Row(key, f'the field "{near[0]}"', key)
+    return row
+
+
+def _text(row: Mapping[str, Any], field: str) -> str:
+    value = row.get(field)
+    if not isinstance(value, str) or not value.strip():
+        raise _Row(field, "a text", value)
+    return value.strip()
+
+
+def _list(field: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise _Row(field, "a list", value)
+    return value
+
+
+def _options(value: Any) -> tuple[str, ...]:
+    """Option texts in letter order. Letters, where written, must run A, B, C, …."""
+    if value in (None, "", []):
+        return ()
+    lines = [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines) or not 2 <= len(lines) <= 26:
+        raise _Row("options", '2 to 26 options, "A. …" per line or a list', value)
+    found = [OPTION.match(line) for line in lines]
+    if not all(found):
+        return tuple(line.strip() for line in lines)
+    letters = "".join(match.group(1) for match in found if match)
+    if letters != "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(letters)]:
+        raise _Row("options", "letters A, B, C, … in order", letters)
+    return tuple(match.group(2).strip() for match in found if match)
+
+
+def _answer(value: Any, choices: tuple[str, ...]) -> str:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    if value is not None and not isinstance(value, str):
+        raise _Row("answer", "a text or number", value)
+    answer = (value or "").strip()
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(choices)]
+    if choices and (len(answer) != 1 or answer not in letters):
+        raise _Row("answer", f"one of the letters {letters}", value)
+    return answer
+
+
+def _size(path: Path) -> Size:
+    """Native size from the header alone, after EXIF rotation (tag 0x0112, values 5 to 8 swap the sides)."""
+    try:
+        with Image.open(path) as image:
+            w, h = image.size
+            return (h, w) if image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (w, h)
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise _Row("image", "a readable picture", f"{path} ({error})") from error

@@ -1,0 +1,25 @@
+"""`answer`: end the episode with an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from o3gym.tools.base import Arg, Invalid, Outcome, Scene, Tool
+
+
+class Answer(Tool):
+    """Ends the episode. Whether the answer is right is decided by the reward's judge, not here."""
+
+    name: ClassVar[str] = "answer"
+    doc: ClassVar[str] = "Give the final answer."
+    args: ClassVar[Mapping[str, Arg]] = {
+        "text": Arg("text", "the answer: the letter of an option if there are options, otherwise a short text")
+    }
+    ends: ClassVar[bool] = True
+
+    def apply(self, scene: Scene, **args: Any) -> Outcome:
+        """Record the answer."""
+        if scene.task.kind == "box":
+            raise Invalid("bad_args", "this task asks for a region: end it with locate")
+        return Outcome(stop="answered", answer=args["text"].strip())

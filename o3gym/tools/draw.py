@@ -1,0 +1,44 @@
+"""`draw`: mark boxes on a view; the result is a derived source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from PIL import Image, ImageDraw
+
+from o3gym.geometry import clamp, is_empty, relative, to_pixels
+from o3gym.tools.base import Arg, Look, Outcome, Scene, Tool
+from o3gym.tools.crop import VIEW, within
+from o3gym.types import FULL, Source
+
+
+class Draw(Tool):
+    """Makes a derived source: the view with red outlines. Simple-o3's training data focus in this way."""
+
+    name: ClassVar[str] = "draw"
+    doc: ClassVar[str] = "Show a view again with boxes drawn on it."
+    args: ClassVar[Mapping[str, Arg]] = {
+        "view": VIEW,
+        "boxes": Arg("boxes", "the boxes to draw, each left, top, right, bottom as fractions of the view"),
+    }
+
+    def apply(self, scene: Scene, **args: Any) -> Outcome:
+        """Derive the marked picture and show it as large as the view was."""
+        view = scene.view(args["view"])
+        boxes = [list(relative(view.box, within(scene, view, box))) for box in args["boxes"]]
+        x0, y0, x1, y1 = view.box
+        parent = scene.sources[view.source]
+        affine = (x1 - x0, 0.0, x0, 0.0, y1 - y0, y0)
+        source = Source.derived(parent, "draw", affine, region=list(view.box), boxes=boxes)
+        return Outcome((Look(len(scene.sources), FULL, view.index, magnify=view.shown),), (source,))
+
+
+def draw_boxes(image: Image.Image, boxes: list[list[float]]) -> Image.Image:
+    """The operation: outline `boxes` (unit xyxy) in red, 1/200 of the longer side thick and at least 2 pixels."""
+    draw = ImageDraw.Draw(image)
+    width = max(2, max(image.size) // 200)
+    for box in boxes:
+        if not is_empty(clamp(box)):
+            draw.rectangle(to_pixels(clamp(box), (image.width - 1, image.height - 1)), outline=(255, 0, 0), width=width)
+    return image

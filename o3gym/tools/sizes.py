@@ -1,0 +1,101 @@
+"""Size rules: how a box becomes whole pixels, and which boxes a system refuses.
+
+A rule gets a box (unit xyxy of the named view, clamped, with an area) and the view's native size in pixels, and returns
+whole pixels `(x0, y0, x1, y1)` of that view, or raises `Invalid`. Each is named after the system it comes from; `o3gym`
+is the default because it refuses nothing and loses no pixel that the box touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from o3gym.geometry import center, clamp, snap, to_pixels
+from o3gym.tools.base import Invalid
+from o3gym.types import Size
+
+Pixelbox = tuple[int, int, int, int]
+
+
+def o3gym(box: Sequence[float], size: Size) -> Pixelbox:
+    """Every pixel that the box touches: floor of the low edges, ceil of the high ones. Refuses nothing."""
+    return snap(box, size)
+
+
+def mini_o3(box: Sequence[float], size: Size) -> Pixelbox:
+    """Truncate to whole pixels and clamp to the last pixel; one pixel is enough; aspect ratio below 200.
+
+    Source: Mini-o3/Mini-o3, verl/workers/rollout/vllm_rollout/function_tools.py (MAX_RATIO 200, no minimum side).
+    """
+    w, h = size
+    x0, y0, x1, y1 = (int(v) for v in to_pixels(box, size))
+    x0, x1, y0, y1 = min(x0, w - 1), min(x1, w - 1), min(y0, h - 1), min(y1, h - 1)
+    if x0 >= x1 or y0 >= y1:
+        raise Invalid("too_small", "the box holds no whole pixel")
+    return _refuse_aspect((x0, y0, x1, y1), 200, inclusive=True)
+
+
+def deepeyes(box: Sequence[float], size: Size) -> Pixelbox:
+    """Both sides above 30 pixels, aspect ratio at most 100.
+
+    Source: Visual-Agent/DeepEyes, verl/workers/agent/envs/mm_process_engine/visual_toolbox_v2.py.
+    """
+    pixels = _refuse_aspect(snap(box, size), 100)
+    return _refuse_small(pixels, 30)
+
+
+def insight_o3(box: Sequence[float], size: Size) -> Pixelbox:
+    """A side under 28 pixels is grown to 28 about the middle, aspect ratio kept, shifted inside; aspect at most 100.
+
+    Source: m-Just/InSight-doc, verl/tools/image_zoom_in_tool.py.
+    """
+    x0, y0, x1, y1 = _refuse_aspect(snap(box, size), 100)
+    short = min(x1 - x0, y1 - y0)
+    if short >= 28:
+        return (x0, y0, x1, y1)
+    if min(size) < 28:
+        raise Invalid("too_small", f"the view is {size[0]}×{size[1]} pixels; a crop needs 28 on both sides")
+    grow = 28 / short
+    return _grow((x0, y0, x1, y1), round((x1 - x0) * grow), round((y1 - y0) * grow), size)
+
+
+def pixel_reasoner(box: Sequence[float], size: Size) -> Pixelbox:
+    """Pad by 10% of the view (at most 600 pixels) on each side; the result must exceed 28 pixels on both sides.
+
+    Source: TIGER-AI-Lab/Pixel-Reasoner, curiosity_driven_rl/openrlhf/trainer/ppo_utils/experience_maker.py.
+    """
+    pad_x, pad_y = min(0.1, 600 / size[0]), min(0.1, 600 / size[1])
+    padded = clamp((box[0] - pad_x, box[1] - pad_y, box[2] + pad_x, box[3] + pad_y))
+    return _refuse_small(snap(padded, size), 28)
+
+
+def thyme(box: Sequence[float], size: Size) -> Pixelbox:
+    """A side under 64 pixels is grown to 64 about the middle and shifted inside.
+
+    Source: yfzhang114/Thyme, swift/trainers/sandbox.py (minimum crop of 64 pixels).
+    """
+    x0, y0, x1, y1 = snap(box, size)
+    return _grow((x0, y0, x1, y1), max(x1 - x0, 64), max(y1 - y0, 64), size)
+
+
+def _grow(box: Pixelbox, width: int, height: int, size: Size) -> Pixelbox:
+    """A box of `width` × `height` (at most the view) around the middle of `box`, shifted inside."""
+    width, height = min(width, size[0]), min(height, size[1])
+    x, y = center(box)
+    x0 = min(max(round(x - width / 2), 0), size[0] - width)
+    y0 = min(max(round(y - height / 2), 0), size[1] - height)
+    return (x0, y0, x0 + width, y0 + height)
+
+
+def _refuse_aspect(box: Pixelbox, limit: float, *, inclusive: bool = False) -> Pixelbox:
+    w, h = box[2] - box[0], box[3] - box[1]
+    ratio = max(w / h, h / w)
+    if ratio > limit or (inclusive and ratio == limit):
+        raise Invalid("aspect", f"the box is {w}×{h} pixels; its sides may differ at most by a factor of {limit:g}")
+    return box
+
+
+def _refuse_small(box: Pixelbox, limit: int) -> Pixelbox:
+    w, h = box[2] - box[0], box[3] - box[1]
+    if min(w, h) <= limit:
+        raise Invalid("too_small", f"the crop would be {w}×{h} pixels; both sides must exceed {limit}")
+    return box
