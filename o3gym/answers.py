@@ -147,8 +147,8 @@ _AFTER_LETTER = re.compile(
     r"\s+(?:or|and|is|was|are|because|since|as|but|for|with|seems|looks|matches|appears|would|should|could|has)\b"
 )
 _DENIED_BEFORE = re.compile(
-    r"(?:\bnot|n't|\bneither|\bnor|\bthan|\bexcept|\bexcludes?|\beliminates?|\brejects?|\brules? out)\s+(?:the\s+)?"
-    r"(?:option|choice|letter|answer)?\s*$",
+    r"(?:\bnot|\bcannot|n't|\bneither|\bnor|\bthan|\bexcept|\bexcludes?|\beliminates?|\brejects?|\brules? out)\s+"
+    r"(?:be\s+)?(?:the\s+)?(?:option|choice|letter|answer)?\s*$",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
@@ -162,6 +162,7 @@ _CUE = re.compile(
     re.IGNORECASE,
 )
 _CHAIN = re.compile(r"[)\]}>\"']*\s*(?:,|/|&|\+|,?\s*\bor\b|,?\s*\band\b)?\s*(?:option|choice)?\s*", re.IGNORECASE)
+_ITEM = re.compile(r"[)\]}>\"']*[.:)]\s*\S|[)\]}]\s+\S")
 _NEAR = 60
 """Characters before a letter in which its cue ("the answer is …") is looked for."""
 
@@ -169,10 +170,11 @@ _NEAR = 60
 def read_letter(answer: str, letters: str, choices: Sequence[str] = ()) -> tuple[str, str]:
     """The option that `answer` names: (letter, ""), or ("", reason) where it names none or several.
 
-    In this order: a lone letter; the text of exactly one option; a letter that is stated ("answer: B", "B. blue",
-    "option C"); an option's text after "the answer is"; the only letter that stands as a word of its own. An "A" in
-    front of prose is an article and an "I" a pronoun; "not B" and "B is wrong" name nothing. Two different letters at
-    the same level are no answer. A letter is never taken out of a word.
+    In this order: a lone letter; the text of exactly one option; a stated letter ("answer: B", "option C"); a letter at
+    the start ("B. blue"); an option's text after "the answer is"; the only letter that stands as a word of its own. An
+    "A" in front of prose is an article and an "I" a pronoun; "not B" and "B is wrong" name nothing. Two different
+    letters at the same level are no answer, and neither is "B. red" where red is A. A letter is never taken out of a
+    word.
     """
     texts = readings(answer)
     if not texts[0]:
@@ -180,12 +182,11 @@ def read_letter(answer: str, letters: str, choices: Sequence[str] = ()) -> tuple
     lone = _LONE.fullmatch(texts[0])
     if lone and lone[1].upper() in letters:
         return lone[1].upper(), ""
-    mentions = _mentions(texts[0], letters)
-    stated = {letter for letter, strong in mentions if strong}
-    tail = _named(texts[1:], letters, choices)
-    lead = texts[0].partition(" ")[2]
-    contradicting = _named([lead], letters, choices) - stated if len(stated) == 1 else set()
-    for found in (_named(texts[:1], letters, choices), stated | contradicting, tail, {m for m, _ in mentions}):
+    named = mentions(texts[0], letters)
+    stated, lead, loose = ({letter for letter, firm in named if firm >= level} for level in (2, 1, 0))
+    if lead:
+        lead |= _named([texts[0].partition(" ")[2]], letters, choices)
+    for found in (_named(texts[:1], letters, choices), stated, lead, _named(texts[1:], letters, choices), loose):
         if len(found) == 1:
             return found.pop(), ""
         if found:
@@ -199,22 +200,27 @@ def _named(texts: Collection[str], letters: str, choices: Sequence[str]) -> set[
     return {letter for letter, choice in zip(letters, choices, strict=False) if normalise(unwrap(choice)) in wanted}
 
 
-def _mentions(text: str, letters: str) -> list[tuple[str, bool]]:
-    """Letters that stand as words of their own, and whether each is stated as the answer."""
-    found: list[tuple[str, bool]] = []
-    end, strong = 0, False
+def mentions(text: str, letters: str) -> list[tuple[str, int]]:
+    """Letters that stand as words of their own, and how firmly each is meant as the answer.
+
+    2: a statement ("the answer is B"); 1: at the start ("B. blue"), or another item of a list that starts so; 0: a word
+    somewhere. A letter joined to another one ("B or C", "(B) (C)") is meant as firmly.
+    """
+    found: list[tuple[str, int]] = []
+    end, firm, listed = 0, 0, False
     for match in _MENTION.finditer(text):
-        letter, before, after = match["letter"].upper(), text[: match.start()], text[match.end() :][:_NEAR]
-        delimited = bool(_DELIMITED.match(after))
-        cue = bool(_CUE.search(before[-_NEAR:]))
-        if letter not in letters or not _is_letter(match, after, delimited, cue or not before.strip(), letters):
+        before, after = text[: match.start()], text[match.end() :][:_NEAR]
+        start, delimited, cue = not before.strip(), bool(_DELIMITED.match(after)), bool(_CUE.search(before[-_NEAR:]))
+        if match["letter"].upper() not in letters or not _is_letter(match, after, delimited, cue or start, letters):
             continue
         if _DENIED_BEFORE.search(before[-_NEAR:]) or _DENIED_AFTER.match(after):
             continue
+        listed = listed or (start and delimited)
         link = text[end : match.start()]
-        chained = strong and bool(_CHAIN.fullmatch(link.replace(".", "") if delimited else link))
-        strong = cue or chained or (not before.strip() and delimited)
-        found.append((letter, strong))
+        joined = bool(found) and bool(_CHAIN.fullmatch(link.replace(".", "") if delimited else link))
+        item = listed and (start or bool(_ITEM.match(after)))
+        firm = max(2 * cue, firm * joined, int(item))
+        found.append((match["letter"].upper(), firm))
         end = match.end()
     return found
 

@@ -85,9 +85,9 @@ def line_chart(
     parts = _axes(x, y, x_ticks, y_ticks, percent, x_label, y_label)
     for place, line in enumerate(series.values()):
         parts += _line(place, len(series), line, x, y)
-    total = height + 20 * len(series) if narrow else height
+    total = height + 8 + 20 * len(series) if narrow else height
     wanted = [
-        (height - 2 + 20 * i if narrow else y(line[-1].y) if line else 74) for i, line in enumerate(series.values())
+        (height + 6 + 20 * i if narrow else y(line[-1].y) if line else 74) for i, line in enumerate(series.values())
     ]
     for place, (name, at) in enumerate(zip(series, _apart(wanted, 17, total - 10), strict=True)):
         left = 24 if narrow else width - right + 8

@@ -18,11 +18,15 @@ SNAP = 1e-6
 
 def is_box(value: object) -> bool:
     """Whether `value` is a list or tuple of four finite numbers (its order and range are not looked at)."""
-    return (
-        isinstance(value, (list, tuple))
-        and len(value) == 4
-        and all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in value)
-    )
+    return isinstance(value, (list, tuple)) and len(value) == 4 and all(map(is_number, value))
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a finite int or float that fits into a float; bool is not a number."""
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return False
 
 
 def clamp(box: Sequence[float]) -> Box:
@@ -165,12 +169,13 @@ def apply_affine(affine: Affine, box: Box) -> Box:
     return (min(xs), min(ys), max(xs), max(ys))
 
 
-def to_root(source: Source, box: Box) -> tuple[Source, Box] | None:
+def to_root(source: Source, box: Box, roots: Sequence[Source] = ()) -> tuple[Source, Box] | None:
     """Follow derived sources to the picture they came from: that source and `box` in its units.
 
-    None where an operation on the way has no affine map. Under a turn the result is the axis-parallel box around it.
+    Stops at the first of `roots` (a task's own pictures may be derived ones). None where an operation on the way has no
+    affine map. Under a turn the result is the axis-parallel box around it.
     """
-    while source.parent is not None:
+    while source.parent is not None and source not in roots:
         if source.affine is None:
             return None
         box = apply_affine(source.affine, box)

@@ -16,6 +16,8 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -32,6 +34,10 @@ DEFAULT_BUDGET = 1 << 30
 """Bytes of decoded pictures and overviews that `shared_store` keeps: ten 33-megapixel pictures."""
 DECODING = 7
 """Bytes a pixel while decoding: Pillow's four and the array's three exist at the same time."""
+STRIP = 256
+"""Rows that `to_pixels` copies at once."""
+ORIENTATION = 0x0112
+"""The EXIF tag that says which way up a picture is."""
 
 
 class PictureError(ValueError):
@@ -71,8 +77,11 @@ class ImageStore:
         """Native (width, height) of a picture, after its EXIF rotation."""
         known = self._sizes.get(source.key)
         if known is None:
-            pixels = self._picture(source)
-            known = (pixels.shape[1], pixels.shape[0])
+            known = self._header_size(source)
+            if known is None:
+                pixels = self._picture(source)
+                known = (pixels.shape[1], pixels.shape[0])
+            self._sizes[source.key] = known
         return known
 
     def region(self, source: Source, box: Box = FULL, size: Size | None = None) -> Pixels:
@@ -104,11 +113,14 @@ class ImageStore:
     def _overview(self, source: Source, size: Size) -> Pixels:
         kept = self._get((source.key, size))
         if kept is None:
-            kept = resample(self._picture(source), size)
-            self._keep((source.key, size), kept)
+            picture = self._picture(source, size)  # decoding makes the overview on the way, where it can
+            kept = self._get((source.key, size))
+            if kept is None:
+                kept = resample(picture, size)
+                self._keep((source.key, size), kept)
         return kept
 
-    def _picture(self, source: Source) -> Pixels:
+    def _picture(self, source: Source, overview: Size | None = None) -> Pixels:
         """The whole picture: kept, or decoded now by exactly one of the threads that ask for it."""
         key = (source.key, None)
         kept = self._get(key)
@@ -121,7 +133,7 @@ class ImageStore:
                 return self._kept[key]
             self._decoding[source.key] = 0
         try:
-            pixels = self._make(source)
+            pixels = self._make(source, overview)
             self._sizes[source.key] = (pixels.shape[1], pixels.shape[0])
         finally:
             with self._room:
@@ -159,31 +171,25 @@ class ImageStore:
                 self._evict(need)
             self._decoding[source.key] = need
 
-    def _make(self, source: Source) -> Pixels:
+    def _make(self, source: Source, overview: Size | None) -> Pixels:
         if source.kind == "generated":
             return to_pixels(GENERATORS[source.ref](**source.args))
         if source.kind == "derived":
             return self._derive(source)
-        if source.kind == "bytes" and source.data is None:
-            raise PictureError(
-                f"the bytes of picture {source.ref[:12]}… are not loaded: open the run folder they are in"
-            )
-        where = source.ref if source.kind == "file" else f"picture {source.ref[:12]}…"
-        try:
-            with Image.open(Path(source.ref) if source.data is None else io.BytesIO(source.data)) as image:
-                self._reserve(source, image.size)
-                return to_pixels(image)
-        except FileNotFoundError as error:
-            raise PictureError(f"no picture at {where}") from error
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            limit = Image.MAX_IMAGE_PIXELS
-            raise PictureError(
-                f"{where}: too many pixels for PIL.Image.MAX_IMAGE_PIXELS = {limit} ({error})"
-            ) from error
-        except UnidentifiedImageError as error:
-            raise PictureError(f"{where}: not a picture that Pillow can read (JPEG, PNG, WebP, TIFF, …)") from error
-        except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:  # what decoders raise on bad files
-            raise PictureError(f"{where}: broken picture ({error})") from error
+        with _opened(source) as image:
+            self._reserve(source, image.size)
+            upright = to_rgb(image)
+            if overview is not None:  # from Pillow's own pixels: an array of this size costs 0.1 s to bring back to it
+                self._keep((source.key, overview), np.array(_shrink(upright, overview)))
+            return to_pixels(upright)
+
+    def _header_size(self, source: Source) -> Size | None:
+        """Size without decoding, for encoded pictures; EXIF orientations 5 to 8 swap the sides."""
+        if source.kind not in ("file", "bytes"):
+            return None
+        with _opened(source) as image:
+            w, h = image.size
+            return (h, w) if image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8) else (w, h)
 
     def _derive(self, source: Source) -> Pixels:
         """Apply the operation to the region of the parent that its arguments name."""
@@ -193,6 +199,26 @@ class ImageStore:
         region = args.pop("region", FULL)
         image = Image.fromarray(self.region(source.parent, region))
         return to_pixels(OPERATIONS[source.ref](image, **args))
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[Image.Image]:
+    """An encoded picture, opened; whatever its decoder raises becomes a `PictureError` that names it."""
+    if source.kind == "bytes" and source.data is None:
+        raise PictureError(f"the bytes of picture {source.ref[:12]}… are not loaded: open the run folder they are in")
+    where = source.ref if source.kind == "file" else f"picture {source.ref[:12]}…"
+    try:
+        with Image.open(Path(source.ref) if source.data is None else io.BytesIO(source.data)) as image:
+            yield image
+    except FileNotFoundError as error:
+        raise PictureError(f"no picture at {where}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        limit = Image.MAX_IMAGE_PIXELS
+        raise PictureError(f"{where}: too many pixels for PIL.Image.MAX_IMAGE_PIXELS = {limit} ({error})") from error
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{where}: not a picture that Pillow can read (JPEG, PNG, WebP, TIFF, …)") from error
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:  # what decoders raise on bad files
+        raise PictureError(f"{where}: broken picture ({error})") from error
 
 
 _STORES: weakref.WeakSet[ImageStore] = weakref.WeakSet()
@@ -214,19 +240,33 @@ def shared_store() -> ImageStore:
 
 def resample(pixels: Pixels, size: Size) -> Pixels:
     """`pixels` at `size` (width, height): bicubic, preceded by a box reduction where it shrinks more than fourfold."""
-    gap = 2.0 if pixels.shape[1] > 4 * size[0] and pixels.shape[0] > 4 * size[1] else None
-    return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=gap))
+    return np.array(_shrink(Image.fromarray(pixels), size))
 
 
-def to_pixels(image: Image.Image) -> Pixels:
-    """An RGB array: first frame, EXIF rotation applied, transparency over white, 16 bits scaled to 8."""
-    image = ImageOps.exif_transpose(image)
+def _shrink(image: Image.Image, size: Size) -> Image.Image:
+    gap = 2.0 if image.width > 4 * size[0] and image.height > 4 * size[1] else None
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=gap)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """First frame, EXIF rotation applied, transparency over white, 16 bits scaled to 8, as RGB; in place if it can."""
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image.convert("RGB"))
+    image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def to_pixels(image: Image.Image) -> Pixels:
+    """A new array of an RGB image, filled strip by strip: `np.array(image)` would hold three copies at its peak."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, STRIP):
+        bottom = min(top + STRIP, image.height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return pixels
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

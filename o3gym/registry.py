@@ -155,9 +155,12 @@ REWARDS = Registry(
         "insight_o3": "o3gym.rewards.recipes:INSIGHT_O3",
         "insight_o3_code": "o3gym.rewards.recipes:INSIGHT_O3_CODE",
         "insight_o3_in_loop": "o3gym.rewards.recipes:INSIGHT_O3_IN_LOOP",
+        "insight_o3_code_in_loop": "o3gym.rewards.recipes:INSIGHT_O3_CODE_IN_LOOP",
         "deepeyes": "o3gym.rewards.recipes:DEEPEYES",
         "pixel_reasoner": "o3gym.rewards.recipes:PIXEL_REASONER",
+        "pixel_reasoner_paper": "o3gym.rewards.recipes:PIXEL_REASONER_PAPER",
         "thyme": "o3gym.rewards.recipes:THYME",
+        "thyme_code": "o3gym.rewards.recipes:THYME_CODE",
         "vprl": "o3gym.rewards.recipes:VPRL",
     },
 )

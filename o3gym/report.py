@@ -77,7 +77,7 @@ def accuracy_by_turns(trajectories: Iterable[Trajectory], cuts: Sequence[int]) -
 
 
 def rich_table(report: Report) -> Group:
-    """Two terminal tables: arms by metrics, and accuracy per family."""
+    """Terminal tables: what the arms achieved, how they went about it, and accuracy per family."""
     return tables.rich_tables(report.arms, report.warnings)
 
 
@@ -97,7 +97,7 @@ def sweep_chart(report: Report, width: int = 720) -> str | None:
     if not keys:
         return None
     points = {m.arm: Point(0, m.accuracy.value, m.accuracy.low, m.accuracy.high) for m in _scored(report.arms)}
-    changing = [key for key in keys if len({settings.get(key) for _, settings in labels.values()}) > 1]
+    changing = [key for key in keys if len({settings.get(key) for _, settings in labels.values() if settings}) > 1]
     if len(changing) == 1:
         lines = _sweep_lines(points, labels, changing[0])
         if lines is not None:

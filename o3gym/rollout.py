@@ -150,7 +150,7 @@ class _Live:
 
     def request(self) -> Request:
         """What the policy is asked next."""
-        seed = _seed(self.job.seed, self.job.group, self.job.sample, len(self.replies))
+        seed = derive_seed(self.job.seed, self.job.group, self.job.sample, len(self.replies))
         sampling = replace(self.arm.sampling, seed=seed, stop=self.arm.sampling.stop or self.dialect.stop)
         return Request(self.key, self.dialogue, sampling, self._peek() if self.policy.peeks else None)
 
@@ -233,7 +233,7 @@ class _Live:
         return Peek(episode.task, tuple(episode.sources), base.views, base.tools, self.dialect, done, left)
 
 
-def _seed(seed: int, group: str, sample: int, turn: int) -> int:
-    """A seed for one reply, the same in every process (unlike `hash`)."""
-    digest = hashlib.sha256(f"{seed}/{group}/{sample}/{turn}".encode()).digest()
+def derive_seed(*parts: object) -> int:
+    """A seed that follows from `parts`, the same in every process (unlike `hash`)."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:6], "big")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +13,8 @@ from rich.text import Text
 from o3gym.metrics import ArmMetrics, Rate
 
 NONE = "–"
+FEW = 4
+"""Arms whose intervals still fit side by side in a terminal."""
 
 
 def share(value: float | None) -> str:
@@ -38,7 +41,10 @@ def _dollars(arm: ArmMetrics) -> str:
     return f"{arm.cost.dollars:.2f}" if arm.cost and arm.cost.dollars is not None else NONE
 
 
-COLUMNS: tuple[tuple[str, Callable[[ArmMetrics], str]], ...] = (
+Columns: TypeAlias = tuple[tuple[str, Callable[[ArmMetrics], str]], ...]
+Rows: TypeAlias = list[list[str]]
+
+RESULTS: Columns = (
     ("n", lambda m: str(m.episodes)),
     ("k", lambda m: str(m.k) if m.k > 1 else NONE),
     ("accuracy % [95%]", lambda m: rate(m.accuracy)),
@@ -46,33 +52,35 @@ COLUMNS: tuple[tuple[str, Callable[[ArmMetrics], str]], ...] = (
     ("IoU", lambda m: _number(m.iou)),
     ("coverage %", lambda m: share(m.coverage)),
     ("reward", lambda m: _number(m.reward)),
-    ("turns", lambda m: f"{m.turns:.2f}"),
+    ("failed", lambda m: str(m.failed)),
+    ("unjudged", lambda m: str(m.unsettled) if m.unsettled else NONE),
+)
+"""Heading and text of what an arm achieved. A column in which no arm has a value is not shown."""
+CONDUCT: Columns = (
+    ("turns", lambda m: _number(m.turns)),
     ("invalid %", lambda m: share(m.invalid_calls)),
     ("over-turn %", lambda m: share(m.over_turn)),
     ("answered %", lambda m: share(m.answered)),
-    ("failed", lambda m: str(m.failed)),
-    ("unjudged", lambda m: str(m.unsettled) if m.unsettled else NONE),
     ("tokens/episode", _tokens),
     ("cost $", _dollars),
 )
-"""Heading and text of each metric. A column in which no arm has a value is not shown."""
-
-Rows = list[list[str]]
+"""Heading and text of how it went about it and what that cost."""
 
 
-def metric_rows(arms: Sequence[ArmMetrics]) -> Rows:
+def metric_rows(arms: Sequence[ArmMetrics], columns: Columns) -> Rows:
     """A heading row, then one row per arm."""
-    shown = [(name, [text(arm) for arm in arms]) for name, text in COLUMNS]
+    shown = [(name, [text(arm) for arm in arms]) for name, text in columns]
     shown = [(name, cells) for name, cells in shown if any(cell != NONE for cell in cells)]
     body = [[arm.arm, *(cells[i] for _, cells in shown)] for i, arm in enumerate(arms)]
     return [["arm", *(name for name, _ in shown)], *body]
 
 
 def family_rows(arms: Sequence[ArmMetrics]) -> Rows:
-    """A heading row, then one row per family with every arm's accuracy."""
+    """Accuracy by family and arm: one column per arm while they are few, otherwise one row per arm."""
     families = sorted({family for arm in arms for family in arm.families})
     body = [[family, *(rate(arm.families.get(family)) for arm in arms)] for family in families]
-    return [["family", *(arm.arm for arm in arms)], *body]
+    rows = [["family", *(arm.arm for arm in arms)], *body]
+    return rows if len(arms) <= FEW else [["arm", *families], *map(list, list(zip(*rows, strict=True))[1:])]
 
 
 def stop_rows(arms: Sequence[ArmMetrics]) -> Rows:
@@ -105,7 +113,8 @@ def markdown(protocol: Mapping[str, Any], arms: Sequence[ArmMetrics], warnings: 
     ]
     parts = [f"# Report: {_cell(run_name(protocol))}", *(f"> **Warning:** {_cell(text)}" for text in warnings)]
     for heading, rows in (
-        ("Arms", metric_rows(arms)),
+        ("Arms", metric_rows(arms, RESULTS)),
+        ("Conduct", metric_rows(arms, CONDUCT)),
         ("Accuracy by family, % [95%]", family_rows(arms)),
         ("How episodes ended", stop_rows(arms)),
         ("Protocol", settings),
@@ -116,8 +125,12 @@ def markdown(protocol: Mapping[str, Any], arms: Sequence[ArmMetrics], warnings: 
 
 def rich_tables(arms: Sequence[ArmMetrics], warnings: Sequence[str]) -> Group:
     """The arms and families for a terminal, the warnings below."""
-    tables = [_rich_table("Arms", metric_rows(arms)), _rich_table("Accuracy by family, % [95%]", family_rows(arms))]
-    return Group(*tables, *(Text(f"warning: {text}", style="yellow") for text in warnings))
+    parts = [
+        _rich_table("Arms", metric_rows(arms, RESULTS)),
+        _rich_table("Conduct", metric_rows(arms, CONDUCT)),
+        _rich_table("Accuracy by family, % [95%]", family_rows(arms)),
+    ]
+    return Group(*parts, *(Text(f"warning: {text}", style="yellow") for text in warnings))
 
 
 def _markdown_table(rows: Rows) -> str:
@@ -132,7 +145,7 @@ def _cell(text: str) -> str:
 
 def _rich_table(title: str, rows: Rows) -> Table:
     head, *body = rows
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="", box=SIMPLE_HEAD)
     for place, name in enumerate(head):
         table.add_column(Text(name), justify="right" if place else "left", overflow="fold")
     for row in body:

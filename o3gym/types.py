@@ -88,12 +88,24 @@ class Source:
 
     @cached_property
     def key(self) -> str:
-        """Sixteen hex digits that identify the pixels: equal references have equal keys."""
-        text = json.dumps(encode(self), sort_keys=True, separators=(",", ":"))
+        """Sixteen hex digits that identify the pixels: sources are equal exactly if their keys are."""
+        text = json.dumps(_canonical(encode(self)), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Source) and self.key == other.key
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+
+def _canonical(value: Any) -> Any:
+    """JSON values with whole floats as integers: 90 and 90.0 are the same number, and JSON may turn one into the other."""
+    if isinstance(value, dict):
+        return {k: _canonical(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_canonical(v) for v in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @dataclass(frozen=True)

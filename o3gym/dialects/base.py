@@ -78,4 +78,6 @@ def make_dialect(spec: str, **options: Any) -> Dialect:
     if argument:
         raise ValueError(f'"{spec}": dialects take options after "?", not ":"')
     dialect: Dialect = DIALECTS[name](**{**inline, **options})
+    if dialect.prompt_file and not Path(dialect.prompt_file).is_file():
+        raise ValueError(f"prompt_file: no file at {dialect.prompt_file}")
     return dialect

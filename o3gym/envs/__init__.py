@@ -1,5 +1,7 @@
 """Environments and their wrappers."""
 
+from o3gym.envs.fixed import FixedCanvas, GridActions
+from o3gym.envs.text_turns import TextTurns
 from o3gym.envs.visual_search import VisualSearchEnv
 
-__all__ = ["VisualSearchEnv"]
+__all__ = ["FixedCanvas", "GridActions", "TextTurns", "VisualSearchEnv"]

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from o3gym.geometry import iou, surround, to_root
+from o3gym.geometry import center, iou, surround, to_root
 from o3gym.registry import TOOLS
 from o3gym.tools.base import Outcome, Scene
 from o3gym.types import FULL, Box, Call, Source
@@ -81,6 +81,9 @@ class OracleCrop(Control):
         wanted = [(target.source, surround(target.box)) for target in scene.task.targets]
         unseen = [w for w in wanted if not _is_among(shown, scene.task.sources[w[0]], w[1])]
         view, box = (unseen or wanted[-1:])[0]
+        if call.tool == "zoom":
+            factor = min(max(1.0 / max(box[2] - box[0], box[3] - box[1]), 1.0), 16.0)
+            return Call("zoom", {"view": view, "center": list(center(box)), "factor": factor})
         return Call("crop", {"view": view, "box": list(box)})
 
 

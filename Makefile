@@ -1,0 +1,49 @@
+# Everything sets itself up: a fresh machine needs Python 3.11+, git and make.
+PYTHON ?= python3
+BIN := .venv/bin
+# With an NVIDIA GPU users get their normal torch; without one, the pinned CPU build.
+GPU := $(shell nvidia-smi -L 2>/dev/null | grep -c GPU)
+CONSTRAINTS := $(if $(filter-out 0,$(GPU)),,-c constraints-cpu.txt)
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(CONSTRAINTS)
+
+.PHONY: bench test lint format fuzz figures clean
+
+bench: .venv/core ## compare scripted agents on the synthetic suite
+	$(BIN)/o3gym bench --suite synthetic --policy oracle --policy oracle+blank_crop --policy sweep --policy random \
+	  --episodes 210 --turns 4,8,16
+
+test: .venv/dev ## everything that needs nothing beyond pip
+	$(BIN)/python -m pytest -n auto -m "not browser"
+	@echo "Left out: $$($(BIN)/python -m pytest -m browser --collect-only -q 2>/dev/null | grep -c '::') browser tests of" \
+	  "the viewer; they need Chromium, which pip cannot bring (.ci/run installs it and runs them)."
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/dev
+	$(BIN)/ruff check --fix-only -q .
+	$(BIN)/ruff format -q .
+
+fuzz: .venv/dev ## a million replies per dialect
+	O3GYM_FUZZ=1000000 $(BIN)/python -m pytest -n auto tests/dialects/test_fuzz.py
+
+figures: .venv/dev ## the measurements of docs/speed.md
+	$(BIN)/python benchmarks/env_throughput.py
+
+clean:
+	rm -rf .venv
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "o3gym needs Python 3.11 or newer; try: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/core: .venv/bin/python pyproject.toml constraints-cpu.txt
+	$(PIP) -e .
+	@touch $@
+
+.venv/dev: .venv/core
+	$(PIP) -e ".[dev]"
+	@touch $@

@@ -1,0 +1,211 @@
+"""A benchmark run: arms × tasks × samples, stored as they end, settled, reported.
+
+What defines a run is one JSON object, the protocol. Two runs with equal protocols are the same run, so a stopped one
+goes on where it was; a number without its protocol is not a number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from o3gym.codec import encode
+from o3gym.dialects.base import Dialect, make_dialect
+from o3gym.envs.visual_search import VisualSearchEnv, default_tools
+from o3gym.judging import Judge, make_judge
+from o3gym.policies.base import make_policy, split_control
+from o3gym.registry import REWARDS, TOOLS, UnknownName, closest
+from o3gym.report import VARIANT, Report, write_report
+from o3gym.rewards.settle import settle
+from o3gym.rollout import Arm, Job, collect, derive_seed, rollout
+from o3gym.store import Run, RunStore, open_run
+from o3gym.suites.base import Suite, make_suite
+from o3gym.types import Sampling, Trajectory
+
+FIXED = ("suite", "split", "suite_args", "max_turns", "control", "reward", "render_mode")
+"""Arguments of the environment that `--env` and `--sweep` may not set: the bench sets them itself."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with (arm, episodes done, episodes in all)."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What to run.
+
+    Attributes:
+        suite, split, suite_args: where the tasks come from.
+        policies: specs; "P+control" runs P under a control.
+        dialect: spec of the wire format.
+        episodes: number of tasks, drawn by `seed`; 0 takes all.
+        turns: turn budgets; episodes run at the largest and are cut at the others.
+        k: samples per task.
+        env: further arguments of the environment, the same for every arm.
+        sweep: argument to values; every combination becomes an arm of each policy.
+        reward: recipe; `judge`: spec, "" for the offline judge that fits each task.
+    """
+
+    suite: str = "synthetic"
+    split: str = "test"
+    suite_args: Mapping[str, Any] = field(default_factory=dict)
+    policies: Sequence[str] = ("oracle",)
+    dialect: str = "qwen3_vl"
+    prompt_file: str = ""
+    episodes: int = 100
+    turns: Sequence[int] = (6,)
+    k: int = 1
+    seed: int = 0
+    env: Mapping[str, Any] = field(default_factory=dict)
+    sweep: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    reward: str = "outcome"
+    judge: str = ""
+    sampling: Sampling = field(default_factory=Sampling)
+
+    def open_suite(self) -> Suite:
+        """The suite, opened."""
+        return make_suite(self.suite, self.split, **self.suite_args)
+
+    def open_dialect(self) -> Dialect:
+        """The dialect, with the user's prompt if there is one."""
+        return make_dialect(self.dialect, **({"prompt_file": self.prompt_file} if self.prompt_file else {}))
+
+    def arms(self) -> list[Arm]:
+        """One arm per policy and combination of swept arguments, labelled by both."""
+        dialect, suite = self.open_dialect(), self.open_suite()
+        for key in (*self.env, *self.sweep):
+            _check_argument(key)
+        variants = [dict(zip(self.sweep, values, strict=True)) for values in itertools.product(*self.sweep.values())]
+        return [self._arm(spec, variant, dialect, suite) for spec in self.policies for variant in variants]
+
+    def _arm(self, spec: str, variant: Mapping[str, Any], dialect: Dialect, suite: Suite) -> Arm:
+        policy, control = split_control(spec)
+        env: dict[str, Any] = {
+            "suite": self.suite,
+            "split": self.split,
+            "suite_args": dict(self.suite_args),
+            "max_turns": max(self.turns),
+            "reward": self.reward,
+            "size_rule": dialect.size_rule,
+            "control": control,
+            **self.env,
+            **variant,
+        }
+        env["tools"] = _expressible(env.get("tools"), dialect, suite)
+        settings = ", ".join(f"{key}={_short(value)}" for key, value in variant.items())
+        return Arm(f"{spec}{VARIANT}{settings}" if settings else spec, env, policy, self.dialect, self.sampling)
+
+    def jobs(self) -> list[Job]:
+        """Every episode of an arm: the drawn tasks, `k` samples each, with a seed of its own."""
+        suite = self.open_suite()
+        indexes = suite.pick(self.episodes or len(suite), self.seed)
+        groups = [(index, suite[index].id) for index in indexes]
+        return [
+            Job(index, group, sample, derive_seed(self.seed, group, sample))
+            for index, group in groups
+            for sample in range(self.k)
+        ]
+
+    def protocol(self) -> dict[str, Any]:
+        """Everything that the numbers depend on, as JSON."""
+        suite = self.open_suite()
+        dialect = self.open_dialect()
+        tools = {name: TOOLS[name]() for name in dialect.tools if name in TOOLS}
+        return {
+            **encode(self),
+            "prompt_sha256": hashlib.sha256(dialect.system(tools, suite[0]).encode()).hexdigest(),
+            "suite_name": suite.name,
+            "suite_version": suite.version,
+            "licence": suite.licence,
+            "items": len(suite),
+            "arms": {arm.label: encode(arm.env) for arm in self.arms()},
+            "warnings": list(suite.warnings),
+            "packages": packages(),
+        }
+
+
+def run(bench: Bench, out: Path, *, in_flight: int = 16, progress: Progress | None = None) -> Report:
+    """Run what is not stored in `out` yet, then settle and report the whole.
+
+    Raises:
+        ValueError, TypeError: the arguments do not fit; before any episode starts.
+        RunError: `out` holds another run, is being written, or cannot be written.
+    """
+    arms, jobs, protocol = bench.arms(), bench.jobs(), bench.protocol()
+    judge = make_judge(bench.judge) if bench.judge else None
+    for arm in arms:  # a bad argument must not wait for the arms before it
+        VisualSearchEnv(**arm.env).close()
+    with RunStore(out, protocol) as store:
+        for arm in arms:
+            stored = store.done()
+            left = [job for job in jobs if (arm.label, job.group, job.sample, "main") not in stored]
+            policy = make_policy(arm.policy)
+            episodes = rollout(left, policy, bench.open_dialect(), arm, in_flight=in_flight)
+            for done, trajectory in enumerate(episodes, len(jobs) - len(left) + 1):
+                store.append(verdict(trajectory, bench.reward, judge))
+                if progress is not None:
+                    progress(arm.label, done, len(jobs))
+            policy.close()
+    return report(out)
+
+
+def report(out: Path) -> Report:
+    """Write report.json, report.md and the pictures of a stored run."""
+    stored = open_run(out)
+    return write_report(out, settled(stored), stored.protocol, stored.protocol["turns"])
+
+
+def settled(stored: Run) -> Iterator[Trajectory]:
+    """The episodes of a run with all their terms: those of group scope need the siblings, so they are settled here."""
+    recipe = REWARDS[stored.protocol["reward"]]
+    if not any(term.scope == "group" for term in recipe.terms):
+        yield from stored.records()
+        return
+    for group in settle(collect(stored.records()), recipe):
+        yield from group
+
+
+def verdict(trajectory: Trajectory, reward: str, judge: Judge | None) -> Trajectory:
+    """A finished episode with its verdict and every term that needs no siblings."""
+    return settle([[trajectory]], REWARDS[reward], judge)[0][0]
+
+
+def packages() -> dict[str, str]:
+    """Versions of what the numbers may depend on."""
+    names = ("o3gym", "gymnasium", "numpy", "pillow")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def _check_argument(key: str) -> None:
+    known = [name for name in VisualSearchEnv.__init__.__annotations__ if name not in (*FIXED, "return")]
+    if key not in known:
+        raise UnknownName(
+            f'unknown argument "{key}" of the environment{closest(key, known)} (known: {", ".join(known)})'
+        )
+
+
+def _expressible(tools: Sequence[str] | None, dialect: Dialect, suite: Suite) -> list[str]:
+    """The tools to enable: those asked for, or the default ones that the dialect can express."""
+    if tools is not None:
+        for name in tools:
+            if name not in dialect.tools:
+                known = ", ".join(dialect.tools)
+                raise ValueError(f'dialect {dialect.name} cannot express the tool "{name}" (it has: {known})')
+        return list(tools)
+    default = default_tools(suite)
+    for name in default:
+        if TOOLS[name].ends and name not in dialect.tools:
+            raise ValueError(
+                f"dialect {dialect.name} cannot express {name}, which tasks of suite {suite.name} end with; "
+                f"choose tasks of another kind or another dialect"
+            )
+    return [name for name in default if name in dialect.tools]
+
+
+def _short(value: Any) -> str:
+    return "+".join(value) if isinstance(value, list) else str(value)

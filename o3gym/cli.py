@@ -1,0 +1,228 @@
+"""The command line: `o3gym list | bench | view | check`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from o3gym import registry
+from o3gym.registry import parse_value
+from o3gym.types import Sampling
+
+KINDS = ("envs", "suites", "dialects", "policies", "controls", "tools", "rewards", "judges", "size_rules")
+out = Console()
+err = Console(stderr=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Returns the exit code: 0, 2 for bad input, 130 when stopped by Ctrl-C."""
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.run(args) or 0)
+    except KeyboardInterrupt:
+        err.print("stopped; the same command with the same --out goes on from here", highlight=False)
+        return 130
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+        if os.environ.get("O3GYM_TRACEBACK"):
+            raise
+        err.print(f"o3gym: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="o3gym", description="Visual search as Gymnasium environments.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_list(commands)
+    _add_bench(commands)
+    _add_view(commands)
+    _add_check(commands)
+    return parser
+
+
+def _add_list(commands: Any) -> None:
+    parser = commands.add_parser("list", help="what there is: environments, suites, dialects, policies, …")
+    for kind in KINDS:
+        parser.add_argument(f"--{kind.replace('_', '-')}", action="store_true", help=f"only {kind.replace('_', ' ')}")
+    parser.set_defaults(run=_list)
+
+
+def _add_bench(commands: Any) -> None:
+    parser = commands.add_parser("bench", help="run policies on a suite and report")
+    add = parser.add_argument
+    add("--suite", default="synthetic", help='"synthetic", "local:FILE.jsonl", "NAME?option=value" (%(default)s)')
+    add("--split", default="test", help="split of the suite (%(default)s)")
+    add("--policy", action="append", metavar="P", help='policy, also "P+control"; repeat to compare (oracle)')
+    add("--dialect", default="qwen3_vl", help="wire format (%(default)s)")
+    add("--prompt", default="", metavar="FILE", help="a file that replaces the dialect's system prompt")
+    add("--episodes", type=_count, default=100, metavar="N", help="tasks to run, 0 for all (%(default)s)")
+    add("--turns", type=_counts, default=(6,), metavar="T,T", help="turn budgets; one run, cut at each (6)")
+    add("-k", type=_count, default=1, metavar="K", help="samples per task (%(default)s)")
+    add("--seed", type=int, default=0, help="draws the tasks and everything random (%(default)s)")
+    add("--env", type=_pair, action="append", default=[], metavar="KEY=VALUE", help="argument of the environment")
+    add("--sweep", type=_sweep, default={}, metavar="K=V,V;K=V", help="one arm per combination of these arguments")
+    add("--reward", default="outcome", help="recipe (%(default)s)")
+    add("--judge", default="", help="judge; by default the offline one that fits each task")
+    add("--temperature", type=float, default=0.0, help="sampling temperature (%(default)s)")
+    add("--max-tokens", type=_count, default=1024, help="tokens per reply (%(default)s)")
+    add("--in-flight", type=_count, default=16, help="episodes alive at once (%(default)s)")
+    add("--out", type=Path, help="run folder; an existing one is continued (runs/SUITE-TIME)")
+    add("--no-view", action="store_true", help="do not write the HTML page")
+    parser.set_defaults(run=_bench)
+
+
+def _add_view(commands: Any) -> None:
+    parser = commands.add_parser("view", help="write the HTML page of a run")
+    parser.add_argument("folder", type=Path, help="run folder")
+    parser.add_argument("--embed", action="store_true", help="put the thumbnails inside the page: one file to send")
+    parser.set_defaults(run=_view)
+
+
+def _add_check(commands: Any) -> None:
+    parser = commands.add_parser("check", help="check this installation, or a plug-in of yours")
+    parser.add_argument(
+        "plugin", nargs="?", default="", help='"tool:NAME", "suite:local:FILE", "dialect:pkg.mod:Class", …'
+    )
+    parser.set_defaults(run=_check)
+
+
+def _list(args: argparse.Namespace) -> None:
+    chosen = [kind for kind in KINDS if getattr(args, kind)] or list(KINDS)
+    for kind in chosen:
+        table = Table(title=kind.replace("_", " "), title_justify="left", box=None, show_header=False, padding=(0, 2))
+        for name, about in _rows(kind):
+            table.add_row(name, about)
+        out.print(table)
+
+
+def _rows(kind: str) -> list[tuple[str, str]]:
+    if kind == "envs":
+        return [(name, _settings(kwargs)) for name, kwargs in registry.ENVS.items()]
+    entries: registry.Registry = getattr(registry, kind.upper())
+    return [(name, _about(entries[name])) for name in entries if name != "noop"]
+
+
+def _settings(kwargs: Any) -> str:
+    return ", ".join(f"{k}={v}" for k, v in kwargs.get("suite_args", {}).items()) or "any suite"
+
+
+def _about(entry: Any) -> str:
+    """The first sentence of what an entry says about itself; recipes are values and carry their source instead."""
+    text = getattr(entry, "source", None) or entry.__doc__ or ""
+    return " ".join(str(text).split("\n\n")[0].split())
+
+
+def _bench(args: argparse.Namespace) -> None:
+    from o3gym.bench import Bench, run
+
+    bench = Bench(
+        suite=args.suite,
+        split=args.split,
+        policies=tuple(dict.fromkeys(args.policy or ["oracle"])),
+        dialect=args.dialect,
+        prompt_file=args.prompt,
+        episodes=args.episodes,
+        turns=args.turns,
+        k=max(1, args.k),
+        seed=args.seed,
+        env=dict(args.env),
+        sweep=args.sweep,
+        reward=args.reward,
+        judge=args.judge,
+        sampling=Sampling(temperature=args.temperature, max_tokens=args.max_tokens),
+    )
+    folder = args.out or Path("runs") / f"{args.suite.split(':')[0].split('?')[0]}-{time.strftime('%Y%m%d-%H%M%S')}"
+    with _progress() as progress:
+        bars: dict[str, Any] = {}
+
+        def update(arm: str, done: int, total: int) -> None:
+            bar = bars.setdefault(arm, None) or progress.add_task(arm, total=total)
+            bars[arm] = bar
+            progress.update(bar, completed=done)
+
+        report = run(bench, folder, in_flight=args.in_flight, progress=update)
+    from o3gym.report import rich_table
+
+    out.print(rich_table(report))
+    out.print(f"run folder: {folder}   report: {folder / 'report.md'}", highlight=False, soft_wrap=True)
+    if not args.no_view:
+        _write_page(folder, embed=False)
+
+
+def _view(args: argparse.Namespace) -> None:
+    _write_page(args.folder, embed=args.embed)
+
+
+def _write_page(folder: Path, *, embed: bool) -> None:
+    from o3gym.viewer import write_viewer
+
+    with _progress() as progress:
+        bar = progress.add_task("page", total=None)
+        page = write_viewer(
+            folder, embed=embed, progress=lambda n, total: progress.update(bar, completed=n, total=total)
+        )
+    out.print(f"page: {page}", highlight=False, soft_wrap=True)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from o3gym.testing import check
+
+    failures = 0
+    for name, problem in check(args.plugin):
+        failures += bool(problem)
+        out.print(f"[red]failed[/red]  {name}: " if problem else f"[green]ok[/green]      {name}", end="")
+        out.print(problem, markup=False, highlight=False, soft_wrap=True)
+    return 2 if failures else 0
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=err)
+
+
+def _count(text: str) -> int:
+    value = int(text) if text.isdigit() else -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 up, got {text!r}")
+    return value
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    counts = tuple(sorted({_count(part) for part in text.split(",")}))
+    if counts[0] < 1 or counts[-1] < 2:
+        raise argparse.ArgumentTypeError(f"expected budgets from 1 up, the largest at least 2, got {text!r}")
+    return counts
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
+    return key.strip(), _value(key.strip(), value)
+
+
+def _value(key: str, text: str) -> Any:
+    """A value of an environment argument; tools are a list joined by "+"."""
+    return text.strip().split("+") if key == "tools" else parse_value(text.strip())
+
+
+def _sweep(text: str) -> dict[str, list[Any]]:
+    swept: dict[str, list[Any]] = {}
+    for part in filter(None, text.split(";")):
+        key, equals, values = part.partition("=")
+        if not equals or not values:
+            raise argparse.ArgumentTypeError(f"expected KEY=VALUE,VALUE;…, got {part!r}")
+        swept[key.strip()] = [_value(key.strip(), value) for value in values.split(",")]
+    return swept
+
+
+if __name__ == "__main__":
+    sys.exit(main())

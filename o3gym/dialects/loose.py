@@ -1,0 +1,156 @@
+"""Reading JSON that a model wrote: strict first, then forgiving, in time linear in the text and never by `eval`.
+
+Both readers give plain Python values. Numbers may still be absurd (1e300): `numbers` is the gate that lets only finite
+ones through.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+MAX_LOOSE = 20_000
+"""Characters that the forgiving reader looks at: enough for 64 boxes with 16 digits each."""
+MAX_DEPTH = 16
+"""Deepest nesting that the forgiving reader follows; a call needs four levels."""
+MAX_DIGITS = 15
+"""Digits of an integer that stays one; longer ones become floats (CPython refuses to read more than 4300)."""
+
+# A quote ends a string only where a value can end, so `'the man's hat'` is one string. All repetitions are possessive.
+TOKEN = re.compile(
+    r"""(?P<text>"(?:[^"\\]|\\.|"(?!\s*+(?:[,:=\]})]|\Z)))*+"?|'(?:[^'\\]|\\.|'(?!\s*+(?:[,:=\]})]|\Z)))*+'?)"""
+    r"""|(?P<mark>[\[\](){}:=,])|(?P<word>[^\s\[\](){}:=,"']++)""",
+    re.DOTALL,
+)
+WORDS = {"true": True, "false": False, "null": None, "none": None}
+ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
+
+
+_STRICT = json.JSONDecoder(parse_constant=_refuse, parse_int=_integer)
+
+
+def read(text: str) -> tuple[Any, bool]:
+    """The value in `text`, and whether it was strict JSON and nothing else; (None, False) where there is none."""
+    try:
+        return _STRICT.decode(text.strip()), True
+    except (ValueError, RecursionError):
+        return read_loose(text), False
+
+
+class _Open:
+    """A list or an object whose end has not been reached."""
+
+    def __init__(self, mark: str) -> None:
+        self.is_object = mark == "{"
+        self.items: list[Any] = []
+        self.pairs: dict[str, Any] = {}
+        self.key: str | None = None
+
+    def add(self, value: Any) -> None:
+        if self.key is None:
+            self.items.append(value)
+        else:
+            self.pairs[self.key] = value
+            self.key = None
+
+    def name(self) -> None:
+        """What was read last turns out to be a key."""
+        if self.items and isinstance(self.items[-1], (str, int, float)):
+            self.key = str(self.items.pop())
+
+    def value(self) -> Any:
+        return self.pairs if self.is_object else self.items
+
+
+def read_loose(text: str) -> Any:
+    """The first object or list in `text`, or None.
+
+    Forgiven: text around it, code fences, single quotes, no quotes, trailing or missing commas, round brackets, "=" for
+    ":", and missing closing brackets.
+    """
+    starts = [start for start in (text.find("{"), text.find("[")) if start >= 0]
+    if not starts:
+        return None
+    start = min(starts)
+    stack: list[_Open] = []
+    for token in TOKEN.finditer(text, start, start + MAX_LOOSE):
+        mark = token["mark"]
+        if mark is None:
+            stack[-1].add(_scalar(token))
+        elif mark in "{[(":
+            if len(stack) == MAX_DEPTH:
+                return None
+            stack.append(_Open(mark))
+        elif mark in "}])":
+            value = stack.pop().value()
+            if not stack:
+                return value
+            stack[-1].add(value)
+        elif mark != ",":
+            stack[-1].name()
+    return _close(stack)
+
+
+def _close(stack: list[_Open]) -> Any:
+    value = stack.pop().value()
+    while stack:
+        stack[-1].add(value)
+        value = stack.pop().value()
+    return value
+
+
+def _scalar(token: re.Match[str]) -> Any:
+    word = token["word"]
+    if word is None:
+        quoted: str = token["text"]
+        end = -1 if len(quoted) > 1 and quoted[-1] == quoted[0] else len(quoted)
+        return re.sub(r"\\(.)", lambda m: ESCAPES.get(m[1], m[1]), quoted[1:end], flags=re.DOTALL)
+    if word.lower() in WORDS:
+        return WORDS[word.lower()]
+    value = number(word)
+    if value is None:
+        return word
+    return int(value) if word.lstrip("+-").isdigit() and abs(value) < 10**MAX_DIGITS else value
+
+
+def number(value: object) -> float | None:
+    """`value` as a finite float, also from a string such as "0.25"; None if it is not one."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float, str))
+        or (isinstance(value, str) and len(value) > 40)
+    ):
+        return None
+    try:
+        result = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return result if math.isfinite(result) else None
+
+
+def numbers(value: object, count: int) -> list[float] | None:
+    """`count` finite floats from a list, a nested list ([[x, y, x, y]], [[x, y], [x, y]]) or a string of one."""
+    if isinstance(value, str):
+        value = read_loose(value if "[" in value else f"[{value}]")
+    if isinstance(value, list) and 1 <= len(value) <= 2 and all(isinstance(part, list) for part in value):
+        value = [item for part in value for item in part]
+    if not isinstance(value, list) or len(value) != count:
+        return None
+    floats = [number(item) for item in value]
+    return None if None in floats else [v for v in floats if v is not None]
+
+
+def whole(value: object) -> int | None:
+    """`value` as an int if it is a whole number of at most 15 digits (also "3" and 3.0), else None."""
+    result = number(value)
+    return int(result) if result is not None and result == int(result) and abs(result) < 10**MAX_DIGITS else None

@@ -1,0 +1,97 @@
+"""`mini_o3`: the wire format of Mini-o3."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from o3gym.dialects.functions import dump
+from o3gym.dialects.loose import numbers, read
+from o3gym.dialects.tagged import Tagged, Unreadable
+from o3gym.dialects.wording import compose
+from o3gym.tools.base import Tool
+from o3gym.types import Call, Task, View, crop
+
+SOURCE = re.compile(r"\s*(?:(original_image)(?:_([0-9]{1,6}))?|observation[_ ]([0-9]{1,6}))\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class MiniO3(Tagged):
+    """`<think>…</think><grounding>{"bbox_2d": [x0, y0, x1, y1], "source": "original_image"}</grounding>`.
+
+    Boxes are unit xyxy of the named source, so a crop of a crop is possible; four decimals are written. Sources are
+    `original_image` (view 0) and `observation_i` (view i: with one picture, the i-th successful call). Tasks with
+    several pictures, which Mini-o3 does not have, call the k-th `original_image_k`; observations keep the number of
+    their view, so the first one of a task with two pictures is `observation_2`.
+
+    Of several groundings the last counts, and a grounding wins over an answer. A missing source is `original_image`.
+
+    Source: github.com/Mini-o3/Mini-o3 (verl/trainer/constants.py, vllm_async_engine.py), arXiv 2509.07969. There the
+    label of an observation counts turns and its number successful calls, so they part after an error; here they agree.
+    """
+
+    name: ClassVar[str] = "mini_o3"
+    tools: ClassVar[tuple[str, ...]] = ("crop", "answer", "locate")
+    size_rule: ClassVar[str] = "mini_o3"
+    stop: ClassVar[tuple[str, ...]] = ("</grounding>",)
+    call_tag: ClassVar[str] = "grounding"
+    wins: ClassVar[str] = "grounding"
+    corners: ClassVar[str] = "[x0, y0, x1, y1]"
+    reminder: ClassVar[str] = "Think on. Ground another region of any picture so far, or answer."
+
+    def lead(self, thought: str) -> str:
+        """The think block, without a gap after it."""
+        return f"<think>{thought}</think>"
+
+    def read_call(self, body: str, views: Sequence[View]) -> tuple[Call, bool]:
+        """A crop of the named source."""
+        value, strict = read(body)
+        if not isinstance(value, dict):
+            raise Unreadable("the grounding is not a JSON object")
+        box = numbers(value.get("bbox_2d"), 4)
+        if box is None:
+            raise Unreadable(f'"bbox_2d" must be a box {self.corners} of four numbers')
+        source = value.get("source", "original_image")
+        match = SOURCE.fullmatch(source) if isinstance(source, str) else None
+        if match is None:
+            raise Unreadable('"source" must be "original_image" or "observation_i", where i is the number of one')
+        view = int(match[2] or 1) - 1 if match[1] else int(match[3])
+        return crop(self.to_unit(box, views, view), view), strict and set(value) == {"bbox_2d", "source"}
+
+    def write_call(self, call: Call, views: Sequence[View]) -> str:
+        """The grounding of a crop."""
+        view = call.args.get("view", 0)
+        source = self.source_name(view, given=view == 0 or (view < len(views) and views[view].parent < 0))
+        return dump({"bbox_2d": self.from_unit(call.args["box"], views, view), "source": source})
+
+    def source_name(self, view: int, given: bool) -> str:
+        """The name of a view; `given` says that it was shown at the start."""
+        if not given:
+            return f"observation_{view}"
+        return "original_image" if view == 0 else f"original_image_{view + 1}"
+
+    def label(self, view: View) -> str:
+        """Such as "original_image:" or "Observation 1 (observation_1):"."""
+        name = self.source_name(view.index, given=view.parent < 0)
+        return f"{name}:" if view.parent < 0 else f"Observation {view.index} ({name}):"
+
+    def called(self, index: int) -> str:
+        """original_image or observation_1."""
+        return self.source_name(index, given=index == 0)
+
+    def call_form(self) -> str:
+        """A grounding as it looks inside its tags."""
+        return f'{{"bbox_2d": {self.corners}, "source": "…"}}'
+
+    def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
+        """Grounding if `crop` is enabled, and the form of a reply."""
+        names = ['"original_image"', *(f'"original_image_{i}"' for i in range(2, len(task.sources) + 1))]
+        section = (
+            f"You can zoom in by grounding a region: {self.corners} are its left, top, right and bottom edge, where "
+            "the width and the height of the source picture both count as 1.0. The region is cut from the source "
+            "at full resolution and shown to you as an observation. The source is "
+            f'{", ".join(names)}, or "observation_i" for the observation with number i.'
+        )
+        return compose(self, task, section if self.usable(tools, task) else "")

@@ -1,0 +1,87 @@
+"""`openai`: native function tools of the OpenAI chat completions API, in unit coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from o3gym.dialects.functions import Functions, dump
+from o3gym.dialects.loose import read
+from o3gym.dialects.schemas import signature
+from o3gym.dialects.wording import opening
+from o3gym.registry import TOOLS
+from o3gym.tools.base import Tool
+from o3gym.types import Task, View
+
+
+@dataclass(frozen=True)
+class OpenAI(Functions):
+    """Calls of function tools that the server knows from `schema(tools)`, with o3gym's own names and coordinates.
+
+    Boxes are unit xyxy of the view they name, with four decimals. A reply has only text, so the backend appends each
+    native call of the message to its content with `call_text`: `<tool_call>{"name": …, "arguments": {…}}</tool_call>`.
+    That is also what `format` writes. Answers are calls of `answer`; `<answer>…</answer>` in the content is read too.
+    Of several calls the last counts; backends should ask for one (`parallel_tool_calls=False`).
+
+    Source: the function calling guide of the OpenAI API (`tools=[{"type": "function", "function": {…}}]`).
+    """
+
+    name: ClassVar[str] = "openai"
+    tools: ClassVar[tuple[str, ...]] = ("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw")
+    think: ClassVar[bool] = False
+    keys: ClassVar[Mapping[str, str]] = {}
+    numbered: ClassVar[bool] = True
+    noun: ClassVar[str] = "view"
+    corners: ClassVar[str] = "[x0, y0, x1, y1]"
+
+    def schema(self, tools: Mapping[str, Tool]) -> list[dict[str, Any]]:
+        """The enabled tools as JSON values for the `tools=` parameter of a chat completion."""
+        return [signature(self, tool) for name, tool in tools.items() if self.expresses(name)]
+
+    def spoken(self, tool: str) -> bool:
+        """Nothing is: answers are calls."""
+        return False
+
+    def expresses(self, tool: str) -> bool:
+        """Every registered tool can be called."""
+        return tool in TOOLS and tool != "noop"
+
+    def coordinates(self) -> str:
+        """Fractions of the named view."""
+        return (
+            "Coordinates are fractions (0 to 1) of the width and height of the view they refer to, counted from its "
+            "top left corner. Views are numbered from 0 in the order they are shown."
+        )
+
+    def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
+        """The frame of coordinates and how to end; the functions themselves travel as `schema(tools)`."""
+        names = [tool.name for tool in self.usable(tools, task)]
+        looking = any(not tool.ends for tool in self.usable(tools, task))
+        end = "locate" if task.kind == "box" else "answer"
+        parts = [
+            opening(task, looking),
+            f"Call exactly one function in every reply. You have {', '.join(names)}." if names else "",
+            self.coordinates() if names != ["answer"] else "",
+            f"Once you are sure, call {end} with {self.answer_form(task)}." if end in names else "",
+        ]
+        return "\n\n".join(filter(None, parts))
+
+    def answer_form(self, task: Task) -> str:
+        """What to pass to the function that ends the episode."""
+        if task.kind == "box":
+            return f"the box {self.corners} of what is asked for, or null if it is not there"
+        return super().answer_form(task)
+
+    def label(self, view: View) -> str:
+        """The number that `view` takes."""
+        return f"View {view.index}:"
+
+
+def call_text(name: str, arguments: str) -> str:
+    """The text form of a native tool call, from its name and its `arguments` (a JSON text, as the API gives them).
+
+    Arguments that are not a JSON object are kept as text, so that `parse` reports what is wrong with them.
+    """
+    value, strict = read(arguments)
+    return f"<tool_call>{dump({'name': name, 'arguments': value if strict else arguments})}</tool_call>"

@@ -1,0 +1,139 @@
+"""`pixel_reasoner`: the wire format of Pixel Reasoner, for pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from o3gym.dialects.frames import UNIT, check_frame, read_box, shown_pixels, write_box
+from o3gym.dialects.functions import Functions
+from o3gym.dialects.tags import Block, last_block
+from o3gym.types import Call, View
+
+
+@dataclass(frozen=True)
+class PixelReasoner(Functions):
+    r"""`<tool_call>{"name": "crop_image_normalized", "arguments": {"bbox_2d": […], "target_image": 1}}</tool_call>`.
+
+    Boxes are xyxy of the named picture, `target_image` counts from 1: the pictures of the task, then each crop (view
+    i is picture i + 1). A call counts only if the reply ends with `</tool_call>`, then the last one; otherwise the last
+    `\boxed{…}` is the answer. Written boxes have four decimals.
+
+    The system grows each crop by 10% of the picture on every side: that is the size rule "pixel_reasoner". It also cuts
+    from the picture as it was shown; o3gym cuts from native pixels. Its `select_frames` for video is not covered.
+
+    Attributes:
+        frame: how a box is told to be fractions or pixels (of the named picture as shown). "unit" (the default):
+            fractions if no coordinate is above 1. "released": fractions if all are below 1, as in the released code,
+            where [0, 0, 1, 1] means one pixel and not the whole picture.
+
+    Source: github.com/TIGER-AI-Lab/Pixel-Reasoner (curiosity_driven_rl, experience_maker.py), arXiv 2505.15966.
+    """
+
+    frame: str = "unit"
+    name: ClassVar[str] = "pixel_reasoner"
+    tools: ClassVar[tuple[str, ...]] = ("crop", "answer", "locate")
+    size_rule: ClassVar[str] = "pixel_reasoner"
+    wins: ClassVar[str] = "tool_call"
+    think: ClassVar[bool] = False
+    names: ClassVar[Mapping[str, str]] = {"crop": "crop_image_normalized"}
+    keys: ClassVar[Mapping[str, str]] = {"box": "bbox_2d", "view": "target_image"}
+    numbered: ClassVar[bool] = True
+    first: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check_frame(self.frame, ("unit", "released"))
+
+    def is_fraction(self, values: Sequence[float]) -> bool:
+        """Whether coordinates are fractions of the picture rather than pixels of it."""
+        return max(values) < 1 if self.frame == "released" else max(values) <= 1
+
+    def to_unit(self, values: Sequence[float], views: Sequence[View], view: int) -> list[float]:
+        """Fractions as they are, pixels divided by the size of the picture as shown."""
+        return read_box(values, UNIT if self.is_fraction(values) else shown_pixels(views, view))
+
+    def from_unit(self, values: Sequence[float], views: Sequence[View], view: int) -> list[Any]:
+        """Fractions; pixels where the frame would take fractions for pixels."""
+        fractions = write_box(values, UNIT)
+        return list(fractions if self.is_fraction(fractions) else write_box(values, shown_pixels(views, view)))
+
+    def choose(self, text: str) -> Block | None:
+        """The call at the very end, else the last box."""
+        block = last_block(text, self.call_tag) if text.rstrip().endswith(f"</{self.call_tag}>") else None
+        return block if block and block.closed else last_boxed(text)
+
+    def missing(self, text: str) -> str:
+        r"""What a reply without a call at its end and without `\boxed` lacks."""
+        return r"the reply neither ends with </tool_call> nor has \boxed{…}"
+
+    def well_formed(self, text: str, block: Block) -> bool:
+        """One call at the end and no box, or one closed box and no call."""
+        calls = (text.count("<tool_call>"), text.count("</tool_call>"))
+        expected = (1, 0) if block.tag == self.call_tag else (0, 1)
+        return block.closed and calls == (expected[0], expected[0]) and text.count(BOXED) == expected[1]
+
+    def write_answer(self, call: Call, views: Sequence[View]) -> str:
+        """The text, its braces escaped if they are not balanced."""
+        text = super().write_answer(call, views).replace(BOXED, "boxed{")
+        return text if _end_of(text + "}", 0) == len(text) else re.sub(r"[{}]", r"\\\g<0>", text.rstrip("\\"))
+
+    def format(self, call: Call, views: Sequence[View], thought: str = "") -> str:
+        r"""As in other dialects, without `\boxed` in the thought."""
+        return super().format(call, views, thought.replace(BOXED, "boxed{"))
+
+    def close(self, text: str) -> str:
+        r"""An answer in `\boxed{…}`."""
+        return BOXED + text + "}"
+
+    def coordinates(self) -> str:
+        """Fractions of the named picture."""
+        return (
+            "Boxes are left, top, right and bottom edge as fractions (0 to 1) of the width and height of the picture "
+            "with the number target_image. Pictures are numbered from 1 in the order they are shown, crops included."
+        )
+
+    def label(self, view: View) -> str:
+        """Such as "Image 1 (640x480):", with the number that `target_image` takes."""
+        return f"Image {view.index + 1} ({view.shown[0]}x{view.shown[1]}):"
+
+    def called(self, index: int) -> str:
+        """The number that `target_image` takes."""
+        return f"image {index + 1}"
+
+    def rename(self, text: str) -> str:
+        """Numbers of views count from 1, also in "numbered 0 to 3"."""
+        text = re.sub(
+            r"views are numbered 0 to ([0-9]{1,6})", lambda m: f"images are numbered 1 to {int(m[1]) + 1}", text
+        )
+        return super().rename(text)
+
+    def trouble(self, reason: str) -> str:
+        """Feedback on a call that was not carried out."""
+        return f"Execution error: {reason}"
+
+
+BOXED = r"\boxed{"
+BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+
+
+def last_boxed(text: str) -> Block | None:
+    r"""The last `\boxed{…}` up to its own closing brace; up to the end, unclosed, if there is none."""
+    start = text.rfind(BOXED)
+    if start < 0:
+        return None
+    inside = start + len(BOXED)
+    end = _end_of(text, inside)
+    body = text[inside : len(text) if end < 0 else end]
+    return Block("answer", start, re.sub(r"\\([{}])", r"\1", body), end >= 0)
+
+
+def _end_of(text: str, start: int) -> int:
+    """Where the brace that was opened before `start` closes; −1 if it does not."""
+    depth = 1
+    for match in BRACE.finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if depth == 0:
+            return match.start()
+    return -1

@@ -1,0 +1,66 @@
+"""`qwen3_vl`: tool calls as Qwen3-VL is used to them, for all tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from o3gym.dialects.frames import GRID, Frame
+from o3gym.dialects.functions import Functions
+from o3gym.registry import TOOLS
+from o3gym.types import View
+
+
+@dataclass(frozen=True)
+class Qwen3VL(Functions):
+    """`<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": […], "img_idx": 0}}</tool_call>`.
+
+    Coordinates are xyxy (points xy) in thousandths of the picture `img_idx`, which counts all pictures so far from 0.
+    `crop` is `image_zoom_in_tool` and may carry a "label"; every other registered tool keeps its name, `box`, `boxes`,
+    `center` and `view` being written `bbox_2d`, `bboxes_2d`, `point_2d` and `img_idx`. The answer is
+    `<answer>…</answer>`, a region search ends with a call of `locate`. Of calls and answers the last counts, so that a
+    thinking model may mention tags while it thinks.
+
+    Source: the agent cookbook of github.com/QwenLM/Qwen3-VL ("think with images"); tools beyond zooming in are ours.
+    """
+
+    name: ClassVar[str] = "qwen3_vl"
+    tools: ClassVar[tuple[str, ...]] = ("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw")
+    think: ClassVar[bool] = False
+    names: ClassVar[Mapping[str, str]] = {"crop": "image_zoom_in_tool"}
+    keys: ClassVar[Mapping[str, str]] = {
+        "view": "img_idx",
+        "box": "bbox_2d",
+        "boxes": "bboxes_2d",
+        "center": "point_2d",
+    }
+    numbered: ClassVar[bool] = True
+    labelled: ClassVar[bool] = True
+
+    def frame_of(self, views: Sequence[View], view: int) -> Frame:
+        """The grid."""
+        return GRID
+
+    def spoken(self, tool: str) -> bool:
+        """Only answers are; a box is located by a call."""
+        return tool == "answer"
+
+    def expresses(self, tool: str) -> bool:
+        """Every registered tool can be called."""
+        return tool in TOOLS and tool != "noop"
+
+    def coordinates(self) -> str:
+        """Thousandths of the named picture."""
+        return (
+            "Coordinates run from 0 to 1000 over the width and over the height of the picture img_idx, counted from "
+            "its top left corner, x before y. img_idx counts all pictures from 0 in the order they are shown."
+        )
+
+    def label(self, view: View) -> str:
+        """The number that `img_idx` takes."""
+        return f"Picture {view.index} (img_idx {view.index}):"
+
+    def called(self, index: int) -> str:
+        """The number that `img_idx` takes."""
+        return f"picture {index}"

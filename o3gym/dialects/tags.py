@@ -1,0 +1,76 @@
+"""Finding `<tag>…</tag>` blocks in a reply, with plain string search: linear in the reply, whatever it holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Block(NamedTuple):
+    """One block: its tag, where it starts, what is inside, and whether the closing tag is there."""
+
+    tag: str
+    start: int
+    body: str
+    closed: bool
+
+
+def last_block(text: str, tag: str) -> Block | None:
+    """The last closed `<tag>` block; without any, the last one that was opened and runs to the end; else None."""
+    opening, closing = f"<{tag}>", f"</{tag}>"
+    end = text.rfind(closing)
+    start = text.rfind(opening, 0, end) if end >= 0 else -1
+    if start >= 0:
+        body = text[start + len(opening) : text.find(closing, start)]
+        return Block(tag, start, body, True)
+    start = text.rfind(opening)
+    return Block(tag, start, text[start + len(opening) :], False) if start >= 0 else None
+
+
+def first_block(text: str, tag: str) -> Block | None:
+    """The first closed `<tag>` block; without any, the first one that was opened and runs to the end; else None."""
+    opening, closing = f"<{tag}>", f"</{tag}>"
+    start = text.find(opening)
+    if start < 0:
+        return None
+    end = text.find(closing, start)
+    return Block(tag, start, text[start + len(opening) : len(text) if end < 0 else end], end >= 0)
+
+
+def blocks(text: str, tags: Iterable[str]) -> list[Block]:
+    """The last block of each of `tags`, in their order; closed ones only, if any is closed."""
+    found = [block for block in (last_block(text, tag) for tag in tags) if block is not None]
+    return [block for block in found if block.closed] or found
+
+
+def thought_before(text: str, end: int) -> str:
+    """The reasoning in front of position `end`, without think tags."""
+    return text[:end].replace("<think>", "").replace("</think>", "").strip()
+
+
+def keeps_shape(text: str, tag: str, tags: Iterable[str], think: bool) -> bool:
+    """Whether a reply is reasoning and then exactly one `<tag>` block, with none of the other `tags` anywhere.
+
+    With `think` the reasoning must be one think block and nothing else; without, it is any text.
+    """
+    text = text.strip()
+    if not text.endswith(f"</{tag}>"):
+        return False
+    for name in tags:
+        expected = 1 if name == tag else 0
+        if text.count(f"<{name}>") != expected or text.count(f"</{name}>") != expected:
+            return False
+    if not think:
+        return True
+    head = text[: text.index(f"<{tag}>")].strip()
+    return (
+        head.startswith("<think>")
+        and head.endswith("</think>")
+        and text.count("<think>") == text.count("</think>") == 1
+    )
+
+
+def disarm(text: str, tags: Iterable[str]) -> str:
+    """`text` with the angle brackets of `tags` made round, so that it can stand inside a reply."""
+    return re.sub(rf"<(/?(?:{'|'.join(map(re.escape, tags))}))>", r"(\1)", text)

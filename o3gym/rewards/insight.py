@@ -1,0 +1,97 @@
+"""The reward terms of InSight-o3's searcher: tool conditions, shaped IoU, and the reasoner's feedback.
+
+The paper and the released training code differ; both are here. In the code the tool condition also forbids looking
+twice at nearly the same region, and the IoU counts only for boxes that cover the target.
+"""
+
+from __future__ import annotations
+
+from o3gym.geometry import coverage, iou, to_root, union
+from o3gym.rewards.base import Term
+from o3gym.rewards.terms import absence, carried_out, truths
+from o3gym.types import FULL, Box, Source, Trajectory
+
+PAPER = "InSight-o3 paper, section 4.1, equation 1; constants in the training details of the appendix"
+CODE = "m-Just/verl-public verl/utils/reward_score/vsearch_batch.py and verl/utils/vsearch.py"
+
+ALPHA = 0.25
+"""IoU below which a box earns nothing; the rest is stretched to 0..1."""
+SAME_REGION = 0.6
+"""Two consecutive regions with a greater IoU are the same region."""
+COVERED = 0.95
+"""Share of a target that a box must exceed for its IoU to count."""
+
+
+def stretch(value: float) -> float:
+    """`max(0, IoU − α) / (1 − α)`."""
+    return max(0.0, value - ALPHA) / (1.0 - ALPHA)
+
+
+def shaped_iou(trajectory: Trajectory) -> float:
+    """IoU' of equation 1: the stretched IoU with the target; 1 for a target rightly reported as absent."""
+    rule = absence(trajectory)
+    if rule is not None or trajectory.located is None:
+        return rule or 0.0
+    return stretch(iou(trajectory.located, union(truths(trajectory))))
+
+
+def covering_iou(trajectory: Trajectory) -> float:
+    """The code's IoU: per target the best of {full picture, located box} that covers it, the worst over targets.
+
+    Stretched as in the paper. The full picture is a baseline that α mostly removes. The original data has no absent
+    targets; here they follow the same rule as `shaped_iou`.
+    """
+    rule = absence(trajectory)
+    if rule is not None or trajectory.located is None:
+        return rule or 0.0
+    guesses = (FULL, trajectory.located)
+    return stretch(min(max(_covered(guess, truth) for guess in guesses) for truth in truths(trajectory)))
+
+
+def _covered(guess: Box, truth: Box) -> float:
+    return iou(guess, truth) if coverage(guess, truth) > COVERED else 0.0
+
+
+def regions(trajectory: Trajectory) -> list[tuple[Source, Box]]:
+    """What the valid calls looked at, in order and in units of the pictures that derived sources come from."""
+    found: list[tuple[Source, Box]] = []
+    for turn in carried_out(trajectory):
+        for index in turn.views:
+            if index < len(trajectory.views) and trajectory.views[index].source < len(trajectory.sources):
+                view = trajectory.views[index]
+                source = trajectory.sources[view.source]
+                found.append(to_root(source, view.box) or (source, view.box))
+    return found
+
+
+def fresh_looks(trajectory: Trajectory) -> float:
+    """The code's tool condition: 1 if there is a valid call and no two consecutive regions have an IoU above 0.6.
+
+    The first region is compared with the full picture, so that a "zoom" on all of it earns nothing.
+    """
+    seen = regions(trajectory)
+    if not seen:
+        return 0.0
+    before = [(seen[0][0], FULL), *seen]
+    pairs = zip(before, seen, strict=False)
+    return float(not any(a[0] == b[0] and iou(a[1], b[1]) > SAME_REGION for a, b in pairs))
+
+
+def pseudo_iou(trajectory: Trajectory, parent: Trajectory) -> float:
+    """`1[s = c = 1]`: the reasoner rated this search "helpful" (s) and its own final answer is correct (c)."""
+    return float(rating(trajectory, parent) == "helpful" and parent.verdict == "correct")
+
+
+def rating(trajectory: Trajectory, parent: Trajectory) -> str:
+    """What `parent` said about this child: `extras["feedback"]` of its turn after the one that delegated, or "NA"."""
+    for turn, following in zip(parent.turns, parent.turns[1:], strict=False):
+        for index in turn.children:
+            if index < len(parent.children) and parent.children[index].key == trajectory.key:
+                return str(following.parsed.extras.get("feedback", "NA"))
+    return "NA"
+
+
+SHAPED_IOU = Term("shaped_iou", "end", shaped_iou, PAPER)
+COVERING_IOU = Term("covering_iou", "end", covering_iou, CODE)
+FRESH_LOOKS = Term("fresh_looks", "end", fresh_looks, CODE)
+PSEUDO_IOU = Term("pseudo_iou", "late", pseudo_iou, PAPER)

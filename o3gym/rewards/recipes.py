@@ -1,0 +1,139 @@
+"""Named rewards: what published systems trained with, as terms and one formula each. See `docs/rewards.md`.
+
+Where a paper and its released code disagree both are here, the code's under a name of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from o3gym.registry import REWARDS
+from o3gym.rewards import exploration, insight, terms
+from o3gym.rewards.base import Recipe
+
+Values: TypeAlias = Mapping[str, float]
+
+
+def make_recipe(name: str) -> Recipe:
+    """A recipe by its registered name; raises `UnknownName` with the closest one."""
+    recipe: Recipe = REWARDS[name]
+    return recipe
+
+
+def _outcome(values: Values) -> float:
+    return values["outcome"]
+
+
+def _iou(values: Values) -> float:
+    return values["iou"]
+
+
+def _accuracy(values: Values) -> float:
+    return values["accuracy"]
+
+
+OUTCOME = Recipe("outcome", (terms.OUTCOME,), _outcome, "o3gym: the judge's score")
+IOU = Recipe("iou", (terms.BOX_IOU,), _iou, "o3gym: IoU of region search")
+MINI_O3 = Recipe(
+    "mini_o3",
+    (terms.ACCURACY,),
+    _accuracy,
+    "Mini-o3/Mini-o3 verl/workers/reward_manager/naive_multithreads_tool.py; its recipe sets all other weights to 0",
+)
+
+
+# ── InSight-o3 ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+FORMAT_WEIGHT, IOU_WEIGHT = 0.2, 0.8
+
+
+def insight_o3(values: Values) -> float:
+    """`1[n_tool > 0] · (0.2·format + 0.8·IoU')`."""
+    return values["used_tool"] * (FORMAT_WEIGHT * values["format"] + IOU_WEIGHT * values["shaped_iou"])
+
+
+def insight_o3_code(values: Values) -> float:
+    """`tool · (0.2·format + 0.8·IoU)`, 0 if the format is broken."""
+    return values["fresh_looks"] * values["format"] * (FORMAT_WEIGHT + IOU_WEIGHT * values["covering_iou"])
+
+
+def insight_o3_in_loop(values: Values) -> float:
+    """`1[n_tool > 0] · (0.2·format + 0.8·1[s = c = 1])`."""
+    return values["used_tool"] * (FORMAT_WEIGHT * values["format"] + IOU_WEIGHT * values["pseudo_iou"])
+
+
+def insight_o3_code_in_loop(values: Values) -> float:
+    """`tool · (0.2·format + 0.8·1[s = c = 1])`, 0 if the format is broken."""
+    return values["fresh_looks"] * values["format"] * (FORMAT_WEIGHT + IOU_WEIGHT * values["pseudo_iou"])
+
+
+INSIGHT_O3 = Recipe("insight_o3", (terms.USED_TOOL, terms.FORMAT, insight.SHAPED_IOU), insight_o3, insight.PAPER)
+INSIGHT_O3_CODE = Recipe(
+    "insight_o3_code", (insight.FRESH_LOOKS, terms.FORMAT, insight.COVERING_IOU), insight_o3_code, insight.CODE
+)
+INSIGHT_O3_IN_LOOP = Recipe(
+    "insight_o3_in_loop", (terms.USED_TOOL, terms.FORMAT, insight.PSEUDO_IOU), insight_o3_in_loop, insight.PAPER
+)
+INSIGHT_O3_CODE_IN_LOOP = Recipe(
+    "insight_o3_code_in_loop",
+    (insight.FRESH_LOOKS, terms.FORMAT, insight.PSEUDO_IOU),
+    insight_o3_code_in_loop,
+    insight.CODE,
+)
+
+
+# ── DeepEyes, Pixel Reasoner, Thyme, VPRL ───────────────────────────────────────────────────────────────────────────
+
+
+def deepeyes(values: Values) -> float:
+    """`0.8·acc + 0.2·format + 1.2·tool` with format in {0, −1}."""
+    return 0.8 * values["deepeyes_accuracy"] + 0.2 * values["deepeyes_format"] + 1.2 * values["deepeyes_tool"]
+
+
+def pixel_reasoner(values: Values) -> float:
+    """`acc + curiosity`, as released."""
+    return values["pixel_accuracy"] + values["curiosity"]
+
+
+def pixel_reasoner_paper(values: Values) -> float:
+    """`acc + 0.5·curiosity − 0.05·extra calls`, as printed."""
+    return values["accuracy"] + values["curiosity_paper"]
+
+
+def thyme(values: Values) -> float:
+    """`acc + 0.5·format + 0.5·consistency`, consistency only for correct answers."""
+    return values["accuracy"] + 0.5 * values["format"] + 0.5 * values["consistency"] * (values["accuracy"] > 0)
+
+
+def thyme_code(values: Values) -> float:
+    """The same with accuracy in {−1, 0, 1}."""
+    right = values["signed_accuracy"]
+    return right + 0.5 * values["format"] + 0.5 * values["consistency"] * (right > 0)
+
+
+def vprl(values: Values) -> float:
+    """`progress + outcome`: a right answer is the last optimal move."""
+    return values["progress"] + values["outcome"]
+
+
+DEEPEYES = Recipe(
+    "deepeyes", (terms.DEEPEYES_ACCURACY, terms.DEEPEYES_FORMAT, terms.DEEPEYES_TOOL), deepeyes, terms.DEEPEYES_CODE
+)
+PIXEL_REASONER = Recipe(
+    "pixel_reasoner", (exploration.PIXEL_ACCURACY, exploration.CURIOSITY), pixel_reasoner, exploration.PIXEL_CODE
+)
+PIXEL_REASONER_PAPER = Recipe(
+    "pixel_reasoner_paper",
+    (terms.ACCURACY, exploration.CURIOSITY_PAPER),
+    pixel_reasoner_paper,
+    exploration.PIXEL_PAPER,
+)
+THYME = Recipe("thyme", (terms.ACCURACY, terms.FORMAT, terms.CONSISTENCY), thyme, f"{terms.THYME_CODE} with VQA_NORM=0")
+THYME_CODE = Recipe(
+    "thyme_code",
+    (terms.SIGNED_ACCURACY, terms.FORMAT, terms.CONSISTENCY),
+    thyme_code,
+    f"{terms.THYME_CODE} with its default VQA_NORM=1",
+)
+VPRL = Recipe("vprl", (exploration.PROGRESS, terms.OUTCOME), vprl, exploration.VPRL_PAPER)

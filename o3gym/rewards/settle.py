@@ -1,0 +1,150 @@
+"""`settle`: verdicts, reward terms and totals of finished episodes, after rollout and before report or advantage."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import TypeAlias, cast
+
+from o3gym.judging import Judge, Judgement, auto, failed, has_truth
+from o3gym.rewards.base import Recipe, Related, Siblings, Solo, Term
+from o3gym.rewards.terms import judged
+from o3gym.types import Trajectory
+
+Key: TypeAlias = tuple[str, str, int, str]
+log = logging.getLogger(__name__)
+
+
+def settle(
+    groups: Sequence[Sequence[Trajectory]],
+    recipe: Recipe,
+    judge: Judge | None = None,
+    parents: Mapping[Key, Trajectory] | None = None,
+    workers: int = 8,
+) -> list[list[Trajectory]]:
+    """Give every trajectory its verdict, score, terms and reward; new trajectories in the same order.
+
+    - Without `judge` a pending verdict comes from the offline judge `auto`, and a verdict that is there already stays.
+      With `judge` every episode is judged anew by it, up to `workers` at a time. Either way settling again changes
+      nothing, as far as the judge itself repeats its answers.
+    - An episode that stopped with "error" is never judged: an outage is no wrong answer. It, an episode whose judge
+      failed or raised, and one without ground truth get verdict "failed", no score, no terms and no reward, and do not
+      count in group terms.
+    - Terms with scope step are summed over what the environment wrote into the turns. All others are computed here,
+      also those with scope end: an episode may end outside of the environment (a full context, a cut reply), and the
+      verdict may be another judge's.
+    - Terms with scope late need the settled episode that delegated this one: `parents` maps a child's key to it (see
+      `parents_of`). Such a reward rests on the parent's verdict and not on the child's own, which may have failed.
+      Without a parent, or where its verdict is pending or failed, the child has no reward.
+
+    Args:
+        groups: rollouts of one task each; group terms compare within a group.
+        recipe: the reward.
+        judge: replaces the offline judge, for the verdict and for every term that looks at it.
+        parents: key of a child to its settled parent.
+        workers: how many calls of `judge` run at once.
+    """
+    flat = [trajectory for group in groups for trajectory in group]
+    judgements = _judge_all(flat, judge, workers)
+    known = parents or {}
+    done = iter([_settle(*pair, recipe, known) for pair in zip(flat, judgements, strict=True)])
+    return [_settle_group([next(done) for _ in group], recipe) for group in groups]
+
+
+def parents_of(trajectories: Iterable[Trajectory]) -> dict[Key, Trajectory]:
+    """Key of every delegated child to the trajectory that delegated it: the `parents` of `settle`."""
+    return {child.key: parent for parent in trajectories for child in parent.children}
+
+
+def _judge_all(flat: Sequence[Trajectory], judge: Judge | None, workers: int) -> list[Judgement]:
+    if judge is None:
+        judgements = [_judge_one(trajectory, None) for trajectory in flat]
+    else:
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            judgements = list(pool.map(partial(_judge_one, judge=judge), flat))
+    reasons = [judgement.reason for judgement in judgements if judgement.verdict == "failed" and judgement.reason]
+    if reasons:
+        log.warning("%d of %d episodes have no verdict, the first because: %s", len(reasons), len(flat), reasons[0])
+    return judgements
+
+
+def _judge_one(trajectory: Trajectory, judge: Judge | None) -> Judgement:
+    if trajectory.stop == "error":
+        return failed("")
+    if judge is None and trajectory.verdict:
+        return judged(trajectory)
+    if not has_truth(trajectory.task):
+        return failed(f"task {trajectory.task.id} has no ground truth")
+    try:
+        judgement: object = (judge or auto)(trajectory.task, trajectory.answer, trajectory.located)
+    except Exception as error:
+        return failed(f"the judge raised {type(error).__name__}: {error}")
+    return judgement if isinstance(judgement, Judgement) else failed(f"the judge gave a {type(judgement).__name__}")
+
+
+def _settle(
+    trajectory: Trajectory, judgement: Judgement, recipe: Recipe, parents: Mapping[Key, Trajectory]
+) -> Trajectory:
+    """Verdict, score and all terms but those of the group; no terms where the episode failed."""
+    settled = replace(trajectory, verdict=judgement.verdict, score=judgement.score, terms={}, reward=None)
+    late = any(term.scope == "late" for term in recipe.terms)
+    if trajectory.stop == "error" or (judgement.verdict == "failed" and not late):
+        return settled
+    values: dict[str, float] = {}
+    for term in recipe.terms:
+        if term.scope == "step":
+            values[term.name] = _summed(trajectory, term)
+        elif term.scope == "late":
+            values.update(_late(settled, term, parents.get(trajectory.key)))
+        elif term.scope != "group":
+            values[term.name] = float(cast(Solo, term.compute)(settled))
+    return replace(settled, terms=values)
+
+
+def _late(trajectory: Trajectory, term: Term, parent: Trajectory | None) -> dict[str, float]:
+    if parent is None or parent.verdict not in ("correct", "wrong"):
+        return {}
+    if trajectory.key not in {child.key for child in parent.children}:
+        return {}
+    return {term.name: float(cast(Related, term.compute)(trajectory, parent))}
+
+
+def _summed(trajectory: Trajectory, term: Term) -> float:
+    """Sum of a step term over the turns; turns that lack it are computed on the episode as it was then."""
+    compute = cast(Solo, term.compute)
+    parts = (
+        turn.terms[term.name] if term.name in turn.terms else compute(upto(trajectory, count))
+        for count, turn in enumerate(trajectory.turns, start=1)
+    )
+    return float(sum(parts))
+
+
+def upto(trajectory: Trajectory, count: int) -> Trajectory:
+    """The episode as the environment had it after `count` turns: no later views, no end before it came."""
+    if count >= len(trajectory.turns):
+        return trajectory
+    later = [index for turn in trajectory.turns[count:] for index in turn.views]
+    views = trajectory.views[: min(later)] if later else trajectory.views
+    kept = replace(trajectory, turns=trajectory.turns[:count], views=views, stop="", answer="", located=None)
+    return replace(kept, terminated=False, truncated=False)
+
+
+def _settle_group(group: list[Trajectory], recipe: Recipe) -> list[Trajectory]:
+    """Add the group terms and the total; failed episodes are neither counted nor rewarded."""
+    counted = [i for i, trajectory in enumerate(group) if trajectory.verdict != "failed"]
+    values: list[dict[str, float]] = [dict(trajectory.terms) for trajectory in group]
+    for term in recipe.terms:
+        if term.scope == "group" and counted:
+            compute: Callable[..., Sequence[float]] = cast(Siblings, term.compute)
+            for i, value in zip(counted, compute([group[i] for i in counted]), strict=True):
+                values[i][term.name] = float(value)
+    return [_total(trajectory, terms, recipe) for trajectory, terms in zip(group, values, strict=True)]
+
+
+def _total(trajectory: Trajectory, terms: dict[str, float], recipe: Recipe) -> Trajectory:
+    ordered = {term.name: terms[term.name] for term in recipe.terms if term.name in terms}
+    complete = len(ordered) == len(recipe.terms)
+    return replace(trajectory, terms=ordered, reward=float(recipe.combine(ordered)) if complete else None)

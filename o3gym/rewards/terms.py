@@ -1,0 +1,163 @@
+"""The parts of rewards that look at one finished episode: outcome, format, boxes and tool use.
+
+Terms of InSight-o3 are in `o3gym.rewards.insight`, those that compare steps or siblings in `o3gym.rewards.exploration`.
+No term raises on odd episodes (no turns, no views, no targets): what cannot be earned is 0.
+"""
+
+from __future__ import annotations
+
+from o3gym.answers import mentions, normalise, read_letter, unwrap
+from o3gym.geometry import iou, union
+from o3gym.judging import ABSENT, DRAWN_LETTERS, Judgement, auto
+from o3gym.rewards.base import Term
+from o3gym.types import Box, Trajectory, Turn
+
+OWN = "o3gym"
+DEEPEYES_CODE = "Visual-Agent/DeepEyes verl/utils/reward_score/vl_agent.py"
+THYME_CODE = "yfzhang114/Thyme examples/train/grpo/plugin/agent_rm.py"
+
+
+def judged(trajectory: Trajectory) -> Judgement:
+    """The verdict that `settle` wrote, or the offline judge's while that is pending (inside `env.step`)."""
+    verdict, score = trajectory.verdict, trajectory.score
+    if not verdict:
+        return auto(trajectory.task, trajectory.answer, trajectory.located)
+    if verdict == "failed":
+        return Judgement("failed", None)
+    return Judgement(verdict, float(verdict == "correct") if score is None else score)
+
+
+def outcome(trajectory: Trajectory) -> float:
+    """The judge's score: 1 or 0 for choice and free answers, the IoU for a box, the ANLS under that judge."""
+    return judged(trajectory).score or 0.0
+
+
+def accuracy(trajectory: Trajectory) -> float:
+    """1 if the answer is judged correct, else 0."""
+    return float(judged(trajectory).verdict == "correct")
+
+
+def tried(trajectory: Trajectory) -> list[Turn]:
+    """Turns that call a tool, carried out or not; answers and replies without any call are not among them."""
+    ended = trajectory.stop in ("answered", "located")
+    turns = trajectory.turns[:-1] if ended else trajectory.turns
+    return [turn for turn in turns if turn.error != "void" and turn.parsed.call.tool not in ("answer", "locate")]
+
+
+def carried_out(trajectory: Trajectory) -> list[Turn]:
+    """Turns whose tool call was valid."""
+    return [turn for turn in tried(trajectory) if not turn.error]
+
+
+def used_tool(trajectory: Trajectory) -> float:
+    """1 if at least one tool call was valid."""
+    return float(bool(carried_out(trajectory)))
+
+
+def well_formed(trajectory: Trajectory) -> bool:
+    """Whether every reply keeps the format of its dialect; False without replies."""
+    return bool(trajectory.turns) and all(turn.parsed.well_formed for turn in trajectory.turns)
+
+
+def format_kept(trajectory: Trajectory) -> float:
+    """1 if every reply is well-formed and the last one answers, else 0."""
+    return float(well_formed(trajectory) and trajectory.stop in ("answered", "located"))
+
+
+def truths(trajectory: Trajectory) -> list[Box]:
+    """Target boxes in the first picture, where boxes are located."""
+    return [target.box for target in trajectory.task.targets if target.source == 0]
+
+
+def absence(trajectory: Trajectory) -> float | None:
+    """The box reward where a side says "not in the picture": 1 if both do, else 0; None if both have a box.
+
+    Only a region search without targets has its target absent; an episode without answer says nothing.
+    """
+    if trajectory.task.targets:
+        return None if trajectory.located is not None and truths(trajectory) else 0.0
+    said = trajectory.located is None and trajectory.answer.strip() == ABSENT
+    return float(said and trajectory.task.kind == "box")
+
+
+def box_iou(trajectory: Trajectory) -> float:
+    """IoU of the located box with the target (the box around all targets); absence as in `absence`."""
+    rule = absence(trajectory)
+    if rule is not None or trajectory.located is None:
+        return rule or 0.0
+    return iou(trajectory.located, union(truths(trajectory)))
+
+
+OUTCOME = Term("outcome", "end", outcome, OWN)
+ACCURACY = Term("accuracy", "end", accuracy, OWN)
+USED_TOOL = Term("used_tool", "end", used_tool, OWN)
+FORMAT = Term("format", "trajectory", format_kept, OWN)
+BOX_IOU = Term("iou", "end", box_iou, OWN)
+
+
+# ── DeepEyes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+DEEPEYES_ANSWER_LENGTH = 1000
+"""Answers of this many characters or more are a format error and never correct."""
+
+
+def deepeyes_accuracy(trajectory: Trajectory) -> float:
+    """1 if judged correct and shorter than 1000 characters."""
+    return accuracy(trajectory) if len(trajectory.answer) < DEEPEYES_ANSWER_LENGTH else 0.0
+
+
+def deepeyes_format(trajectory: Trajectory) -> float:
+    """−1 for any format error or an answer of 1000 or more characters, else 0."""
+    return 0.0 if well_formed(trajectory) and len(trajectory.answer) < DEEPEYES_ANSWER_LENGTH else -1.0
+
+
+def deepeyes_tool(trajectory: Trajectory) -> float:
+    """1 if the answer is correct and at least one picture came back, so that idle calls earn nothing."""
+    return deepeyes_accuracy(trajectory) * float(any(turn.views for turn in carried_out(trajectory)))
+
+
+DEEPEYES_ACCURACY = Term("deepeyes_accuracy", "end", deepeyes_accuracy, DEEPEYES_CODE)
+DEEPEYES_FORMAT = Term("deepeyes_format", "trajectory", deepeyes_format, DEEPEYES_CODE)
+DEEPEYES_TOOL = Term("deepeyes_tool", "end", deepeyes_tool, DEEPEYES_CODE)
+
+
+# ── Thyme ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+THYME_TAIL = 500
+"""Characters at the end of the thought in which the conclusion is looked for."""
+
+
+def signed_accuracy(trajectory: Trajectory) -> float:
+    """1 if correct, −1 if wrong, 0 without an answer (`VQA_NORM=1`)."""
+    if not trajectory.answer.strip():
+        return 0.0
+    return 2.0 * accuracy(trajectory) - 1.0
+
+
+def consistency(trajectory: Trajectory) -> float:
+    """1 if the thought of the last reply comes to the answer that was given.
+
+    Thyme asks a model. This is the offline stand-in: the answer (or the letter or text of the option it names) must
+    occur as words of its own in the last 500 characters of the thought.
+    """
+    if not trajectory.turns or not trajectory.answer.strip():
+        return 0.0
+    tail = trajectory.turns[-1].parsed.thought[-THYME_TAIL:]
+    if trajectory.task.kind != "choice":
+        return float(_occurs(trajectory.answer, tail))
+    letters = trajectory.task.letters or DRAWN_LETTERS
+    letter, _ = read_letter(trajectory.answer, letters, trajectory.task.choices)
+    if not letter:
+        return 0.0
+    text = dict(zip(letters, trajectory.task.choices, strict=False)).get(letter, "")
+    return float(letter in {mention for mention, _ in mentions(unwrap(tail), letters)} or _occurs(text, tail))
+
+
+def _occurs(part: str, text: str) -> bool:
+    """Whether `part` is a run of whole words of `text`, after normalisation."""
+    words = normalise(part)
+    return bool(words) and f" {words} " in f" {' '.join(map(normalise, text.split()))} "
+
+
+SIGNED_ACCURACY = Term("signed_accuracy", "end", signed_accuracy, THYME_CODE)
+CONSISTENCY = Term("consistency", "trajectory", consistency, THYME_CODE)

@@ -1,0 +1,80 @@
+"""Attribute: the colour of a tiny thing that occurs once, or the shape printed on the only sign."""
+
+from __future__ import annotations
+
+from random import Random
+
+from o3gym import geometry
+from o3gym.suites.scenes.base import Family, Level, Scene, others, square
+from o3gym.suites.scenes.grounds import Ground, choose_ground, paint_ground
+from o3gym.suites.scenes.icons import ICONS
+from o3gym.suites.scenes.outlines import SHAPES, move
+from o3gym.suites.scenes.painter import Painter
+from o3gym.suites.scenes.palette import COLOURS, INK, WHITE
+from o3gym.suites.scenes.scatter import ASPECT, TINY, Thing, paint_things, random_things, strew
+from o3gym.types import Box
+
+
+def build(rng: Random, difficulty: str) -> Scene:
+    """Strew things about and ask about one that is tiny and unique."""
+    ground, strewn = choose_ground(rng), strew(rng, difficulty)
+    box = strewn.tiny.pop(rng.randrange(len(strewn.tiny)))
+    rest = [*strewn.large, *strewn.tiny, square(*geometry.center(strewn.free), TINY[difficulty] * 1.8)]
+    if rng.random() < 0.3:
+        return _sign_scene(rng, ground, random_things(rng, rest, without=()), box)
+    wanted = Thing(rng.choice(list(ICONS)), rng.choice(list(COLOURS)), box)
+    return _colour_scene(rng, ground, [*random_things(rng, rest, without=(wanted.kind,)), wanted], wanted)
+
+
+def _colour_scene(rng: Random, ground: Ground, things: list[Thing], wanted: Thing) -> Scene:
+    question = rng.choice(
+        (
+            f"What colour is the {wanted.kind}?",
+            f"There is exactly one {wanted.kind} in the picture. Which colour is it?",
+            f"Look for the only {wanted.kind}. What is its colour?",
+        )
+    )
+
+    def paint(painter: Painter) -> None:
+        paint_ground(painter, ground)
+        paint_things(painter, things)
+
+    wrong = others(rng, list(COLOURS), wanted.colour, rng.choice((3, 4, 5)))
+    return Scene(question, wanted.colour, wrong, ((wanted.kind, wanted.box),), paint)
+
+
+def _sign_scene(rng: Random, ground: Ground, things: list[Thing], box: Box) -> Scene:
+    shape, colour = rng.choice(list(SHAPES)), rng.choice(list(COLOURS))
+    question = rng.choice(
+        (
+            "What shape is printed on the small white sign on a post?",
+            "Somewhere there is one little white sign on a post. Which shape does it show?",
+        )
+    )
+
+    def paint(painter: Painter) -> None:
+        paint_ground(painter, ground)
+        paint_things(painter, things)
+        _paint_sign(painter, box, shape, colour)
+
+    return Scene(question, shape, others(rng, list(SHAPES), shape, rng.choice((3, 4, 5))), (("sign", box),), paint)
+
+
+def _paint_sign(painter: Painter, box: Box, shape: str, colour: str) -> None:
+    """A white board with a dark rim on a post, one coloured shape in its middle."""
+    x0, y0, x1, y1 = box
+    side = x1 - x0
+    painter.box((x0 + side * 0.45, y0 + side * 0.6, x1 - side * 0.45, y1), (96, 84, 70))
+    painter.box((x0 + side * 0.08, y0, x1 - side * 0.08, y0 + side * 0.8), INK, side * 0.08)
+    painter.box((x0 + side * 0.13, y0 + side * 0.05, x1 - side * 0.13, y0 + side * 0.75), WHITE, side * 0.05)
+    painter.fill([move(SHAPES[shape], (x0 + x1) / 2, y0 + side * 0.4, side * 0.42)], COLOURS[colour])
+
+
+FAMILY = Family(
+    aspect=ASPECT,
+    levels={
+        difficulty: Level(pixels, TINY[difficulty] / 2)
+        for difficulty, pixels in (("easy", 1_200_000), ("medium", 4_000_000), ("hard", 12_000_000))
+    },
+    build=build,
+)

@@ -1,0 +1,88 @@
+"""What a scene family is: a seeded layout in board units, the question about it, and how to draw it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from o3gym.suites.scenes.painter import Painter
+from o3gym.types import Box, Size
+
+LEGIBLE = 8
+"""Pixels that the smallest detail that carries an answer (a letter's em, an object's side) needs at native size."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A laid-out scene. Boxes are xyxy in board units: x in 0..aspect, y in 0..1.
+
+    Attributes:
+        question: in words, without options.
+        answer: the correct answer; "" for region search.
+        wrong: three to five answers that are not correct; empty for region search.
+        targets: label and box of every region that is needed to answer.
+        paint: draws the whole scene.
+    """
+
+    question: str
+    answer: str
+    wrong: tuple[str, ...]
+    targets: tuple[tuple[str, Box], ...]
+    paint: Callable[[Painter], None]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One difficulty of a family: picture size in pixels, and the height of the finest detail in board units."""
+
+    pixels: int
+    detail: float
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of scene.
+
+    Attributes:
+        aspect: width over height of its pictures.
+        levels: by difficulty.
+        build: lays a scene out from a seeded generator and a difficulty; draws nothing.
+    """
+
+    aspect: float
+    levels: Mapping[str, Level]
+    build: Callable[[Random, str], Scene]
+
+    def size(self, difficulty: str, pixels: int = 0) -> Size:
+        """Width and height at about `pixels` in all, 0 for the difficulty's own."""
+        height = math.sqrt((pixels or self.levels[difficulty].pixels) / self.aspect)
+        return (max(1, round(height * self.aspect)), max(1, round(height)))
+
+    def legible(self, difficulty: str, pixels: int = 0) -> bool:
+        """Whether the finest detail can be made out in a crop at native size."""
+        return self.levels[difficulty].detail * self.size(difficulty, pixels)[1] >= LEGIBLE
+
+
+def square(x: float, y: float, side: float) -> Box:
+    """The box of a square around (x, y)."""
+    return (x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+
+
+def jittered_grid(rng: Random, area: Box, columns: int, rows: int, size: tuple[float, float]) -> list[Box]:
+    """One box of `size` at a random place within each cell of a grid over `area`, in reading order."""
+    x0, y0, x1, y1 = area
+    cell_w, cell_h = (x1 - x0) / columns, (y1 - y0) / rows
+    width, height = size
+    boxes: list[Box] = []
+    for i in range(columns * rows):
+        x = x0 + (i % columns) * cell_w + rng.uniform(0.05, 0.95) * (cell_w - width)
+        y = y0 + (i // columns) * cell_h + rng.uniform(0.05, 0.95) * (cell_h - height)
+        boxes.append((x, y, x + width, y + height))
+    return boxes
+
+
+def others(rng: Random, names: Sequence[str], answer: str, count: int) -> tuple[str, ...]:
+    """`count` distinct names other than `answer`, in random order."""
+    return tuple(rng.sample([name for name in names if name != answer], count))

@@ -1,0 +1,120 @@
+"""Hidden: many alike places to look at, one of which holds what is asked for; the overview does not tell which.
+
+Easy: the one star among other shapes of equal area. Medium and hard: a letter on one of many parcels. The answer is a
+colour, dealt to every place at random, so that nothing but the small shape or letter marks the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+
+from o3gym.suites.scenes.base import Family, Level, Scene, jittered_grid, others, square
+from o3gym.suites.scenes.grounds import choose_ground, paint_ground
+from o3gym.suites.scenes.outlines import SHAPES, move
+from o3gym.suites.scenes.painter import Painter
+from o3gym.suites.scenes.palette import CARD, COLOURS, INK, tone
+from o3gym.types import Box
+
+LETTERS = "ABCDEFGHJKLMNPRSTUVXYZ"
+PLACE_SIDE: Mapping[str, float] = {"easy": 0.1, "medium": 0.0284, "hard": 0.01414}
+"""Side of a place; pictures are 1 × 1, so a hard target has 2e-4 of the area."""
+_GRID: Mapping[str, int] = {"easy": 4, "medium": 8, "hard": 15}
+_GLYPH: Mapping[str, float] = {"easy": 0.028, "medium": 0.0060, "hard": 0.0046}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Somewhere to look: its box (board units), the shape or letter there, a colour, and how far that is off-centre."""
+
+    box: Box
+    mark: str
+    colour: str
+    shift: tuple[float, float]
+
+
+def lay_places(rng: Random, difficulty: str) -> tuple[list[Place], Place]:
+    """All places in reading order, and the one among them that is asked for: the only one with its mark."""
+    side, cells = PLACE_SIDE[difficulty], _GRID[difficulty]
+    boxes = jittered_grid(rng, (0.025, 0.025, 0.975, 0.975), cells, cells, (side, side))
+    target = rng.randrange(len(boxes))
+    wanted = "star" if difficulty == "easy" else rng.choice(LETTERS)
+    rest = [mark for mark in (SHAPES if difficulty == "easy" else LETTERS) if mark != wanted]
+    places: list[Place] = []
+    for i, box in enumerate(boxes):
+        shift = (rng.uniform(-1, 1), rng.uniform(-1, 1))
+        places.append(Place(box, wanted if i == target else rng.choice(rest), rng.choice(list(COLOURS)), shift))
+    return places, places[target]
+
+
+def build(rng: Random, difficulty: str) -> Scene:
+    """Lay out the places of one picture and ask for the colour of one."""
+    places, target = lay_places(rng, difficulty)
+    crumbs = [(rng.random(), rng.random(), rng.random()) for _ in range(len(places) * 2 + 60)]
+    ground, side = choose_ground(rng), PLACE_SIDE[difficulty]
+
+    def paint(painter: Painter) -> None:
+        paint_ground(painter, ground)
+        for x, y, size in crumbs:
+            painter.disc((x, y), side * (0.03 + 0.05 * size), (60, 56, 50), 0.15 + 0.2 * size)
+        for place in places:
+            (_paint_card if difficulty == "easy" else _paint_parcel)(painter, place, _GLYPH[difficulty])
+
+    wrong = others(rng, list(COLOURS), target.colour, rng.choice((3, 4, 5)))
+    question = _question(rng, difficulty, target.mark)
+    return Scene(question, target.colour, wrong, ((target.mark, target.box),), paint)
+
+
+def _question(rng: Random, difficulty: str, wanted: str) -> str:
+    if difficulty == "easy":
+        return rng.choice(
+            (
+                "Exactly one card shows a star. What colour is the star?",
+                "There is a single star among the shapes. Which colour does it have?",
+                "Find the one star in this picture. What is its colour?",
+            )
+        )
+    return rng.choice(
+        (
+            f'Only one parcel carries the letter "{wanted}". What colour is the tape on that parcel?',
+            f'Find the parcel that is marked "{wanted}". Which colour is its tape?',
+            f'What is the colour of the tape on the one parcel labelled "{wanted}"?',
+        )
+    )
+
+
+def _paint_card(painter: Painter, place: Place, glyph: float) -> None:
+    """A cream card in a dark frame with one small shape near its middle."""
+    x0, y0, x1, y1 = place.box
+    side = x1 - x0
+    painter.box((x0, y0, x1, y1), (86, 78, 70), side * 0.12)
+    painter.box((x0 + side * 0.06, y0 + side * 0.06, x1 - side * 0.06, y1 - side * 0.06), CARD, side * 0.08)
+    x = (x0 + x1) / 2 + place.shift[0] * side * 0.15
+    y = (y0 + y1) / 2 + place.shift[1] * side * 0.15
+    colour = COLOURS[place.colour]
+    painter.fill([move(SHAPES[place.mark], x, y, glyph)], tone(colour))
+    painter.fill([move(SHAPES[place.mark], x, y, glyph * 0.86)], colour)
+
+
+def _paint_parcel(painter: Painter, place: Place, glyph: float) -> None:
+    """A cardboard parcel with a strip of coloured tape and a small label that carries a letter."""
+    x0, y0, x1, y1 = place.box
+    side = x1 - x0
+    painter.box(place.box, (118, 88, 58), side * 0.06)
+    painter.box((x0 + side * 0.04, y0 + side * 0.04, x1 - side * 0.04, y1 - side * 0.04), (206, 172, 126), side * 0.04)
+    painter.box((x0 + side * 0.04, y0 + side * 0.10, x1 - side * 0.04, y0 + side * 0.32), COLOURS[place.colour])
+    x = (x0 + x1) / 2 + place.shift[0] * side * 0.14
+    y = y0 + side * (0.66 + 0.03 * place.shift[1])
+    painter.box(square(x, y, glyph * 1.5), CARD)
+    painter.text((x, y), place.mark, glyph, INK)
+
+
+FAMILY = Family(
+    aspect=1.0,
+    levels={
+        difficulty: Level(pixels, _GLYPH[difficulty])
+        for difficulty, pixels in (("easy", 1_440_000), ("medium", 4_000_000), ("hard", 12_000_000))
+    },
+    build=build,
+)

@@ -1,0 +1,149 @@
+"""The built-in suite: seeded scenes with exact ground truth, rendered from a few bytes of seed, no download."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from PIL import Image
+
+from o3gym.registry import UnknownName, closest
+from o3gym.suites.base import Suite
+from o3gym.suites.scenes import attribute, chart, hidden, region, relation, text, town
+from o3gym.suites.scenes.base import Family, Scene
+from o3gym.suites.scenes.painter import Painter
+from o3gym.types import Box, Kind, Source, Target, Task
+
+Answers: TypeAlias = Literal["choice", "free"]
+
+SCENES: Mapping[str, Family] = {
+    "attribute": attribute.FAMILY,
+    "text": text.FAMILY,
+    "relation": relation.FAMILY,
+    "hidden": hidden.FAMILY,
+    "chart": chart.FAMILY,
+    "map": town.FAMILY,
+    "region": region.FAMILY,
+}
+FAMILIES: tuple[str, ...] = tuple(SCENES)
+DIFFICULTIES: tuple[str, ...] = ("easy", "medium", "hard")
+
+
+def render(*, family: str, difficulty: str, seed: int, pixels: int = 0) -> Image.Image:
+    """Draw one scene, bit for bit the same in every process (of one Pillow and NumPy version).
+
+    Args:
+        family: one of `FAMILIES`.
+        difficulty: one of `DIFFICULTIES`.
+        seed: of the scene.
+        pixels: about how many in all; 0 for the difficulty's own size.
+    """
+    kind = SCENES[_known("family", family, FAMILIES)]
+    painter = Painter(kind.size(_known("difficulty", difficulty, DIFFICULTIES), pixels), kind.aspect)
+    _scene(family, difficulty, seed).paint(painter)
+    return painter.image
+
+
+def _scene(family: str, difficulty: str, seed: int) -> Scene:
+    return SCENES[family].build(Random(f"{family}/{difficulty}/{seed}"), difficulty)
+
+
+def _known(kind: str, name: str, names: tuple[str, ...]) -> str:
+    if name not in names:
+        raise UnknownName(f'unknown {kind} "{name}"{closest(name, names)} (known: {", ".join(names)})')
+    return name
+
+
+class Synthetic(Suite):
+    """Seeded visual-search tasks. Families and difficulties take turns, so that any stretch of indices is mixed.
+
+    Args:
+        argument: takes none; families are chosen by option.
+        split: "test" or "train"; the two never share a seed.
+        family: one of `FAMILIES`, or "all".
+        difficulty: one of `DIFFICULTIES`, or "all".
+        answers: "choice" for four to six options, "free" for text. Region tasks are answered by a box either way.
+        pixels: about how many per picture, at the family's aspect ratio; 0 for each difficulty's own size. Where this
+            is too small for the finest details to be made out, `warnings` says so.
+        n: number of tasks.
+    """
+
+    name: ClassVar[str] = "synthetic"
+    version: ClassVar[str] = "1"
+    splits: ClassVar[tuple[str, ...]] = ("test", "train")
+    licence: ClassVar[str] = "Apache-2.0"
+
+    def __init__(
+        self,
+        argument: str = "",
+        split: str = "test",
+        *,
+        family: str = "all",
+        difficulty: str = "all",
+        answers: Answers = "choice",
+        pixels: int = 0,
+        n: int = 1000,
+    ) -> None:
+        super().__init__(argument, split)
+        if argument:
+            raise ValueError(f'suite synthetic takes no argument, got "{argument}"; write "synthetic?family=hidden"')
+        families, levels = ("all", *FAMILIES), ("all", *DIFFICULTIES)
+        self.families = FAMILIES if _known("family", family, families) == "all" else (family,)
+        self.difficulties = DIFFICULTIES if _known("difficulty", difficulty, levels) == "all" else (difficulty,)
+        _known("kind of answers", answers, ("choice", "free"))
+        self.answers: Answers = answers
+        if pixels < 0 or n < 0:
+            raise ValueError(f"pixels and n must not be negative, got {pixels} and {n}")
+        self.pixels, self._n = pixels, n
+        self.warnings = self._illegible()
+
+    def __len__(self) -> int:
+        return self._n
+
+    def task(self, index: int) -> Task:
+        """Lay out the scene at `index` and ask about it; nothing is drawn."""
+        turn, place = divmod(index, len(self.families))
+        family = self.families[place]
+        ordinal, level = divmod(turn, len(self.difficulties))
+        difficulty = self.difficulties[level]
+        seed = 2 * ordinal + self.splits.index(self.split)
+        scene = _scene(family, difficulty, seed)
+        kind: Kind = "box" if family == "region" else self.answers
+        letter, options = _options(scene, f"{family}/{difficulty}/{seed}/options")
+        return Task(
+            id=f"{self.name}/{self.split}/{self._variant(family, difficulty)}/{ordinal}",
+            sources=(Source.generated(self.name, family=family, difficulty=difficulty, seed=seed, pixels=self.pixels),),
+            question=scene.question,
+            answer=letter if kind == "choice" else scene.answer,
+            choices=options if kind == "choice" else (),
+            targets=tuple(Target(_unit(box, SCENES[family].aspect), label=label) for label, box in scene.targets),
+            kind=kind,
+            tags={"family": family, "difficulty": difficulty},
+            origin=self._origin(index, seed),
+        )
+
+    def _variant(self, family: str, difficulty: str) -> str:
+        """What else than the seed tells two tasks apart: "hidden-easy", "hidden-easy-free-262144px"."""
+        free = "-free" if self.answers == "free" and family != "region" else ""
+        return f"{family}-{difficulty}{free}" + (f"-{self.pixels}px" if self.pixels else "")
+
+    def _origin(self, index: int, seed: int) -> dict[str, Any]:
+        return {"suite": self.name, "version": self.version, "split": self.split, "index": index, "seed": seed}
+
+    def _illegible(self) -> tuple[str, ...]:
+        pairs = [(f, d) for f in self.families for d in self.difficulties]
+        small = [f"{f}-{d}" for f, d in pairs if not SCENES[f].legible(d, self.pixels)]
+        return (f"pixels={self.pixels} is too few to make out what is asked in {', '.join(small)}",) if small else ()
+
+
+def _options(scene: Scene, seed: str) -> tuple[str, tuple[str, ...]]:
+    """The correct letter, every letter equally likely, and the options in letter order."""
+    options = [scene.answer, *scene.wrong]
+    Random(seed).shuffle(options)
+    return "ABCDEF"[options.index(scene.answer)], tuple(options)
+
+
+def _unit(box: Box, aspect: float) -> Box:
+    """A box in board units as unit xyxy of the picture."""
+    return (box[0] / aspect, box[1], box[2] / aspect, box[3])

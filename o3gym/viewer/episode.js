@@ -1,0 +1,155 @@
+
+/* ---- one episode ---- */
+
+const HUES = 8; // colours of turns in the style sheet
+
+/** "0.25 0.50 – 0.40 0.65": a unit box with two decimals, three where it is small. */
+function boxText(box) {
+  const digits = Math.min(box[2] - box[0], box[3] - box[1]) < 0.1 ? 3 : 2;
+  const [x0, y0, x1, y1] = box.map((value) => Number(value).toFixed(digits));
+  return `${x0} ${y0} – ${x1} ${y1}`;
+}
+
+function callText(turn) {
+  const value = (v) => Array.isArray(v) && v.length === 4 && v.every((n) => typeof n === "number") ? boxText(v) : typeof v === "string" ? v : JSON.stringify(v);
+  const parts = Object.entries(turn.args).map(([name, v]) => h("span", {}, h("i", {}, name), " ", value(v)));
+  return h("p", { class: "call" }, h("b", {}, turn.tool), parts);
+}
+
+function picture(thumb, alt) {
+  if (!thumb.file) return h("div", { class: "nopicture", role: "img", "aria-label": `${alt}: ${thumb.note}` }, thumb.note);
+  const image = h("img", { src: imageAddress(thumb.file), alt, loading: "lazy", width: thumb.size[0], height: thumb.size[1] });
+  image.addEventListener("error", () => image.replaceWith(h("div", { class: "nopicture" }, `thumbs/${thumb.file} is not beside this page`)));
+  return image;
+}
+
+let embedded = null;
+
+function imageAddress(file) {
+  embedded ||= new Map($("thumbs").textContent.split("\n").filter(Boolean).map((line) => line.split(" ")));
+  return embedded.has(file) ? `data:image/jpeg;base64,${embedded.get(file)}` : `thumbs/${file}`;
+}
+
+function rectangle(box, kind) {
+  const shape = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+  const [x0, y0, x1, y1] = box;
+  for (const [name, value] of Object.entries({ x: x0, y: y0, width: Math.max(0, x1 - x0), height: Math.max(0, y1 - y0), class: kind })) shape.setAttribute(name, value);
+  return shape;
+}
+
+/** The picture with every look drawn on it: numbered as the agent knew them, coloured by turn, targets dashed. */
+function canvas(episode, at, prefix) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 1 1");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("aria-hidden", "true");
+  const badges = [];
+  const corners = new Map();
+  for (const view of episode.views.filter((one) => one.picture === at)) {
+    const hue = `hue${view.turn % HUES}`;
+    svg.append(rectangle(view.box, "casing look"), rectangle(view.box, `look ${hue}`));
+    const corner = view.box.slice(0, 2).map((value) => Math.round(value * 25)).join();
+    const taken = corners.get(corner) || 0;
+    corners.set(corner, taken + 1);
+    const badge = h("a", { class: `badge look ${hue}`, href: `#${prefix}-turn-${view.turn}`, "aria-label": `View ${view.index}, turn ${view.turn + 1}` }, String(view.index));
+    badge.style.left = `min(${view.box[0] * 100}% + ${taken * 22}px, 100% - 22px)`;
+    badge.style.top = `min(${view.box[1] * 100}%, 100% - 20px)`;
+    badge.addEventListener("click", (event) => { event.preventDefault(); document.getElementById(`${prefix}-turn-${view.turn}`)?.scrollIntoView({ block: "center", behavior: "smooth" }); });
+    badges.push(badge);
+  }
+  for (const target of episode.targets.filter((one) => one.picture === at)) svg.append(rectangle(target.box, "casing target"), rectangle(target.box, "target"));
+  if (episode.located && at === 0) svg.append(rectangle(episode.located, "located"));
+  const frame = h("div", { class: "frame" }, picture(episode.pictures[at], `Picture ${at} of ${episode.task}`), svg, badges);
+  return h("figure", { class: "canvas" }, frame);
+}
+
+function legend(episode, board) {
+  const toggle = (name, label, on) => {
+    const box = h("input", { type: "checkbox", name, checked: true });
+    box.addEventListener("change", () => board.classList.toggle(`hide-${name}`, !box.checked));
+    return on && h("label", {}, box, h("span", { class: `key ${name}` }), label);
+  };
+  return h("div", { class: "legend" }, toggle("looks", "views, by turn", episode.views.length), toggle("targets", "target", episode.targets.length), toggle("located", "located", episode.located));
+}
+
+function outcome(episode) {
+  if (episode.kind === "box") {
+    const gold = episode.targets.length ? "the dashed region" : "not in the picture";
+    return h("dl", { class: "answers" }, fact("Wanted", gold), fact("Located", episode.located ? boxText(episode.located) : "nothing"));
+  }
+  const chosen = episode.answer.trim();
+  if (!episode.choices.length) return h("dl", { class: "answers" }, fact("Expected", episode.gold), fact("Answered", chosen || "nothing"));
+  const options = episode.choices.map((text, i) => {
+    const letter = String.fromCharCode(65 + i);
+    const [gold, mine] = [letter === episode.gold, letter === chosen];
+    const said = [gold && "right", mine && "answered"].filter(Boolean).join(", ");
+    return h("li", { class: [gold && "gold", mine && "mine"].filter(Boolean).join(" ") }, h("b", {}, letter), h("span", {}, text), said && h("em", {}, said));
+  });
+  const odd = !options.some((option) => option.classList.contains("mine"));
+  return [h("ul", { class: "choices" }, options), odd && h("dl", { class: "answers" }, fact("Answered", chosen || "nothing"))];
+}
+
+const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
+const signed = (value) => typeof value === "number" ? value.toFixed(Math.abs(value) < 0.1 && value ? 3 : 2).replace("-", "−") : String(value);
+const terms = (values) => Object.keys(values).length > 0 && h("p", { class: "terms" }, Object.entries(values).map(([name, value]) => h("span", {}, name, " ", h("b", {}, signed(value)))));
+
+function crop(view) {
+  const where = view.box ? ` of picture ${view.picture}, ${boxText(view.box)}` : "";
+  const made = view.made_by ? ` · ${view.made_by}` : "";
+  const scaled = view.shown.join() === view.native.join() ? "native" : `from ${view.native.join("×")}`;
+  return h("figure", { class: `crop hue${view.turn % HUES}` },
+    picture(view.thumb, `View ${view.index}${where}`),
+    h("figcaption", {}, h("b", {}, `View ${view.index}`), ` ${view.shown.join("×")} px, ${scaled}${made}`));
+}
+
+function turnCard(episode, turn, number, prefix) {
+  const views = episode.views.filter((view) => turn.views.includes(view.index));
+  const said = turn.thought || (turn.tool === "noop" ? turn.text : "");
+  const trouble = [turn.error, turn.finish === "stop" ? "" : `finish: ${turn.finish}`, turn.trouble].filter(Boolean);
+  return h("li", { class: `turn hue${number % HUES}`, id: `${prefix}-turn-${number}` },
+    h("h3", {}, h("span", { class: "dot" }), `Turn ${number + 1}`, trouble.map((text) => h("span", { class: "trouble" }, text)), !turn.well_formed && h("span", { class: "trouble soft" }, "format")),
+    said && h("p", { class: "thought" }, said),
+    turn.tool !== "noop" && callText(turn),
+    views.length > 0 && h("div", { class: "crops" }, views.map(crop)),
+    turn.feedback && h("p", { class: `feedback${turn.error ? " bad" : ""}` }, turn.feedback),
+    turn.children.map((at) => childCard(episode.children[at], `${prefix}-c${at}`)),
+    terms(turn.terms),
+    turn.text && h("details", { class: "raw" }, h("summary", {}, "Reply as written"), h("pre", {}, turn.text)));
+}
+
+/** A delegated episode, drawn when it is first unfolded. */
+function childCard(child, prefix) {
+  if (!child) return null;
+  const label = `Delegated to ${child.agent}: ${child.verdict}, ${child.turns.length} turn${child.turns.length === 1 ? "" : "s"}`;
+  const card = h("details", { class: "child" }, h("summary", {}, label));
+  card.addEventListener("toggle", () => { if (card.open && card.children.length === 1) card.append(body(child, prefix)); });
+  return card;
+}
+
+function body(episode, prefix) {
+  const board = h("div", { class: "board" });
+  board.append(...episode.pictures.map((_, at) => canvas(episode, at, prefix)), legend(episode, board));
+  const linked = new Set(episode.turns.flatMap((turn) => turn.children));
+  const rest = episode.children.map((child, at) => linked.has(at) ? null : childCard(child, `${prefix}-c${at}`));
+  return h("div", { class: "body" },
+    h("div", { class: "left" }, board, outcome(episode), terms(episode.terms)),
+    h("div", { class: "right" }, h("ol", { class: "turns" }, episode.turns.map((turn, i) => turnCard(episode, turn, i, prefix))), rest));
+}
+
+function showEpisode(place, row, episode) {
+  const at = state.matches.indexOf(row);
+  const button = (text, label, by, off) => {
+    const element = h("button", { type: "button", "aria-label": label, disabled: off }, text);
+    element.addEventListener("click", () => step(by));
+    return element;
+  };
+  const back = h("a", { class: "back", href: address("") }, "← Run");
+  const facts = h("details", { class: "facts" }, h("summary", {}, "Details"), h("dl", {}, [["group", row.group], ["sample", String(row.sample)], ...episode.facts].map(([name, value]) => fact(name, value))));
+  const rated = episode.facts.filter(([name]) => ["score", "reward"].includes(name)).map(([name, value]) => h("span", { class: "chip" }, `${name} ${value}`));
+  place.replaceChildren(
+    h("nav", { "aria-label": "Episodes" }, back, h("span", { class: "where" }, at < 0 ? "" : `${at + 1} of ${state.matches.length}`), button("‹", "Previous episode", -1, at <= 0), button("›", "Next episode", 1, at === state.matches.length - 1)),
+    h("h2", { class: "asked" }, episode.question),
+    h("p", { class: "chips" }, h("span", { class: `chip ${episode.verdict}` }, `${MARKS[episode.verdict]} ${episode.verdict}`), h("span", { class: "chip" }, episode.stop), h("span", { class: "chip" }, row.arm), row.sample > 0 && h("span", { class: "chip" }, `sample ${row.sample}`), h("span", { class: "chip" }, row.family), rated),
+    body(episode, "e"),
+    facts);
+}

@@ -1,0 +1,93 @@
+"""Small pictures of random structure, a jsonl suite made of them, and environments on it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+from PIL import Image
+
+from o3gym.envs import VisualSearchEnv
+from o3gym.images import ImageStore, Pixels
+from o3gym.types import Source
+
+hypothesis.settings.register_profile("o3gym", deadline=None, database=None, derandomize=True, max_examples=150)
+hypothesis.settings.load_profile("o3gym")
+
+PHOTOS = {"street.png": (240, 160), "shelf.png": (150, 300), "map.png": (200, 200)}
+ROWS: list[dict[str, Any]] = [
+    {"image": "street.png", "question": "Which colour?", "options": "A. red\nB. blue", "answer": "B",
+     "boxes": [[24, 16, 48, 32], {"box": [120, 80, 144, 120], "label": "door"}], "subset": "colour"},
+    {"image": "shelf.png", "question": "What does the label say?", "answer": "flour", "boxes": [[30, 200, 60, 215]]},
+    {"image": "map.png", "question": "Where is the well?", "boxes": [[50, 100, 100, 150]]},
+    {"images": ["street.png", "shelf.png"], "question": "Which is wider?", "options": ["first", "second"],
+     "answer": "A", "boxes": [{"box": [0, 0, 75, 30], "image": 1}], "question_id": "pair"},
+]  # fmt: skip
+CHOICE, FREE, BOX, PAIR = range(4)
+
+
+def noise(width: int, height: int, seed: int = 0) -> Pixels:
+    """Coarse and fine noise: no two regions look alike, and every pixel differs from its neighbours."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)).resize((width, height))
+    fine = rng.integers(0, 64, (height, width, 3), dtype=np.uint8)
+    return np.array(coarse) // 4 * 3 + fine
+
+
+@pytest.fixture(scope="session")
+def make_pixels() -> Callable[..., Pixels]:
+    return noise
+
+
+@pytest.fixture(scope="session")
+def make_source() -> Callable[..., Source]:
+    """A losslessly stored picture in memory."""
+
+    def make(width: int, height: int, seed: int = 0) -> Source:
+        file = io.BytesIO()
+        Image.fromarray(noise(width, height, seed)).save(file, "PNG")
+        return Source.of_bytes(file.getvalue())
+
+    return make
+
+
+@pytest.fixture
+def store() -> ImageStore:
+    return ImageStore()
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three pictures and `index.jsonl`: a choice, a free, a box and a two-picture row."""
+    folder = tmp_path_factory.mktemp("photos")
+    for seed, (name, size) in enumerate(PHOTOS.items()):
+        Image.fromarray(noise(*size, seed)).save(folder / name)
+    (folder / "index.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def local(photos: Path) -> str:
+    """The spec of that suite."""
+    return f"local:{photos / 'index.jsonl'}"
+
+
+@pytest.fixture
+def make_env(local: str) -> Iterator[Callable[..., VisualSearchEnv]]:
+    """Environments on that suite with a budget that shrinks its pictures; closed after the test."""
+    envs = []
+
+    def make(**arguments: Any) -> VisualSearchEnv:
+        env = VisualSearchEnv(**{"suite": local, "min_pixels": 100, "max_pixels": 10_000, **arguments})
+        envs.append(env)
+        return env
+
+    yield make
+    for env in envs:
+        env.close()

@@ -1,0 +1,137 @@
+"""No reply whatsoever makes a dialect raise, or lets anything but a well-shaped call through.
+
+`O3GYM_FUZZ` sets the number of replies per dialect.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable
+
+import pytest
+from dialect_samples import SPECS, VIEWS
+
+from o3gym.dialects.base import Dialect, make_dialect
+from o3gym.registry import DIALECTS, TOOLS
+from o3gym.types import Call, Parsed, answer, crop, locate, reuse, zoom
+
+N = int(os.environ.get("O3GYM_FUZZ", "100000"))
+CALLS = (
+    crop([0.1, 0.2, 0.3, 0.4]),
+    crop([0.0, 0.0, 1.0, 1.0], 1),
+    zoom((0.5, 0.25), 3.5),
+    reuse(0),
+    answer("B"),
+    answer("a {nested} 'quoted' \"text\""),
+    locate([0.1, 0.1, 0.9, 0.9]),
+    locate(None),
+    Call("rotate", {"view": 0, "angle": 45.0}),
+    Call("draw", {"view": 0, "boxes": [[0.1, 0.1, 0.2, 0.2], [0.5, 0.5, 0.9, 0.9]]}),
+)
+TAGS = ("think", "answer", "tool_call", "grounding", "function", "observation", "tool_response")
+FRAGMENTS = (
+    *(f"<{tag}>" for tag in TAGS),
+    *(f"</{tag}>" for tag in TAGS),
+    *("{", "}", "[", "]", "(", ")", ",", ":", "=", '"', "'", "\\", "\\boxed{", "```json\n", "\n", " ", "\x00"),
+    *("NaN", "-Infinity", "1e999", "1e-999", "9" * 400, "-0", "0x10", "1_0", "٣", "true", "null", "None", "½"),
+    *(
+        '"bbox_2d"',
+        '"bbox"',
+        '"source"',
+        '"name"',
+        '"arguments"',
+        '"function"',
+        '"view"',
+        '"img_idx"',
+        '"target_image"',
+    ),
+    *('"original_image_0"', '"observation_999999"', '"image_zoom_in_tool"', '"noop"', '"crop"', '"draw"', '"boxes"'),
+    *(
+        "[0, 0, 1, 1]",
+        "[[1, 2], [3, 4]]",
+        '{"bbox_2d": null}',
+        "\ud800",
+        "\u202e",
+        "漢字",
+        "𝟙",
+        "é",
+        "[" * 50,
+        "{" * 50,
+    ),
+)
+
+
+def seeds(dialect: Dialect) -> list[str]:
+    """Valid replies: everything that the dialect can express."""
+    replies = []
+    for call in CALLS:
+        try:
+            replies.append(dialect.format(call, VIEWS, "The sign is far away."))
+        except ValueError:
+            continue
+    return replies
+
+
+def fragments(rng: random.Random, texts: list[str]) -> str:
+    return "".join(rng.choices(FRAGMENTS, k=rng.randrange(1, 16)))
+
+
+def unicode_text(rng: random.Random, texts: list[str]) -> str:
+    return "".join(map(chr, (rng.randrange(0x110000) for _ in range(rng.randrange(12))))) + fragments(rng, texts)
+
+
+def mutated(rng: random.Random, texts: list[str]) -> str:
+    """One to four cuts, copies, insertions and swaps in a valid reply."""
+    text = rng.choice(texts)
+    for _ in range(rng.randrange(1, 5)):
+        i, kind = rng.randrange(len(text) + 1), rng.random()
+        j = min(len(text), i + rng.randrange(1, 12))
+        if kind < 0.3:
+            text = text[:i] + text[j:]
+        elif kind < 0.7:
+            text = text[:i] + rng.choice(FRAGMENTS) + text[j if kind < 0.5 else i :]
+        elif kind < 0.8:
+            text = text[:i]
+        elif kind < 0.9:
+            text = text[:j] + text[i:]
+        else:
+            text += rng.choice(texts)
+    return text
+
+
+MAKERS: tuple[Callable[[random.Random, list[str]], str], ...] = (mutated, mutated, mutated, fragments, unicode_text)
+
+
+def check(parsed: Parsed) -> None:
+    """The call is a tool's name and finite JSON; what is unreadable is not well-formed."""
+    call = parsed.call
+    assert type(call) is Call
+    assert isinstance(call.tool, str)
+    assert call.tool
+    assert isinstance(call.args, dict)
+    json.dumps(call.args, allow_nan=False)
+    if call.tool in TOOLS:
+        problem = TOOLS[call.tool]().accepts(call.args)
+        assert not problem or "must be a number from" in problem
+    if call.tool == "noop":
+        assert call.args["kind"] in ("parse", "void")
+        assert not parsed.well_formed
+
+
+@pytest.mark.parametrize("name", sorted(DIALECTS))
+def test_no_reply_breaks_a_dialect(name: str) -> None:
+    rng = random.Random(f"{name} 1")
+    variants = [make_dialect(spec) for spec in SPECS if spec.partition("?")[0] == name]
+    texts = seeds(variants[0])
+    usable = 0
+    for i in range(N):
+        text = MAKERS[i % len(MAKERS)](rng, texts)
+        try:
+            parsed = variants[i % len(variants)].parse(text, VIEWS[: i % 3])
+            check(parsed)
+        except Exception as problem:
+            raise AssertionError(f"{name} failed on {text!r}") from problem
+        usable += parsed.call.tool != "noop"
+    assert 0.1 * N < usable < 0.9 * N  # the mutations neither miss the grammar nor leave it intact

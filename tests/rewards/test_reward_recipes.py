@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import pytest
+from reward_episodes import FULL, episode, look, mistake, search, task
+
+from o3gym.registry import REWARDS, UnknownName
+from o3gym.rewards import recipes
+from o3gym.rewards.base import Recipe
+from o3gym.rewards.recipes import make_recipe
+from o3gym.rewards.settle import settle
+
+LEFT, TOP_LEFT = (0.0, 0.0, 0.5, 1.0), (0.0, 0.0, 0.5, 0.5)
+ALL = {recipe.name: recipe for recipe in vars(recipes).values() if isinstance(recipe, Recipe)}
+
+
+def rewards(recipe, *group):
+    return [each.reward for each in settle([group], recipe)[0]]
+
+
+def reward(recipe, trajectory):
+    return rewards(recipe, trajectory)[0]
+
+
+@pytest.mark.parametrize("name", sorted(REWARDS))
+def test_registered_names(name):
+    recipe = make_recipe(name)
+    assert recipe is ALL[name]
+    assert recipe.source
+    assert len({term.name for term in recipe.terms}) == len(recipe.terms)
+    assert isinstance(recipe.combine({term.name: 0.0 for term in recipe.terms}), float)
+
+
+def test_an_unknown_recipe_names_the_closest():
+    with pytest.raises(UnknownName, match='did you mean "deepeyes"'):
+        make_recipe("deepeye")
+
+
+def test_which_recipes_wait_for_settle():
+    assert {name for name in ALL if not ALL[name].pending} == {"outcome", "iou", "mini_o3", "vprl"}
+
+
+def test_outcome_and_mini_o3():
+    half = search((0.0, 0.0, 0.5, 0.8), targets=[LEFT])
+    assert reward(recipes.OUTCOME, half) == pytest.approx(0.8)
+    assert reward(recipes.MINI_O3, half) == 1.0
+    assert reward(recipes.MINI_O3, episode(task(), said="A")) == 0.0
+    assert reward(recipes.IOU, half) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("trajectory", "value"),
+    [
+        (search(LEFT, look(LEFT), targets=[LEFT]), 1.0),
+        (search(LEFT, targets=[LEFT]), 0.0),
+        (search(LEFT, look(LEFT), targets=[LEFT], well_formed=False), 0.8),
+        (search(TOP_LEFT, look(LEFT), targets=[LEFT]), 0.2 + 0.8 / 3),
+        (search(None, look(LEFT), targets=[LEFT]), 0.2),
+        (search(None, look(LEFT)), 1.0),
+    ],
+)
+def test_insight_o3(trajectory, value):
+    assert reward(recipes.INSIGHT_O3, trajectory) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("trajectory", "value"),
+    [
+        (search(LEFT, look(LEFT), targets=[LEFT]), 1.0),
+        (search(LEFT, targets=[LEFT]), 0.0),
+        (search(LEFT, look(LEFT), targets=[LEFT], well_formed=False), 0.0),
+        (search(LEFT, look(LEFT), look(LEFT), targets=[LEFT]), 0.0),
+        (search(LEFT, look(FULL), targets=[LEFT]), 0.0),
+        (search(TOP_LEFT, look(LEFT), targets=[LEFT]), 0.2 + 0.8 / 3),
+        (search(None, look(LEFT), targets=[LEFT]), 0.2),
+    ],
+)
+def test_insight_o3_as_released(trajectory, value):
+    assert reward(recipes.INSIGHT_O3_CODE, trajectory) == pytest.approx(value)
+
+
+def test_insight_o3_in_loop_formulas():
+    values = {"used_tool": 1.0, "fresh_looks": 1.0, "format": 1.0, "pseudo_iou": 1.0}
+    assert recipes.INSIGHT_O3_IN_LOOP.combine(values) == pytest.approx(1.0)
+    assert recipes.INSIGHT_O3_IN_LOOP.combine({**values, "format": 0.0}) == pytest.approx(0.8)
+    assert recipes.INSIGHT_O3_IN_LOOP.combine({**values, "pseudo_iou": 0.0}) == pytest.approx(0.2)
+    assert recipes.INSIGHT_O3_IN_LOOP.combine({**values, "used_tool": 0.0}) == 0.0
+    assert recipes.INSIGHT_O3_CODE_IN_LOOP.combine(values) == pytest.approx(1.0)
+    assert recipes.INSIGHT_O3_CODE_IN_LOOP.combine({**values, "format": 0.0}) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("trajectory", "value"),
+    [
+        (episode(task(), look(LEFT), said="B"), 2.0),
+        (episode(task(), said="B"), 0.8),
+        (episode(task(), look(LEFT), said="A"), 0.0),
+        (episode(task(), look(LEFT), said="B", well_formed=False), 1.8),
+        (episode(task(), said="A", well_formed=False), -0.2),
+        (episode(task()), -0.2),
+    ],
+)
+def test_deepeyes(trajectory, value):
+    assert reward(recipes.DEEPEYES, trajectory) == pytest.approx(value)
+
+
+def test_pixel_reasoner():
+    group = [
+        episode(task(), look(LEFT), said="B"),
+        episode(task(), look(LEFT), look(FULL), said="A"),
+        *[episode(task(), said="B")] * 4,
+        episode(task(), said="A"),
+        episode(task()),
+    ]
+    assert rewards(recipes.PIXEL_REASONER, *group) == pytest.approx([1.025, -0.025, 1, 1, 1, 1, 0, -1])
+    assert rewards(recipes.PIXEL_REASONER_PAPER, *group) == pytest.approx([1.025, -0.025, 1, 1, 1, 1, 0, 0])
+
+
+def test_pixel_reasoner_unresolved_error_is_its_own():
+    """In a second group the failure belongs to the rollout that had it, not to its namesake in the first group."""
+    failing, fine = episode(task(), mistake(), said="B"), episode(task(), said="B")
+    settled = settle([[fine] * 4, [failing, fine, fine, fine]], recipes.PIXEL_REASONER)
+    assert [[t.terms["pixel_accuracy"] for t in group] for group in settled] == [[1, 1, 1, 1], [0, 1, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("trajectory", "value", "signed"),
+    [
+        (episode(task(), said="B"), 2.0, 2.0),
+        (episode(task(), said="B", thought="no idea"), 1.5, 1.5),
+        (episode(task(), said="B", well_formed=False), 1.5, 1.5),
+        (episode(task(), said="A", thought="so A"), 0.5, -0.5),
+        (episode(task()), 0.0, 0.0),
+    ],
+)
+def test_thyme(trajectory, value, signed):
+    assert reward(recipes.THYME, trajectory) == pytest.approx(value)
+    assert reward(recipes.THYME_CODE, trajectory) == pytest.approx(signed)
+
+
+def test_vprl():
+    walk = episode(task(targets=[TOP_LEFT]), look(LEFT), mistake(), look(TOP_LEFT), said="B")
+    settled = settle([[walk]], recipes.VPRL)[0][0]
+    assert settled.terms == {"progress": -4.0, "outcome": 1.0}  # +1, −5, found already, no move
+    assert settled.reward == -3.0
