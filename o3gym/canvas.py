@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from o3gym.geometry import fit, to_pixels, to_root
+from o3gym.geometry import to_pixels, to_root
 from o3gym.images import Pixels, shared_store
 from o3gym.registry import require
 from o3gym.types import FULL, Box, Size, Trajectory, View
@@ -40,9 +40,10 @@ def frame(trajectory: Trajectory, text: str) -> Pixels:
         uint8 array of shape (540, 960, 3), whatever the pictures' sizes.
     """
     canvas = Image.new("RGB", CANVAS, GROUND)
-    canvas.paste(_fitted(overview(trajectory), PICTURE), (MARGIN, MARGIN))
+    canvas.paste(_centred(overview(trajectory, PICTURE), PICTURE), (MARGIN, MARGIN))
     newest = trajectory.views[-1]
-    canvas.paste(_fitted(_pixels(trajectory, newest), PICTURE), (CANVAS[0] - PICTURE[0] - MARGIN, MARGIN))
+    shown = _centred(_scaled(_pixels(trajectory, newest), PICTURE), PICTURE)
+    canvas.paste(shown, (CANVAS[0] - PICTURE[0] - MARGIN, MARGIN))
     draw = ImageDraw.Draw(canvas)
     name = "the original" if newest.index < len(trajectory.task.sources) else f"view {newest.index}"
     status = f"turn {len(trajectory.turns)} · {name}" + (f" · {trajectory.stop}" if trajectory.stop else "")
@@ -54,40 +55,41 @@ def frame(trajectory: Trajectory, text: str) -> Pixels:
 
 def strip(trajectory: Trajectory, height: int = 260) -> Image.Image:
     """A whole search as one picture: the original with numbered boxes, each new view, and question and answer below."""
-    panels = [overview(trajectory, 1200), *(_pixels(trajectory, v) for v in trajectory.views if v.parent >= 0)]
-    fitted = [
-        _cover(panel, (max(height // 2, min(round(height * _aspect(panel)), 2 * height)), height)) for panel in panels
-    ]
-    width = sum(p.width for p in fitted) + MARGIN * (len(fitted) + 1)
-    canvas = Image.new("RGB", (width, height + 74), GROUND)
+    looks = [view for view in trajectory.views if view.parent >= 0]
+    first = overview(trajectory, (3 * height, height))
+    panels = [first, *(_scaled(_pixels(trajectory, view), (2 * height, height)) for view in looks)]
+    width = max(sum(panel.width + MARGIN for panel in panels) + MARGIN, 2 * height)
+    canvas = Image.new("RGB", (width, height + 92), GROUND)
     draw, x = ImageDraw.Draw(canvas), MARGIN
-    for index, panel in zip([0, *(v.index for v in trajectory.views if v.parent >= 0)], fitted, strict=True):
+    for index, panel in zip((0, *(view.index for view in looks)), panels, strict=True):
         canvas.paste(panel, (x, MARGIN))
         if index:
-            draw.rectangle((x, MARGIN, x + panel.width - 1, MARGIN + height - 1), outline=colour(index), width=3)
+            draw.rectangle((x, MARGIN, x + panel.width - 1, MARGIN + panel.height - 1), outline=colour(index), width=3)
             _badge(draw, (x + 3, MARGIN + 3), str(index), colour(index))
         x += panel.width + MARGIN
-    mark = {"correct": " ✓", "wrong": " ✗"}.get(trajectory.verdict, "")
-    _write(draw, (MARGIN + 6, height + 14), trajectory.task.question, 17, width - 20, lines=2)
-    reply = "answer: " + (trajectory.answer or trajectory.stop)
-    draw.text(
-        (MARGIN + 6, height + 48),
-        reply + mark.replace("✓", "(right)").replace("✗", "(wrong)"),
-        font=font(16),
-        fill=FAINT,
-    )
+    _write(draw, (MARGIN + 6, height + 12), trajectory.task.question, 17, width - 20, lines=2)
+    draw.text((MARGIN + 6, height + 64), _reply(trajectory), font=font(16), fill=FAINT)
     return canvas
 
 
-def overview(trajectory: Trajectory, side: int = 640) -> Image.Image:
-    """The first picture, at most `side` pixels wide and high, with the boxes of all views on it, numbered."""
-    store, source = shared_store(), trajectory.sources[0]
-    native = store.size(source)
-    shown = fit(native, 1, max(1, round(side * side * min(_ratio(native), 1 / _ratio(native)))))
-    image = Image.fromarray(store.region(source, FULL, shown))
+def _reply(trajectory: Trajectory) -> str:
+    """The answer in words, and whether it was right."""
+    task, said = trajectory.task, trajectory.answer or trajectory.stop
+    if task.choices and said in tuple(task.letters):
+        said = f"{said}. {task.choices[task.letters.index(said)]}"
+    if trajectory.stop == "located":
+        said = "a box" if trajectory.located else "not in the picture"
+    return f"answer: {said}" + (f"  ({trajectory.verdict})" if trajectory.verdict else "")
+
+
+def overview(trajectory: Trajectory, size: Size) -> Image.Image:
+    """The first picture, scaled to fit into `size`, with the boxes of all views on it, numbered."""
+    source = trajectory.sources[0]
+    native = shared_store().size(source)
+    image = Image.fromarray(shared_store().region(source, FULL, _inside(native, size)))
     draw = ImageDraw.Draw(image)
     for view in trajectory.views:
-        root = to_root(trajectory.sources[view.source], view.box)
+        root = to_root(trajectory.sources[view.source], view.box, trajectory.task.sources)
         if view.parent >= 0 and root is not None and root[0] == source:
             outline(draw, root[1], image.size, view.index)
     return image
@@ -119,25 +121,20 @@ def _pixels(trajectory: Trajectory, view: View) -> Image.Image:
     return Image.fromarray(shared_store().region(trajectory.sources[view.source], view.box, view.shown))
 
 
-def _fitted(image: Image.Image, size: Size) -> Image.Image:
-    """`image` scaled to fit inside `size`, centred on the ground."""
-    scale = min(size[0] / image.width, size[1] / image.height)
-    small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+def _inside(size: Size, limit: Size) -> Size:
+    """`size` scaled to touch `limit` from inside."""
+    scale = min(limit[0] / size[0], limit[1] / size[1])
+    return (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+
+
+def _scaled(image: Image.Image, limit: Size) -> Image.Image:
+    return image.resize(_inside(image.size, limit), Image.Resampling.BICUBIC)
+
+
+def _centred(image: Image.Image, size: Size) -> Image.Image:
     canvas = Image.new("RGB", size, GROUND)
-    canvas.paste(small, ((size[0] - small.width) // 2, (size[1] - small.height) // 2))
+    canvas.paste(image, ((size[0] - image.width) // 2, (size[1] - image.height) // 2))
     return canvas
-
-
-def _cover(image: Image.Image, size: Size) -> Image.Image:
-    return image.resize(size) if abs(_aspect(image) - size[0] / size[1]) < 0.02 else _fitted(image, size)
-
-
-def _aspect(image: Image.Image) -> float:
-    return image.width / image.height
-
-
-def _ratio(size: Size) -> float:
-    return size[0] / size[1]
 
 
 class Window:

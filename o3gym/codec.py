@@ -26,6 +26,8 @@ def encode(value: Any) -> Any:
 
     Dataclass fields declared with `metadata={"json": False}` are left out: they hold what JSON cannot.
     """
+    if value is None or isinstance(value, (str, bool, int, float)):  # first: token ids come by the ten thousand
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: encode(getattr(value, f.name)) for f in _fields(type(value))}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
@@ -34,8 +36,6 @@ def encode(value: Any) -> Any:
         return {str(k): encode(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [encode(v) for v in value]
-    if value is None or isinstance(value, (str, bool, int, float)):
-        return value
     if hasattr(value, "item"):  # numpy scalars, which tools and rewards produce by accident
         return value.item()
     raise TypeError(f"{type(value).__name__} has no JSON form: {value!r:.80}")

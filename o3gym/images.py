@@ -71,7 +71,8 @@ class ImageStore:
     @property
     def used(self) -> int:
         """Bytes kept now, decodes in progress included."""
-        return self._bytes + sum(self._decoding.values())
+        with self._room:
+            return self._bytes + sum(self._decoding.values())
 
     def size(self, source: Source) -> Size:
         """Native (width, height) of a picture, after its EXIF rotation."""
@@ -108,6 +109,7 @@ class ImageStore:
         """Drop everything that is kept."""
         with self._room:
             self._kept.clear()
+            self._sizes.clear()
             self._bytes = 0
 
     def _overview(self, source: Source, size: Size) -> Pixels:
@@ -132,15 +134,22 @@ class ImageStore:
             if key in self._kept:
                 return self._kept[key]
             self._decoding[source.key] = 0
+        pixels = None
         try:
             pixels = self._make(source, overview)
-            self._sizes[source.key] = (pixels.shape[1], pixels.shape[0])
         finally:
-            with self._room:
-                del self._decoding[source.key]
+            with self._room:  # one section, or a waiting thread would find the picture neither in progress nor kept
+                self._decoding.pop(source.key, None)
                 self._room.notify_all()
-        self._keep(key, pixels)
+                if pixels is not None:
+                    self._know(source, (pixels.shape[1], pixels.shape[0]))
+                    self._keep(key, pixels)
         return pixels
+
+    def _know(self, source: Source, size: Size) -> None:
+        known = self._sizes.setdefault(source.key, size)
+        if known != size:  # a broken header, or the file was replaced: boxes made with the old size would be wrong
+            raise PictureError(f"{source.ref}: {size[0]}×{size[1]} pixels, where {known[0]}×{known[1]} were expected")
 
     def _get(self, key: tuple[str, Size | None]) -> Pixels | None:
         with self._room:
@@ -151,7 +160,7 @@ class ImageStore:
 
     def _keep(self, key: tuple[str, Size | None], pixels: Pixels) -> None:
         with self._room:
-            if key not in self._kept and pixels.nbytes <= self.budget:
+            if key not in self._kept and sum(self._decoding.values()) + pixels.nbytes <= self.budget:
                 self._evict(pixels.nbytes)
                 self._kept[key] = pixels
                 self._bytes += pixels.nbytes
@@ -173,7 +182,7 @@ class ImageStore:
 
     def _make(self, source: Source, overview: Size | None) -> Pixels:
         if source.kind == "generated":
-            return to_pixels(GENERATORS[source.ref](**source.args))
+            return to_pixels(to_rgb(GENERATORS[source.ref](**source.args)))
         if source.kind == "derived":
             return self._derive(source)
         with _opened(source) as image:
@@ -188,6 +197,8 @@ class ImageStore:
         if source.kind not in ("file", "bytes"):
             return None
         with _opened(source) as image:
+            if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+                return None  # Pillow turns a TIFF itself, and decodes a PNG to look for EXIF data after its pixels
             w, h = image.size
             return (h, w) if image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8) else (w, h)
 
@@ -198,7 +209,7 @@ class ImageStore:
         args = dict(source.args)
         region = args.pop("region", FULL)
         image = Image.fromarray(self.region(source.parent, region))
-        return to_pixels(OPERATIONS[source.ref](image, **args))
+        return to_pixels(to_rgb(OPERATIONS[source.ref](image, **args)))
 
 
 @contextmanager
@@ -217,8 +228,8 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         raise PictureError(f"{where}: too many pixels for PIL.Image.MAX_IMAGE_PIXELS = {limit} ({error})") from error
     except UnidentifiedImageError as error:
         raise PictureError(f"{where}: not a picture that Pillow can read (JPEG, PNG, WebP, TIFF, …)") from error
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:  # what decoders raise on bad files
-        raise PictureError(f"{where}: broken picture ({error})") from error
+    except Exception as error:  # decoders raise whatever a bad file makes them trip over
+        raise PictureError(f"{where}: broken picture ({error or type(error).__name__})") from error
 
 
 _STORES: weakref.WeakSet[ImageStore] = weakref.WeakSet()
@@ -228,6 +239,7 @@ _shared = ImageStore(int(os.environ.get("O3GYM_IMAGE_BUDGET", DEFAULT_BUDGET)))
 def _after_fork() -> None:
     for store in _STORES:
         store._reset_locks()
+        store._bytes = sum(pixels.nbytes for pixels in store._kept.values())
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -17,8 +17,10 @@ from typing import Any
 PIP = 'pip install "o3gym[{extra}]"'
 
 
-class UnknownName(ValueError):  # noqa: N818 - the name says it
-    """A name that no registry entry has; the message gives the closest one."""
+class UnknownName(ValueError, KeyError):  # noqa: N818 - the name says it
+    """A name that no registry entry has; the message gives the closest one. A KeyError, so that `get` works."""
+
+    __str__ = ValueError.__str__
 
 
 class MissingPackage(ImportError):  # noqa: N818 - the name says it
@@ -35,8 +37,8 @@ def require(module: str, extra: str) -> Any:
     """Import an optional `module`, or raise `MissingPackage` naming the extra of o3gym that installs it."""
     try:
         return importlib.import_module(module)
-    except ImportError as error:
-        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):  # it is there, but something that it imports is not
             raise
         raise MissingPackage(f"{module} is not installed; run {PIP.format(extra=extra)}") from error
 

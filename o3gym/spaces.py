@@ -122,7 +122,12 @@ class CallSpace(spaces.Space[Call]):
 
     def contains(self, x: Any) -> bool:
         """Whether `x` is a `Call` of an enabled tool whose arguments have the declared keys and shapes."""
-        return isinstance(x, Call) and x.tool in self.tools and not self.tools[x.tool].accepts(x.args)
+        return (
+            isinstance(x, Call)
+            and isinstance(x.tool, str)
+            and x.tool in self.tools
+            and not self.tools[x.tool].accepts(x.args)
+        )
 
     def to_jsonable(self, sample_n: Iterable[Call]) -> list[Any]:
         """`[tool, args]` pairs."""

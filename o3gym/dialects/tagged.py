@@ -16,6 +16,20 @@ from o3gym.tools.base import MAX_TEXT, Tool
 from o3gym.types import Call, Parsed, Task, View, answer, locate
 
 
+def on_lines(parts: Sequence[str | View]) -> list[str | View]:
+    """The parts with line breaks: between texts, which become one, and in front of text after a picture."""
+    result: list[str | View] = []
+    for part in parts:
+        last = result[-1] if result else None
+        if isinstance(part, str) and isinstance(last, str):
+            result[-1] = f"{last}\n{part}"
+        elif isinstance(part, str) and last is not None and not part.startswith("</"):
+            result.append(f"\n{part}")
+        else:
+            result.append(part)
+    return result
+
+
 class Unreadable(Exception):  # noqa: N818 - not an error of the program: it becomes feedback
     """A call or an answer is there but cannot be read; the message says why."""
 
@@ -151,15 +165,18 @@ class Tagged(Dialect):
         return f"<answer>{text}</answer>"
 
     def show(self, views: Sequence[View], text: str, info: Mapping[str, Any]) -> list[str | View]:
-        """Pictures, each after its label, then the text: the question at reset, feedback and a reminder later."""
+        """Pictures, each after its label, then the text: the question at reset, feedback and a reminder later.
+
+        Parts read well when they are put together without anything between them, as chat templates do.
+        """
         parts: list[str | View] = []
         for view in views:
             parts += [label, view] if (label := self.label(view)) else [view]
         if info.get("turn", 0) == 0:
-            return [*parts, text]
+            return on_lines([*parts, text])
         if info.get("error"):
-            return [*parts, self.trouble(self.rename(text))]
-        return self.observation(parts + ([self.rename(text)] if text else []))
+            return on_lines([*parts, self.trouble(self.rename(text))])
+        return on_lines(self.observation(parts + ([self.rename(text)] if text else [])))
 
     def label(self, view: View) -> str:
         """What stands in front of a picture: the name by which calls refer to it, "" where they cannot."""

@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from o3gym.geometry import center, iou, surround, to_root
+from o3gym.geometry import center, clamp, iou, surround
 from o3gym.registry import TOOLS
-from o3gym.tools.base import Outcome, Scene
-from o3gym.types import FULL, Box, Call, Source
+from o3gym.tools.base import Invalid, Outcome, Scene
+from o3gym.types import FULL, Box, Call, Source, Target
 
 
 class Control:
@@ -61,11 +61,12 @@ class RandomCrop(Control):
         """Move the box or the centre."""
         x, y = float(rng.random()), float(rng.random())
         if call.tool == "zoom":
-            return Call("zoom", {**call.args, "center": [x, y]})
+            side = 1.0 / TOOLS["zoom"]().complete(call.args)["factor"]
+            return Call("zoom", {**call.args, "center": [side / 2 + v * (1.0 - side) for v in (x, y)]})
         if call.tool != "crop":
             return call
-        x0, y0, x1, y1 = call.args["box"]
-        width, height = min(max(x1 - x0, 0.0), 1.0), min(max(y1 - y0, 0.0), 1.0)
+        x0, y0, x1, y1 = clamp(call.args["box"])
+        width, height = max(x1 - x0, 0.0), max(y1 - y0, 0.0)
         low = (x * (1.0 - width), y * (1.0 - height))
         return Call("crop", {**call.args, "box": [low[0], low[1], low[0] + width, low[1] + height]})
 
@@ -74,22 +75,31 @@ class OracleCrop(Control):
     """Every crop goes to the next target that no view shows yet (at last to the last): what perfect search gives."""
 
     def call(self, call: Call, scene: Scene, rng: np.random.Generator) -> Call:
-        """Crop the target with half its size as margin."""
+        """Look at the target with half its size as margin."""
         if call.tool not in ("crop", "zoom") or not scene.task.targets:
             return call
-        shown = [to_root(scene.sources[view.source], view.box) for view in scene.views if view.parent >= 0]
-        wanted = [(target.source, surround(target.box)) for target in scene.task.targets]
-        unseen = [w for w in wanted if not _is_among(shown, scene.task.sources[w[0]], w[1])]
-        view, box = (unseen or wanted[-1:])[0]
-        if call.tool == "zoom":
-            factor = min(max(1.0 / max(box[2] - box[0], box[3] - box[1]), 1.0), 16.0)
-            return Call("zoom", {"view": view, "center": list(center(box)), "factor": factor})
-        return Call("crop", {"view": view, "box": list(box)})
+        calls = [_towards(call.tool, target) for target in scene.task.targets]
+        return next((c for c in calls if not _is_shown(c, scene)), calls[-1])
 
 
-def _is_among(shown: Sequence[tuple[Source, Box] | None], source: Source, box: Box) -> bool:
-    """Whether a view shows this region of this source, up to what the pixel grid and size rules move."""
-    return any(view is not None and view[0] == source and iou(view[1], box) > 0.8 for view in shown)
+def _towards(tool: str, target: Target) -> Call:
+    box = surround(target.box)
+    if tool == "crop":
+        return Call("crop", {"view": target.source, "box": list(box)})
+    factor = min(max(1.0 / max(box[2] - box[0], box[3] - box[1]), 1.0), 16.0)
+    return Call("zoom", {"view": target.source, "center": list(center(box)), "factor": factor})
+
+
+def _is_shown(call: Call, scene: Scene) -> bool:
+    """Whether some view shows what `call` would; True for what the size rule refuses, which cannot be shown."""
+    try:
+        outcome = TOOLS[call.tool]().apply(scene, **call.args)
+    except Invalid:
+        return True
+    look = outcome.looks[0]
+    source = (*scene.sources, *outcome.sources)[look.source]
+    views = [view for view in scene.views if view.parent >= 0]
+    return any(scene.sources[view.source] == source and iou(view.box, look.box) > 0.999 for view in views)
 
 
 def _blank(source: Source, box: Box) -> Source:

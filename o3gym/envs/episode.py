@@ -11,7 +11,7 @@ import numpy as np
 from o3gym.envs.controls import Control
 from o3gym.geometry import fit, snap
 from o3gym.images import shared_store
-from o3gym.registry import closest
+from o3gym.registry import TOOLS, closest
 from o3gym.rewards.base import Recipe, Solo
 from o3gym.tools.base import Invalid, Look, Outcome, Scene, SizeRule, Tool
 from o3gym.types import FULL, Call, Error, Parsed, Reply, Size, Source, Stop, Task, Trajectory, Turn, View
@@ -52,7 +52,7 @@ class Episode:
         task, sources, views, turns: the record so far.
         stop, terminated, truncated: how it ended, "" and False while it runs.
         error, feedback: of the last call.
-        terms: reward terms of the last step; `gain`: what the recipe's total grew by.
+        terms: reward terms of the last step; `total`: the recipe's total so far; `gain`: what the last step added.
     """
 
     def __init__(self, task: Task, rules: Rules, vision_size: Callable[[int, int], Size] | None = None) -> None:
@@ -71,7 +71,7 @@ class Episode:
         self.calls = 0
         self.terms: Mapping[str, float] = {t.name: 0.0 for t in rules.recipe.terms if t.scope in ("step", "end")}
         self.totals: dict[str, float] = dict(self.terms)
-        self.gain = 0.0
+        self.total = self.gain = 0.0
         for index in range(len(task.sources)):
             self._show(Look(index, FULL, -1))
 
@@ -115,7 +115,7 @@ class Episode:
 
     def _carry_out(self, call: Call, rng: np.random.Generator) -> Happened:
         """Check a call and find what it would do; nothing changes yet."""
-        tool = self.rules.tools.get(call.tool)
+        tool = self.rules.tools.get(call.tool) if isinstance(call.tool, str) else None
         if tool is None:
             names = [name for name in self.rules.tools if name != "noop"]
             reason = (
@@ -128,6 +128,7 @@ class Episode:
         try:
             if call.tool != "noop":
                 call = self.rules.control.call(call, scene, rng)
+                tool = self.rules.tools.get(call.tool) or TOOLS[call.tool]()
             outcome = self.rules.control.outcome(tool.apply(scene, **tool.complete(call.args)), scene)
         except Invalid as invalid:
             return Happened(None, invalid.kind, invalid.reason)
@@ -191,4 +192,5 @@ class Episode:
         self.terms = {**dict.fromkeys(self.terms, 0.0), **due}
         self.totals = {name: before[name] + value for name, value in self.terms.items()}
         self.turns[-1] = replace(self.turns[-1], terms=self.terms)
-        self.gain = 0.0 if recipe.pending else recipe.combine(self.totals) - recipe.combine(before)
+        total = 0.0 if recipe.pending else float(recipe.combine(self.totals))
+        self.gain, self.total = total - self.total, total

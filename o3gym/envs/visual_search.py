@@ -278,12 +278,15 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
 
     def __getstate__(self) -> dict[str, Any]:
         """The arguments and the running episode: suites, tools and windows are made again."""
-        return {"arguments": self._arguments, "episode": self._episode, "np_random": self._np_random}
+        kept = {
+            name: getattr(self, name) for name in ("_episode", "_np_random", "_np_random_seed", "action_space", "spec")
+        }
+        return {"arguments": self._arguments, "kept": kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Build the environment from its arguments and go on with the episode."""
         VisualSearchEnv.__init__(self, **state["arguments"])
-        self._episode, self._np_random = state["episode"], state["np_random"]
+        self.__dict__.update(state["kept"])
         if self._episode is not None:
             self._episode.rules = self.rules
 

@@ -22,9 +22,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from PIL import Image, UnidentifiedImageError
-
 from o3gym.geometry import from_pixels, is_box, is_empty
+from o3gym.images import PictureError, shared_store
 from o3gym.registry import closest
 from o3gym.suites.base import Suite, SuiteError
 from o3gym.types import Size, Source, Target, Task
@@ -74,7 +73,7 @@ class Local(Suite):
     def _read(self) -> list[Task]:
         tasks: dict[str, Task] = {}
         problems: list[str] = []
-        for number, line in enumerate(self.file.read_text("utf-8-sig").splitlines(), 1):
+        for number, line in enumerate(_text_of(self.file).split("\n"), 1):  # splitlines would split at U+2028, too
             if not line.strip():
                 continue
             try:
@@ -100,14 +99,14 @@ class Local(Suite):
         if answer is None and boxes is None:
             raise _Row("answer", "the answer (or boxes, for a region search)", None)
         kind = "choice" if choices else "free" if answer is not None else "box"
-        category = str(row.get("subset", row.get("category", "")))
+        category = str(row.get("subset") or row.get("category") or "")
         return Task(
-            id=f"local/{row.get('question_id', number)}",
+            id=f"local/{number if row.get('question_id') is None else row['question_id']}",
             sources=tuple(Source.file(str(path)) for path in paths),
             question=_text(row, "question"),
             answer=_answer(answer, choices),
             choices=choices,
-            targets=tuple(self._target(item, paths) for item in _list("boxes", boxes or [])),
+            targets=tuple(self._target(item, paths) for item in _list("boxes", [] if boxes is None else boxes)),
             kind=kind,  # type: ignore[arg-type]
             tags={"category": category} if category else {},
             origin={"suite": "local", "version": self.version, "split": self.split, "index": number},
@@ -133,7 +132,7 @@ class Local(Suite):
         box, source = entry.get("box"), entry.get("image", 0)
         if not is_box(box):
             raise _Row("boxes", "[x0, y0, x1, y1] of four numbers", box)
-        if not isinstance(source, int) or not 0 <= source < len(paths):
+        if type(source) is not int or not 0 <= source < len(paths):
             raise _Row("boxes", f"an image index from 0 to {len(paths) - 1}", source)
         assert box is not None
         x0, y0, x1, y1 = from_pixels(box, _size(paths[source])) if self.box_frame == "pixel" else box
@@ -158,6 +157,14 @@ def _find(argument: str) -> Path:
         names = ", ".join(file.name for file in files) or "none"
         raise SuiteError(f"local: expected exactly one .jsonl file in {path}, found {names}; name the file")
     return files[0]
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = file.read_bytes()[: error.start].count(b"\n") + 1
+        raise SuiteError(f"{file}, line {line}: expected UTF-8 text ({error})") from error
 
 
 def _parse(line: str) -> dict[str, Any]:
@@ -209,6 +216,8 @@ def _answer(value: Any, choices: tuple[str, ...]) -> str:
     if value is not None and not isinstance(value, str):
         raise _Row("answer", "a text or number", value)
     answer = (value or "").strip()
+    if value is not None and not answer:
+        raise _Row("answer", "a text or number (leave it out for a region search)", value)
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(choices)]
     if choices and (len(answer) != 1 or answer not in letters):
         raise _Row("answer", f"one of the letters {letters}", value)
@@ -216,10 +225,7 @@ def _answer(value: Any, choices: tuple[str, ...]) -> str:
 
 
 def _size(path: Path) -> Size:
-    """Native size from the header alone, after EXIF rotation (tag 0x0112, values 5 to 8 swap the sides)."""
     try:
-        with Image.open(path) as image:
-            w, h = image.size
-            return (h, w) if image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (w, h)
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise _Row("image", "a readable picture", f"{path} ({error})") from error
+        return shared_store().size(Source.file(str(path)))
+    except PictureError as error:
+        raise _Row("image", "a readable picture", str(error)) from error

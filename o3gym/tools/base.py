@@ -7,13 +7,14 @@ derived sources; the environment turns both into views.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from o3gym.geometry import is_box
+from o3gym.geometry import is_box, is_number
 from o3gym.types import Box, Error, Size, Source, Task, View
 
 ArgKind: TypeAlias = Literal["box", "box?", "boxes", "view", "point", "number", "text"]
@@ -61,11 +62,11 @@ class Arg:
         if self.kind == "boxes":
             return isinstance(value, (list, tuple)) and 0 < len(value) <= MAX_BOXES and all(map(is_box, value))
         if self.kind == "view":
-            return isinstance(value, int) and not isinstance(value, bool)
+            return isinstance(value, int) and is_number(value)
         if self.kind == "point":
-            return isinstance(value, (list, tuple)) and len(value) == 2 and is_box([*value, 0, 0])
+            return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(is_number, value))
         if self.kind == "number":
-            return is_box([value, 0, 0, 0]) and self.low <= value <= self.high
+            return is_number(value) and self.low <= value <= self.high
         return isinstance(value, str) and len(value) <= MAX_TEXT
 
     def sample(self, rng: np.random.Generator, n_views: int) -> Any:
@@ -176,7 +177,7 @@ class Tool:
             if key not in args and arg.required:
                 return f'{self.name} needs "{key}": {arg.doc}'
             if key in args and not arg.accepts(args[key]):
-                return f'"{key}" of {self.name} must be {describe(arg)}, got {args[key]!r:.60}'
+                return f'"{key}" of {self.name} must be {describe(arg)}, got {brief(args[key])}'
         return ""
 
     def complete(self, args: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,6 +194,14 @@ SHAPES: Mapping[str, str] = {
     "point": "a point [x, y] of two finite numbers",
     "text": f"text of at most {MAX_TEXT} characters",
 }
+
+
+def brief(value: object) -> str:
+    """The start of a value that came from outside: it may be huge, or nested too deeply to be written."""
+    try:
+        return f"{reprlib.repr(value):.60}"
+    except (ValueError, RecursionError):
+        return type(value).__name__
 
 
 def describe(arg: Arg) -> str:

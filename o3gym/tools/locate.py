@@ -35,7 +35,7 @@ class Locate(Tool):
         inside = clamp(box)
         if is_empty(inside):
             raise Invalid("bad_box", f"box {[round(v, 4) for v in box]} has no area inside view {index}")
-        root = to_root(scene.sources[view.source], compose(view.box, inside))
+        root = to_root(scene.sources[view.source], compose(view.box, inside), scene.task.sources)
         if root is None or root[0] != scene.sources[0]:
             raise Invalid("bad_view", f"view {index} is not a part of the first picture; locate there")
         return root[1]

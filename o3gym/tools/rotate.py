@@ -9,9 +9,12 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from o3gym.geometry import snap
-from o3gym.tools.base import Arg, Look, Outcome, Scene, Tool
+from o3gym.tools.base import Arg, Invalid, Look, Outcome, Scene, Tool
 from o3gym.tools.crop import VIEW
 from o3gym.types import FULL, Affine, Size, Source
+
+MAX_TURNED = 120_000_000
+"""Most pixels of a turned picture: turning turned pictures again doubles them each time."""
 
 
 class Rotate(Tool):
@@ -33,6 +36,11 @@ class Rotate(Tool):
         view = scene.view(args["view"])
         parent = scene.sources[view.source]
         x0, y0, x1, y1 = snap(view.box, scene.size_of(parent))
+        width, height = rotated_size((x1 - x0, y1 - y0), args["angle"])
+        if width * height > MAX_TURNED:
+            raise Invalid(
+                "bad_args", f"turned, view {view.index} would have {width}×{height} pixels; turn a smaller part"
+            )
         affine = _affine((x1 - x0, y1 - y0), float(args["angle"]), scene.size_of(parent), (x0, y0))
         source = Source.derived(parent, "rotate", affine, region=list(view.box), angle=float(args["angle"]))
         return Outcome((Look(len(scene.sources), FULL, view.index),), (source,))

@@ -72,7 +72,7 @@ function matches(row) {
 function listRow(row) {
   const open = row === state.open;
   const ended = ["answered", "located"].includes(row.stop) ? "" : row.stop;
-  const facts = [row.group, several && row.arm, row.sample ? `sample ${row.sample}` : "", ended, `${row.turns} turn${row.turns === 1 ? "" : "s"}`];
+  const facts = [several && row.arm, row.sample ? `sample ${row.sample}` : "", ended, `${row.turns} turn${row.turns === 1 ? "" : "s"}`, row.group];
   return h("li", {},
     h("a", { href: address(row.href), "aria-current": open && "true", class: "row" },
       h("span", { class: `mark ${row.verdict}`, role: "img", "aria-label": row.verdict }, MARKS[row.verdict]),
@@ -175,7 +175,8 @@ function refresh(first) {
     fillList();
   }
   if (path || Object.keys(filters).length) showTab(true);
-  state.open = path ? rows.find((row) => row.href === path) || null : null;
+  const named = (row) => row.href === path || decodeURIComponent(row.href) === path; // a hand-written link may be plain
+  state.open = path ? rows.find(named) || null : null;
   document.body.classList.toggle("reading", state.open !== null);
   $("overview").hidden = state.open !== null;
   $("episode").hidden = state.open === null;

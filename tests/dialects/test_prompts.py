@@ -73,10 +73,10 @@ def test_pictures_and_texts_are_shown_in_order(spec: str) -> None:
     dialect = make_dialect(spec)
     first = dialect.show(VIEWS[:1], "Which colour?", {"turn": 0, "error": ""})
     assert [part for part in first if isinstance(part, View)] == [VIEWS[0]]
-    assert first[-1] == "Which colour?"
+    assert first[-1] == "\nWhich colour?"
     later = dialect.show(VIEWS[1:], "", {"turn": 1, "error": ""})
     assert [part for part in later if isinstance(part, View)] == [VIEWS[1]]
-    assert "" not in later
+    assert all(str(part).strip() for part in later)
     trouble = dialect.show((), "the box is too small", {"turn": 1, "error": "too_small"})
     assert len(trouble) == 1
     assert "the box is too small" in str(trouble[0])
@@ -121,7 +121,16 @@ def test_mini_o3_names_several_pictures() -> None:
     task: Task = FREE
     assert '"original_image", "original_image_2"' in dialect.prompt(TOOLSET, task)
     shown = [part for part in dialect.show(views, "Q", {"turn": 0}) if isinstance(part, str)]
-    assert shown == ["original_image:", "original_image_2:", "Observation 2 (observation_2):", "Q"]
+    assert shown == ["original_image:", "\noriginal_image_2:", "\nObservation 2 (observation_2):", "\nQ"]
     for view in range(3):
         call = Call("crop", {"view": view, "box": [0.0, 0.0, 0.5, 0.5]})
         assert dialect.parse(dialect.format(call, views), views).call == call
+
+
+def test_messages_read_well_without_separators() -> None:
+    parts = make_dialect("deepeyes").show(VIEWS[1:], "Turned.", {"turn": 1, "error": ""})
+    text = "".join(part if isinstance(part, str) else "<image>" for part in parts)
+    assert text == "<tool_response><image>\nTurned.\n</tool_response>\nThink on, then call a function or answer."
+    parts = make_dialect("qwen3_vl").show(VIEWS, "Which colour?", {"turn": 0, "error": ""})
+    text = "".join(part if isinstance(part, str) else "<image>" for part in parts)
+    assert text == "Picture 0 (img_idx 0):<image>\nPicture 1 (img_idx 1):<image>\nWhich colour?"

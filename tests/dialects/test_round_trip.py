@@ -39,7 +39,7 @@ def assert_close(read: list[float], written: list[float], size: Size) -> None:
 
 
 @pytest.mark.parametrize(("spec", "tool"), PAIRS)
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data(), shown=views(), thought=texts)
 def test_parse_reads_what_format_writes(
     spec: str, tool: str, data: st.DataObject, shown: tuple[View, ...], thought: str

@@ -6,13 +6,14 @@ colour, dealt to every place at random, so that nothing but the small shape or l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
 from o3gym.suites.scenes.base import Family, Level, Scene, jittered_grid, others, square
 from o3gym.suites.scenes.grounds import choose_ground, paint_ground
-from o3gym.suites.scenes.outlines import SHAPES, move
+from o3gym.suites.scenes.outlines import SHAPES, Point, move
 from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import CARD, COLOURS, INK, tone
 from o3gym.types import Box
@@ -21,17 +22,31 @@ LETTERS = "ABCDEFGHJKLMNPRSTUVXYZ"
 PLACE_SIDE: Mapping[str, float] = {"easy": 0.1, "medium": 0.0284, "hard": 0.01414}
 """Side of a place; pictures are 1 × 1, so a hard target has 2e-4 of the area."""
 _GRID: Mapping[str, int] = {"easy": 4, "medium": 8, "hard": 15}
-_GLYPH: Mapping[str, float] = {"easy": 0.028, "medium": 0.0060, "hard": 0.0046}
+_GLYPH: Mapping[str, float] = {"easy": 0.024, "medium": 0.0060, "hard": 0.0046}
+
+_SPECKS = 7
 
 
 @dataclass(frozen=True)
 class Place:
-    """Somewhere to look: its box (board units), the shape or letter there, a colour, and how far that is off-centre."""
+    """Somewhere to look.
+
+    Attributes:
+        box: of the card or parcel, board units.
+        mark: the shape or letter there.
+        colour: of the shape, or of the parcel's tape.
+        shift: how far the mark is off the middle, −1..1 each way.
+        scale: of a shape, about 1.
+        specks: around a shape, so that its blot is uneven once it is too small to make out: offset and size of each, in
+            units of the shape's own size.
+    """
 
     box: Box
     mark: str
     colour: str
     shift: tuple[float, float]
+    scale: float
+    specks: tuple[tuple[Point, float], ...]
 
 
 def lay_places(rng: Random, difficulty: str) -> tuple[list[Place], Place]:
@@ -44,8 +59,24 @@ def lay_places(rng: Random, difficulty: str) -> tuple[list[Place], Place]:
     places: list[Place] = []
     for i, box in enumerate(boxes):
         shift = (rng.uniform(-1, 1), rng.uniform(-1, 1))
-        places.append(Place(box, wanted if i == target else rng.choice(rest), rng.choice(list(COLOURS)), shift))
+        places.append(
+            Place(
+                box,
+                wanted if i == target else rng.choice(rest),
+                rng.choice(list(COLOURS)),
+                shift,
+                rng.uniform(0.88, 1.16),
+                _specks(rng),
+            )
+        )
     return places, places[target]
+
+
+def _specks(rng: Random) -> tuple[tuple[Point, float], ...]:
+    angles = [2 * math.pi * (i + rng.uniform(-0.35, 0.35)) / _SPECKS for i in range(_SPECKS)]
+    return tuple(
+        ((math.cos(a) * (r := rng.uniform(0.98, 1.2)), math.sin(a) * r), rng.uniform(0.08, 0.17)) for a in angles
+    )
 
 
 def build(rng: Random, difficulty: str) -> Scene:
@@ -90,11 +121,13 @@ def _paint_card(painter: Painter, place: Place, glyph: float) -> None:
     side = x1 - x0
     painter.box((x0, y0, x1, y1), (86, 78, 70), side * 0.12)
     painter.box((x0 + side * 0.06, y0 + side * 0.06, x1 - side * 0.06, y1 - side * 0.06), CARD, side * 0.08)
-    x = (x0 + x1) / 2 + place.shift[0] * side * 0.15
-    y = (y0 + y1) / 2 + place.shift[1] * side * 0.15
+    x = (x0 + x1) / 2 + place.shift[0] * side * 0.12
+    y = (y0 + y1) / 2 + place.shift[1] * side * 0.12
     colour = COLOURS[place.colour]
-    painter.fill([move(SHAPES[place.mark], x, y, glyph)], tone(colour))
-    painter.fill([move(SHAPES[place.mark], x, y, glyph * 0.86)], colour)
+    for (dx, dy), size in place.specks:
+        painter.disc((x + dx * glyph, y + dy * glyph), size * glyph, tone(colour))
+    painter.fill([move(SHAPES[place.mark], x, y, glyph * place.scale)], tone(colour))
+    painter.fill([move(SHAPES[place.mark], x, y, glyph * place.scale * 0.86)], colour)
 
 
 def _paint_parcel(painter: Painter, place: Place, glyph: float) -> None:
