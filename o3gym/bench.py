@@ -20,7 +20,7 @@ from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.envs.visual_search import VisualSearchEnv, default_tools
 from o3gym.judging import Judge, make_judge
 from o3gym.policies.base import make_policy, split_control
-from o3gym.registry import REWARDS, TOOLS, UnknownName, closest
+from o3gym.registry import POLICIES, REWARDS, TOOLS, UnknownName, closest, parse_spec
 from o3gym.report import VARIANT, Report, write_report
 from o3gym.rewards.settle import settle
 from o3gym.rollout import Arm, Job, collect, derive_seed, rollout
@@ -140,11 +140,13 @@ def run(bench: Bench, out: Path, *, in_flight: int = 16, progress: Progress | No
     judge = make_judge(bench.judge) if bench.judge else None
     for arm in arms:  # a bad argument must not wait for the arms before it
         VisualSearchEnv(**arm.env).close()
+        POLICIES[parse_spec(arm.policy)[0]]
+    policy = make_policy(arms[0].policy)
     with RunStore(out, protocol) as store:
         for arm in arms:
             stored = store.done()
             left = [job for job in jobs if (arm.label, job.group, job.sample, "main") not in stored]
-            policy = make_policy(arm.policy)
+            policy = policy if arm is arms[0] else make_policy(arm.policy)
             episodes = rollout(left, policy, bench.open_dialect(), arm, in_flight=in_flight)
             for done, trajectory in enumerate(episodes, len(jobs) - len(left) + 1):
                 store.append(verdict(trajectory, bench.reward, judge))

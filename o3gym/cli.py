@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from o3gym import registry
 from o3gym.registry import parse_value
@@ -99,7 +100,7 @@ def _list(args: argparse.Namespace) -> None:
     for kind in chosen:
         table = Table(title=kind.replace("_", " "), title_justify="left", box=None, show_header=False, padding=(0, 2))
         for name, about in _rows(kind):
-            table.add_row(name, about)
+            table.add_row(Text(name), Text(about))  # Text: square brackets are not markup
         out.print(table)
 
 

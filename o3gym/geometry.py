@@ -16,6 +16,10 @@ SNAP = 1e-6
 """Slack, in pixels, for floor and ceil: a pixel edge that went through 0..1 and back must not become the next one."""
 
 
+HUGE = 1e300
+"""Coordinates beyond this are not numbers that can be computed with; the comparison also sorts out NaN and infinity."""
+
+
 def is_box(value: object) -> bool:
     """Whether `value` is a list or tuple of four finite numbers (its order and range are not looked at)."""
     return isinstance(value, (list, tuple)) and len(value) == 4 and all(map(is_number, value))

@@ -100,7 +100,7 @@ class Source:
 
 
 def _canonical(value: Any) -> Any:
-    """JSON values with whole floats as integers: 90 and 90.0 are the same number, and JSON may turn one into the other."""
+    """JSON values with whole floats as integers: 90 and 90.0 are one number, and JSON may turn one into the other."""
     if isinstance(value, dict):
         return {k: _canonical(v) for k, v in value.items()}
     if isinstance(value, list):

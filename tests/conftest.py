@@ -15,6 +15,7 @@ from PIL import Image
 
 from o3gym.envs import VisualSearchEnv
 from o3gym.images import ImageStore, Pixels
+from o3gym.registry import Registry
 from o3gym.types import Source
 
 hypothesis.settings.register_profile("o3gym", deadline=None, database=None, derandomize=True, max_examples=150)
@@ -91,3 +92,19 @@ def make_env(local: str) -> Iterator[Callable[..., VisualSearchEnv]]:
     yield make
     for env in envs:
         env.close()
+
+
+@pytest.fixture
+def register() -> Iterator[Callable[[Registry, str, Any], str]]:
+    """Registers something for the time of a test."""
+    added: list[tuple[Registry, str]] = []
+
+    def add(registry: Registry, name: str, target: Any) -> str:
+        registry.register(name, target)
+        added.append((registry, name))
+        return name
+
+    yield add
+    for registry, name in added:
+        registry._where.pop(name)
+        registry._loaded.pop(name, None)

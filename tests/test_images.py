@@ -9,7 +9,7 @@ import time
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,18 +32,9 @@ def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 
 @pytest.fixture
-def generator() -> Iterator[Callable[[Callable[..., Image.Image]], str]]:
-    """Registers a generator for the time of a test."""
-    names = []
-
-    def add(function: Callable[..., Image.Image]) -> str:
-        names.append(f"test-{len(names)}")
-        GENERATORS.register(names[-1], function)
-        return names[-1]
-
-    yield add
-    for name in names:
-        del GENERATORS._where[name], GENERATORS._loaded[name]
+def generator(register: Make) -> Callable[[Callable[..., Image.Image]], str]:
+    """Registers a generator of pictures for the time of a test."""
+    return lambda function: register(GENERATORS, "test", function)
 
 
 # ── Regions ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import gymnasium as gym
-import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
@@ -95,8 +94,8 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     * `max_turns` (at least 2): replies, the answering one included. Default 6, as Mini-o3 trains with.
     * `max_calls`: valid tool calls; a further one is refused as `budget`. None: no limit.
     * `max_views`: pictures in all; a call that would exceed it truncates. None: no limit.
-    * `min_pixels`, `max_pixels`: pixel budget of each shown picture, `4 * min_pixels <= max_pixels`. None takes what the
-      suite recommends: 40,000 and 2,000,000 unless it says otherwise, as in Mini-o3, whose paper finds 2 megapixels
+    * `min_pixels`, `max_pixels`: pixel budget of each shown picture, `4 * min_pixels <= max_pixels`. None takes what
+      the suite recommends: 40,000 and 2,000,000 unless it says otherwise, as in Mini-o3, whose paper finds 2 megapixels
       best; the synthetic suite is made for smaller overviews.
     * `size_rule`: how boxes become pixels and which are refused: o3gym, mini_o3, deepeyes, insight_o3, pixel_reasoner,
       thyme. Default o3gym, which refuses nothing.
@@ -141,6 +140,9 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         render_mode: str | None = None,
     ) -> None:
         self._arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        for name in ("max_turns", "max_calls", "max_views", "min_pixels", "max_pixels"):
+            value = self._arguments[name]
+            _check(value is None or type(value) is int, name, "a whole number", repr(value))
         _check(max_turns >= 2, "max_turns", "at least 2 (one look, one answer)", max_turns)
         _check_name("focus", focus, FOCUS)
         _check_name("on_void", on_void, ON_VOID)
@@ -308,7 +310,7 @@ def _tool_names(tools: Sequence[str], control: Control) -> tuple[str, ...]:
 
 def _check(ok: bool, name: str, expected: str, got: object) -> None:
     if not ok:
-        raise ValueError(f"{name}: expected {expected}, got {np.asarray(got).item() if np.isscalar(got) else got}")
+        raise ValueError(f"{name}: expected {expected}, got {got}")
 
 
 def _check_name(name: str, value: object, known: Sequence[object]) -> None:

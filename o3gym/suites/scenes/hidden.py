@@ -90,7 +90,7 @@ def build(rng: Random, difficulty: str) -> Scene:
         for x, y, size in crumbs:
             painter.disc((x, y), side * (0.03 + 0.05 * size), (60, 56, 50), 0.15 + 0.2 * size)
         for place in places:
-            (_paint_card if difficulty == "easy" else _paint_parcel)(painter, place, _GLYPH[difficulty])
+            (paint_card if difficulty == "easy" else _paint_parcel)(painter, place, _GLYPH[difficulty])
 
     wrong = others(rng, list(COLOURS), target.colour, rng.choice((3, 4, 5)))
     question = _question(rng, difficulty, target.mark)
@@ -115,7 +115,7 @@ def _question(rng: Random, difficulty: str, wanted: str) -> str:
     )
 
 
-def _paint_card(painter: Painter, place: Place, glyph: float) -> None:
+def paint_card(painter: Painter, place: Place, glyph: float) -> None:
     """A cream card in a dark frame with one small shape near its middle."""
     x0, y0, x1, y1 = place.box
     side = x1 - x0

@@ -1,0 +1,65 @@
+"""What the documents say runs: README's first lines, and each worked example of CONTRIBUTING."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from o3gym import testing
+from o3gym.registry import TOOLS
+
+ROOT = Path(__file__).parents[1]
+FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(name: str) -> list[str]:
+    return FENCE.findall((ROOT / name).read_text("utf-8"))
+
+
+def test_first_screen_has_install_by_line_15_and_running_lines_by_line_30(tmp_path, monkeypatch) -> None:
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    assert any("pip install" in line for line in lines[:15])
+    assert any(line.startswith("```python") for line in lines[:30])
+    monkeypatch.chdir(tmp_path)
+    code = blocks("README.md")[0]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 12
+    scope: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), scope)
+    assert list(tmp_path.glob("*.png")), "the first lines save a picture strip"
+    assert scope["reward"] == 1.0
+
+
+@pytest.mark.parametrize("number", range(1, len(blocks("README.md"))))
+def test_other_readme_blocks_run(number: int, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks("README.md")[number], f"README.md[{number}]", "exec"), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        ("LeftHalf", lambda made, folder: testing.check_tool(made())),
+        ("Words", lambda made, folder: testing.check_dialect(made())),
+        ("Flags", lambda made, folder: testing.check_suite(made(str(folder)))),
+        ("Shy", lambda made, folder: testing.check_policy(made())),
+    ],
+)
+def test_worked_examples_pass_the_checks(name: str, check, tmp_path) -> None:
+    from PIL import Image
+
+    for flag in ("Chad", "Romania"):
+        Image.new("RGB", (300, 200), "navy").save(tmp_path / f"{flag}.png")
+    (code,) = [block for block in blocks("CONTRIBUTING.md") if f"class {name}(" in block]
+    scope: dict[str, object] = {"__name__": "contributing"}
+    exec(compile(code, f"CONTRIBUTING.md:{name}", "exec"), scope)
+    check(scope[name], tmp_path)
+    assert "left_half" not in TOOLS
+
+
+def test_documents_name_files_that_exist() -> None:
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        for target in re.findall(r"\]\(([^)#]+?)\)", page.read_text("utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,0 +1,65 @@
+"""Golden trajectories: one per registered id. If one changes, the id's version must rise.
+
+Everything but pixels is compared exactly; pixels as the mean colours of a 4×4 grid, within what another Pillow may
+round differently. After raising a version: `O3GYM_WRITE_GOLDEN=1 python -m pytest tests/test_golden.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import o3gym
+from o3gym.codec import encode
+from o3gym.registry import ENVS
+from o3gym.types import Call
+
+FILE = Path(__file__).with_name("golden.json")
+TOLERANCE = 3.0
+CALLS = (
+    o3gym.crop((0.25, 0.25, 0.75, 0.75)),
+    o3gym.zoom((0.3, 0.6), 3.0, view=1),
+    o3gym.reuse(0),
+    o3gym.crop((0.6, 0.2, 0.5, 0.4)),
+)
+
+
+def play(name: str) -> dict[str, Any]:
+    env = gym.make(name)
+    observation, info = env.reset(seed=20)
+    infos, grids = [info], [grid(observation["images"][0])]
+    box_task = env.unwrapped.episode.task.kind == "box"
+    end = o3gym.locate((0.2, 0.2, 0.6, 0.6)) if box_task else o3gym.answer("B")
+    rewards = []
+    for call in (*CALLS, Call("answer", {}), end):
+        observation, reward, *_, info = env.step(call)
+        infos.append(info)
+        rewards.append(reward)
+        grids += [grid(picture) for picture in observation["images"]]
+    record = {"task": encode(env.unwrapped.episode.task), "views": encode(env.unwrapped.views), "infos": encode(infos)}
+    digest = hashlib.sha256(json.dumps([record, rewards], sort_keys=True).encode()).hexdigest()
+    return {"record": digest, "pixels": grids}
+
+
+def grid(picture: np.ndarray) -> list[float]:
+    """Mean RGB of 4×4 cells, row by row."""
+    rows = np.array_split(picture.astype(np.float64), 4, axis=0)
+    return [round(float(v), 2) for row in rows for cell in np.array_split(row, 4, axis=1) for v in cell.mean((0, 1))]
+
+
+@pytest.mark.parametrize("name", ENVS)
+def test_golden(name: str) -> None:
+    played = play(name)
+    known = json.loads(FILE.read_text()) if FILE.exists() else {}
+    if os.environ.get("O3GYM_WRITE_GOLDEN"):
+        FILE.write_text(json.dumps({**known, name: played}, indent=0) + "\n")
+        return
+    assert played["record"] == known[name]["record"], f"{name} changed: raise its version, then write the golden file"
+    assert np.allclose(played["pixels"], known[name]["pixels"], atol=TOLERANCE), f"pixels of {name} changed"
