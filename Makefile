@@ -29,7 +29,8 @@ format: .venv/dev
 fuzz: .venv/dev ## a million replies per dialect
 	O3GYM_FUZZ=1000000 $(BIN)/python -m pytest -n auto tests/dialects/test_fuzz.py
 
-figures: .venv/dev ## the measurements of docs/speed.md
+figures: .venv/dev ## the pictures of the documents, and the measurements of docs/speed.md
+	$(BIN)/python docs/figures.py
 	$(BIN)/python benchmarks/env_throughput.py
 
 clean:

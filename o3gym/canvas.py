@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from o3gym.geometry import to_pixels, to_root
 from o3gym.images import Pixels, shared_store
 from o3gym.registry import require
-from o3gym.types import FULL, Box, Size, Trajectory, View
+from o3gym.types import Box, Size, Trajectory, View
 
 CANVAS: Size = (960, 540)
 PICTURE: Size = (474, 400)
@@ -83,10 +83,9 @@ def _reply(trajectory: Trajectory) -> str:
 
 
 def overview(trajectory: Trajectory, size: Size) -> Image.Image:
-    """The first picture, scaled to fit into `size`, with the boxes of all views on it, numbered."""
+    """The first picture as the agent saw it, scaled to fit into `size`, with the boxes of all views, numbered."""
     source = trajectory.sources[0]
-    native = shared_store().size(source)
-    image = Image.fromarray(shared_store().region(source, FULL, _inside(native, size)))
+    image = _scaled(_pixels(trajectory, trajectory.views[0]), size)
     draw = ImageDraw.Draw(image)
     for view in trajectory.views:
         root = to_root(trajectory.sources[view.source], view.box, trajectory.task.sources)

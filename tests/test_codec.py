@@ -40,7 +40,9 @@ TASK = Task(
 )
 VIEW = View(1, 2, (0.1, 0.2, 0.30000000000000004, 0.4), (10, 20), (5, 10), 0, (0.5, 1.0))
 REPLY = Reply("<a>", (1, 2), (-0.1, -0.2), (3,), "length", "cut", Usage(10, 2, 0.001))
-TURN = Turn(REPLY, Parsed(crop((0.1, 0.2, 0.3, 0.4)), True, "hm", {"s": 1}), "bad_box", (1,), "no", {"step": 0.1}, 1, (0,))
+TURN = Turn(
+    REPLY, Parsed(crop((0.1, 0.2, 0.3, 0.4)), True, "hm", {"s": 1}), "bad_box", (1,), "no", {"step": 0.1}, 1, (0,)
+)
 CHILD = Trajectory(TASK, (PHOTO,), (VIEW,), (TURN,), agent="searcher", located=(0.0, 0.0, 0.5, 0.5))
 WHOLE = Trajectory(
     TASK,

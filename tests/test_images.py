@@ -393,13 +393,18 @@ def bomb(width: int = 60_000, height: int = 60_000) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (saved(Image.fromarray(np.arange(60_000, dtype=np.uint8).reshape(100, 200, 3)), "JPEG")[:2000], "broken|truncated"),
+        (
+            saved(Image.fromarray(np.arange(60_000, dtype=np.uint8).reshape(100, 200, 3)), "JPEG")[:2000],
+            "broken|truncated",
+        ),
         (b"<html>not a picture</html>", "not a picture that Pillow can read"),
         (b"", "not a picture that Pillow can read"),
         (bomb(), "too many pixels for PIL.Image.MAX_IMAGE_PIXELS"),
@@ -411,7 +416,10 @@ def bomb(width: int = 60_000, height: int = 60_000) -> bytes:
 def test_hopeless_files_are_reported_by_name(store: ImageStore, tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "holiday.jpg"
     path.write_bytes(data)
-    for source, name in ((Source.file(str(path)), "holiday.jpg"), (Source.of_bytes(data), Source.of_bytes(data).ref[:12])):
+    for source, name in (
+        (Source.file(str(path)), "holiday.jpg"),
+        (Source.of_bytes(data), Source.of_bytes(data).ref[:12]),
+    ):
         with pytest.raises(PictureError, match=message) as caught:
             store.region(source)
         assert name in str(caught.value)
@@ -419,7 +427,7 @@ def test_hopeless_files_are_reported_by_name(store: ImageStore, tmp_path: Path, 
 
 
 def test_what_is_not_there_is_reported_by_name(store: ImageStore, tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match="no picture at .*gone.png"):
+    with pytest.raises(PictureError, match=r"no picture at .*gone.png"):
         store.size(Source.file(str(tmp_path / "gone.png")))
     with pytest.raises(PictureError, match=tmp_path.name):
         store.region(Source.file(str(tmp_path)))
@@ -446,7 +454,9 @@ def test_damaged_files_give_pixels_or_a_picture_error(
         data = np.frombuffer(whole, np.uint8).copy()
         reach = len(data) if number % 2 else min(len(data), 300)
         data[rng.integers(0, reach, rng.integers(1, 6))] = rng.integers(0, 256)
-        source = Source.of_bytes(data[: rng.integers(1, len(data) + 1)].tobytes() if number % 5 == 0 else data.tobytes())
+        source = Source.of_bytes(
+            data[: rng.integers(1, len(data) + 1)].tobytes() if number % 5 == 0 else data.tobytes()
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -471,7 +481,7 @@ def test_a_file_that_was_replaced_by_one_of_another_size_is_an_error_until_the_s
     Image.new("RGB", (30, 20)).save(path)
     assert store.size(Source.file(str(path))) == (30, 20)
     Image.new("RGB", (20, 30)).save(path)
-    with pytest.raises(PictureError, match="a.png: 20×30 pixels, where 30×20 were expected"):
+    with pytest.raises(PictureError, match=r"a.png: 20×30 pixels, where 30×20 were expected"):
         store.region(Source.file(str(path)))
     store.forget()
     assert store.region(Source.file(str(path))).shape == (30, 20, 3)

@@ -51,7 +51,7 @@ def test_third_parties_register_objects_and_paths() -> None:
     tools.register("mine", Crop)
     tools.register("later", "o3gym.tools.crop:Crop")
     assert tools["mine"] is tools["later"] is tools["crop"] is Crop
-    with pytest.raises(ValueError, match='tool "mine" is already registered as o3gym.tools.crop:Crop'):
+    with pytest.raises(ValueError, match=r'tool "mine" is already registered as o3gym.tools.crop:Crop'):
         tools.register("mine", Crop)
     with pytest.raises(ValueError, match='tool "crop" is already registered'):
         tools.register("crop", "elsewhere:Crop")
@@ -134,5 +134,3 @@ def test_a_broken_package_shows_its_own_error(package: Callable[[str], str], cod
     with pytest.raises((ImportError, ZeroDivisionError)) as caught:
         require(package(code), "train")
     assert not isinstance(caught.value, MissingPackage)
-
-

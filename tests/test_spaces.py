@@ -120,7 +120,10 @@ def test_what_is_wrong_is_said_in_words() -> None:
     assert crop.accepts({"box": BOX}) == ""
     assert crop.accepts({"bbox": BOX}) == '"bbox" is not an argument of crop (it takes view, box)'
     assert crop.accepts({"view": 0}).startswith('crop needs "box": the part to look at')
-    assert crop.accepts({"box": [1, 2]}) == '"box" of crop must be a box [x0, y0, x1, y1] of four finite numbers, got [1, 2]'
+    assert (
+        crop.accepts({"box": [1, 2]})
+        == '"box" of crop must be a box [x0, y0, x1, y1] of four finite numbers, got [1, 2]'
+    )
     assert crop.accepts([]) == "arguments must be an object, got list"
     assert TOOLS["zoom"]().accepts({"center": [0, 0], "factor": 99}).endswith("must be a number from 1 to 16, got 99")
     assert len(crop.accepts({"box": list(range(10**6))})) < 200
@@ -152,14 +155,18 @@ def test_samples_repeat_by_seed_and_survive_json_and_pickling(space: Any) -> Non
     space.seed(11)
     copy = pickle.loads(pickle.dumps(space))
     for again in ([space.sample() for _ in range(20)], [copy.sample() for _ in range(20)]):
-        assert all(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in zip(first, again, strict=True))
+        assert all(
+            np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in zip(first, again, strict=True)
+        )
     back = space.from_jsonable(json.loads(json.dumps(space.to_jsonable(first[:3]))))
     assert all(map(space.contains, back))
     assert all(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in zip(first, back, strict=False))
     assert copy == space
     space.seed(12)
     other = [space.sample() for _ in range(20)]
-    assert any(not np.array_equal(a, b) if isinstance(a, np.ndarray) else a != b for a, b in zip(first, other, strict=True))
+    assert any(
+        not np.array_equal(a, b) if isinstance(a, np.ndarray) else a != b for a, b in zip(first, other, strict=True)
+    )
 
 
 def test_spaces_differ_by_what_they_hold() -> None:
@@ -169,7 +176,9 @@ def test_spaces_differ_by_what_they_hold() -> None:
     assert ImageSpace(1, 10) != TextSpace(10)
 
 
-@pytest.mark.parametrize(("low", "high"), [(1, 1), (7, 7), (97, 97), (3, 11), (40_000, 40_000), (9_973, 10_007), (1, 5_000)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(1, 1), (7, 7), (97, 97), (3, 11), (40_000, 40_000), (9_973, 10_007), (1, 5_000)]
+)
 def test_sampled_pictures_keep_to_the_pixel_budget(low: int, high: int) -> None:
     space = ImageSpace(low, high, seed=1)
     for _ in range(50):
@@ -182,7 +191,14 @@ def test_pictures_of_another_size_type_or_form_are_not_contained() -> None:
     space = ImageSpace(100, 200)
     good = np.zeros((10, 15, 3), np.uint8)
     assert space.contains(good)
-    for bad in (good[:6], np.zeros((10, 21, 3), np.uint8), good.astype(np.float32), good[..., :2], good[..., 0], good.tolist()):
+    for bad in (
+        good[:6],
+        np.zeros((10, 21, 3), np.uint8),
+        good.astype(np.float32),
+        good[..., :2],
+        good[..., 0],
+        good.tolist(),
+    ):
         assert not space.contains(bad)
     with pytest.raises(ValueError, match="1 <= min_pixels <= max_pixels, got 5 and 4"):
         ImageSpace(5, 4)

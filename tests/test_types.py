@@ -81,5 +81,5 @@ def test_the_constructors_make_json_values_of_what_they_are_given() -> None:
 
 def test_a_trajectory_of_a_newer_package_is_refused() -> None:
     data = {**Trajectory(Task("t", (), "?"), (), (), ()).to_json(), "schema": 99}
-    with pytest.raises(ValueError, match="schema 99.*upgrade"):
+    with pytest.raises(ValueError, match=r"schema 99.*upgrade"):
         Trajectory.from_json(data)

@@ -38,6 +38,11 @@ class FixedCanvas(gym.Wrapper[Any, Any, Observation, Any], RecordConstructorArgs
     the environment's pixel budget did not give that size already, so a `max_pixels` near width · height is fastest.
     After an invalid call `view` and `box` stay as they were.
 
+    ## Episode End
+    A budget that runs out counts as `terminated` here (`info["stop"]` still says why), because `turns_left` makes it
+    part of the task. Trainers take `truncated` for a cut from outside and add the value of the state after it to the
+    reward: with Stable-Baselines3's PPO that pays for never answering.
+
     What gets lost: word order, the second and further pictures, earlier views, and the words of the feedback (its kind
     is still in `info["error"]`). For models that read, use `TextTurns`.
 
@@ -106,7 +111,7 @@ class FixedCanvas(gym.Wrapper[Any, Any, Observation, Any], RecordConstructorArgs
         if observation["images"]:
             self._kept["view"] = letterbox(observation["images"][-1], self._size)
             self._kept["box"] = np.array(info["box"], np.float32)
-        return self._arrays(info), float(reward), terminated, truncated, info
+        return self._arrays(info), float(reward), terminated or truncated, False, info
 
     def _arrays(self, info: dict[str, Any]) -> Arrays:
         """Fresh arrays, in the order of the space."""

@@ -37,8 +37,8 @@ class Suite(Sequence[Task]):
     version: ClassVar[str] = "0"
     splits: ClassVar[tuple[str, ...]] = ("test",)
     licence: ClassVar[str] = ""
-    min_pixels: ClassVar[int] = 40_000
-    max_pixels: ClassVar[int] = 2_000_000
+    min_pixels: int = 40_000
+    max_pixels: int = 2_000_000
 
     def __init__(self, argument: str = "", split: str = "test") -> None:
         if split not in self.splits:

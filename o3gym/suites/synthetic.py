@@ -28,6 +28,10 @@ SCENES: Mapping[str, Family] = {
 }
 FAMILIES: tuple[str, ...] = tuple(SCENES)
 DIFFICULTIES: tuple[str, ...] = ("easy", "medium", "hard")
+OVERVIEW = 512 * 512
+"""Pixels of the overview that the suite is made for: codes, letters and figures cannot be read in it."""
+HIDDEN_OVERVIEW = 128 * 128
+"""The same where only hidden tasks are asked for: even the star of the easy ones is a blot of two pixels in it."""
 
 
 def render(*, family: str, difficulty: str, seed: int, pixels: int = 0) -> Image.Image:
@@ -73,6 +77,8 @@ class Synthetic(Suite):
     version: ClassVar[str] = "1"
     splits: ClassVar[tuple[str, ...]] = ("test", "train")
     licence: ClassVar[str] = "Apache-2.0"
+    min_pixels: int = 10_000
+    max_pixels: int = OVERVIEW
 
     def __init__(
         self,
@@ -97,9 +103,22 @@ class Synthetic(Suite):
             raise ValueError(f"pixels and n must not be negative, got {pixels} and {n}")
         self.pixels, self._n = pixels, n
         self.warnings = self._illegible()
+        if self.families == ("hidden",):
+            self.min_pixels, self.max_pixels = HIDDEN_OVERVIEW // 4, HIDDEN_OVERVIEW
 
     def __len__(self) -> int:
         return self._n
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Kinds of its tasks: regions are answered by boxes, the others as `answers` says."""
+        return frozenset("box" if family == "region" else self.answers for family in self.families)
+
+    def pick(self, count: int, seed: int) -> list[int]:
+        """A stretch of indices, so that families and difficulties are as even as they can be."""
+        start = Random(seed).randrange(max(1, len(self)))
+        cycle = len(self.families) * len(self.difficulties)
+        return [(start // cycle * cycle + i) % len(self) for i in range(min(count, len(self)))]
 
     def task(self, index: int) -> Task:
         """Lay out the scene at `index` and ask about it; nothing is drawn."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from PIL import Image, ImageDraw
 
-from o3gym.geometry import clamp, is_empty, relative, to_pixels
+from o3gym.geometry import clamp, is_empty, relative, snap
 from o3gym.tools.base import Arg, Look, Outcome, Scene, Tool
 from o3gym.tools.crop import VIEW, within
 from o3gym.types import FULL, Source
@@ -35,10 +35,11 @@ class Draw(Tool):
 
 
 def draw_boxes(image: Image.Image, boxes: list[list[float]]) -> Image.Image:
-    """The operation: outline `boxes` (unit xyxy) in red, 1/200 of the longer side thick and at least 2 pixels."""
+    """The operation: outline `boxes` (unit xyxy) in red, inside them, 1/200 of the longer side and at least 2 pixels."""
     draw = ImageDraw.Draw(image)
     width = max(2, max(image.size) // 200)
     for box in boxes:
         if not is_empty(clamp(box)):
-            draw.rectangle(to_pixels(clamp(box), (image.width - 1, image.height - 1)), outline=(255, 0, 0), width=width)
+            x0, y0, x1, y1 = snap(clamp(box), image.size)
+            draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=(255, 0, 0), width=width)
     return image

@@ -70,6 +70,8 @@ def rotate_pixels(image: Image.Image, angle: float) -> Image.Image:
     """The operation: turn `image` counter-clockwise by `angle` degrees on a canvas of `rotated_size`."""
     turned = rotated_size(image.size, angle)
     exact = {90.0: Image.Transpose.ROTATE_90, 180.0: Image.Transpose.ROTATE_180, 270.0: Image.Transpose.ROTATE_270}
+    if angle % 360 == 0:
+        return image
     if angle % 360 in exact:
         return image.transpose(exact[angle % 360])
     return image.transform(

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -21,15 +20,14 @@ from o3gym import geometry
 from o3gym.codec import decode, encode
 from o3gym.registry import GENERATORS, UnknownName
 from o3gym.suites.base import make_suite
-from o3gym.suites.scenes import chart, hidden, panels, relation, town
+from o3gym.suites.scenes import chart, panels, relation, town
 from o3gym.suites.scenes.cartography import Sheet, Symbol
-from o3gym.suites.scenes.outlines import SHAPES
 from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import COLOURS
 from o3gym.suites.scenes.text import FAMILY as TEXT
 from o3gym.suites.scenes.text import paint_plate
 from o3gym.suites.synthetic import DIFFICULTIES, FAMILIES, SCENES, Synthetic, render
-from o3gym.types import Box, Source, Task
+from o3gym.types import Source, Task
 
 SMALL = 60_000
 
@@ -46,9 +44,6 @@ def share(picture: Image.Image, colour: str) -> float:
     """Share of pixels that are close to a named colour."""
     pixels = np.asarray(picture, dtype=float)
     return float((np.abs(pixels - COLOURS[colour]).max(axis=2) < 12).mean())
-
-
-# Pictures
 
 
 def test_a_fresh_process_draws_the_same_pixels() -> None:
@@ -92,9 +87,6 @@ def test_sizes_follow_the_difficulty_or_the_pixels() -> None:
 def test_pictures_are_not_plain_and_tiny_ones_still_draw(family: str, difficulty: str) -> None:
     picture = render(family=family, difficulty=difficulty, seed=2, pixels=4_000)
     assert len(picture.getcolors(1 << 20) or []) > 100
-
-
-# Tasks
 
 
 def test_opening_and_laying_out_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,10 +182,7 @@ def test_too_few_pixels_are_warned_of() -> None:
     assert "hidden-easy" not in warning
 
 
-# The evidence is at the target
-
-
-@pytest.mark.parametrize(("family", "floor"), [("hidden", 0.02), ("attribute", 0.04)])
+@pytest.mark.parametrize(("family", "floor"), [("hidden", 0.012), ("attribute", 0.04)])
 def test_the_colour_that_is_asked_for_is_at_the_target(family: str, floor: float) -> None:
     easy = tasks(family, "easy", 24, answers="free", pixels=512 * 512)
     for task in easy + tasks(family, "medium", 4, answers="free"):
@@ -259,7 +248,7 @@ def test_the_legend_line_shows_the_badge_of_the_symbol() -> None:
         for i, name in enumerate(names):
             if f"legend: {name}" in names:
                 symbol, line = crop(task, picture, i), crop(task, picture, names.index(f"legend: {name}"))
-                badge = max(town.BADGES, key=lambda c: share(symbol, c) + (share(symbol, c) > 0.1 and c != "black"))
+                badge = max(town.BADGES, key=lambda c: share(symbol, c))
                 assert share(line, badge) > 0.01, (task.id, name)
 
 
@@ -306,72 +295,3 @@ def test_region_targets_show_what_is_described() -> None:
         if described and task.targets:
             seen = crop(task, render(**task.sources[0].args))
             assert share(seen, described[1]) == max(share(seen, c) for c in COLOURS), task.id
-
-
-# Hidden
-
-
-def test_hidden_targets_shrink_to_a_five_thousandth() -> None:
-    easy, medium, hard = ([geometry.area(t.targets[0].box) for t in tasks("hidden", d, 20)] for d in DIFFICULTIES)
-    assert max(hard) <= 2.0e-4 * 1.001
-    assert min(hard) >= 1.9e-4
-    assert max(hard) < min(medium) < max(medium) < min(easy) <= 0.0101
-
-
-@pytest.mark.parametrize(("difficulty", "places"), [("easy", 16), ("medium", 64), ("hard", 225)])
-def test_exactly_one_place_has_the_mark(difficulty: str, places: int) -> None:
-    for seed in range(8):
-        laid, target = hidden.lay_places(Random(seed), difficulty)
-        assert len(laid) == places
-        assert [p for p in laid if p.mark == target.mark] == [target]
-        assert not any(
-            not geometry.is_empty(geometry.intersection(a.box, b.box)) for a in laid for b in laid if a is not b
-        )
-
-
-@pytest.mark.parametrize(
-    ("difficulty", "pixels", "shown", "scenes"), [("easy", 512 * 512, 96, 48), ("medium", 2_000_000, 500, 10)]
-)
-def test_the_overview_does_not_tell_the_target(difficulty: str, pixels: int, shown: int, scenes: int) -> None:
-    """The target is as far from the other places as they are from one another: its mean rank is in the middle."""
-    ranks = []
-    for task in tasks("hidden", difficulty, scenes, pixels=pixels):
-        picture = render(**task.sources[0].args).resize((shown, shown), Image.Resampling.BOX).convert("L")
-        seed = task.sources[0].args["seed"]
-        places, target = hidden.lay_places(Random(f"hidden/{difficulty}/{seed}"), difficulty)
-        looks = np.stack([_texture(picture, place.box) for place in places])
-        far = np.linalg.norm(looks[:, None] - looks[None], axis=2).mean(axis=1)
-        ranks.append(float((far < far[places.index(target)]).mean()))
-    assert 0.3 < np.mean(ranks) < 0.7, np.mean(ranks)
-
-
-def _texture(picture: Image.Image, box: Box) -> Any:
-    """The brightness pattern of a place, whatever its colour."""
-    seen = picture.resize((26, 26), Image.Resampling.BILINEAR, box=geometry.to_pixels(box, picture.size))
-    pattern = np.asarray(seen, float)[3:-3, 3:-3].ravel()
-    return (pattern - pattern.mean()) / (pattern.std() + 1e-6)
-
-
-@pytest.mark.parametrize(("shown", "low", "high"), [(512, 0.97, 1.0), (48, 0.0, 0.4)])
-def test_shapes_are_told_by_native_pixels_and_not_by_a_small_overview(shown: int, low: float, high: float) -> None:
-    """A reader that knows where every mark is, and how each shape looks, names the shapes at 512 pixels only."""
-    right = []
-    for task in tasks("hidden", "easy", 6, pixels=512 * 512):
-        seed = task.sources[0].args["seed"]
-        places, _ = hidden.lay_places(Random(f"hidden/easy/{seed}"), "easy")
-        looks = {shape: _texture_of_all(shape, places, shown) for shape in SHAPES}
-        picture = render(**task.sources[0].args).resize((shown, shown), Image.Resampling.BOX).convert("L")
-        for i, place in enumerate(places):
-            seen = _texture(picture, place.box)
-            best = min(SHAPES, key=lambda shape: float(np.linalg.norm(looks[shape][i] - seen)))
-            right.append(best == place.mark)
-    assert print(np.mean(right)) or low <= np.mean(right) <= high, np.mean(right)
-
-
-def _texture_of_all(shape: str, places: list[hidden.Place], shown: int) -> list[Any]:
-    """How each place would look with `shape`, without specks and at its middle size."""
-    painter = Painter((512, 512), 1.0)
-    for place in places:
-        hidden.paint_card(painter, replace(place, mark=shape, scale=1.0, specks=()), 0.024)
-    picture = painter.image.resize((shown, shown), Image.Resampling.BOX).convert("L")
-    return [_texture(picture, place.box) for place in places]

@@ -22,7 +22,7 @@ LETTERS = "ABCDEFGHJKLMNPRSTUVXYZ"
 PLACE_SIDE: Mapping[str, float] = {"easy": 0.1, "medium": 0.0284, "hard": 0.01414}
 """Side of a place; pictures are 1 × 1, so a hard target has 2e-4 of the area."""
 _GRID: Mapping[str, int] = {"easy": 4, "medium": 8, "hard": 15}
-_GLYPH: Mapping[str, float] = {"easy": 0.024, "medium": 0.0060, "hard": 0.0046}
+GLYPH: Mapping[str, float] = {"easy": 0.018, "medium": 0.0060, "hard": 0.0046}
 
 _SPECKS = 7
 
@@ -90,7 +90,7 @@ def build(rng: Random, difficulty: str) -> Scene:
         for x, y, size in crumbs:
             painter.disc((x, y), side * (0.03 + 0.05 * size), (60, 56, 50), 0.15 + 0.2 * size)
         for place in places:
-            (paint_card if difficulty == "easy" else _paint_parcel)(painter, place, _GLYPH[difficulty])
+            (paint_card if difficulty == "easy" else _paint_parcel)(painter, place, GLYPH[difficulty])
 
     wrong = others(rng, list(COLOURS), target.colour, rng.choice((3, 4, 5)))
     question = _question(rng, difficulty, target.mark)
@@ -146,7 +146,7 @@ def _paint_parcel(painter: Painter, place: Place, glyph: float) -> None:
 FAMILY = Family(
     aspect=1.0,
     levels={
-        difficulty: Level(pixels, _GLYPH[difficulty])
+        difficulty: Level(pixels, GLYPH[difficulty])
         for difficulty, pixels in (("easy", 1_440_000), ("medium", 4_000_000), ("hard", 12_000_000))
     },
     build=build,

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import ExifTags, Image
+
+from o3gym.suites.base import SuiteError, make_suite
+from o3gym.suites.local import Local
+from o3gym.types import Source, Target
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes rows (objects, or lines as they are) next to a 100×50 picture, a rotated one and a broken one."""
+    Image.new("RGB", (100, 50)).save(tmp_path / "a.png")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (100, 50)).save(tmp_path / "turned.jpg", exif=exif)
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+
+    def make(*rows: Any) -> Path:
+        path = tmp_path / "index.jsonl"
+        lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
+        path.write_text("\n".join(lines), "utf-8")
+        return path
+
+    return make
+
+
+def row(**fields: Any) -> dict[str, Any]:
+    given = {"image": "a.png", "question": "Which?", "answer": "red", **fields}
+    return {key: value for key, value in given.items() if value is not ...}
+
+
+def test_the_rows_of_a_good_file(local: str, photos: Path) -> None:
+    suite = make_suite(local)
+    choice, free, box, pair = suite
+    assert (len(suite), suite.kinds) == (4, {"choice", "free", "box"})
+    assert choice.id == "local/1"
+    assert choice.sources == (Source.file(str(photos / "street.png")),)
+    assert choice.text == "Which colour?\nA. red\nB. blue"
+    assert (choice.kind, choice.answer, choice.choices) == ("choice", "B", ("red", "blue"))
+    assert choice.targets == (Target((0.1, 0.1, 0.2, 0.2)), Target((0.5, 0.5, 0.6, 0.75), 0, "door"))
+    assert choice.tags == {"category": "colour"}
+    assert choice.origin == {"suite": "local", "version": "0", "split": "test", "index": 1}
+    assert (free.kind, free.answer, free.choices, free.tags) == ("free", "flour", (), {})
+    assert (box.kind, box.answer, box.targets) == ("box", "", (Target((0.25, 0.5, 0.5, 0.75)),))
+    assert (pair.id, pair.kind, len(pair.sources)) == ("local/pair", "choice", 2)
+    assert pair.targets == (Target((0.0, 0.0, 0.5, 0.1), 1),)
+    assert suite[-1] == pair
+    assert suite[1:3] == [free, box]
+
+
+def test_a_folder_stands_for_its_only_index(photos: Path) -> None:
+    assert len(make_suite(f"local:{photos}")) == 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"options": "(A) red\n(B) blue\n", "answer": "A"}, {"choices": ("red", "blue")}),
+        ({"options": "A: red\nB: blue", "answer": " B "}, {"choices": ("red", "blue"), "answer": "B"}),
+        ({"options": ["A. red", "green"], "answer": "A"}, {"choices": ("A. red", "green")}),
+        ({"options": ""}, {"kind": "free"}),
+        ({"options": None}, {"kind": "free"}),
+        ({"answer": 42}, {"answer": "42"}),
+        ({"question": "  two\u2028lines "}, {"question": "two\u2028lines"}),
+        ({"image": ..., "file_name": "a.png"}, {}),
+        ({"image": ..., "images": "a.png"}, {}),
+        ({"category": "x"}, {"tags": {"category": "x"}}),
+        ({"subset": None, "category": "x"}, {"tags": {"category": "x"}}),
+        ({"subset": None}, {"tags": {}}),
+        ({"question_id": 7}, {"id": "local/7"}),
+        ({"question_id": 0}, {"id": "local/0"}),
+        ({"question_id": None}, {"id": "local/1"}),
+        ({"answer": ..., "boxes": []}, {"kind": "box", "targets": ()}),  # "it is not in the picture"
+        ({"answer": None, "boxes": [[0, 0, 100, 50]]}, {"kind": "box", "targets": (Target((0, 0, 1, 1)),)}),
+        ({"boxes": None}, {"targets": (), "kind": "free"}),
+        ({"image": "turned.jpg", "boxes": [[0, 0, 25, 50]]}, {"targets": (Target((0, 0, 0.5, 0.5)),)}),
+        ({"source": "somewhere", "split": "x", "image_id": 3}, {}),
+    ],
+)
+def test_rows_may_be_written_in_several_ways(write: Write, fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    task = Local(str(write(row(**fields))))[0]
+    assert {name: getattr(task, name) for name in expected} == expected
+
+
+def test_blank_lines_byte_order_marks_and_line_ends_do_not_matter(write: Write) -> None:
+    path = write("\ufeff" + json.dumps(row()), "", "  ", json.dumps(row()) + "\r")
+    assert [task.id for task in Local(str(path))] == ["local/1", "local/4"]
+
+
+def test_boxes_may_be_fractions_and_pictures_elsewhere(write: Write, tmp_path: Path) -> None:
+    path = write(row(boxes=[[0.1, 0.2, 0.3, 0.4]]))
+    suite = make_suite(f"local:{path}?box_frame=unit")
+    assert suite[0].targets == (Target((0.1, 0.2, 0.3, 0.4)),)
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (5, 5)).save(tmp_path / "pictures" / "b.png")
+    path = write(row(image="b.png"))
+    assert Local(str(path), images=str(tmp_path / "pictures"))[0].sources[0].ref.endswith("pictures/b.png")
+
+
+@pytest.mark.parametrize(
+    ("bad", "field", "expected"),
+    [
+        ("{", "(whole row)", "a JSON object"),
+        ("[" * 100_000, "(whole row)", "a JSON object"),
+        ("3", "(whole row)", "a JSON object"),
+        ('{"image": "a.png"', "(whole row)", "a JSON object"),
+        (row(image=...), "image", "a path or a list of paths, got None"),
+        (row(image=3), "image", "a path or a list of paths, got 3"),
+        (row(images=[], image=...), "images", "a path or a list of paths"),
+        (row(images=["a.png", None], image=...), "images", "a path or a list of paths"),
+        (row(image="b.png"), "image", 'an existing file; did you mean "a.png"?'),
+        (row(image="no/where.png"), "image", "an existing file"),
+        (row(image="."), "image", "an existing file"),
+        (row(question=...), "question", "a text, got None"),
+        (row(question="  "), "question", "a text"),
+        (row(question=["Which?"]), "question", "a text"),
+        (row(answer=...), "answer", "the answer (or boxes, for a region search)"),
+        (row(answer=None), "answer", "the answer (or boxes, for a region search)"),
+        (row(answer=""), "answer", "a text or number"),
+        (row(answer=" ", boxes=[]), "answer", "a text or number"),
+        (row(answer=True), "answer", "a text or number"),
+        (row(answer=["red"]), "answer", "a text or number"),
+        (row(options="A. red\nB. blue", answer="C"), "answer", "one of the letters AB, got 'C'"),
+        (row(options="A. red\nB. blue", answer="AB"), "answer", "one of the letters AB"),
+        (row(options="A. red\nB. blue", answer="red"), "answer", "one of the letters AB"),
+        (row(options="A. red\nB. blue", answer=""), "answer", "a text or number"),
+        (row(options="A. red\nB. blue", answer=None, boxes=[]), "answer", "one of the letters AB"),
+        (row(options="A. red"), "options", "2 to 26 options"),
+        (row(options=["x"] * 27), "options", "2 to 26 options"),
+        (row(options={"A": "red", "B": "blue"}), "options", "2 to 26 options"),
+        (row(options=["red", 3]), "options", "2 to 26 options"),
+        (row(options="A. red\nC. blue"), "options", "letters A, B, C, … in order, got 'AC'"),
+        (row(boxes="0,0,1,1"), "boxes", "a list"),
+        (row(boxes={"box": [0, 0, 1, 1]}), "boxes", "a list"),
+        (row(boxes=False), "boxes", "a list"),
+        (row(boxes=[0, 0, 10, 10]), "boxes", "[x0, y0, x1, y1] of four numbers, got 0"),
+        (row(boxes=[[0, 0, 10]]), "boxes", "[x0, y0, x1, y1] of four numbers"),
+        (row(boxes=[[0, 0, 10, None]]), "boxes", "[x0, y0, x1, y1] of four numbers"),
+        (row(boxes=[[0, 0, 10, float("nan")]]), "boxes", "[x0, y0, x1, y1] of four numbers"),
+        (row(boxes=[[0, 0, 10, 10**400]]), "boxes", "[x0, y0, x1, y1] of four numbers"),
+        (row(boxes=[{"bbox": [0, 0, 10, 10]}]), "boxes", "[x0, y0, x1, y1] of four numbers, got None"),
+        (row(boxes=[[10, 0, 5, 10]]), "boxes", "x0 < x1 and y0 < y1 inside the picture, in pixels"),
+        (row(boxes=[[0, 0, 101, 10]]), "boxes", "inside the picture"),
+        (row(boxes=[[-1, 0, 10, 10]]), "boxes", "inside the picture"),
+        (row(image="turned.jpg", boxes=[[0, 0, 100, 50]]), "boxes", "inside the picture"),
+        (row(boxes=[{"box": [0, 0, 1, 1], "image": 1}]), "boxes", "an image index from 0 to 0, got 1"),
+        (row(boxes=[{"box": [0, 0, 1, 1], "image": "0"}]), "boxes", "an image index from 0 to 0"),
+        (row(boxes=[{"box": [0, 0, 1, 1], "image": False}]), "boxes", "an image index from 0 to 0"),
+        (row(image="broken.png", boxes=[[0, 0, 1, 1]]), "image", "a readable picture"),
+        (row(answer=..., answers="red"), "answers", 'the field "answer"'),
+        (row(option="A. x\nB. y"), "option", 'the field "options"'),
+        (row(question_id="first"), "question_id", "an id that no earlier row has, got 'local/first'"),
+    ],
+)
+def test_a_bad_row_is_reported_with_file_line_field_and_expectation(
+    write: Write, bad: Any, field: str, expected: str
+) -> None:
+    path = write(row(question_id="first"), "", bad)
+    with pytest.raises(SuiteError) as caught:
+        Local(str(path))
+    message = str(caught.value)
+    assert message.startswith(f'{path}, line 3, field "{field}": expected ')
+    assert expected in message
+    assert len(message) < 600
+
+
+def test_the_first_bad_row_is_shown_and_the_others_counted(write: Write) -> None:
+    with pytest.raises(SuiteError, match=r'line 2, field "question".*\(and 2 more bad rows\)$'):
+        Local(str(write(row(), row(question=3), row(image="x"), row(answer={}))))
+
+
+def test_files_that_are_not_there_empty_or_not_text(write: Write, tmp_path: Path) -> None:
+    for argument in ("", str(tmp_path / "gone.jsonl")):
+        with pytest.raises(SuiteError, match=r'expected "local:FILE.jsonl", an existing file or folder, got'):
+            Local(argument)
+    with pytest.raises(SuiteError, match=r"exactly one .jsonl file in .*, found none; name the file"):
+        Local(str(tmp_path))
+    path = write()
+    with pytest.raises(SuiteError, match=r"index.jsonl: expected at least one row, the file is empty"):
+        Local(str(path))
+    (tmp_path / "other.jsonl").touch()
+    with pytest.raises(SuiteError, match=r"found index.jsonl, other.jsonl; name the file"):
+        Local(str(tmp_path))
+    path.write_bytes(json.dumps(row()).encode() + b"\n" + '{"question": "größer?"}'.encode("latin-1"))
+    with pytest.raises(SuiteError, match=r"index.jsonl, line 2: expected UTF-8 text"):
+        Local(str(path))
+    with pytest.raises(ValueError, match='box_frame: unknown "pixels"; did you mean "pixel"'):
+        Local(str(path), box_frame="pixels")
+
+
+def test_picks_are_different_tasks_and_repeat_by_seed(local: str) -> None:
+    suite = make_suite(local)
+    assert suite.pick(3, seed=1) == suite.pick(3, seed=1)
+    assert sorted(suite.pick(99, seed=2)) == [0, 1, 2, 3]
+    assert len({tuple(suite.pick(4, seed)) for seed in range(20)}) > 5
+    assert make_suite(local) is suite
