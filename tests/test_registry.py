@@ -12,6 +12,7 @@ import pytest
 from o3gym import registry
 from o3gym.registry import ENVS, MissingPackage, Registry, UnknownName, parse_spec, require
 from o3gym.tools.crop import Crop
+from o3gym.tools.zoom import Zoom
 
 REGISTRIES = [value for value in vars(registry).values() if isinstance(value, Registry)]
 
@@ -65,15 +66,16 @@ def test_entry_points_are_read_when_a_name_is_not_found(monkeypatch: pytest.Monk
         return [
             EntryPoint("enhance", "o3gym.tools.crop:Crop", group),
             EntryPoint("crop", "evil:Crop", group),
+            EntryPoint("zoom", "evil:Zoom", group),
         ]
 
     monkeypatch.setattr(registry, "entry_points", entry_points)
-    tools = Registry("tool", {"crop": "o3gym.tools.crop:Crop"})
+    tools = Registry("tool", {"crop": "o3gym.tools.crop:Crop", "zoom": "o3gym.tools.zoom:Zoom"})
     assert tools["crop"] is Crop
     assert groups == []
     assert tools["enhance"] is Crop
     assert groups == ["o3gym.tools"]
-    assert tools["crop"] is Crop  # a built-in name cannot be taken over
+    assert (tools["crop"], tools["zoom"]) == (Crop, Zoom)  # built-in names cannot be taken over
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ class Draw(Tool):
 
 
 def draw_boxes(image: Image.Image, boxes: list[list[float]]) -> Image.Image:
-    """The operation: outline `boxes` (unit xyxy) in red, inside them, 1/200 of the longer side and at least 2 pixels."""
+    """The operation: outline `boxes` (unit xyxy) in red, inwards from their edges, at least 2 pixels thick."""
     draw = ImageDraw.Draw(image)
     width = max(2, max(image.size) // 200)
     for box in boxes:

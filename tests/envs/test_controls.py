@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ import o3gym
 from o3gym.envs import VisualSearchEnv
 from o3gym.geometry import coverage, surround
 from o3gym.images import shared_store
-from o3gym.types import Call
+from o3gym.registry import TOOLS
+from o3gym.tools.base import Arg, Look, Outcome, Scene, Tool
+from o3gym.types import Call, Target
 
 Make = Callable[..., VisualSearchEnv]
 CHOICE, FREE, BOX, PAIR = range(4)
@@ -49,6 +53,34 @@ def test_blank_crop_shows_grey_of_the_same_size_and_records_it(make_env: Make, f
     for view in record.views:
         pixels = shared_store().region(record.sources[view.source], view.box, view.shown)
         assert np.array_equal(pixels, first) if view.parent < 0 else (pixels == 127).all()
+
+
+class Halves(Tool):
+    """A third party's tool that shows two views at once."""
+
+    name: ClassVar[str] = "halves"
+    doc: ClassVar[str] = "Show the left and the right half."
+    args: ClassVar[Mapping[str, Arg]] = {}
+
+    def apply(self, scene: Scene, **args: Any) -> Outcome:
+        return Outcome((Look(0, (0.0, 0.0, 0.5, 1.0), 0), Look(0, (0.75, 0.0, 1.0, 1.0), 0)), text="two parts")
+
+
+@pytest.mark.parametrize("control", [None, "blank_crop"])
+def test_a_tool_of_a_third_party_may_show_several_views(
+    make_env: Make, register: Callable[..., str], control: str | None
+) -> None:
+    env = make_env(tools=(register(TOOLS, "halves", Halves), "answer"), control=control, min_pixels=1, max_views=3)
+    first = env.reset(options={"task": BOX})[0]["images"][0]
+    observation, _, _, _, info = env.step(Call("halves", {}))
+    left, right = observation["images"]
+    assert (info["n_new"], info["view"], info["error"], observation["text"]) == (2, 2, "", "two parts")
+    assert (left.shape[:2], right.shape[:2]) == ((141, 70), (200, 50))
+    native = shared_store().region(env.episode.sources[0])
+    assert np.array_equal(right, np.full_like(right, 127) if control else native[:, 150:])
+    assert first.shape == (100, 100, 3)
+    assert env.trajectory.turns[0].views == (1, 2)
+    assert env.step(Call("halves", {}))[4]["stop"] == "over_views"
 
 
 def test_blank_crop_changes_neither_answers_nor_what_is_refused(make_env: Make) -> None:
@@ -124,3 +156,14 @@ def test_oracle_crop_looks_into_the_right_picture_and_leaves_other_calls_alone(m
     env.reset(options={"task": env.suite[FREE]})
     assert env.step(Call("draw", {"boxes": [[0, 0, 1, 1]]}))[4]["error"] == ""
     assert env.step(o3gym.crop((2.0, 2.0, 1.0, 1.0)))[4]["error"] == ""  # whatever the box, the oracle looks well
+
+
+def test_oracle_crop_tells_targets_apart_that_lie_close(make_env: Make) -> None:
+    env = make_env(control="oracle_crop")
+    boxes = [(0.3, 0.3, 0.4, 0.4), (0.33, 0.33, 0.43, 0.43), (0.3, 0.3, 0.4, 0.4)]
+    env.reset(options={"task": replace(env.suite[FREE], targets=tuple(map(Target, boxes)))})
+    for _ in range(3):
+        env.step(o3gym.crop((0.0, 0.0, 0.1, 0.1)))
+    views = [view.box for view in env.views[1:]]
+    assert [coverage(view, surround(box)) for view, box in zip(views, boxes, strict=True)] == pytest.approx([1, 1, 1])
+    assert (views[0] == views[1], views[0] == views[2]) == (False, True)
