@@ -81,7 +81,7 @@ def rollout(
     Yields:
         Trajectories that are not settled yet: see `o3gym.rewards.settle`.
     """
-    make_env = make_env or partial(gym.make, "o3gym/VisualSearch-v0", disable_env_checker=True)
+    make_env = make_env or partial(gym.make, "o3gym/VisualSearch-v0")
     waiting = iter(jobs)
     idle: list[gym.Env[Any, Any]] = []
     live: dict[Key, _Live] = {}
