@@ -9,8 +9,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(CONSTRAINTS
 .PHONY: bench test lint format fuzz figures clean
 
 bench: .venv/core ## compare scripted agents on the synthetic suite
-	$(BIN)/o3gym bench --suite synthetic --policy oracle --policy oracle+blank_crop --policy sweep --policy random \
-	  --episodes 210 --turns 4,8,16
+	$(BIN)/o3gym bench --suite synthetic --policy oracle --policy sweep --policy random --episodes 105 --turns 4,8,16
 
 test: .venv/dev ## everything that needs nothing beyond pip
 	$(BIN)/python -m pytest -n auto -m "not browser"

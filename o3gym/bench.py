@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -22,14 +23,19 @@ from o3gym.judging import Judge, make_judge
 from o3gym.policies.base import make_policy, split_control
 from o3gym.registry import POLICIES, REWARDS, TOOLS, UnknownName, closest, parse_spec
 from o3gym.report import VARIANT, Report, write_report
+from o3gym.rewards.base import Recipe
 from o3gym.rewards.settle import settle
 from o3gym.rollout import Arm, Job, collect, derive_seed, rollout
 from o3gym.store import Run, RunStore, open_run
 from o3gym.suites.base import Suite, make_suite
 from o3gym.types import Sampling, Trajectory
+from o3gym.viewer import write_viewer
 
 FIXED = ("suite", "split", "suite_args", "max_turns", "control", "reward", "render_mode")
 """Arguments of the environment that `--env` and `--sweep` may not set: the bench sets them itself."""
+
+BLOCK = 16
+"""Jobs that a scripted arm runs before the next one's turn: their pictures fit into the store at 12 megapixels each."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (arm, episodes done, episodes in all)."""
@@ -141,19 +147,37 @@ def run(bench: Bench, out: Path, *, in_flight: int = 16, progress: Progress | No
     for arm in arms:  # a bad argument must not wait for the arms before it
         VisualSearchEnv(**arm.env).close()
         POLICIES[parse_spec(arm.policy)[0]]
-    policy = make_policy(arms[0].policy)
+    first = make_policy(arms[0].policy)
     with RunStore(out, protocol) as store:
-        for arm in arms:
-            stored = store.done()
-            left = [job for job in jobs if (arm.label, job.group, job.sample, "main") not in stored]
-            policy = policy if arm is arms[0] else make_policy(arm.policy)
-            episodes = rollout(left, policy, bench.open_dialect(), arm, in_flight=in_flight)
-            for done, trajectory in enumerate(episodes, len(jobs) - len(left) + 1):
+        stored, done = store.done(), Counter(key[0] for key in store.done())
+        policies = {arms[0].label: first}
+        for arm, block, last in _plan(arms, jobs):
+            if arm.label not in policies:
+                policies[arm.label] = make_policy(arm.policy)
+            policy = policies[arm.label]
+            left = [job for job in block if (arm.label, job.group, job.sample, "main") not in stored]
+            for trajectory in rollout(left, policy, bench.open_dialect(), arm, in_flight=in_flight):
                 store.append(verdict(trajectory, bench.reward, judge))
+                done[arm.label] += 1
                 if progress is not None:
-                    progress(arm.label, done, len(jobs))
-            policy.close()
+                    progress(arm.label, done[arm.label], len(jobs))
+            if last:
+                policies.pop(arm.label).close()
     return report(out)
+
+
+def _plan(arms: Sequence[Arm], jobs: Sequence[Job]) -> Iterator[tuple[Arm, Sequence[Job], bool]]:
+    """Which arm runs which jobs, in order, and whether they are its last.
+
+    Models run one after the other, since two may not fit into memory. Scripted arms take turns, a block of jobs each,
+    so that a picture is made once for all of them, and once more for the page, which reads episodes as they were
+    stored.
+    """
+    for scripted, some in itertools.groupby(arms, lambda arm: bool(POLICIES[parse_spec(arm.policy)[0]].peeks)):
+        turns = list(some)
+        size = BLOCK if scripted else max(1, len(jobs))
+        for start in range(0, max(1, len(jobs)), size):
+            yield from ((arm, jobs[start : start + size], start + size >= len(jobs)) for arm in turns)
 
 
 def report(out: Path) -> Report:
@@ -164,11 +188,23 @@ def report(out: Path) -> Report:
 
 def settled(stored: Run) -> Iterator[Trajectory]:
     """The episodes of a run with all their terms: those of group scope need the siblings, so they are settled here."""
-    recipe = REWARDS[stored.protocol["reward"]]
-    if not any(term.scope == "group" for term in recipe.terms):
-        yield from stored.records()
-        return
-    for group in settle(collect(stored.records()), recipe):
+    return _with_siblings(stored) if _compares(stored) else stored.records()
+
+
+def page(out: Path, *, embed: bool = False, progress: Callable[[int, int], None] | None = None) -> Path:
+    """Write the HTML page of a stored run; see `o3gym.viewer.write_viewer`."""
+    stored = open_run(out)
+    episodes = list(_with_siblings(stored)) if _compares(stored) else None
+    return write_viewer(out, embed=embed, episodes=episodes, progress=progress)
+
+
+def _compares(stored: Run) -> bool:
+    recipe: Recipe = REWARDS[stored.protocol.get("reward", "outcome")]
+    return any(term.scope == "group" for term in recipe.terms)
+
+
+def _with_siblings(stored: Run) -> Iterator[Trajectory]:
+    for group in settle(collect(stored), REWARDS[stored.protocol["reward"]]):
         yield from group
 
 

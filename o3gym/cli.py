@@ -145,9 +145,9 @@ def _bench(args: argparse.Namespace) -> None:
         bars: dict[str, Any] = {}
 
         def update(arm: str, done: int, total: int) -> None:
-            bar = bars.setdefault(arm, None) or progress.add_task(arm, total=total)
-            bars[arm] = bar
-            progress.update(bar, completed=done)
+            if arm not in bars:
+                bars[arm] = progress.add_task(arm, total=total)
+            progress.update(bars[arm], completed=done)
 
         report = run(bench, folder, in_flight=args.in_flight, progress=update)
     from o3gym.report import rich_table
@@ -163,14 +163,12 @@ def _view(args: argparse.Namespace) -> None:
 
 
 def _write_page(folder: Path, *, embed: bool) -> None:
-    from o3gym.viewer import write_viewer
+    from o3gym.bench import page
 
     with _progress() as progress:
         bar = progress.add_task("page", total=None)
-        page = write_viewer(
-            folder, embed=embed, progress=lambda n, total: progress.update(bar, completed=n, total=total)
-        )
-    out.print(f"page: {page}", highlight=False, soft_wrap=True)
+        written = page(folder, embed=embed, progress=lambda n, total: progress.update(bar, completed=n, total=total))
+    out.print(f"page: {written}", highlight=False, soft_wrap=True)
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -191,6 +191,6 @@ class Episode:
         due = {t.name: float(cast(Solo, t.compute)(record)) for t in recipe.terms if t.scope in wanted}
         self.terms = {**dict.fromkeys(self.terms, 0.0), **due}
         self.totals = {name: before[name] + value for name, value in self.terms.items()}
-        self.turns[-1] = replace(self.turns[-1], terms=self.terms)
+        self.turns[-1] = replace(self.turns[-1], terms=due)
         total = 0.0 if recipe.pending else float(recipe.combine(self.totals))
         self.gain, self.total = total - self.total, total

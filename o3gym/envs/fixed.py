@@ -38,13 +38,13 @@ class FixedCanvas(gym.Wrapper[Any, Any, Observation, Any], RecordConstructorArgs
     the environment's pixel budget did not give that size already, so a `max_pixels` near width · height is fastest.
     After an invalid call `view` and `box` stay as they were.
 
+    What gets lost: word order, the second and further pictures, earlier views, and the words of the feedback (its kind
+    is still in `info["error"]`). For models that read, use `TextTurns`.
+
     ## Episode End
     A budget that runs out counts as `terminated` here (`info["stop"]` still says why), because `turns_left` makes it
     part of the task. Trainers take `truncated` for a cut from outside and add the value of the state after it to the
     reward: with Stable-Baselines3's PPO that pays for never answering.
-
-    What gets lost: word order, the second and further pictures, earlier views, and the words of the feedback (its kind
-    is still in `info["error"]`). For models that read, use `TextTurns`.
 
     ## Arguments
     * `env`: an o3gym environment, wrapped or not.

@@ -20,7 +20,7 @@ from typing import Any
 from o3gym import tables
 from o3gym.images import ImageStore, shared_store
 from o3gym.report import Report, curve_chart, make_report, sweep_chart
-from o3gym.store import Run, open_run
+from o3gym.store import open_run
 from o3gym.types import Trajectory
 from o3gym.viewer.episodes import describe, index_row
 from o3gym.viewer.thumbnails import Thumbnails
@@ -36,6 +36,7 @@ def write_viewer(
     embed: bool = False,
     store: ImageStore | None = None,
     cuts: Sequence[int] | None = None,
+    episodes: Sequence[Trajectory] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write the page of a run.
@@ -47,6 +48,7 @@ def write_viewer(
         embed: put thumbnails inside the page instead, so that one file can be handed on.
         store: where pixels come from; the process's shared store by default.
         cuts: turn limits of the curve, see `make_report`.
+        episodes: the run's episodes if they were settled again after they were stored, as terms of group scope need.
         progress: called with (episodes done, episodes in all) after each episode.
 
     Returns:
@@ -54,22 +56,26 @@ def write_viewer(
     """
     run = open_run(run_dir)
     page = Path(out_html) if out_html is not None else run.path / "view.html"
-    report = make_report(run.records(), run.protocol, cuts)
+    report = make_report(run.records() if episodes is None else episodes, run.protocol, cuts)
     thumbnails = Thumbnails(store or shared_store(), None if embed else page.parent / "thumbs")
     page.parent.mkdir(parents=True, exist_ok=True)
     partial = page.with_name(page.name + ".partial")
     try:
         with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            file.writelines(_page(report, _counted(run, report, progress), thumbnails))
+            file.writelines(
+                _page(report, _counted(run if episodes is None else episodes, report, progress), thumbnails)
+            )
         partial.replace(page)
     finally:
         partial.unlink(missing_ok=True)
     return page
 
 
-def _counted(run: Run, report: Report, progress: Callable[[int, int], None] | None) -> Iterator[Trajectory]:
+def _counted(
+    episodes: Iterable[Trajectory], report: Report, progress: Callable[[int, int], None] | None
+) -> Iterator[Trajectory]:
     total = sum(arm.episodes for arm in report.arms)
-    for number, trajectory in enumerate(run, 1):
+    for number, trajectory in enumerate(episodes, 1):
         yield trajectory
         if progress is not None:
             progress(number, max(number, total))
