@@ -50,10 +50,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # where they meet
     "rollout": ("types", "images", "dialogue", "dialects.base", "policies.base", "rewards.base"),
     "testing": (*BASE, "images", "rollout", *PLUGINS),
-    "bench": (*BASE, "judging", "rewards.settle", "rollout", "store", "report", "dialogue", *PLUGINS),
+    "bench": (*BASE, "judging", "rewards.settle", "rollout", "store", "report", "viewer", "dialogue", *PLUGINS),
     "train": (*BASE, "images", "dialogue", "rewards", "rollout", "store", "bench", "train", *PLUGINS),
     "synthesis": (*BASE, "images", "dialogue", "judging", "rewards", "rollout", "store", "synthesis", *PLUGINS),
-    "cli": ("types", "registry", "bench", "report", "store", "testing", "viewer", "train", "synthesis"),
+    "cli": ("types", "registry", "bench", "report", "store", "testing", "train", "synthesis"),
     "__main__": ("cli",),
 }
 """Module or package to what it may import. The longest prefix counts, here and on the right."""
