@@ -17,7 +17,7 @@ from typing import Protocol
 
 from o3gym.answers import Quantity, normalise, quantity, read_letter, readings, unwrap
 from o3gym.geometry import iou, union
-from o3gym.registry import JUDGES, parse_spec
+from o3gym.registry import JUDGES, build, parse_spec
 from o3gym.types import Box, Task, Verdict
 
 CORRECT_IOU = 0.5
@@ -71,7 +71,7 @@ def make_judge(spec: str) -> Judge:
     name, argument, options = parse_spec(spec)
     entry = JUDGES[name]
     if isinstance(entry, type):
-        made: Judge = entry(argument, **options)
+        made: Judge = build("judge", name, entry, argument, **options)
         return made
     if argument or options:
         raise ValueError(f'judge "{name}" takes no argument and no options, got "{spec}"')

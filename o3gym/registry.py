@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
@@ -41,6 +42,22 @@ def require(module: str, extra: str) -> Any:
         if not f"{module}.".startswith(f"{error.name}."):  # it is there, but something that it imports is not
             raise
         raise MissingPackage(f"{module} is not installed; run {PIP.format(extra=extra)}") from error
+
+
+def build(kind: str, name: str, factory: Any, argument: str = "", **options: Any) -> Any:
+    """What the spec "name:argument?option=value" asks for; the factory takes `argument` only if it has it by that name.
+
+    Raises:
+        TypeError: naming an option that it does not have, and the closest one it has.
+    """
+    parameters = list(inspect.signature(factory).parameters)
+    if argument and "argument" not in parameters:
+        raise TypeError(f'{kind} "{name}" takes nothing after ":", got "{argument}"')
+    for option in options:
+        if option not in parameters:
+            known = ", ".join(p for p in parameters if p != "argument") or "none"
+            raise TypeError(f'{kind} "{name}" has no option "{option}"{closest(option, parameters)} (known: {known})')
+    return factory(**({"argument": argument} if "argument" in parameters else {}), **options)
 
 
 class Registry(Mapping[str, Any]):

@@ -18,8 +18,8 @@ MAX_DEPTH = 16
 MAX_DIGITS = 15
 """Digits of an integer that stays one; longer ones become floats (CPython refuses to read more than 4300)."""
 
-# A quote ends a string only where a value can end, so `'the man's hat'` is one string. Nothing that follows a repetition
-# can fail, so none is ever tried again. (Possessive ones would say so, but Python before 3.11.5 gets them wrong.)
+# A quote ends a string only where a value can end, so `'the man's hat'` is one string. Nothing that follows a
+# repetition can fail, so none is ever tried again. (Possessive ones would say so; Python before 3.11.5 errs in them.)
 TOKEN = re.compile(
     r"""(?P<text>"(?:[^"\\]|\\.|"(?!\s*(?:[,:=\]})]|\Z)))*"?|'(?:[^'\\]|\\.|'(?!\s*(?:[,:=\]})]|\Z)))*'?)"""
     r"""|(?P<mark>[\[\](){}:=,])|(?P<word>[^\s\[\](){}:=,"']+)""",

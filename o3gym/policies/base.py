@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from o3gym.dialogue import Key, Request
-from o3gym.registry import POLICIES, parse_spec
+from o3gym.registry import POLICIES, build, parse_spec
 from o3gym.types import Reply, Size
 
 
@@ -73,8 +73,7 @@ def split_control(spec: str) -> tuple[str, str | None]:
 
 
 def make_policy(spec: str) -> Policy:
-    """A policy by name: "oracle", "sweep?cells=9". Raises `UnknownName` with the closest name."""
+    """A policy by name: "oracle", "sweep?cells=9", "name:argument". Raises `UnknownName` with the closest name."""
     name, argument, options = parse_spec(spec)
-    policy_class = POLICIES[name]
-    policy: Policy = policy_class(argument, **options) if argument else policy_class(**options)
+    policy: Policy = build("policy", name, POLICIES[name], argument, **options)
     return policy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import random
 from abc import abstractmethod
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, overload
 
-from o3gym.registry import SUITES, closest, parse_spec
+from o3gym.registry import SUITES, build, closest, parse_spec
 from o3gym.types import Task
 
 
@@ -87,12 +86,5 @@ def make_suite(spec: str, split: str = "test", **options: Any) -> Suite:
 @lru_cache(maxsize=16)
 def _open(spec: str, split: str, options: str) -> Suite:
     name, argument, inline = parse_spec(spec)
-    suite_class: type[Suite] = SUITES[name]
-    given = {**inline, **json.loads(options)}
-    known = [p for p in inspect.signature(suite_class).parameters if p not in ("argument", "split")]
-    for option in given:
-        if option not in known:
-            raise TypeError(
-                f'suite "{name}" has no option "{option}"{closest(option, known)} (known: {", ".join(known)})'
-            )
-    return suite_class(argument, split=split, **given)
+    suite: Suite = build("suite", name, SUITES[name], argument, **{**inline, **json.loads(options), "split": split})
+    return suite

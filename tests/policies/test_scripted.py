@@ -86,3 +86,11 @@ def test_every_policy_runs_under_every_control(control: str) -> None:
 def test_bad_options_say_what_was_expected(spec: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make_policy(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"), [("random?stp=0.1", 'did you mean "stop"'), ("oracle:fast", 'takes nothing after ":"')]
+)
+def test_unknown_options_name_the_closest(spec: str, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        make_policy(spec)
