@@ -59,6 +59,7 @@ class Outcome:
     iou: float | None
     reward: float | None
     usage: tuple[Usage, ...] = ()
+    reason: str = ""
 
     @classmethod
     def of(cls, trajectory: Trajectory) -> Outcome:
@@ -77,6 +78,7 @@ class Outcome:
             iou=trajectory.score if trajectory.task.kind == "box" else None,
             reward=trajectory.reward,
             usage=tuple(turn.reply.usage for turn in _all_turns(trajectory) if turn.reply.usage is not None),
+            reason=trajectory.turns[-1].reply.error if trajectory.stop == "error" and trajectory.turns else "",
         )
 
     @property
@@ -99,7 +101,7 @@ class ArmMetrics:
         episodes: all of them.
         tasks: number of groups.
         k: most samples of one task.
-        failed: episodes whose judge failed, left out of accuracy.
+        failed: episodes without a verdict because the judge failed or they stopped with an error; left out of accuracy.
         unsettled: episodes that were never judged, left out too.
         accuracy: mean over tasks of the mean over samples (avg@k).
         pass_at_k: share of tasks with at least one correct sample; None for k = 1.
@@ -111,6 +113,7 @@ class ArmMetrics:
         over_turn: share of episodes that ran out of turns, views or context while still looking.
         answered: share of episodes that ended in an answer or a located box.
         stops: how episodes ended, by count.
+        first_error: why the first episode that stopped with an error did, "" if none or if it did not say.
         families: accuracy per `tags["family"]` (or "category").
         cost: tokens and dollars; None where no reply says.
     """
@@ -133,6 +136,7 @@ class ArmMetrics:
     stops: Mapping[str, int] = field(default_factory=dict)
     families: Mapping[str, Rate] = field(default_factory=dict)
     cost: Cost | None = None
+    first_error: str = ""
 
 
 def outcomes(trajectories: Iterable[Trajectory]) -> list[Outcome]:
@@ -169,6 +173,7 @@ def measure(arm: str, episodes: Sequence[Outcome]) -> ArmMetrics:
         over_turn=fmean(o.stop in OVER_TURN for o in episodes),
         answered=fmean(o.stop in ("answered", "located") for o in episodes),
         stops=dict(sorted(Counter(o.stop or "(none)" for o in episodes).items())),
+        first_error=next((o.reason for o in episodes if o.reason), ""),
         families={family: accuracy(families[family]) for family in sorted(families)},
         cost=_cost([usage for o in episodes for usage in o.usage]),
     )

@@ -149,12 +149,14 @@ def _given(protocol: Mapping[str, Any]) -> Iterable[str]:
 def _warnings(arms: Sequence[ArmMetrics]) -> Iterable[str]:
     for arm in arms:
         of = f"of {arm.episodes} episodes"
-        if arm.failed:
-            yield f"{arm.arm}: the judge failed on {arm.failed} {of}; they are left out of accuracy"
+        errors = arm.stops.get("error", 0)
+        if errors:
+            why = f" (the first: {arm.first_error})" if arm.first_error else ""
+            yield f"{arm.arm}: {errors} {of} stopped with an error and are left out of accuracy{why}"
+        if arm.failed > errors:
+            yield f"{arm.arm}: the judge failed on {arm.failed - errors} {of}; they are left out of accuracy"
         if arm.unsettled:
             yield f"{arm.arm}: {arm.unsettled} {of} were never judged; they are left out of accuracy"
-        if arm.stops.get("error"):
-            yield f"{arm.arm}: the policy failed in {arm.stops['error']} {of}"
 
 
 def _scored(arms: Sequence[ArmMetrics]) -> Iterable[Any]:

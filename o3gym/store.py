@@ -106,7 +106,10 @@ class RunStore(Run):
 
     def __init__(self, path: str | Path, protocol: Mapping[str, Any]) -> None:
         super().__init__(Path(path), json.loads(json.dumps(encode(protocol))))
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot make the run folder {self.path}: {error.strerror}") from error
         self._done: set[Key] = set()
         self._saved: set[str] = set()
         self._unsynced: list[Path] = []

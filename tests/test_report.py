@@ -16,7 +16,7 @@ from o3gym.geometry import area, coverage
 from o3gym.metrics import bootstrap_interval, wilson
 from o3gym.report import Report, accuracy_by_turns, make_report, rich_table, sweep_chart, write_report
 from o3gym.store import RunStore
-from o3gym.types import FULL, Box, Source, Target, Trajectory, Usage, View
+from o3gym.types import FULL, Box, Reply, Source, Target, Trajectory, Usage, View
 
 PROTOCOL = sample_run.PROTOCOL
 EPISODES = sample_run.run(tasks=12)
@@ -59,9 +59,11 @@ def test_failed_judgements_are_counted_and_left_out() -> None:
 
 
 def test_policy_failures_are_said() -> None:
-    lost = dataclasses.replace(sample_run.episode(0, verdict="failed"), stop="error", turns=())
-    report = report_of(lost)
-    assert "oracle: the policy failed in 1 of 1 episodes" in report.warnings
+    episode = sample_run.episode(0, verdict="failed")
+    last = dataclasses.replace(episode.turns[-1], reply=Reply("", finish="error", error="the server is down"))
+    report = report_of(dataclasses.replace(episode, stop="error", turns=(*episode.turns[:-1], last)))
+    said = "1 of 1 episodes stopped with an error and are left out of accuracy (the first: the server is down)"
+    assert report.warnings == (f"oracle: {said}",)
 
 
 def test_samples_of_a_task_are_siblings() -> None:
