@@ -7,6 +7,7 @@ import random
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar, overload
 
 from o3gym.registry import SUITES, build, closest, parse_spec
@@ -77,14 +78,16 @@ class Suite(Sequence[Task]):
 def make_suite(spec: str, split: str = "test", **options: Any) -> Suite:
     """Open a suite by name: "synthetic", "local:photos/index.jsonl", "synthetic?family=hidden".
 
-    Suites do not change, so the sixteen opened last are shared by all environments of the process.
+    The sixteen opened last are shared by all environments of the process, until the file that they name changes.
     Raises `UnknownName` with the closest name, and TypeError naming an option that the suite does not take.
     """
-    return _open(spec, split, json.dumps(options, sort_keys=True))
+    path = Path(parse_spec(spec)[1])
+    changed = path.stat().st_mtime_ns if path.exists() else 0
+    return _open(spec, split, json.dumps(options, sort_keys=True), changed)
 
 
 @lru_cache(maxsize=16)
-def _open(spec: str, split: str, options: str) -> Suite:
+def _open(spec: str, split: str, options: str, changed: int) -> Suite:
     name, argument, inline = parse_spec(spec)
     suite: Suite = build("suite", name, SUITES[name], argument, **{**inline, **json.loads(options), "split": split})
     return suite

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,12 @@ def test_picks_are_different_tasks_and_repeat_by_seed(local: str) -> None:
     assert sorted(suite.pick(99, seed=2)) == [0, 1, 2, 3]
     assert len({tuple(suite.pick(4, seed)) for seed in range(20)}) > 5
     assert make_suite(local) is suite
+
+
+def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    index = tmp_path / "index.jsonl"
+    for number, answer in enumerate(("red", "blue")):
+        index.write_text(json.dumps({"image": "a.png", "question": "?", "answer": answer}))
+        os.utime(index, ns=(number * 10**9, number * 10**9))
+        assert make_suite(f"local:{index}")[0].answer == answer
