@@ -187,9 +187,15 @@ def _extent(point: Point) -> tuple[float, float, float]:
 
 
 def _x_ticks(points: Sequence[Point]) -> list[float]:
-    """The values themselves while they are few: they are settings that were run, not samples of a continuum."""
+    """The values themselves while their labels have room: they are settings that were run, not samples of a continuum.
+
+    A letter of a label takes about 1.5% of the axis.
+    """
     values = sorted({point.x for point in points})
-    return values if 0 < len(values) <= 10 else _nice(values)
+    room = 0.015 * max((len(_number(value, False)) for value in values), default=0)
+    span = values[-1] - values[0] if values else 0.0
+    apart = all(high - low >= room * span for low, high in itertools.pairwise(values))
+    return values if values and apart and len(values) <= 10 else _nice(values)
 
 
 def _nice(values: Sequence[float]) -> list[float]:
