@@ -20,7 +20,7 @@ from o3gym.codec import encode
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.envs.visual_search import VisualSearchEnv, default_tools
 from o3gym.judging import Judge, make_judge
-from o3gym.policies.base import make_policy, split_control
+from o3gym.policies.base import Policy, make_policy, split_control
 from o3gym.registry import POLICIES, REWARDS, TOOLS, UnknownName, closest, parse_spec
 from o3gym.report import VARIANT, Report, write_report
 from o3gym.rewards.base import Recipe
@@ -55,6 +55,7 @@ class Bench:
         env: further arguments of the environment, the same for every arm.
         sweep: argument to values; every combination becomes an arm of each policy.
         reward: recipe; `judge`: spec, "" for the offline judge that fits each task.
+        base_url: the server of policies named openai whose spec names none.
     """
 
     suite: str = "synthetic"
@@ -72,6 +73,7 @@ class Bench:
     reward: str = "outcome"
     judge: str = ""
     sampling: Sampling = field(default_factory=Sampling)
+    base_url: str = ""
 
     def open_suite(self) -> Suite:
         """The suite, opened."""
@@ -81,11 +83,18 @@ class Bench:
         """The dialect, with the user's prompt if there is one."""
         return make_dialect(self.dialect, **({"prompt_file": self.prompt_file} if self.prompt_file else {}))
 
+    def open_policy(self, spec: str) -> Policy:
+        """The policy, with the server if it is one that has a server."""
+        remote = self.base_url and _is_remote(spec)
+        return make_policy(spec, **({"base_url": self.base_url} if remote else {}))
+
     def arms(self) -> list[Arm]:
         """One arm per policy and combination of swept arguments, labelled by both."""
         dialect, suite = self.open_dialect(), self.open_suite()
         for key in (*self.env, *self.sweep):
             _check_argument(key)
+        if self.base_url and not any(map(_is_remote, self.policies)):
+            raise ValueError(f"base_url: none of the policies asks a server, {self.base_url} would not be used")
         variants = [dict(zip(self.sweep, values, strict=True)) for values in itertools.product(*self.sweep.values())]
         return [self._arm(spec, variant, dialect, suite) for spec in self.policies for variant in variants]
 
@@ -147,13 +156,13 @@ def run(bench: Bench, out: Path, *, in_flight: int = 16, progress: Progress | No
     for arm in arms:  # a bad argument must not wait for the arms before it
         VisualSearchEnv(**arm.env).close()
         POLICIES[parse_spec(arm.policy)[0]]
-    first = make_policy(arms[0].policy)
+    first = bench.open_policy(arms[0].policy)
     with RunStore(out, protocol) as store:
         stored, done = store.done(), Counter(key[0] for key in store.done())
         policies = {arms[0].label: first}
         for arm, block, last in _plan(arms, jobs):
             if arm.label not in policies:
-                policies[arm.label] = make_policy(arm.policy)
+                policies[arm.label] = bench.open_policy(arm.policy)
             policy = policies[arm.label]
             left = [job for job in block if (arm.label, job.group, job.sample, "main") not in stored]
             for trajectory in rollout(left, policy, bench.open_dialect(), arm, in_flight=in_flight):
@@ -217,6 +226,10 @@ def packages() -> dict[str, str]:
     """Versions of what the numbers may depend on."""
     names = ("o3gym", "gymnasium", "numpy", "pillow")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def _is_remote(spec: str) -> bool:
+    return parse_spec(spec)[0] == "openai"
 
 
 def _check_argument(key: str) -> None:

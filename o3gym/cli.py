@@ -62,6 +62,7 @@ def _add_bench(commands: Any) -> None:
     add("--suite", default="synthetic", help='"synthetic", "local:FILE.jsonl", "NAME?option=value" (%(default)s)')
     add("--split", default="test", help="split of the suite (%(default)s)")
     add("--policy", action="append", metavar="P", help='policy, also "P+control"; repeat to compare (oracle)')
+    add("--base-url", default="", metavar="URL", help="server of openai:MODEL policies, like http://127.0.0.1:8000/v1")
     add("--dialect", default="qwen3_vl", help="wire format (%(default)s)")
     add("--prompt", default="", metavar="FILE", help="a file that replaces the dialect's system prompt")
     add("--episodes", type=_count, default=100, metavar="N", help="tasks to run, 0 for all (%(default)s)")
@@ -139,6 +140,7 @@ def _bench(args: argparse.Namespace) -> None:
         reward=args.reward,
         judge=args.judge,
         sampling=Sampling(temperature=args.temperature, max_tokens=args.max_tokens),
+        base_url=args.base_url,
     )
     folder = args.out or Path("runs") / f"{args.suite.split(':')[0].split('?')[0]}-{time.strftime('%Y%m%d-%H%M%S')}"
     with _progress() as progress:

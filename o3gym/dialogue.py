@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from o3gym.types import Sampling, Source, Task, View
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Key: TypeAlias = tuple[str, str, int, str]
 """(arm, group, sample, agent): which episode a request belongs to."""
+
+CONTEXT_FULL = "context"
+"""`Reply.error` of a policy whose context has no room for a reply: the episode ends as over_context."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,18 @@ class Peek:
 
 @dataclass(frozen=True)
 class Request:
-    """A reply is wanted: to which dialogue, sampled how; `peek` only for policies that declare `peeks`."""
+    """A reply is wanted: to which dialogue, sampled how.
+
+    Attributes:
+        key: which episode asks.
+        dialogue: all messages so far.
+        sampling: how to sample.
+        peek: the truth, only for policies that declare `peeks`.
+        tools: function tools as JSON, of dialects that pass them to the server beside the dialogue; else empty.
+    """
 
     key: Key
     dialogue: Dialogue
     sampling: Sampling
     peek: Peek | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()

@@ -60,6 +60,12 @@ def build(kind: str, name: str, factory: Any, argument: str = "", **options: Any
     return factory(**({"argument": argument} if "argument" in parameters else {}), **options)
 
 
+def stands_alone(factory: Any) -> bool:
+    """Whether a factory makes something without being told what: a model's name, a file."""
+    argument = inspect.signature(factory).parameters.get("argument")
+    return argument is None or argument.default is not argument.empty
+
+
 class Registry(Mapping[str, Any]):
     """Lazy mapping from name to object.
 
@@ -193,6 +199,7 @@ POLICIES = Registry(
         "random": "o3gym.policies.scripted:Random",
         "oracle": "o3gym.policies.scripted:Oracle",
         "sweep": "o3gym.policies.scripted:Sweep",
+        "openai": "o3gym.policies.openai:OpenAI",
     },
 )
 

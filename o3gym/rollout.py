@@ -16,13 +16,10 @@ from typing import Any
 import gymnasium as gym
 
 from o3gym.dialects.base import Dialect
-from o3gym.dialogue import Dialogue, Key, Part, Peek, Picture, Request
+from o3gym.dialogue import CONTEXT_FULL, Dialogue, Key, Part, Peek, Picture, Request
 from o3gym.images import PictureError, Pixels, shared_store
 from o3gym.policies.base import Policy
 from o3gym.types import Parsed, Reply, Sampling, Stop, Task, Trajectory, Turn, View, noop
-
-CONTEXT_FULL = "context"
-"""`Reply.error` of a policy whose context has no room for a reply: the episode ends as over_context."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +149,8 @@ class _Live:
         """What the policy is asked next."""
         seed = derive_seed(self.job.seed, self.job.group, self.job.sample, len(self.replies))
         sampling = replace(self.arm.sampling, seed=seed, stop=self.arm.sampling.stop or self.dialect.stop)
-        return Request(self.key, self.dialogue, sampling, self._peek() if self.policy.peeks else None)
+        peek = self._peek() if self.policy.peeks else None
+        return Request(self.key, self.dialogue, sampling, peek, tuple(self.dialect.schema(self.base.tools)))
 
     def take(self, reply: Reply) -> bool:
         """Carry out a reply; whether the episode goes on."""

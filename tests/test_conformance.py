@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 
 import o3gym
 from o3gym import testing
-from o3gym.registry import DIALECTS, ENVS, POLICIES, TOOLS
+from o3gym.registry import DIALECTS, ENVS, POLICIES, TOOLS, stands_alone
 from o3gym.suites.base import make_suite
 from o3gym.suites.synthetic import DIFFICULTIES, FAMILIES
 from o3gym.types import Call
@@ -118,7 +118,7 @@ def test_dialects(name: str) -> None:
     testing.check_dialect(DIALECTS[name]())
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", [name for name in POLICIES if stands_alone(POLICIES[name])])
 def test_policies(name: str) -> None:
     testing.check_policy(POLICIES[name]())
 

@@ -38,7 +38,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "envs": (*BASE, "images", "canvas", "spaces", "tools", "suites.base", "dialects.base", "rewards.base", "envs"),
     "envs.episode": (*BASE, "images", "tools.base", "rewards.base", "envs.controls"),
     "envs.controls": (*BASE, "tools.base"),
-    "policies": (*BASE, "dialogue", "dialects.base", "policies"),
+    "policies": (*BASE, "dialogue", "dialects.base", "dialects.openai", "policies"),
     # what reads trajectories
     "regions": ("types", "geometry"),
     "metrics": ("types", "regions"),

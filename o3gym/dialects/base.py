@@ -45,6 +45,10 @@ class Dialect:
         """The system prompt in o3gym's own words, for the enabled tools and the kind of the task."""
         raise NotImplementedError
 
+    def schema(self, tools: Mapping[str, Tool]) -> list[dict[str, Any]]:
+        """Tools that travel beside the dialogue, as JSON for `tools=` of a chat completion; most formats have none."""
+        return []
+
     def show(self, views: Sequence[View], text: str, info: Mapping[str, Any]) -> list[str | View]:
         """The parts of the next user message: text and pictures in reading order.
 

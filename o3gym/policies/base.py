@@ -7,7 +7,7 @@ implement `submit` and `poll` instead, so that the slowest of 64 dialogues never
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from o3gym.dialogue import Key, Request
 from o3gym.registry import POLICIES, build, parse_spec
@@ -72,8 +72,11 @@ def split_control(spec: str) -> tuple[str, str | None]:
     return (policy, control) if plus else (spec, None)
 
 
-def make_policy(spec: str) -> Policy:
-    """A policy by name: "oracle", "sweep?cells=9", "name:argument". Raises `UnknownName` with the closest name."""
-    name, argument, options = parse_spec(spec)
-    policy: Policy = build("policy", name, POLICIES[name], argument, **options)
+def make_policy(spec: str, **options: Any) -> Policy:
+    """A policy by name: "oracle", "sweep?cells=9", "name:argument". Raises `UnknownName` with the closest name.
+
+    Options in the spec win over `options`.
+    """
+    name, argument, inline = parse_spec(spec)
+    policy: Policy = build("policy", name, POLICIES[name], argument, **{**options, **inline})
     return policy
