@@ -13,7 +13,7 @@ bench: .venv/core ## compare scripted agents on the synthetic suite
 
 test: .venv/dev ## everything that needs nothing beyond pip
 	$(BIN)/python -m pytest -n auto -m "not browser"
-	@echo "Left out: $$($(BIN)/python -m pytest -m browser --collect-only -q 2>/dev/null | grep -c '::') browser tests of" \
+	@echo "Left out: $$($(BIN)/python -m pytest -o addopts= -m browser --collect-only -q 2>/dev/null | grep -c '::') browser tests of" \
 	  "the viewer; they need Chromium, which pip cannot bring (.ci/run installs it and runs them)."
 
 lint: .venv/dev
