@@ -156,22 +156,24 @@ def run(bench: Bench, out: Path, *, in_flight: int = 16, progress: Progress | No
     for arm in arms:  # a bad argument must not wait for the arms before it
         VisualSearchEnv(**arm.env).close()
         POLICIES[parse_spec(arm.policy)[0]]
-    first = bench.open_policy(arms[0].policy)
-    with RunStore(out, protocol) as store:
-        stored, done = store.done(), Counter(key[0] for key in store.done())
-        policies = {arms[0].label: first}
-        for arm, block, last in _plan(arms, jobs):
-            if arm.label not in policies:
-                policies[arm.label] = bench.open_policy(arm.policy)
-            policy = policies[arm.label]
-            left = [job for job in block if (arm.label, job.group, job.sample, "main") not in stored]
-            for trajectory in rollout(left, policy, bench.open_dialect(), arm, in_flight=in_flight):
-                store.append(verdict(trajectory, bench.reward, judge))
-                done[arm.label] += 1
-                if progress is not None:
-                    progress(arm.label, done[arm.label], len(jobs))
-            if last:
-                policies.pop(arm.label).close()
+    policies = {arms[0].label: bench.open_policy(arms[0].policy)}
+    try:
+        with RunStore(out, protocol) as store:
+            stored, done = store.done(), Counter(key[0] for key in store.done())
+            for arm, block, last in _plan(arms, jobs):
+                if arm.label not in policies:
+                    policies[arm.label] = bench.open_policy(arm.policy)
+                left = [job for job in block if (arm.label, job.group, job.sample, "main") not in stored]
+                for trajectory in rollout(left, policies[arm.label], bench.open_dialect(), arm, in_flight=in_flight):
+                    store.append(verdict(trajectory, bench.reward, judge))
+                    done[arm.label] += 1
+                    if progress is not None:
+                        progress(arm.label, done[arm.label], len(jobs))
+                if last:
+                    policies.pop(arm.label).close()
+    finally:
+        for policy in policies.values():
+            policy.close()
     return report(out)
 
 
