@@ -173,6 +173,11 @@ def apply_affine(affine: Affine, box: Box) -> Box:
     return (min(xs), min(ys), max(xs), max(ys))
 
 
+def onto(box: Box) -> Affine:
+    """The map from units of `box` to the units that it is given in: `Source.affine` of a derived part of a picture."""
+    return (box[2] - box[0], 0.0, box[0], 0.0, box[3] - box[1], box[1])
+
+
 def to_root(source: Source, box: Box, roots: Sequence[Source] = ()) -> tuple[Source, Box] | None:
     """Follow derived sources to the picture they came from: that source and `box` in its units.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from o3gym.geometry import apply_affine, area, clamp, intersection
-from o3gym.types import FULL, Box, Source, Target, Trajectory, View
+from o3gym.geometry import area, intersection, to_root
+from o3gym.types import FULL, Box, Target, Trajectory, View
 
 EDGE = 1e-9
 """Slack when a region is compared with the whole picture, after affine maps have rounded it."""
@@ -21,13 +21,9 @@ def place(trajectory: Trajectory, view: View) -> tuple[int, Box] | None:
     Returns:
         Index into `task.sources` and the box in its frame; None where no chain of affine maps leads there.
     """
-    source, box = trajectory.sources[view.source], view.box
-    while source not in trajectory.task.sources:
-        if source.parent is None or source.affine is None:
-            return None
-        box = apply_affine(source.affine, box)
-        source = source.parent
-    return _index(trajectory.task.sources, source), clamp(box)
+    pictures = trajectory.task.sources
+    root = to_root(trajectory.sources[view.source], view.box, pictures)
+    return None if root is None or root[0] not in pictures else (pictures.index(root[0]), root[1])
 
 
 def looks(trajectory: Trajectory) -> list[tuple[View, int, Box]]:
@@ -63,10 +59,6 @@ def union_area(boxes: Sequence[Box]) -> float:
             reached = max(reached, y1)
         total += (x1 - x0) * height
     return total
-
-
-def _index(sources: Sequence[Source], source: Source) -> int:
-    return next(i for i, other in enumerate(sources) if other == source)
 
 
 def _whole(box: Box) -> bool:

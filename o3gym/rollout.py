@@ -125,6 +125,7 @@ class _Live:
         self.dialogue = Dialogue()
         self.replies: list[tuple[Reply, Parsed]] = []
         self.fresh: dict[int, Pixels] = {}
+        self.schema: tuple[Mapping[str, Any], ...] = ()
         self.stop: Stop = ""
         self.failure = ""
 
@@ -141,6 +142,7 @@ class _Live:
         except PictureError as error:
             self._fail(f"{type(error).__name__}: {error}")
             return False
+        self.schema = tuple(self.dialect.schema(self.base.tools))
         self.dialogue.add("system", [self.dialect.system(self.base.tools, self.base.episode.task)])
         self._show(observation, info)
         return True
@@ -150,7 +152,7 @@ class _Live:
         seed = derive_seed(self.job.seed, self.job.group, self.job.sample, len(self.replies))
         sampling = replace(self.arm.sampling, seed=seed, stop=self.arm.sampling.stop or self.dialect.stop)
         peek = self._peek() if self.policy.peeks else None
-        return Request(self.key, self.dialogue, sampling, peek, tuple(self.dialect.schema(self.base.tools)))
+        return Request(self.key, self.dialogue, sampling, peek, self.schema)
 
     def take(self, reply: Reply) -> bool:
         """Carry out a reply; whether the episode goes on."""

@@ -85,7 +85,7 @@ def _checks(plugin: str) -> Iterator[tuple[str, Callable[[], None]]]:
 def check_env(name: str) -> None:
     """Gymnasium's own checker, then twenty random steps that two instances must repeat bit by bit."""
     check_gymnasium(gym.make(name).unwrapped, skip_render_check=True)
-    first, second = (_twenty_steps(name) for _ in range(2))
+    first, second = (random_steps(gym.make(name)) for _ in range(2))
     _expect(first == second, f"{name}: two runs with the same seed and calls differ")
 
 
@@ -172,12 +172,12 @@ def play(policy: Policy, episodes: int, **env: Any) -> list[Trajectory]:
     return sorted(rollout(jobs, policy, make_dialect("qwen3_vl"), arm), key=lambda t: int(t.group))
 
 
-def _twenty_steps(name: str) -> list[Any]:
-    env = gym.make(name)
-    env.action_space.seed(0)
-    observation, info = env.reset(seed=0)
+def random_steps(env: gym.Env[Any, Any], count: int = 20, seed: int = 0) -> list[Any]:
+    """Everything that `count` random steps show, pixels as bytes; starts anew where an episode ends, then closes."""
+    env.action_space.seed(seed)
+    observation, info = env.reset(seed=seed)
     seen: list[Any] = []
-    for _ in range(20):
+    for _ in range(count):
         seen.append(([p.tobytes() for p in observation["images"]], observation["text"], info))
         observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
         seen.append((reward, terminated, truncated))

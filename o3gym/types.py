@@ -36,6 +36,8 @@ Verdict: TypeAlias = Literal["", "correct", "wrong", "failed"]
 OVER_TURN: frozenset[str] = frozenset({"over_turn", "over_views", "over_context"})
 """The stops that over-turn masking masks: the last reply was a valid call, so the agent still wanted to look."""
 
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""Of options, in order."""
 FULL: Box = (0.0, 0.0, 1.0, 1.0)
 SCHEMA = 1
 """Version of the stored `Trajectory`; raised when a field changes its meaning."""
@@ -147,7 +149,7 @@ class Task:
     @property
     def letters(self) -> str:
         """The option letters: "ABCD" for four choices."""
-        return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(self.choices)]
+        return LETTERS[: len(self.choices)]
 
     @property
     def text(self) -> str:

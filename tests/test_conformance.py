@@ -45,20 +45,8 @@ def test_gymnasium_check_env(name: str) -> None:
 
 @pytest.mark.parametrize("name", ENVS)
 def test_two_instances_repeat_each_other_bit_by_bit(name: str) -> None:
-    def play() -> list[object]:
-        env = environment(name)
-        env.action_space.seed(1)
-        observation, info = env.reset(seed=1)
-        seen: list[object] = []
-        for _ in range(8):
-            seen.append(([p.tobytes() for p in observation["images"]], observation["text"], info))
-            observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
-            seen.append((reward, terminated, truncated))
-            if terminated or truncated:
-                observation, info = env.reset()
-        return seen
-
-    assert play() == play()
+    first, second = (testing.random_steps(environment(name), count=8, seed=1) for _ in range(2))
+    assert first == second
 
 
 @pytest.mark.parametrize("mode", ["rgb_array", "human"])

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from o3gym.geometry import center, clamp, iou, surround
+from o3gym.geometry import center, clamp, iou, onto, surround
 from o3gym.registry import TOOLS
 from o3gym.tools.base import Invalid, Outcome, Scene
 from o3gym.types import FULL, Box, Call, Source, Target
@@ -103,8 +103,7 @@ def _is_shown(call: Call, scene: Scene) -> bool:
 
 
 def _blank(source: Source, box: Box) -> Source:
-    x0, y0, x1, y1 = box
-    return Source.derived(source, "blank", (x1 - x0, 0.0, x0, 0.0, y1 - y0, y0), region=list(box))
+    return Source.derived(source, "blank", onto(box), region=list(box))
 
 
 def blank_pixels(image: Image.Image) -> Image.Image:

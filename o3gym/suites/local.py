@@ -26,7 +26,7 @@ from o3gym.geometry import from_pixels, is_box, is_empty
 from o3gym.images import PictureError, shared_store
 from o3gym.registry import closest
 from o3gym.suites.base import Suite, SuiteError
-from o3gym.types import Size, Source, Target, Task
+from o3gym.types import LETTERS, Size, Source, Target, Task
 
 KEYS = ("image", "file_name", "images", "question", "options", "answer", "boxes", "subset", "category", "question_id")
 FRAMES = ("pixel", "unit")
@@ -205,7 +205,7 @@ def _options(value: Any) -> tuple[str, ...]:
     if not all(found):
         return tuple(line.strip() for line in lines)
     letters = "".join(match.group(1) for match in found if match)
-    if letters != "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(letters)]:
+    if letters != LETTERS[: len(letters)]:
         raise _Row("options", "letters A, B, C, … in order", letters)
     return tuple(match.group(2).strip() for match in found if match)
 
@@ -218,7 +218,7 @@ def _answer(value: Any, choices: tuple[str, ...]) -> str:
     answer = (value or "").strip()
     if value is not None and not answer:
         raise _Row("answer", "a text or number (leave it out for a region search)", value)
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(choices)]
+    letters = LETTERS[: len(choices)]
     if choices and (len(answer) != 1 or answer not in letters):
         raise _Row("answer", f"one of the letters {letters}", value)
     return answer

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from PIL import Image, ImageDraw
 
-from o3gym.geometry import clamp, is_empty, relative, snap
+from o3gym.geometry import clamp, is_empty, onto, relative, snap
 from o3gym.tools.base import Arg, Look, Outcome, Scene, Tool
 from o3gym.tools.crop import VIEW, within
 from o3gym.types import FULL, Source
@@ -27,10 +27,8 @@ class Draw(Tool):
         """Derive the marked picture and show it as large as the view was."""
         view = scene.view(args["view"])
         boxes = [list(relative(view.box, within(scene, view, box))) for box in args["boxes"]]
-        x0, y0, x1, y1 = view.box
         parent = scene.sources[view.source]
-        affine = (x1 - x0, 0.0, x0, 0.0, y1 - y0, y0)
-        source = Source.derived(parent, "draw", affine, region=list(view.box), boxes=boxes)
+        source = Source.derived(parent, "draw", onto(view.box), region=list(view.box), boxes=boxes)
         return Outcome((Look(len(scene.sources), FULL, view.index, magnify=view.shown),), (source,))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from o3gym import geometry
-from o3gym.suites.scenes.base import Family, Level, Scene, others, square
+from o3gym.suites.scenes.base import Family, Scene, levels, others, square
 from o3gym.suites.scenes.grounds import Ground, choose_ground, paint_ground
 from o3gym.suites.scenes.icons import ICONS
 from o3gym.suites.scenes.outlines import SHAPES, move
@@ -72,9 +72,6 @@ def _paint_sign(painter: Painter, box: Box, shape: str, colour: str) -> None:
 
 FAMILY = Family(
     aspect=ASPECT,
-    levels={
-        difficulty: Level(pixels, TINY[difficulty] / 2)
-        for difficulty, pixels in (("easy", 1_200_000), ("medium", 4_000_000), ("hard", 12_000_000))
-    },
+    levels=levels(1_200_000, {d: tiny / 2 for d, tiny in TINY.items()}),
     build=build,
 )

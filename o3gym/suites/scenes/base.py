@@ -41,6 +41,12 @@ class Level:
     detail: float
 
 
+def levels(easy: int, detail: Mapping[str, float]) -> dict[str, Level]:
+    """The usual three: `easy` pixels, 4 and 12 megapixels, with the height of the finest detail in each."""
+    sizes = {"easy": easy, "medium": 4_000_000, "hard": 12_000_000}
+    return {difficulty: Level(pixels, detail[difficulty]) for difficulty, pixels in sizes.items()}
+
+
 @dataclass(frozen=True)
 class Family:
     """A kind of scene.

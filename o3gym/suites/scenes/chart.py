@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
-from o3gym.suites.scenes.base import Family, Level, Scene
+from o3gym.suites.scenes.base import Family, Scene, levels
 from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import RGB
 from o3gym.suites.scenes.panels import KINDS, Panel, paint_panel, random_panel
@@ -122,9 +122,6 @@ def _near(rng: Random, answer: int) -> list[int]:
 
 FAMILY = Family(
     aspect=ASPECT,
-    levels={
-        difficulty: Level(pixels, _EM[difficulty])
-        for difficulty, pixels in (("easy", 1_500_000), ("medium", 4_000_000), ("hard", 12_000_000))
-    },
+    levels=levels(1_500_000, _EM),
     build=build,
 )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from o3gym.suites.scenes.base import Family, Level, Scene, jittered_grid, others, square
+from o3gym.suites.scenes.base import Family, Scene, jittered_grid, levels, others, square
 from o3gym.suites.scenes.grounds import choose_ground, paint_ground
 from o3gym.suites.scenes.outlines import SHAPES, Point, move
 from o3gym.suites.scenes.painter import Painter
@@ -145,9 +145,6 @@ def _paint_parcel(painter: Painter, place: Place, glyph: float) -> None:
 
 FAMILY = Family(
     aspect=1.0,
-    levels={
-        difficulty: Level(pixels, GLYPH[difficulty])
-        for difficulty, pixels in (("easy", 1_440_000), ("medium", 4_000_000), ("hard", 12_000_000))
-    },
+    levels=levels(1_440_000, GLYPH),
     build=build,
 )

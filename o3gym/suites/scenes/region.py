@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from random import Random
 
-from o3gym.suites.scenes.base import Family, Level, Scene
+from o3gym.suites.scenes.base import Family, Scene, levels
 from o3gym.suites.scenes.chart import grid_boxes, titles
 from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import COLOURS, RGB, mix
@@ -125,9 +125,6 @@ def _ask(rng: Random, description: str) -> str:
 
 FAMILY = Family(
     aspect=ASPECT,
-    levels={
-        difficulty: Level(pixels, _EM[difficulty])
-        for difficulty, pixels in (("easy", 1_500_000), ("medium", 4_000_000), ("hard", 12_000_000))
-    },
+    levels=levels(1_500_000, _EM),
     build=build,
 )

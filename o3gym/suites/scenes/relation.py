@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 
 from o3gym import geometry
-from o3gym.suites.scenes.base import Family, Level, Scene, others, square
+from o3gym.suites.scenes.base import Family, Scene, levels, others, square
 from o3gym.suites.scenes.grounds import Ground, choose_ground, paint_ground
 from o3gym.suites.scenes.icons import ICONS
 from o3gym.suites.scenes.painter import Painter
@@ -124,9 +124,6 @@ def _paint(ground: Ground, things: list[Thing]) -> Callable[[Painter], None]:
 
 FAMILY = Family(
     aspect=ASPECT,
-    levels={
-        difficulty: Level(pixels, TINY[difficulty] / 2)
-        for difficulty, pixels in (("easy", 1_200_000), ("medium", 4_000_000), ("hard", 12_000_000))
-    },
+    levels=levels(1_200_000, {d: tiny / 2 for d, tiny in TINY.items()}),
     build=build,
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from o3gym.suites.scenes.base import Family, Level, Scene, jittered_grid
+from o3gym.suites.scenes.base import Family, Scene, jittered_grid, levels
 from o3gym.suites.scenes.grounds import Ground, paint_ground
 from o3gym.suites.scenes.outlines import SHAPES, move
 from o3gym.suites.scenes.painter import Painter, text_width
@@ -151,9 +151,6 @@ def paint_plate(painter: Painter, plate: Box, code: str, em: float) -> None:
 
 FAMILY = Family(
     aspect=ASPECT,
-    levels={
-        difficulty: Level(pixels, _EM[difficulty])
-        for difficulty, pixels in (("easy", 2_000_000), ("medium", 4_000_000), ("hard", 12_000_000))
-    },
+    levels=levels(2_000_000, _EM),
     build=build,
 )

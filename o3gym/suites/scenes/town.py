@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from o3gym.suites.scenes.base import Family, Level, Scene, others
+from o3gym.suites.scenes.base import Family, Scene, levels, others
 from o3gym.suites.scenes.cartography import (
     ASPECT,
     FRAME,
@@ -208,9 +208,6 @@ def _other_kinds(rng: Random, sheet: Sheet, start: Symbol, end: Symbol) -> tuple
 
 FAMILY = Family(
     aspect=ASPECT,
-    levels={
-        difficulty: Level(pixels, _SIZES[difficulty].em)
-        for difficulty, pixels in (("easy", 1_400_000), ("medium", 4_000_000), ("hard", 12_000_000))
-    },
+    levels=levels(1_400_000, {d: size.em for d, size in _SIZES.items()}),
     build=build,
 )
