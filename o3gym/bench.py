@@ -31,6 +31,9 @@ from o3gym.suites.base import Suite, make_suite
 from o3gym.types import Sampling, Trajectory
 from o3gym.viewer import write_viewer
 
+DIALECT = "qwen3_vl"
+"""Of policies that speak any."""
+
 FIXED = ("suite", "split", "suite_args", "max_turns", "control", "reward", "render_mode")
 """Arguments of the environment that `--env` and `--sweep` may not set: the bench sets them itself."""
 
@@ -48,12 +51,13 @@ class Bench:
     Attributes:
         suite, split, suite_args: where the tasks come from.
         policies: specs; "P+control" runs P under a control.
-        dialect: spec of the wire format.
+        dialect: spec of the wire format; "" for what each policy speaks, `DIALECT` where that is anything.
         episodes: number of tasks, drawn by `seed`; 0 takes all.
         turns: turn budgets; episodes run at the largest and are cut at the others.
         k: samples per task.
         env: further arguments of the environment, the same for every arm.
         sweep: argument to values; every combination becomes an arm of each policy.
+        force_answer: whether the last turn allows nothing but an answer, see `Arm`.
         reward: recipe; `judge`: spec, "" for the offline judge that fits each task.
         base_url: the server of policies named openai whose spec names none.
     """
@@ -62,7 +66,7 @@ class Bench:
     split: str = "test"
     suite_args: Mapping[str, Any] = field(default_factory=dict)
     policies: Sequence[str] = ("oracle",)
-    dialect: str = "qwen3_vl"
+    dialect: str = ""
     prompt_file: str = ""
     episodes: int = 100
     turns: Sequence[int] = (6,)
@@ -72,6 +76,7 @@ class Bench:
     sweep: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     reward: str = "outcome"
     judge: str = ""
+    force_answer: bool = False
     sampling: Sampling = field(default_factory=Sampling)
     base_url: str = ""
 
@@ -79,9 +84,14 @@ class Bench:
         """The suite, opened."""
         return make_suite(self.suite, self.split, **self.suite_args)
 
-    def open_dialect(self) -> Dialect:
-        """The dialect, with the user's prompt if there is one."""
-        return make_dialect(self.dialect, **({"prompt_file": self.prompt_file} if self.prompt_file else {}))
+    def dialect_of(self, policy: str) -> str:
+        """The spec of the dialect that a policy (by its spec) speaks in this run."""
+        spoken: str = getattr(POLICIES[parse_spec(policy)[0]], "dialect", "")
+        return self.dialect or spoken or DIALECT
+
+    def open_dialect(self, spec: str) -> Dialect:
+        """A dialect, with the user's prompt if there is one."""
+        return make_dialect(spec, **({"prompt_file": self.prompt_file} if self.prompt_file else {}))
 
     def open_policy(self, spec: str) -> Policy:
         """The policy, with the server if it is one that has a server."""
@@ -90,16 +100,18 @@ class Bench:
 
     def arms(self) -> list[Arm]:
         """One arm per policy and combination of swept arguments, labelled by both."""
-        dialect, suite = self.open_dialect(), self.open_suite()
+        suite = self.open_suite()
         for key in (*self.env, *self.sweep):
             _check_argument(key)
         if self.base_url and not any(map(_is_remote, self.policies)):
             raise ValueError(f"base_url: none of the policies asks a server, {self.base_url} would not be used")
         variants = [dict(zip(self.sweep, values, strict=True)) for values in itertools.product(*self.sweep.values())]
-        return [self._arm(spec, variant, dialect, suite) for spec in self.policies for variant in variants]
+        return [self._arm(spec, variant, suite) for spec in self.policies for variant in variants]
 
-    def _arm(self, spec: str, variant: Mapping[str, Any], dialect: Dialect, suite: Suite) -> Arm:
+    def _arm(self, spec: str, variant: Mapping[str, Any], suite: Suite) -> Arm:
         policy, control = split_control(spec)
+        spoken = self.dialect_of(policy)
+        dialect = self.open_dialect(spoken)
         env: dict[str, Any] = {
             "suite": self.suite,
             "split": self.split,
@@ -108,12 +120,14 @@ class Bench:
             "reward": self.reward,
             "size_rule": dialect.size_rule,
             "control": control,
+            **getattr(POLICIES[parse_spec(policy)[0]], "env", {}),
             **self.env,
             **variant,
         }
         env["tools"] = _expressible(env.get("tools"), dialect, suite)
         settings = ", ".join(f"{key}={_short(value)}" for key, value in variant.items())
-        return Arm(f"{spec}{VARIANT}{settings}" if settings else spec, env, policy, self.dialect, self.sampling)
+        label = f"{spec}{VARIANT}{settings}" if settings else spec
+        return Arm(label, env, policy, spoken, self.sampling, self.force_answer)
 
     def jobs(self) -> list[Job]:
         """Every episode of an arm: the drawn tasks, `k` samples each, with a seed of its own."""
@@ -128,20 +142,23 @@ class Bench:
 
     def protocol(self) -> dict[str, Any]:
         """Everything that the numbers depend on, as JSON."""
-        suite = self.open_suite()
-        dialect = self.open_dialect()
-        tools = {name: TOOLS[name]() for name in dialect.tools if name in TOOLS}
+        suite, arms = self.open_suite(), self.arms()
         return {
             **encode(self),
-            "prompt_sha256": hashlib.sha256(dialect.system(tools, suite[0]).encode()).hexdigest(),
+            "prompt_sha256": {spec: self._prompt_hash(spec, suite) for spec in sorted({arm.dialect for arm in arms})},
             "suite_name": suite.name,
             "suite_version": suite.version,
             "licence": suite.licence,
             "items": len(suite),
-            "arms": {arm.label: encode(arm.env) for arm in self.arms()},
+            "arms": {arm.label: encode(arm.env) for arm in arms},
             "warnings": list(suite.warnings),
             "packages": packages(),
         }
+
+    def _prompt_hash(self, spec: str, suite: Suite) -> str:
+        dialect = self.open_dialect(spec)
+        tools = {name: TOOLS[name]() for name in dialect.tools if name in TOOLS}
+        return hashlib.sha256(dialect.system(tools, suite[0]).encode()).hexdigest()
 
 
 def run(bench: Bench, out: Path, *, in_flight: int = 16, progress: Progress | None = None) -> Report:
@@ -164,7 +181,8 @@ def run(bench: Bench, out: Path, *, in_flight: int = 16, progress: Progress | No
                 if arm.label not in policies:
                     policies[arm.label] = bench.open_policy(arm.policy)
                 left = [job for job in block if (arm.label, job.group, job.sample, "main") not in stored]
-                for trajectory in rollout(left, policies[arm.label], bench.open_dialect(), arm, in_flight=in_flight):
+                dialect = bench.open_dialect(arm.dialect)
+                for trajectory in rollout(left, policies[arm.label], dialect, arm, in_flight=in_flight):
                     store.append(verdict(trajectory, bench.reward, judge))
                     done[arm.label] += 1
                     if progress is not None:

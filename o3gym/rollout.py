@@ -19,7 +19,7 @@ from o3gym.dialects.base import Dialect
 from o3gym.dialogue import CONTEXT_FULL, Dialogue, Key, Part, Peek, Picture, Request
 from o3gym.images import PictureError, Pixels, shared_store
 from o3gym.policies.base import Policy
-from o3gym.types import Parsed, Reply, Sampling, Stop, Task, Trajectory, Turn, View, noop
+from o3gym.types import Parsed, Reply, Sampling, Stop, Task, Trajectory, Turn, View, answer, noop
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Arm:
         env: arguments of `o3gym/VisualSearch-v0`.
         policy: spec, for the record; `dialect`: spec, for the record.
         sampling: how replies are sampled; its seed is replaced by one per episode and turn.
+        force_answer: in the last allowed turn of a choice task only the replies that answer with an option are allowed
+            (`Sampling.choices`), for policies that can be held to it.
     """
 
     label: str = ""
@@ -54,6 +56,7 @@ class Arm:
     policy: str = ""
     dialect: str = ""
     sampling: Sampling = field(default_factory=Sampling)
+    force_answer: bool = False
 
 
 def rollout(
@@ -150,9 +153,17 @@ class _Live:
     def request(self) -> Request:
         """What the policy is asked next."""
         seed = derive_seed(self.job.seed, self.job.group, self.job.sample, len(self.replies))
-        sampling = replace(self.arm.sampling, seed=seed, stop=self.arm.sampling.stop or self.dialect.stop)
+        stop = self.arm.sampling.stop or self.dialect.stop
+        sampling = replace(self.arm.sampling, seed=seed, stop=stop, choices=self._answers())
         peek = self._peek() if self.policy.peeks else None
         return Request(self.key, self.dialogue, sampling, peek, self.schema)
+
+    def _answers(self) -> tuple[str, ...]:
+        """The replies that are allowed, where an answer is forced; else none, which allows all."""
+        task, base = self.base.episode.task, self.base
+        if not self.arm.force_answer or task.kind != "choice" or len(self.replies) + 1 < base.rules.max_turns:
+            return ()
+        return tuple(self.dialect.format(answer(option), base.views) for option in self.dialect.options(task))
 
     def take(self, reply: Reply) -> bool:
         """Carry out a reply; whether the episode goes on."""

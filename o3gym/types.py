@@ -280,13 +280,18 @@ class Segment:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a reply is sampled; `seed` makes it repeatable where the backend can."""
+    """How a reply is sampled; `seed` makes it repeatable where the backend can.
+
+    `choices`, where there are any, are the only replies allowed (constrained decoding): how rollout forces an answer in
+    the last turn. Log-probabilities are then those of the constrained distribution.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     max_tokens: int = 1024
     stop: tuple[str, ...] = ()
     seed: int = 0
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

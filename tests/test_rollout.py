@@ -11,10 +11,13 @@ from o3gym.dialects.base import make_dialect
 from o3gym.dialogue import Picture, Request
 from o3gym.policies.base import Policy, make_policy
 from o3gym.rollout import CONTEXT_FULL, Arm, Job, collect, derive_seed, rollout
-from o3gym.types import OVER_TURN, Call, Reply, Source, Task, Trajectory, crop
+from o3gym.types import FULL, OVER_TURN, Call, Reply, Source, Task, Trajectory, View, crop
 
 SMALL = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}
 ENV = {"suite": "synthetic", "suite_args": SMALL, "min_pixels": 1000, "max_pixels": 40_000, "max_turns": 4}
+
+
+FIRST = View(0, 0, FULL, (400, 400), (200, 200))
 
 
 class Writer(Policy):
@@ -56,6 +59,24 @@ def test_oracle_answers_everything_and_its_record_is_complete() -> None:
         assert all(turn.reply.text for turn in trajectory.turns)
         assert trajectory.views[1].parent == 0
         assert trajectory == Trajectory.from_json(trajectory.to_json())
+
+
+@pytest.mark.parametrize(("dialect", "named"), [("qwen3_vl", "letters"), ("grid", "choices")])
+def test_a_forced_answer_allows_the_options_in_the_last_turn_alone(dialect: str, named: str) -> None:
+    allowed: list[tuple[str, ...]] = []
+
+    def write(request: Request) -> Reply:
+        allowed.append(request.sampling.choices)
+        look = make_dialect(dialect).format(crop((0.0, 0.0, 0.3, 0.3)), (FIRST,))
+        return Reply((*request.sampling.choices, look)[0])
+
+    arm = Arm("arm", ENV, "policy", dialect, force_answer=True)
+    (trajectory,) = rollout(jobs(1), Writer(write), make_dialect(dialect), arm)
+    assert allowed[:-1] == [()] * (ENV["max_turns"] - 1)
+    assert [make_dialect(dialect).parse(reply, ()).call.args["text"] for reply in allowed[-1]] == list(
+        getattr(trajectory.task, named)
+    )
+    assert trajectory.stop == "answered"
 
 
 def test_dialogue_grows_by_what_is_new_and_pictures_load_as_shown() -> None:

@@ -45,6 +45,10 @@ class Dialect:
         """The system prompt in o3gym's own words, for the enabled tools and the kind of the task."""
         raise NotImplementedError
 
+    def options(self, task: Task) -> tuple[str, ...]:
+        """How the options of a choice task are named in answers: by their letters unless a dialect says otherwise."""
+        return tuple(task.letters)
+
     def schema(self, tools: Mapping[str, Tool]) -> list[dict[str, Any]]:
         """Tools that travel beside the dialogue, as JSON for `tools=` of a chat completion; most formats have none."""
         return []

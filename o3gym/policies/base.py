@@ -6,7 +6,7 @@ implement `submit` and `poll` instead, so that the slowest of 64 dialogues never
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from o3gym.dialogue import Key, Request
@@ -19,9 +19,13 @@ class Policy:
 
     Attributes:
         peeks: whether requests carry the truth (`Request.peek`); only for scripted policies.
+        dialect: the dialect that it speaks, where it speaks only one; "" for any.
+        env: arguments of the environment that it needs, where the user names none.
     """
 
     peeks: ClassVar[bool] = False
+    dialect: ClassVar[str] = ""
+    env: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self) -> None:
         self._queue: list[Request] = []

@@ -45,11 +45,12 @@ def render(*, family: str, difficulty: str, seed: int, pixels: int = 0) -> Image
     """
     kind = SCENES[_known("family", family, FAMILIES)]
     painter = Painter(kind.size(_known("difficulty", difficulty, DIFFICULTIES), pixels), kind.aspect)
-    _scene(family, difficulty, seed).paint(painter)
+    lay_out(family, difficulty, seed).paint(painter)
     return painter.image
 
 
-def _scene(family: str, difficulty: str, seed: int) -> Scene:
+def lay_out(family: str, difficulty: str, seed: int) -> Scene:
+    """The scene that `render` draws with the same arguments: its question, targets and items; boxes in board units."""
     return SCENES[family].build(Random(f"{family}/{difficulty}/{seed}"), difficulty)
 
 
@@ -65,7 +66,7 @@ class Synthetic(Suite):
     Args:
         argument: takes none; families are chosen by option.
         split: "test" or "train"; the two never share a seed.
-        family: one of `FAMILIES`, or "all".
+        family: one of `FAMILIES`, several joined by "+", or "all".
         difficulty: one of `DIFFICULTIES`, or "all".
         answers: "choice" for four to six options, "free" for text. Region tasks are answered by a box either way.
         pixels: about how many per picture, at the family's aspect ratio; 0 for each difficulty's own size. Where this
@@ -95,7 +96,8 @@ class Synthetic(Suite):
         if argument:
             raise ValueError(f'suite synthetic takes no argument, got "{argument}"; write "synthetic?family=hidden"')
         families, levels = ("all", *FAMILIES), ("all", *DIFFICULTIES)
-        self.families = FAMILIES if _known("family", family, families) == "all" else (family,)
+        chosen = dict.fromkeys(_known("family", name, families) for name in family.split("+"))
+        self.families = FAMILIES if "all" in chosen else tuple(chosen)
         self.difficulties = DIFFICULTIES if _known("difficulty", difficulty, levels) == "all" else (difficulty,)
         _known("kind of answers", answers, ("choice", "free"))
         self.answers: Answers = answers
@@ -127,7 +129,7 @@ class Synthetic(Suite):
         ordinal, level = divmod(turn, len(self.difficulties))
         difficulty = self.difficulties[level]
         seed = 2 * ordinal + self.splits.index(self.split)
-        scene = _scene(family, difficulty, seed)
+        scene = lay_out(family, difficulty, seed)
         kind: Kind = "box" if family == "region" else self.answers
         letter, options = _options(scene, f"{family}/{difficulty}/{seed}/options")
         return Task(

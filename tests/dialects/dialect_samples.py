@@ -18,6 +18,7 @@ SPECS = (
     "pixel_reasoner?frame=released",
     "qwen3_vl",
     "openai",
+    "grid",
 )
 VIEWS = (
     View(0, 0, FULL, (4000, 3000), (1000, 750)),

@@ -26,7 +26,7 @@ from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import COLOURS
 from o3gym.suites.scenes.text import FAMILY as TEXT
 from o3gym.suites.scenes.text import paint_plate
-from o3gym.suites.synthetic import DIFFICULTIES, FAMILIES, SCENES, Synthetic, render
+from o3gym.suites.synthetic import DIFFICULTIES, FAMILIES, SCENES, Synthetic, lay_out, render
 from o3gym.types import Source, Task
 
 SMALL = 60_000
@@ -295,3 +295,21 @@ def test_region_targets_show_what_is_described() -> None:
         if described and task.targets:
             seen = crop(task, render(**task.sources[0].args))
             assert share(seen, described[1]) == max(share(seen, c) for c in COLOURS), task.id
+
+
+def test_several_families_take_turns() -> None:
+    suite = make_suite("synthetic", family="text+hidden", difficulty="easy")
+    assert [task.tags["family"] for task in suite[:4]] == ["text", "hidden", "text", "hidden"]
+    with pytest.raises(UnknownName, match='did you mean "hidden"'):
+        make_suite("synthetic", family="text+hiden")
+
+
+@pytest.mark.parametrize("family", ["attribute", "hidden", "text"])
+def test_what_a_scene_lists_includes_the_target_and_lies_on_the_board(family: str) -> None:
+    for seed in range(5):
+        scene, aspect = lay_out(family, "easy", seed), SCENES[family].aspect
+        boxes = {box for _, box in scene.items}
+        assert scene.targets[0][1] in boxes
+        assert all(min(box) >= 0 and box[2] <= aspect and box[3] <= 1 for box in boxes)
+        (words,) = [words for words, box in scene.items if box == scene.targets[0][1]]
+        assert scene.answer in words

@@ -27,40 +27,53 @@ def build(rng: Random, difficulty: str) -> Scene:
 
 
 def _colour_scene(rng: Random, ground: Ground, things: list[Thing], wanted: Thing) -> Scene:
-    question = rng.choice(
-        (
-            f"What colour is the {wanted.kind}?",
-            f"There is exactly one {wanted.kind} in the picture. Which colour is it?",
-            f"Look for the only {wanted.kind}. What is its colour?",
-        )
-    )
+    question = ask(rng, wanted.kind)
 
     def paint(painter: Painter) -> None:
         paint_ground(painter, ground)
         paint_things(painter, things)
 
     wrong = others(rng, list(COLOURS), wanted.colour, rng.choice((3, 4, 5)))
-    return Scene(question, wanted.colour, wrong, ((wanted.kind, wanted.box),), paint)
+    return Scene(question, wanted.colour, wrong, ((wanted.kind, wanted.box),), paint, _items(things))
+
+
+def ask(rng: Random, wanted: str) -> str:
+    """A question for the colour of the only thing of the kind `wanted`, or for the shape on a "sign"."""
+    if wanted == "sign":
+        return rng.choice(
+            (
+                "What shape is printed on the small white sign on a post?",
+                "Somewhere there is one little white sign on a post. Which shape does it show?",
+            )
+        )
+    return rng.choice(
+        (
+            f"What colour is the {wanted}?",
+            f"There is exactly one {wanted} in the picture. Which colour is it?",
+            f"Look for the only {wanted}. What is its colour?",
+        )
+    )
+
+
+def _items(things: list[Thing]) -> tuple[tuple[str, Box], ...]:
+    return tuple((f"{thing.colour} {thing.kind}", thing.box) for thing in things)
 
 
 def _sign_scene(rng: Random, ground: Ground, things: list[Thing], box: Box) -> Scene:
     shape, colour = rng.choice(list(SHAPES)), rng.choice(list(COLOURS))
-    question = rng.choice(
-        (
-            "What shape is printed on the small white sign on a post?",
-            "Somewhere there is one little white sign on a post. Which shape does it show?",
-        )
-    )
+    question = ask(rng, "sign")
 
     def paint(painter: Painter) -> None:
         paint_ground(painter, ground)
         paint_things(painter, things)
-        _paint_sign(painter, box, shape, colour)
+        paint_sign(painter, box, shape, colour)
 
-    return Scene(question, shape, others(rng, list(SHAPES), shape, rng.choice((3, 4, 5))), (("sign", box),), paint)
+    wrong = others(rng, list(SHAPES), shape, rng.choice((3, 4, 5)))
+    items = (*_items(things), (f"{shape} sign", box))
+    return Scene(question, shape, wrong, (("sign", box),), paint, items)
 
 
-def _paint_sign(painter: Painter, box: Box, shape: str, colour: str) -> None:
+def paint_sign(painter: Painter, box: Box, shape: str, colour: str) -> None:
     """A white board with a dark rim on a post, one coloured shape in its middle."""
     x0, y0, x1, y1 = box
     side = x1 - x0

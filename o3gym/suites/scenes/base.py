@@ -24,6 +24,8 @@ class Scene:
         wrong: three to five answers that are not correct; empty for region search.
         targets: label and box of every region that is needed to answer.
         paint: draws the whole scene.
+        items: label and box of everything else that can be read off the picture, where a family says so: "red star",
+            "JW-4K7". Demonstrations of reading are made from them.
     """
 
     question: str
@@ -31,6 +33,7 @@ class Scene:
     wrong: tuple[str, ...]
     targets: tuple[tuple[str, Box], ...]
     paint: Callable[[Painter], None]
+    items: tuple[tuple[str, Box], ...] = ()
 
 
 @dataclass(frozen=True)

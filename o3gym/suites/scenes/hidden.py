@@ -59,17 +59,14 @@ def lay_places(rng: Random, difficulty: str) -> tuple[list[Place], Place]:
     places: list[Place] = []
     for i, box in enumerate(boxes):
         shift = (rng.uniform(-1, 1), rng.uniform(-1, 1))
-        places.append(
-            Place(
-                box,
-                wanted if i == target else rng.choice(rest),
-                rng.choice(list(COLOURS)),
-                shift,
-                rng.uniform(0.88, 1.16),
-                _specks(rng),
-            )
-        )
+        mark, colour = wanted if i == target else rng.choice(rest), rng.choice(list(COLOURS))
+        places.append(Place(box, mark, colour, shift, rng.uniform(0.88, 1.16), _specks(rng)))
     return places, places[target]
+
+
+def place(rng: Random, box: Box, mark: str, colour: str) -> Place:
+    """A place that holds `mark` in `colour`, the rest at random."""
+    return Place(box, mark, colour, (rng.uniform(-1, 1), rng.uniform(-1, 1)), rng.uniform(0.88, 1.16), _specks(rng))
 
 
 def _specks(rng: Random) -> tuple[tuple[Point, float], ...]:
@@ -93,11 +90,12 @@ def build(rng: Random, difficulty: str) -> Scene:
             (paint_card if difficulty == "easy" else _paint_parcel)(painter, place, GLYPH[difficulty])
 
     wrong = others(rng, list(COLOURS), target.colour, rng.choice((3, 4, 5)))
-    question = _question(rng, difficulty, target.mark)
-    return Scene(question, target.colour, wrong, ((target.mark, target.box),), paint)
+    items = tuple((f"{place.colour} {place.mark}", place.box) for place in places)
+    return Scene(ask(rng, difficulty, target.mark), target.colour, wrong, ((target.mark, target.box),), paint, items)
 
 
-def _question(rng: Random, difficulty: str, wanted: str) -> str:
+def ask(rng: Random, difficulty: str, wanted: str) -> str:
+    """A question for the colour of the place with the mark `wanted`."""
     if difficulty == "easy":
         return rng.choice(
             (

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+
+from PIL import Image
 
 from o3gym.suites.scenes.base import Family, Scene, jittered_grid, levels
 from o3gym.suites.scenes.grounds import Ground, paint_ground
 from o3gym.suites.scenes.outlines import SHAPES, move
 from o3gym.suites.scenes.painter import Painter, text_width
 from o3gym.suites.scenes.palette import CARD, COLOURS, RGB, WHITE, mix, tone
-from o3gym.types import Box
+from o3gym.types import Box, Size
 
 ASPECT = 4 / 3
 _LETTERS = "ACEFHJKLMNPRTUWXY"
 _DIGITS = "3479"
 _CELLS: Mapping[str, tuple[int, int]] = {"easy": (3, 3), "medium": (5, 6), "hard": (8, 11)}
 _EM: Mapping[str, float] = {"easy": 0.0080, "medium": 0.0064, "hard": 0.0050}
+_RIBS = 14
 _PRINT: RGB = (84, 88, 98)
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 
@@ -53,11 +56,12 @@ def build(rng: Random, difficulty: str) -> Scene:
             _paint_container(painter, container, _EM[difficulty])
 
     return Scene(
-        _question(rng, _description(wanted, way, divmod(target, columns))),
+        ask(rng, describe(wanted.colour, wanted.emblem, way, divmod(target, columns))),
         wanted.code,
-        _wrong(rng, wanted.code),
+        near(rng, wanted.code),
         ((wanted.code, wanted.plate),),
         paint,
+        tuple(item for c in yard for item in ((f"{c.colour} {c.emblem}", c.box), (c.code, c.plate))),
     )
 
 
@@ -71,7 +75,8 @@ def _marks(rng: Random, count: int, target: int, way: str) -> tuple[list[str], l
     return colours, emblems
 
 
-def _code(rng: Random) -> str:
+def code(rng: Random) -> str:
+    """Two letters, then a digit, a letter and a digit."""
     pick = rng.choice
     return f"{pick(_LETTERS)}{pick(_LETTERS)}-{pick(_DIGITS)}{pick(_LETTERS)}{pick(_DIGITS)}"
 
@@ -79,11 +84,11 @@ def _code(rng: Random) -> str:
 def _codes(rng: Random, count: int) -> list[str]:
     codes: dict[str, None] = {}
     while len(codes) < count:
-        codes[_code(rng)] = None
+        codes[code(rng)] = None
     return list(codes)
 
 
-def _wrong(rng: Random, code: str) -> tuple[str, ...]:
+def near(rng: Random, code: str) -> tuple[str, ...]:
     """The code with two characters varied in all combinations: seen alone, no option looks more right than another."""
     first, second = rng.sample((0, 1, 3, 4, 5), 2)
     variants = [code[:first] + one + code[first + 1 :] for one in (code[first], _other(rng, code[first], 1)[0])]
@@ -97,16 +102,18 @@ def _other(rng: Random, character: str, count: int) -> list[str]:
     return rng.sample([c for c in kin if c != character], count)
 
 
-def _description(container: _Container, way: str, place: tuple[int, int]) -> str:
+def describe(colour: str, emblem: str, way: str, place: tuple[int, int]) -> str:
+    """One container, by its colour, its emblem or its place (row and column from 0), as `way` says."""
     if way == "colour":
-        return f"the only {container.colour} container"
+        return f"the only {colour} container"
     if way == "emblem":
-        return f"the only container that shows a white {container.emblem}"
+        return f"the only container that shows a white {emblem}"
     row, column = (_ORDINALS[i] for i in place)
     return f"the {column} container from the left in the {row} row from the top"
 
 
-def _question(rng: Random, container: str) -> str:
+def ask(rng: Random, container: str) -> str:
+    """A question for the code of the container so described."""
     return rng.choice(
         (
             f"What is the code on the plate of {container}?",
@@ -133,10 +140,9 @@ def _paint_container(painter: Painter, container: _Container, em: float) -> None
     painter.box((x0 + rim * 0.8, y0 + rim * 1.2, x1 + rim * 0.8, y1 + rim * 1.2), (30, 30, 40), alpha=0.3)
     painter.box(container.box, tone(colour), rim * 0.4)
     painter.box((x0 + rim, y0 + rim, x1 - rim, y1 - rim), colour)
-    ribs = 14
-    for i in range(ribs):
-        x = x0 + rim + (width - 2 * rim) * (i + 0.25) / ribs
-        painter.box((x, y0 + rim, x + width / ribs * 0.4, y1 - rim), shade)
+    for i in range(_RIBS):
+        x = x0 + rim + (width - 2 * rim) * (i + 0.25) / _RIBS
+        painter.box((x, y0 + rim, x + width / _RIBS * 0.4, y1 - rim), shade)
     painter.fill([move(SHAPES[container.emblem], x0 + width * 0.5, y0 + height * 0.32, height * 0.24)], WHITE)
     paint_plate(painter, container.plate, container.code, em)
 
@@ -147,6 +153,32 @@ def paint_plate(painter: Painter, plate: Box, code: str, em: float) -> None:
     painter.box(plate, _PRINT, em * 0.2)
     painter.box((x0 + em * 0.1, y0 + em * 0.1, x1 - em * 0.1, y1 - em * 0.1), CARD, em * 0.12)
     painter.text(((x0 + x1) / 2, (y0 + y1) / 2), code, em, _PRINT, room=x1 - x0 - em * 0.3)
+
+
+def plate_size(scale: float, characters: int = 6) -> tuple[float, float]:
+    """Width and height of a plate of the easy pictures, at `scale` times their board units."""
+    em = _EM["easy"] * scale
+    return (text_width("WW-9W9"[:characters], em) + (em if characters > 1 else 0.45 * em), em * 1.7)
+
+
+def paint_strip(size: Size, scale: float, plates: Sequence[tuple[str, Box]], rng: Random) -> Image.Image:
+    """A part of one container's side with several plates: more to read than a picture of the family has.
+
+    Args:
+        size: of the strip in pixels.
+        scale: of an easy picture's board units in those of the strip.
+        plates: codes and boxes in board units of the strip.
+        rng: of the colour.
+    """
+    aspect = size[0] / size[1]
+    painter, colour = Painter(size, aspect), COLOURS[rng.choice(list(COLOURS))]
+    painter.box((0, 0, aspect, 1), colour)
+    step, shift = ASPECT / 3 * 0.84 / _RIBS * scale, rng.random()
+    for i in range(-1, round(aspect / step) + 1):
+        painter.box(((i + shift) * step, 0, (i + shift + 0.4) * step, 1), mix(colour, tone(colour), 0.35))
+    for words, box in plates:
+        paint_plate(painter, box, words, _EM["easy"] * scale)
+    return painter.image
 
 
 FAMILY = Family(

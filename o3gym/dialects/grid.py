@@ -1,0 +1,127 @@
+"""`grid`: looks at the cells of a grid, in few words; the wire format of the model on board."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from o3gym.dialects.base import MAX_REPLY, Dialect, unreadable
+from o3gym.geometry import iou
+from o3gym.tools.base import MAX_TEXT, Tool
+from o3gym.types import Box, Call, Parsed, Task, View, answer, crop
+
+ROWS = "abcdefghi"
+MARGIN = 1.25
+"""Side of what is shown for a cell, in cells: things on a border are whole in one of their cells."""
+SHAPES: tuple[tuple[int, int], ...] = ((4, 4), (3, 3), (3, 6), (2, 3))
+"""Grids (columns, rows) that `format` writes; `parse` reads any with up to nine of each."""
+_ACTION = re.compile(r"^[ \t]*(?:look\b|answer(?![^ \t\n]))", re.MULTILINE)
+_LOOK = re.compile(
+    r"look[ \t]+(?P<columns>[1-9])x(?P<rows>[1-9])[ \t]+(?P<row>[a-i])(?P<column>[1-9])"
+    r"(?:[ \t]+in[ \t]+(?P<view>[0-9]{1,6}))?"
+)
+
+
+def cell_box(columns: int, rows: int, column: int, row: int) -> Box:
+    """The unit xyxy box shown for a cell (counted from 0): `MARGIN` cells wide and high, spread from edge to edge."""
+    x0, x1 = _span(columns, column)
+    y0, y1 = _span(rows, row)
+    return (x0, y0, x1, y1)
+
+
+def _span(count: int, place: int) -> tuple[float, float]:
+    side = min(1.0, MARGIN / count)
+    low = place * (1.0 - side) / max(1, count - 1)
+    return (low, low + side)
+
+
+def cell_name(column: int, row: int) -> str:
+    """The name of a cell: its row as a letter, its column as a number from 1, "a1" being the upper left one."""
+    return f"{ROWS[row]}{column + 1}"
+
+
+@dataclass(frozen=True)
+class Grid(Dialect):
+    """Words, then on the last line `look 4x4 b3`, `look 3x6 e2 in 5` (a cell of view 5) or `answer TEXT`.
+
+    A grid has up to nine columns and rows ("3x6" is three columns, six rows). A cell is shown with an eighth of its
+    size around it (those at an edge with a quarter on the inner side). Without "in" the cell is one of the picture. A
+    box is written as the cell of a 4×4, 3×3, 3×6 or 2×3 grid that it overlaps most, so calls are coarse on purpose: one
+    of sixteen places is learned by models that never learn four exact coordinates. Options are answered by their
+    text, not by their letter. The last action counts.
+    """
+
+    name: ClassVar[str] = "grid"
+    tools: ClassVar[tuple[str, ...]] = ("crop", "answer")
+
+    def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
+        """The two actions, if `crop` is enabled, or the answer alone."""
+        look = (
+            'To look closer, end your reply with a line like "look 4x4 b3": divide the picture into 4 columns and 4 '
+            "rows and look at the cell in row b (the second from the top) and column 3. Any grid up to 9x9 will do. "
+            '"look 3x6 e2 in 5" looks at a cell of picture 5, which you were shown before. '
+        )
+        end = 'To answer, end your reply with a line like "answer TEXT", where TEXT is '
+        form = "the right option, word by word." if task.kind == "choice" else "a word, a number or a short phrase."
+        return (look if "crop" in tools else "") + end + form
+
+    def options(self, task: Task) -> tuple[str, ...]:
+        """By their texts."""
+        return task.choices
+
+    def show(self, views: Sequence[View], text: str, info: Mapping[str, Any]) -> list[str | View]:
+        """Each picture after its number, then the text."""
+        parts: list[str | View] = []
+        for view in views:
+            parts += [f"picture {view.index}", view]
+        said = text if info.get("turn", 0) == 0 or info.get("error") else ""
+        return [*parts, f"\n{said}" if views else said] if said else parts
+
+    def parse(self, text: str, views: Sequence[View]) -> Parsed:
+        """Read the last line that starts with "look" or "answer"; an answer runs to the end of the reply."""
+        text = text[-MAX_REPLY:]
+        starts = [match.start() for match in _ACTION.finditer(text)]
+        if not starts:
+            return unreadable("void", 'the reply has no line "look …" and no line "answer …"', text.strip())
+        thought, action = text[: starts[-1]].strip(), text[starts[-1] :].strip()
+        if action.startswith("answer"):
+            return Parsed(answer(action.removeprefix("answer").strip()[:MAX_TEXT]), len(starts) == 1, thought)
+        found = _LOOK.match(action)
+        if found is None:
+            return unreadable("parse", 'expected a line like "look 4x4 b3" or "look 3x6 e2 in 1"', thought)
+        columns, rows = int(found["columns"]), int(found["rows"])
+        column, row = int(found["column"]) - 1, ROWS.index(found["row"])
+        if column >= columns or row >= rows:
+            return unreadable("parse", f"a {columns}x{rows} grid has no cell {found['row']}{found['column']}", thought)
+        call = crop(cell_box(columns, rows, column, row), int(found["view"] or 0))
+        return Parsed(call, len(starts) == 1 and found.end() == len(action), thought)
+
+    def format(self, call: Call, views: Sequence[View], thought: str = "") -> str:
+        """Write a call; raises ValueError for a tool that the format cannot name."""
+        thought = _disarmed(thought.strip())
+        lead = f"{thought}\n" if thought else ""
+        if call.tool == "noop":
+            return thought or "I do not know what to do."
+        if call.tool == "answer":
+            return f"{lead}answer {_disarmed(call.args['text'])}"
+        if call.tool != "crop":
+            raise ValueError(f'dialect {self.name} cannot express "{call.tool}"; it has {", ".join(self.tools)}')
+        view = call.args.get("view", 0)
+        return f"{lead}look {nearest(call.args['box'])}" + (f" in {view}" if view else "")
+
+
+def _disarmed(text: str) -> str:
+    """The text with a mark before every line that would be an action."""
+    return _ACTION.sub(lambda match: f"- {match[0]}", text)
+
+
+def nearest(box: Sequence[float]) -> str:
+    """The grid and the cell that a box overlaps most, such as "4x4 b3"."""
+    cells = [
+        (columns, rows, column, row) for columns, rows in SHAPES for row in range(rows) for column in range(columns)
+    ]
+    x0, y0, x1, y1 = box
+    columns, rows, column, row = max(cells, key=lambda cell: iou(cell_box(*cell), (x0, y0, x1, y1)))
+    return f"{columns}x{rows} {cell_name(column, row)}"
