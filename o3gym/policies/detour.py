@@ -1,0 +1,214 @@
+"""`detour`: finds the answer by trial and error. Demonstrations for models that are to learn to look again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from o3gym.dialogue import Peek
+from o3gym.geometry import area, around, center, clamp, coverage, pad, relative, surround
+from o3gym.policies.scripted import Oracle, truth
+from o3gym.types import FULL, Box, Call, Target, View, crop, reuse
+
+SHOWS = 0.9
+"""Part of a target that a view must hold to show it."""
+CLOSE = 2.5
+"""A view that shows a target is a close look at it up to so many times the area that the oracle would look at."""
+TRIALS = 20
+"""Places drawn in search of one without a target."""
+
+SEEN: Mapping[str, Sequence[str]] = {
+    "start": (
+        "The picture as a whole is too coarse for this.",
+        "I cannot make this out at this size.",
+        "Nothing can be read off the overview, so I have to search.",
+    ),
+    "wrong": (
+        "{What} is not here.",
+        "That was the wrong place: no {what} in it.",
+        "I expected {what} here, but I see something else.",
+        "Nothing that helps in this part.",
+    ),
+    "broad": (
+        "{What} seems to be in this part, but it is still too small.",
+        "This is the right area; the details are not clear yet.",
+        "I think I see {what} here, though I cannot be sure of it.",
+    ),
+    "overview": (
+        "Back at the whole picture.",
+        "Here is everything again.",
+    ),
+    "close": (
+        "This shows {what} clearly.",
+        "Now I can make out {what}.",
+    ),
+    "refused": (
+        "That call was refused.",
+        "This did not work.",
+    ),
+}
+"""What the last observation was, in words."""
+MEANT: Mapping[str, Sequence[str]] = {
+    "elsewhere": (
+        "Maybe it is at the {where}; let me check there.",
+        "I will try the {where}.",
+        "The {where} is worth a look.",
+    ),
+    "broad": (
+        "I will look at the larger region at the {where} first.",
+        "Let me narrow it down, beginning with the {where}.",
+    ),
+    "refine": (
+        "I will go closer within this view.",
+        "Let me zoom in further here.",
+    ),
+    "close": (
+        "I will look closely at the {where}.",
+        "Let me zoom in on the {where}.",
+    ),
+    "back": (
+        "I will go back to the whole picture and think again.",
+        "Let me look at the original once more.",
+    ),
+    "answer": (
+        "That settles it.",
+        "Now I can answer.",
+        "I have seen what I need.",
+    ),
+}
+"""What is done next, in words."""
+
+
+class Detour(Oracle):
+    """The oracle with detours: wrong places, going back, regions too large that it refines; then the right answer.
+
+    Every turn with one to spare is a detour with probability `p`, up to `max_detours` of them. What it does follows
+    from the request alone: the views so far and the request's seed. Its thoughts say what the last view showed.
+
+    It judges views of the task's own pictures. Where a call shows something else (`focus="draw"`, blanked crops) it
+    does not know what it has found, and answers in the last turn.
+
+    In the spirit of Mini-o3, whose cold start imitates traces with trial and error, goal keeping and depth-first search
+    (arXiv 2509.07969); the traces and their exemplars were not released, so words and probabilities are ours.
+
+    Args:
+        p: probability of a detour, 0 to 1.
+        max_detours: the most of them in an episode.
+    """
+
+    def __init__(self, p: float = 0.5, max_detours: int = 3) -> None:
+        super().__init__()
+        if not 0.0 <= p <= 1.0:
+            raise ValueError(f"p: expected a probability from 0 to 1, got {p}")
+        if max_detours < 0:
+            raise ValueError(f"max_detours: expected 0 or more, got {max_detours}")
+        self.p, self.max_detours = p, max_detours
+
+    def choose(self, peek: Peek, rng: np.random.Generator) -> tuple[Call, str]:
+        """A detour, the next target, or the answer."""
+        missing = [target for target in peek.task.targets if not _found(target, peek.views)]
+        last = _last(peek)
+        if "crop" not in peek.tools or peek.turns_left <= 1:
+            return truth(peek), _thought(rng, last, "answer", _topic(peek, missing, last), None)
+        if self._strays(peek, missing, last, rng):
+            call, intent, box = self._detour(peek, missing, last, rng)
+        elif missing:
+            call, intent, box = _approach(peek, missing[0], last)
+        else:
+            call, intent, box = truth(peek), "answer", None
+        return call, _thought(rng, last, intent, _topic(peek, missing, last), box)
+
+    def _strays(self, peek: Peek, missing: Sequence[Target], last: str, rng: np.random.Generator) -> bool:
+        """Whether to make a detour now. There is no reason to once everything was seen, or on the right track."""
+        if (peek.task.targets and not missing) or last == "broad":
+            return False
+        needed = len(missing) + 1
+        wasted = peek.turn - (len(peek.task.targets) - len(missing))
+        return peek.turns_left > needed and wasted < self.max_detours and bool(rng.random() < self.p)
+
+    def _detour(
+        self, peek: Peek, missing: Sequence[Target], last: str, rng: np.random.Generator
+    ) -> tuple[Call, str, Box | None]:
+        source = missing[0].source if missing else 0
+        if last == "wrong" and "reuse" in peek.tools and "reuse" in peek.dialect.tools and rng.random() < 0.5:
+            return reuse(source), "back", None
+        if missing and rng.random() < 0.5:
+            box = pad(surround(missing[0].box), float(rng.uniform(2.5, 5.0)))
+            return crop(box, source), "broad", box
+        box = _elsewhere(peek, source, rng)
+        return crop(box, source), "elsewhere", box
+
+
+def _approach(peek: Peek, target: Target, last: str) -> tuple[Call, str, Box | None]:
+    """A close look at a target: within the last view where that shows it and calls can name it, else in the picture."""
+    box, view = surround(target.box), peek.views[-1]
+    if last == "broad" and view.source == target.source and coverage(view.box, box) > SHOWS:
+        call = crop(clamp(relative(view.box, box)), view.index)
+        if _can_say(peek, call):
+            return call, "refine", None
+    return crop(box, target.source), "close", box
+
+
+def _can_say(peek: Peek, call: Call) -> bool:
+    try:
+        peek.dialect.format(call, peek.views)
+    except ValueError:  # a dialect whose calls work on view 0 only
+        return False
+    return True
+
+
+def _elsewhere(peek: Peek, source: int, rng: np.random.Generator) -> Box:
+    """A place of a plausible size without any target of that picture; at worst the one drawn with least of one."""
+    hidden = [target.box for target in peek.task.targets if target.source == source]
+    drawn: list[tuple[float, Box]] = []
+    for _ in range(TRIALS):
+        side = float(rng.uniform(0.12, 0.4))
+        box = around((float(rng.random()), float(rng.random())), side, side)
+        drawn.append((max((coverage(box, target) for target in hidden), default=0.0), box))
+        if drawn[-1][0] == 0.0:
+            break
+    return min(drawn)[1]
+
+
+def _last(peek: Peek) -> str:
+    """What the last observation was: a key of `SEEN`."""
+    if peek.turn == 0:
+        return "start"
+    if len(peek.views) < peek.turn + len(peek.task.sources):
+        return "refused"
+    view = peek.views[-1]
+    if view.box == FULL:
+        return "overview"
+    kinds = {_shows(target, view) for target in peek.task.targets}
+    return "close" if "close" in kinds else "broad" if "broad" in kinds else "wrong"
+
+
+def _shows(target: Target, view: View) -> str:
+    if view.source != target.source or coverage(view.box, target.box) < SHOWS:
+        return "wrong"
+    return "close" if area(view.box) <= CLOSE * area(surround(target.box)) else "broad"
+
+
+def _found(target: Target, views: Sequence[View]) -> bool:
+    return any(view.parent >= 0 and _shows(target, view) == "close" for view in views)
+
+
+def _topic(peek: Peek, missing: Sequence[Target], last: str) -> str:
+    """What the last observation was good or bad for: the target that it shows closely, else the one being sought."""
+    shown = [target for target in peek.task.targets if last == "close" and _shows(target, peek.views[-1]) == "close"]
+    return next((target.label for target in [*shown, *missing] if target.label), "what I am looking for")
+
+
+def _thought(rng: np.random.Generator, last: str, intent: str, what: str, box: Box | None) -> str:
+    """What was seen, then what is meant by the call."""
+    words = " ".join(choice[int(rng.integers(len(choice)))] for choice in (SEEN[last], MEANT[intent]))
+    return words.format(what=what, What=what[:1].upper() + what[1:], where=_where(box))
+
+
+def _where(box: Box | None) -> str:
+    if box is None:
+        return "middle"
+    x, y = center(box)
+    row, column = ("top", "", "bottom")[min(int(y * 3), 2)], ("left", "", "right")[min(int(x * 3), 2)]
+    return f"{row} {column}".strip() or "middle"

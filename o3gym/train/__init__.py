@@ -1,0 +1,1 @@
+"""Training: supervised fine-tuning on demonstrations. Nothing here imports torch before a training starts."""

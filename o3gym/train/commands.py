@@ -1,0 +1,96 @@
+"""The command group `o3gym train`: what its arguments mean, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+FORMATS = ("mini_o3", "sharegpt")
+out = Console()
+err = Console(stderr=True)
+
+
+def add_train(commands: Any) -> None:
+    """Add `train` and its commands to the parser of the command line."""
+    group = commands.add_parser("train", help="train a model: supervised fine-tuning on demonstrations")
+    kinds = group.add_subparsers(required=True, metavar="KIND")
+    _add_sft(kinds)
+    _add_export(kinds)
+
+
+def _add_sft(kinds: Any) -> None:
+    parser = kinds.add_parser("sft", help="imitate demonstrations, by a recipe")
+    parser.add_argument("recipe", help="name (mini_o3, simple_o3, pixel_reasoner, tiny) or a .toml file")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe; repeatable")
+    parser.add_argument("--out", type=Path, help="folder of the model; a stopped training goes on (runs/sft-NAME-TIME)")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved recipe and its arithmetic")
+    parser.set_defaults(run=_sft)
+
+
+def _add_export(kinds: Any) -> None:
+    parser = kinds.add_parser(
+        "export", help="write the correct episodes of a run as demonstrations in a released format"
+    )
+    parser.add_argument("folder", metavar="RUN", help="run folder")
+    parser.add_argument(
+        "--format", required=True, choices=FORMATS, help="mini_o3: parquet; sharegpt: JSON and pictures"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
+    parser.set_defaults(run=_export)
+
+
+def _sft(args: argparse.Namespace) -> None:
+    from o3gym.train.recipe import as_json, load_recipe
+    from o3gym.train.sft import arithmetic, train
+
+    recipe = load_recipe(args.recipe, args.set)
+    if args.dry_run:
+        out.print_json(json.dumps({"recipe": as_json(recipe), "arithmetic": arithmetic(recipe)}))
+        return
+    folder = args.out or Path("runs") / f"sft-{Path(args.recipe).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    with Progress(*COLUMNS, console=err) as progress:
+        bars: dict[int, Any] = {}
+
+        def update(stage: int, step: int, steps: int, logs: Mapping[str, float]) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task(f"stage {stage}", total=steps, logs="")
+            progress.update(bars[stage], completed=step)
+            if "loss" in logs:
+                progress.update(bars[stage], logs=_short(logs))
+
+        train(recipe, folder, update)
+    out.print(f"model: {folder}", highlight=False, soft_wrap=True)
+
+
+COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TimeElapsedColumn(),
+    TimeRemainingColumn(),
+    TextColumn("{task.fields[logs]}"),
+)
+
+
+def _short(logs: Mapping[str, float]) -> str:
+    return f"loss {logs['loss']:.4f}  token accuracy {logs.get('mean_token_accuracy', float('nan')):.3f}"
+
+
+def _export(args: argparse.Namespace) -> None:
+    from o3gym.train.sources import Stored
+
+    source = Stored(args.folder)
+    if args.format == "mini_o3":
+        from o3gym.train.cold_start import export
+    else:
+        from o3gym.train.sharegpt import export
+    rows = export(source, args.out)
+    left = f", {source.rejected} that are not correct left out" if source.rejected else ""
+    out.print(f"{rows} demonstrations: {args.out}{left}", highlight=False, soft_wrap=True)

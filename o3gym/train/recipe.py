@@ -1,0 +1,296 @@
+"""Recipes: what a supervised training does, as data. TOML files, every number with its source in a comment.
+
+A recipe is settings of the whole training and a list of stages, which run one after the other on the same weights. A
+key of a stage that stands outside of the stages is the default of every one.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from o3gym.codec import DecodeError, decode, encode
+from o3gym.registry import UnknownName, closest, parse_value
+
+Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""The linear layers of the language model in Qwen-VL and most others: what "all-linear" adapters cover."""
+
+
+class RecipeError(ValueError):
+    """A recipe cannot be used; the message names the file, the field, what was expected and what came."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One part of a mixture.
+
+    Attributes:
+        source: spec of where demonstrations come from: "policy", "run:FOLDER", "sharegpt:FILE", "mini_o3:FILE" or
+            "package.module:attribute?option=value".
+        weight: share of the rows, relative to the other parts; not with `epochs`, which goes through all of them.
+        last_turns: as in the recipe, for this part alone; −1 for what the recipe says.
+        options: further options of the source.
+    """
+
+    source: str
+    weight: float = 1.0
+    last_turns: int = -1
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with its own data and learning rate. The optimiser starts anew with each stage.
+
+    Attributes:
+        data: the mixture.
+        steps: optimiser steps; or
+        epochs: times to go through the data, all of which must be finite.
+        batch: rows per optimiser step, over all devices.
+        learning_rate: the highest; `schedule`: how it falls; `warmup`: steps of linear rise, below 1 a share of them.
+        context: tokens of a row, pictures included; longer demonstrations are passed over and counted.
+    """
+
+    data: tuple[Draw, ...]
+    steps: int = 0
+    epochs: int = 0
+    batch: int = 32
+    learning_rate: float = 1e-5
+    schedule: Schedule = "cosine"
+    warmup: float = 0.1
+    context: int = 32768
+
+    def warmup_steps(self, steps: int) -> int:
+        """Steps of the linear rise, of `steps` in all."""
+        return math.ceil(self.warmup * steps) if self.warmup < 1 else round(self.warmup)
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters on the linear layers of the language model (arXiv 2106.09685); merged when saved.
+
+    None of the systems that the recipes follow uses adapters, so the defaults are ours: rank 16, scale alpha / r = 2.
+    """
+
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    targets: tuple[str, ...] = LINEARS
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A supervised training.
+
+    Attributes:
+        name, source: what it is called, and where its numbers come from.
+        model: folder or hub name of the weights to start from, or "package.module:function?option=value" for a
+            function that returns (model, processor), for example with random weights.
+        stages: one after the other.
+        seed: everything random follows from it.
+        freeze: parts that do not learn: "vision" (the tower) and "projector" (between tower and language model).
+        last_turns: the loss is on the last so many assistant turns only; 0 is all of them.
+        flatten: several turns become one, with the observations inside it.
+        lora: adapters instead of full fine-tuning.
+        min_pixels, max_pixels: what the processor brings pictures to; 0 leaves its own limits.
+        precision: of the forward pass; weights and optimiser are float32. `save_dtype`: of the saved weights.
+        micro_batch: rows per forward pass and device; 0 is the whole batch.
+        gradient_checkpointing: computes activations twice to save memory.
+        betas, weight_decay, clip: of AdamW, and the largest gradient norm.
+        workers: processes that make rows; `threads`: of torch in the main process, 0 leaves them.
+        log_steps, save_steps: how often; a checkpoint is also written at the end of every stage.
+        keep: checkpoints that are kept of each stage.
+    """
+
+    model: str
+    stages: tuple[Stage, ...]
+    name: str = ""
+    source: str = ""
+    seed: int = 0
+    freeze: tuple[str, ...] = ()
+    last_turns: int = 0
+    flatten: bool = False
+    lora: Lora | None = None
+    min_pixels: int = 0
+    max_pixels: int = 0
+    precision: Precision = "float32"
+    save_dtype: Precision = "bfloat16"
+    micro_batch: int = 0
+    gradient_checkpointing: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    workers: int = 0
+    threads: int = 0
+    log_steps: int = 10
+    save_steps: int = 500
+    keep: int = 1
+
+    def accumulation(self, stage: Stage, devices: int) -> int:
+        """Forward passes per step and device. Raises `RecipeError` where the batch does not divide."""
+        micro = self.micro_batch or max(1, stage.batch // devices)
+        if stage.batch % (micro * devices):
+            raise RecipeError(
+                f"batch: expected a multiple of micro_batch {micro} × {devices} devices, got {stage.batch}"
+            )
+        return stage.batch // (micro * devices)
+
+
+STAGE_KEYS = tuple(f.name for f in dataclasses.fields(Stage))
+RECIPE_KEYS = tuple(f.name for f in dataclasses.fields(Recipe))
+LORA_KEYS = tuple(f.name for f in dataclasses.fields(Lora))
+FREEZABLE = ("vision", "projector")
+
+
+def names() -> list[str]:
+    """The recipes that come with o3gym."""
+    folder = resources.files("o3gym.train") / "recipes"
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load_recipe(spec: str, settings: Iterable[str] = ()) -> Recipe:
+    """A recipe by name or path, changed by settings "key=value".
+
+    A key is a field of the recipe ("seed", "lora.r"), of one stage ("stages.0.steps"), or of every stage ("steps").
+
+    Raises:
+        UnknownName: no such recipe or key; with the closest one.
+        RecipeError: a value does not fit.
+    """
+    where, data = _read(spec)
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise RecipeError(f"--set: expected KEY=VALUE, got {setting!r}")
+        _assign(data, key.strip(), parse_value(value.strip()))
+    return read_recipe(data, where)
+
+
+def read_recipe(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """A recipe from plain values, as TOML gives them; see `load_recipe` for errors."""
+    data = dict(data)
+    common = {key: data.pop(key) for key in STAGE_KEYS if key in data}
+    _known(data, RECIPE_KEYS, where)
+    if isinstance(data.get("lora"), Mapping):
+        _known(data["lora"], LORA_KEYS, f"{where}: lora")
+    stages = data.get("stages", [{}])
+    if not isinstance(stages, list) or not stages or not all(isinstance(stage, Mapping) for stage in stages):
+        raise RecipeError(f"{where}: stages: expected a list of tables, got {stages!r:.80}")
+    data["stages"] = [_stage({**common, **stage}, f"{where}: stages.{i}") for i, stage in enumerate(stages)]
+    try:
+        recipe = decode(Recipe, data, where)
+    except DecodeError as error:
+        raise RecipeError(str(error)) from error
+    _check(recipe, where)
+    return recipe
+
+
+def _read(spec: str) -> tuple[str, dict[str, Any]]:
+    path = Path(spec)
+    if path.suffix != ".toml" and not path.is_file():
+        known = names()
+        if spec not in known:
+            raise UnknownName(
+                f'unknown recipe "{spec}"{closest(spec, known)} (known: {", ".join(known)}, or a .toml file)'
+            )
+        return spec, tomllib.loads((resources.files("o3gym.train") / "recipes" / f"{spec}.toml").read_text("utf-8"))
+    try:
+        return spec, tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path}: not TOML ({error})") from error
+
+
+def _assign(data: dict[str, Any], key: str, value: Any) -> None:
+    first, *rest = key.split(".")
+    stages: list[dict[str, Any]] = data.setdefault("stages", [{}])
+    if not rest and first in STAGE_KEYS:
+        for stage in stages:
+            stage[first] = value
+            for other in {"steps": ("epochs",), "epochs": ("steps",)}.get(first, ()):
+                stage.pop(other, None)
+                data.pop(other, None)
+    elif first == "stages" and len(rest) == 2:
+        if not rest[0].isdigit() or int(rest[0]) >= len(stages):
+            raise RecipeError(f'--set {key}: there is no stage "{rest[0]}", the recipe has {len(stages)} (from 0)')
+        stages[int(rest[0])][rest[1]] = value
+    elif first == "lora" and len(rest) == 1:
+        data["lora"] = {**(data.get("lora") or {}), rest[0]: value}
+    elif not rest:
+        _known({first: value}, (*RECIPE_KEYS, *STAGE_KEYS), "--set")
+        data[first] = value
+    else:
+        raise UnknownName(f'--set: unknown key "{key}" (nested ones are stages.0.KEY and lora.KEY)')
+
+
+def _known(data: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
+    for key in data:
+        if key not in keys:
+            raise UnknownName(f'{where}: unknown key "{key}"{closest(key, keys)} (known: {", ".join(keys)})')
+
+
+def _stage(data: dict[str, Any], where: str) -> dict[str, Any]:
+    _known(data, STAGE_KEYS, where)
+    mixture = data.get("data")
+    if not mixture or not isinstance(mixture, (str, list)):
+        raise RecipeError(f"{where}: data: expected a source or a list of sources, got {mixture!r:.80}")
+    parts = [mixture] if isinstance(mixture, str) else mixture
+    return {**data, "data": [_draw(part, f"{where}.data.{i}") for i, part in enumerate(parts)]}
+
+
+def _draw(part: Any, where: str) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"source": part}
+    if not isinstance(part, Mapping) or not isinstance(part.get("source"), str):
+        raise RecipeError(f'{where}: expected a source or a table with "source", got {part!r:.80}')
+    own = {key: part[key] for key in ("source", "weight", "last_turns") if key in part}
+    return {**own, "options": {key: copy.deepcopy(value) for key, value in part.items() if key not in own}}
+
+
+def _check(recipe: Recipe, where: str) -> None:
+    for part in recipe.freeze:
+        if part not in FREEZABLE:
+            raise UnknownName(
+                f'{where}: freeze: unknown part "{part}"{closest(part, FREEZABLE)} (known: vision, projector)'
+            )
+    for key in ("log_steps", "save_steps", "keep"):
+        _at_least(getattr(recipe, key), 1, f"{where}: {key}")
+    for key in ("micro_batch", "workers", "threads", "last_turns", "min_pixels", "max_pixels", "clip"):
+        _at_least(getattr(recipe, key), 0, f"{where}: {key}")
+    for number, stage in enumerate(recipe.stages):
+        at = f"{where}: stages.{number}"
+        _at_least(stage.batch, 1, f"{at}.batch")
+        _at_least(stage.context, 1, f"{at}.context")
+        if (stage.steps > 0) == (stage.epochs > 0) or min(stage.steps, stage.epochs) < 0:
+            raise RecipeError(f"{at}: expected either steps or epochs above 0, got {stage.steps} and {stage.epochs}")
+        if stage.epochs and any(draw.weight != 1.0 for draw in stage.data):
+            raise RecipeError(f"{at}: epochs go through all data once each; weights need steps")
+        if any(draw.weight <= 0 for draw in stage.data):
+            raise RecipeError(f"{at}: weight: expected a number above 0")
+
+
+def _at_least(value: float, least: float, where: str) -> None:
+    if value < least:
+        raise RecipeError(f"{where}: expected at least {least}, got {value}")
+
+
+def devices() -> int:
+    """Processes of a distributed training, as torchrun and accelerate tell them (WORLD_SIZE)."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def as_json(recipe: Recipe) -> dict[str, Any]:
+    """The resolved recipe as plain values."""
+    data: dict[str, Any] = encode(recipe)
+    return data

@@ -1,0 +1,198 @@
+"""Supervised fine-tuning: stages one after the other, checkpoints, exact resume, and the folder that comes out.
+
+OUT/config.json, model.safetensors, …    the model and its processor, once it is finished
+OUT/training.json                         recipe, versions, data, loss curve; "finished" says whether it is
+OUT/checkpoints/stage-0/checkpoint-500    weights, optimiser, schedule and random states of a step
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from o3gym.bench import packages
+from o3gym.registry import require
+from o3gym.rollout import derive_seed
+from o3gym.train.mixture import Mixture
+from o3gym.train.recipe import Recipe, RecipeError, as_json, devices
+
+RECORD = "training.json"
+CHANGEABLE = ("workers", "threads", "log_steps", "save_steps", "keep")
+"""Keys of a recipe that a resumed training may have otherwise: nothing that is learnt depends on them."""
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
+
+Progress = Callable[[int, int, int, Mapping[str, float]], None]
+"""Called with (stage, step, steps of the stage, what was logged)."""
+
+
+def mixtures(recipe: Recipe) -> list[Mixture]:
+    """The rows of every stage; opens all sources, so that a missing file does not wait for the stages before it."""
+    return [Mixture(stage, derive_seed(recipe.seed, "stage", n)) for n, stage in enumerate(recipe.stages)]
+
+
+def arithmetic(recipe: Recipe) -> list[dict[str, Any]]:
+    """What each stage amounts to: steps, rows, how a batch is split, warm-up, and where its rows come from."""
+    return [
+        {
+            "stage": number,
+            "steps": mixture.steps,
+            "rows": mixture.rows,
+            "batch": stage.batch,
+            "devices": devices(),
+            "accumulation": recipe.accumulation(stage, devices()),
+            "micro_batch": stage.batch // recipe.accumulation(stage, devices()) // devices(),
+            "warmup_steps": stage.warmup_steps(mixture.steps),
+            "most_tokens_per_step": stage.batch * stage.context,
+            "data": mixture.describe(),
+        }
+        for number, (stage, mixture) in enumerate(zip(recipe.stages, mixtures(recipe), strict=True))
+    ]
+
+
+def train(recipe: Recipe, out: Path, progress: Progress | None = None) -> Path:
+    """Run a recipe, or go on with one that was stopped. Returns the folder of the finished model.
+
+    The same recipe and seed make the same weights on a CPU, whether or not the training was stopped in between.
+
+    Raises:
+        RecipeError: `out` holds a training by another recipe, or the recipe does not fit the model.
+        MissingPackage: the extra "train" is not installed.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # row makers are forked, which its threads do not survive
+    from o3gym.train import trainer  # noqa: F401 - before weights are loaded, so that a missing package shows at once
+
+    record = _open_record(recipe, out)
+    if record.get("finished"):
+        return out
+    return _Training(recipe, out, record, progress).run()
+
+
+class _Training:
+    def __init__(self, recipe: Recipe, out: Path, record: dict[str, Any], progress: Progress | None) -> None:
+        from o3gym.policies.encoding import Encoder
+        from o3gym.train.models import freeze, open_model, with_adapters
+
+        self.recipe, self.out, self.record, self.progress = recipe, out, record, progress
+        if recipe.threads:
+            require("torch", "train").set_num_threads(recipe.threads)
+        self.mixtures = mixtures(recipe)
+        self.model, self.processor = open_model(recipe)
+        self.encoder = Encoder(self.processor, recipe.min_pixels, recipe.max_pixels)
+        freeze(self.model, recipe.freeze)
+        if recipe.lora is not None:
+            require("transformers", "train").set_seed(recipe.seed)
+            self.model = with_adapters(self.model, recipe.lora)
+
+    def run(self) -> Path:
+        from o3gym.train.models import save_model
+
+        for number in range(len(self.recipe.stages)):
+            self._stage(number)
+        save_model(self.model, self.processor, self.out, self.recipe)
+        self.record["finished"] = True
+        _write(self.out / RECORD, self.record)
+        return self.out
+
+    def _stage(self, number: int) -> None:
+        """Train a stage from where it is; one that is done gives its weights, if no later one has been begun."""
+        last = newest_checkpoint(self._folder(number))
+        mixture = self.mixtures[number]
+        done = last is not None and _step(last) >= mixture.steps
+        if done and newest_checkpoint(self._folder(number + 1)) is not None:
+            return
+        trainer = self._trainer(number)
+        if done:
+            trainer._load_from_checkpoint(str(last))
+        else:
+            trainer.train(resume_from_checkpoint=None if last is None else str(last))
+            self._note(number, trainer)
+        self.model = trainer.model
+
+    def _trainer(self, number: int) -> Any:
+        from o3gym.train.batches import Collator
+        from o3gym.train.trainer import Trainer
+
+        stage, mixture = self.recipe.stages[number], self.mixtures[number]
+        mixture.fit(self.encoder.vision_size)
+
+        def report(step: int, logs: Mapping[str, float]) -> None:
+            if self.progress is not None:
+                self.progress(number, step, mixture.steps, logs)
+
+        inner = self.model.get_base_model() if self.recipe.lora is not None else self.model
+        inner.__dict__.pop("forward", None)  # the previous stage's trainer put its own there; they would pile up
+        collator = Collator(mixture, self.encoder, self.recipe, stage)
+        return Trainer(self.model, self.processor, self.recipe, stage, collator, self._folder(number), report)
+
+    def _note(self, number: int, trainer: Any) -> None:
+        history = [entry for entry in trainer.state.log_history if "loss" in entry]
+        stages = self.record.setdefault("stages", {})
+        stages[str(number)] = {
+            "steps": trainer.state.global_step,
+            "passed_over": int(sum(entry.get("passed", 0) for entry in history)),
+            "data": self.mixtures[number].describe(),
+            "curve": [[entry["step"], entry["loss"], entry["learning_rate"]] for entry in history],
+            "token_accuracy": [[entry["step"], entry["mean_token_accuracy"]] for entry in history],
+        }
+        _write(self.out / RECORD, self.record)
+
+    def _folder(self, number: int) -> Path:
+        return self.out / "checkpoints" / f"stage-{number}"
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The last whole checkpoint of a stage. One that was being written when the training was killed is removed."""
+    found: list[Path] = sorted(folder.glob("checkpoint-*"), key=_step)
+    for path in [path for path in found if not (path / "trainer_state.json").is_file()]:
+        shutil.rmtree(path)
+        found.remove(path)
+    return found[-1] if found else None
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _open_record(recipe: Recipe, out: Path) -> dict[str, Any]:
+    """The record of the training in `out`, begun if there is none."""
+    new = {"recipe": json.loads(json.dumps(as_json(recipe))), "command": sys.argv, "packages": _versions()}
+    path = out / RECORD
+    if path.is_file():
+        old: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        different = [
+            f"\n  {key}: there {json.dumps(old['recipe'].get(key)):.200}, here {json.dumps(value):.200}"
+            for key, value in new["recipe"].items()
+            if key not in CHANGEABLE and old["recipe"].get(key) != value
+        ]
+        if different:
+            raise RecipeError(f"{out} holds a training by another recipe; choose another folder:{''.join(different)}")
+        return old
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecipeError(f"cannot make the folder {out}: {error.strerror}") from error
+    _write(path, new)
+    return new
+
+
+def _versions() -> dict[str, str]:
+    versions = packages()
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _write(path: Path, record: Mapping[str, Any]) -> None:
+    """In one go: a kill leaves the old record or the new one."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    partial.replace(path)

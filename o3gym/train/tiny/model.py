@@ -1,0 +1,99 @@
+"""The model on board before it has learned anything: a small Qwen3-VL with a word-level tokenizer.
+
+What the numbers are for: 8-pixel patches and an initializer of 0.08 because small models of this kind that start with
+16-pixel patches or the usual 0.02 do not learn to see; no deep stack because it doubles the projector.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from o3gym.policies.processors import image_only
+from o3gym.registry import require
+from o3gym.train.tiny.words import TEMPLATE, make_tokenizer
+
+PATCH, MERGE = 8, 2
+INITIAL = 0.08
+LIMITS = {"shortest_edge": 256, "longest_edge": 65_536}
+"""Pixels of a picture: wide enough that the processor leaves every size of `o3gym.policies.tiny.sight` alone."""
+
+
+def fresh(hidden: int = 128, layers: int = 4, vision_hidden: int = 96, vision_layers: int = 3) -> tuple[Any, Any]:
+    """Random weights (float32, from torch's current seed) and the processor."""
+    transformers = require("transformers", "train")
+    tokenizer = make_tokenizer()
+    images = transformers.Qwen2VLImageProcessorPil(
+        size=LIMITS,
+        patch_size=PATCH,
+        temporal_patch_size=2,
+        merge_size=MERGE,
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+    )
+    processor = image_only(transformers.Qwen3VLProcessor)(
+        image_processor=images, tokenizer=tokenizer, chat_template=TEMPLATE
+    )
+    marks = ("image_pad", "video_pad", "vision_start", "vision_end")
+    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    ids = {name: tokenizer.convert_tokens_to_ids(f"<|{mark}|>") for name, mark in zip(names, marks, strict=True)}
+    config = transformers.Qwen3VLConfig(
+        text_config=_text(len(tokenizer), hidden, layers, tokenizer),
+        vision_config=_vision(vision_hidden, vision_layers, hidden),
+        initializer_range=INITIAL,
+        tie_word_embeddings=True,
+        **ids,
+    )
+    model = transformers.Qwen3VLForConditionalGeneration(config)
+    _initialise(model)
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id]
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    return model, processor
+
+
+def _text(words: int, hidden: int, layers: int, tokenizer: Any) -> dict[str, Any]:
+    heads = hidden // 32
+    return {
+        "vocab_size": -(-words // 64) * 64,
+        "hidden_size": hidden,
+        "intermediate_size": 3 * hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": heads // 2,
+        "head_dim": 32,
+        "max_position_embeddings": 8192,
+        "tie_word_embeddings": True,
+        # theta: dialogues are short, and slow rotations would tell positions apart too little
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 1e4,
+            "mrope_section": [4, 6, 6],
+            "mrope_interleaved": True,
+        },
+        "initializer_range": INITIAL,
+        "bos_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
+def _vision(hidden: int, layers: int, out: int) -> dict[str, Any]:
+    return {
+        "depth": layers,
+        "hidden_size": hidden,
+        "intermediate_size": 2 * hidden,
+        "num_heads": hidden // 48,
+        "patch_size": PATCH,
+        "spatial_merge_size": MERGE,
+        "out_hidden_size": out,
+        "num_position_embeddings": 24 * 24,
+        "deepstack_visual_indexes": [],
+        "initializer_range": INITIAL,
+    }
+
+
+def _initialise(model: Any) -> None:
+    """All matrices alike: the families' own rules leave some at 0.02, whatever the configuration says."""
+    torch = require("torch", "train")
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear | torch.nn.Embedding | torch.nn.Conv3d):
+            torch.nn.init.normal_(module.weight, std=INITIAL)

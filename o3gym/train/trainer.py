@@ -1,0 +1,145 @@
+"""TRL's SFTTrainer, fed with our rows: every batch is checked, and what it did is kept. Imports torch and TRL."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from o3gym.registry import require
+from o3gym.train.batches import Collator, check_batch
+from o3gym.train.mixture import Mixture
+from o3gym.train.recipe import Recipe, RecipeError, Stage, devices
+
+torch = require("torch", "train")
+transformers = require("transformers", "train")
+transformers.utils.logging.disable_progress_bar()  # of saving a file; the training has one of its own
+datasets = require("datasets", "train")
+trl = require("trl", "train")
+_SFTTrainer: Any = trl.SFTTrainer
+_TrainerCallback: Any = transformers.TrainerCallback
+
+RENAMED = "activation_checkpointing"
+"""What transformers calls gradient checkpointing; TRL turns it on unless this says otherwise."""
+if RENAMED not in transformers.TrainingArguments.__dataclass_fields__:  # older than the new name
+    RENAMED = "gradient_checkpointing"
+
+Report = Callable[[int, Mapping[str, float]], None]
+"""Called with the step within the stage and what was logged (an empty mapping for steps in between)."""
+
+
+class Trainer(_SFTTrainer):  # type: ignore[misc]
+    """`trl.SFTTrainer` over the rows of one stage.
+
+    The data set holds row numbers and the collator makes the rows, so that pixels exist only while they are needed and
+    a resumed training skips what it had without making it again.
+
+    Args:
+        model, processor: what is trained.
+        recipe, stage: the settings.
+        collator: makes the batches.
+        folder: where checkpoints go.
+        report: called after every step.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        recipe: Recipe,
+        stage: Stage,
+        collator: Collator,
+        folder: Path,
+        report: Report | None = None,
+    ) -> None:
+        self.collate = collator
+        self.passed = 0
+        mixture = collator.mixture
+        super().__init__(
+            model=model,
+            args=settings(recipe, stage, mixture, folder),
+            train_dataset=datasets.Dataset.from_dict({"index": range(mixture.rows)}),
+            data_collator=collator,
+            processing_class=processor,
+        )
+        # Qwen-VL models say that they do not take the number of learnt tokens of a step, and then every micro-batch
+        # would weigh the same, however many it has. TRL's loss takes it, whatever the model says.
+        self.model_accepts_loss_kwargs = True
+        self.remove_callback(transformers.PrinterCallback)
+        self.add_callback(Follow(report))
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """The loss of a batch that has been checked. Raises `BatchError` for one that is not whole."""
+        self.passed += int(inputs.pop("passed"))
+        merge = getattr(self.collate.encoder.processor.image_processor, "merge_size", 1)
+        check_batch(inputs, self.collate.encoder.image_id, merge)
+        return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Log also how many demonstrations were passed over since the last time."""
+        if "loss" in logs:
+            logs["passed"], self.passed = self.passed, 0
+        super().log(logs, *args, **kwargs)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """None: `training.json` says what a model card would, and more."""
+
+
+class Follow(_TrainerCallback):  # type: ignore[misc]
+    """Tells how far the training is, and ends one whose loss is no number."""
+
+    def __init__(self, report: Report | None) -> None:
+        self.report = report
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Report the step."""
+        if self.report is not None:
+            self.report(state.global_step, {})
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **kwargs: Any) -> None:
+        """Report what was logged."""
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise RuntimeError(f"the loss is {logs['loss']} at step {state.global_step}: lower the learning rate")
+        if self.report is not None:
+            self.report(state.global_step, logs)
+
+
+def settings(recipe: Recipe, stage: Stage, mixture: Mixture, folder: Path) -> Any:
+    """The stage as TRL's `SFTConfig`. Raises `RecipeError` where the batch does not divide."""
+    if torch.cuda.device_count() > 1 and devices() == 1:
+        raise RecipeError("several GPUs are visible: start with `accelerate launch`, or set CUDA_VISIBLE_DEVICES")
+    accumulation = recipe.accumulation(stage, devices())
+    workers: dict[str, Any] = {"dataloader_num_workers": recipe.workers}
+    if recipe.workers:
+        workers["dataloader_prefetch_factor"] = 4
+    return trl.SFTConfig(
+        output_dir=str(folder),
+        max_steps=mixture.steps,
+        per_device_train_batch_size=stage.batch // accumulation // devices(),
+        gradient_accumulation_steps=accumulation,
+        learning_rate=stage.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if stage.schedule == "constant" else stage.schedule,
+        warmup_steps=stage.warmup_steps(mixture.steps),
+        adam_beta1=recipe.betas[0],
+        adam_beta2=recipe.betas[1],
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.clip,
+        use_cpu=not torch.accelerator.is_available(),
+        bf16=recipe.precision == "bfloat16",
+        **{RENAMED: recipe.gradient_checkpointing},
+        seed=mixture.seed % 2**32,
+        save_steps=recipe.save_steps,
+        save_total_limit=recipe.keep,
+        logging_steps=recipe.log_steps,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        train_sampling_strategy="sequential",
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        **workers,
+    )
