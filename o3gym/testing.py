@@ -166,10 +166,11 @@ def check_policy(policy: Policy, episodes: int = 2) -> None:
 def play(policy: Policy, episodes: int, **env: Any) -> list[Trajectory]:
     """A few small synthetic episodes of `policy`, unsettled, for tests and first looks."""
     suite_args = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}
-    arguments = {"suite": "synthetic", "suite_args": suite_args, "min_pixels": 1000, "max_pixels": 40_000, **env}
+    arguments = {"suite": "synthetic", "suite_args": suite_args, "min_pixels": 1000, "max_pixels": 40_000}
+    arguments |= {**policy.env, **env}
     arm = Arm("play", arguments, sampling=Sampling(max_tokens=256))
     jobs = [Job(index, str(index)) for index in range(episodes)]
-    return sorted(rollout(jobs, policy, make_dialect("qwen3_vl"), arm), key=lambda t: int(t.group))
+    return sorted(rollout(jobs, policy, make_dialect(policy.dialect or "qwen3_vl"), arm), key=lambda t: int(t.group))
 
 
 def random_steps(env: gym.Env[Any, Any], count: int = 20, seed: int = 0) -> list[Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from o3gym.dialogue import Peek, Request
 from o3gym.geometry import surround
 from o3gym.policies.base import Policy
-from o3gym.types import Call, Reply, answer, crop, locate
+from o3gym.types import LETTERS, Call, Reply, answer, crop, locate
 
 
 class Scripted(Policy):
@@ -87,6 +87,20 @@ class Sweep(Scripted):
         y, x = divmod(peek.turn, side)
         box = (x / side, y / side, (x + 1) / side, (y + 1) / side)
         return crop(box), f"Next is cell {peek.turn + 1} of {side * side}."
+
+
+class Always(Scripted):
+    """Answers every choice task with the same option, without a look: `always:B` (A). Others get an uninformed answer."""
+
+    def __init__(self, argument: str = "") -> None:
+        super().__init__()
+        self.letter = argument or "A"
+        if len(self.letter) != 1 or self.letter not in LETTERS:
+            raise ValueError(f'always: expected a letter from A to Z, got "{argument}"')
+
+    def choose(self, peek: Peek, rng: np.random.Generator) -> tuple[Call, str]:
+        """The letter, whether or not the task has that many options."""
+        return (answer(self.letter) if peek.task.kind == "choice" else guess(peek, rng)), "As always."
 
 
 def guess(peek: Peek, rng: np.random.Generator) -> Call:

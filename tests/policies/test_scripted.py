@@ -51,6 +51,13 @@ def test_oracle_answers_in_time_when_turns_are_short() -> None:
     assert {t.stop for t in play("oracle", "relation", turns=2)} == {"answered"}
 
 
+def test_always_gives_the_same_letter_at_once() -> None:
+    assert {(t.answer, len(t.turns)) for t in play("always:C", "hidden")} == {("C", 1)}
+    assert {t.answer for t in play("always", "hidden")} == {"A"}
+    with pytest.raises(ValueError, match="a letter from A to Z"):
+        make_policy("always:AB")
+
+
 def test_sweep_covers_the_picture_and_then_guesses() -> None:
     for trajectory in play("sweep", "hidden", turns=10):
         boxes = [view.box for view in trajectory.views[1:]]

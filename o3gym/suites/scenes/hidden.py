@@ -99,9 +99,9 @@ def ask(rng: Random, difficulty: str, wanted: str) -> str:
     if difficulty == "easy":
         return rng.choice(
             (
-                "Exactly one card shows a star. What colour is the star?",
-                "There is a single star among the shapes. Which colour does it have?",
-                "Find the one star in this picture. What is its colour?",
+                f"Exactly one card shows a {wanted}. What colour is the {wanted}?",
+                f"There is a single {wanted} among the shapes. Which colour does it have?",
+                f"Find the one {wanted} in this picture. What is its colour?",
             )
         )
     return rng.choice(

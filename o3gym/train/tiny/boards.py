@@ -27,7 +27,7 @@ from o3gym.suites.scenes.outlines import SHAPES
 from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import COLOURS
 from o3gym.suites.scenes.scatter import TINY
-from o3gym.train.tiny.lessons import Item, listed, visible
+from o3gym.train.tiny.lessons import Item, asked, listed, visible
 from o3gym.types import FULL, Box, Size, View
 
 
@@ -64,12 +64,13 @@ class Boards:
         board: one of `KINDS`.
         least, most: columns and rows at the least and at the most, such as "3x2"; by default one, and what fits.
         fill: least share of the places that hold something.
+        ask: share of boards of icons and cards that are asked about: the list ends at what is asked for.
     """
 
-    def __init__(self, board: str, least: str = "1x1", most: str = "", fill: float = 0.6) -> None:
+    def __init__(self, board: str, least: str = "1x1", most: str = "", fill: float = 0.6, ask: float = 0.0) -> None:
         if board not in KINDS:
             raise ValueError(f'unknown board "{board}"{closest(board, KINDS)} (known: {", ".join(KINDS)})')
-        self.name, self.kind, self.fill = board, KINDS[board], fill
+        self.name, self.kind, self.fill, self.ask = board, KINDS[board], fill, ask
         self.least, self.most = _size(least), _size(most) if most else self.kind.most
 
     def example(self, index: int, seed: int) -> list[Message]:
@@ -88,8 +89,11 @@ class Boards:
 
         aspect = native[0] / native[1]
         items = [Item(words, (b[0] / aspect, b[1], b[2] / aspect, b[3])) for words, b in placed]
-        said, _ = listed(visible(items, view), view, "")
-        return [Message("user", ("picture 0", Picture(view, load), "read")), Message("assistant", (said,))]
+        wanted = rng.choice(items).noun if rng.random() < self.ask else ""
+        said, found = listed(visible(items, view), view, wanted)
+        said += f"\nanswer {found.words.split()[0]}" if found else ""
+        question = f"\n{asked(rng, self.name, wanted)}" if wanted else "read"
+        return [Message("user", ("picture 0", Picture(view, load), question)), Message("assistant", (said,))]
 
     def _shown(self, native: Size) -> Size:
         width, height = (max(1, round(side * self.kind.scale / SIDE)) * SIDE for side in native)

@@ -29,6 +29,8 @@ LATTICE = (6, 4)
 """Columns and rows of the cells by which places in a view are told, those of the tokens of a wide view."""
 GRID, THIRDS, STRIPS, HALVES = (4, 4), (3, 3), (3, 6), (2, 3)
 """Looks at scattered things; at containers; at a strip of a container's view; and at a part of that, to read it."""
+ASKED = 0.25
+"""Share of readings whose question is made for what the view shows; as many others happen to fit."""
 SEEN = 0.7
 """Share of an item that must be inside a view for it to be named."""
 DIALECT = Grid()
@@ -152,8 +154,8 @@ class Lesson:
 class Reading(Lesson):
     """One look somewhere, and what there is: meant for a loss on the last reply alone.
 
-    Half of the questions ask for something that the view shows. Of text tasks, a third reads the thumbnail, a third a
-    container, a third its plate.
+    About half of the questions ask for something that the view shows. Text tasks are at any of their steps: thumbnail,
+    container, strip, plate, or a look that went astray.
     """
 
     def talk(self, at: Stage, rng: Random) -> Talk:
@@ -165,10 +167,10 @@ class Reading(Lesson):
         probe = Talk(at, "?")
         probe.look("", GRID, cell)
         items = visible(at.items, probe.views[-1])
-        nouns = [item.noun for item in items if at.family == "attribute" or item.noun == "star"]
-        wanted = rng.choice(nouns) if nouns and rng.random() < 0.5 else _anything(at.family, rng)
+        nouns = [item.noun for item in items]
+        wanted = rng.choice(nouns) if nouns and rng.random() < ASKED else _anything(at.family, rng)
         said, found = listed(items, probe.views[-1], wanted)
-        talk = Talk(at, _asked(rng, at.family, wanted))
+        talk = Talk(at, asked(rng, at.family, wanted))
         talk.look("", GRID, cell)
         if found:
             talk.say(f"{said}\nanswer {found.words.split()[0]}")
@@ -336,11 +338,12 @@ def best_cell(view: View, box: Box, grid: Size) -> int:
 
 
 def _anything(family: str, rng: Random) -> str:
-    return "star" if family == "hidden" else rng.choice([*ICONS, *["sign"] * 8])
+    return "star" if family == "hidden" else rng.choice([*ICONS, *["sign"] * 8])  # signs are asked for more often
 
 
-def _asked(rng: Random, family: str, wanted: str) -> str:
-    return hidden.ask(rng, "easy", wanted) if family == "hidden" else attribute.ask(rng, wanted)
+def asked(rng: Random, family: str, wanted: str) -> str:
+    """A question for what goes with the noun `wanted`; cards, and hidden tasks, are asked about in their own way."""
+    return hidden.ask(rng, "easy", wanted) if family in ("hidden", "cards") else attribute.ask(rng, wanted)
 
 
 def _options(rng: Random, scene: Scene) -> str:

@@ -51,7 +51,15 @@ def vocabulary() -> list[str]:
     words = {word for sentence in _sentences() for word in sentence.replace("-", " ").split()}
     words |= {word.strip(string.punctuation + string.digits) for word in words}
     plain = sorted({w for w in [*said, *words] if w and _whole(w)})
-    return [*SPECIAL, SPACE, "\n", *string.punctuation, *string.digits, *string.ascii_uppercase, *_spaced(plain)]
+    return [
+        *SPECIAL,
+        SPACE,
+        "\n",
+        *string.punctuation,
+        *string.digits,
+        *string.ascii_uppercase,
+        *_spaced([*plain, "nothing"]),
+    ]
 
 
 def _whole(word: str) -> bool:

@@ -1,0 +1,123 @@
+"""What the model on board learns from: true to the pictures, and to what a rollout would show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from o3gym.dialects.grid import Grid
+from o3gym.dialogue import Message, Picture, Request
+from o3gym.geometry import coverage
+from o3gym.policies.base import Policy
+from o3gym.policies.tiny.sight import SIDE, shown
+from o3gym.rollout import Arm, Job, rollout
+from o3gym.suites.base import make_suite
+from o3gym.train.tiny.boards import KINDS, Boards
+from o3gym.train.tiny.lessons import FAMILIES, Reading, Search, stage
+from o3gym.types import Reply, Source, Task
+
+SOURCES = {
+    **{f"search {family}": Search(family, views=1) for family in FAMILIES},
+    **{f"reading {family}": Reading(family) for family in FAMILIES},
+    **{board: Boards(board) for board in KINDS},
+}
+
+
+def pictures(messages: Sequence[Message]) -> list[Picture]:
+    return [part for message in messages for part in message.parts if isinstance(part, Picture)]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_source_gives_the_same_for_the_same_index_and_ends_with_a_reply(name: str) -> None:
+    source = SOURCES[name]
+    first, second = source.example(3, 1), source.example(3, 1)
+    assert [m.text for m in first] == [m.text for m in second]
+    assert first[-1].role == "assistant"
+    for a, b in zip(pictures(first), pictures(second), strict=True):
+        assert np.array_equal(a.load(), b.load())
+        assert a.load().shape == (a.view.shown[1], a.view.shown[0], 3)
+    assert [m.text for m in first] != [m.text for m in source.example(4, 1)]
+
+
+class Told(Policy):
+    """Replies what it was told to."""
+
+    def __init__(self, replies: Sequence[str]) -> None:
+        super().__init__()
+        self.replies, self.seen = list(replies), list[Message]()
+
+    def act(self, requests: Sequence[Request]) -> list[Reply]:
+        self.seen = list(requests[0].dialogue.messages)
+        return [Reply(self.replies.pop(0))]
+
+    def vision_size(self, width: int, height: int) -> tuple[int, int]:
+        return shown(width, height)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_search_shows_what_a_rollout_shows(family: str) -> None:
+    for index in range(3):
+        lesson = SOURCES[f"search {family}"].example(index, 0)
+        view = pictures(lesson)[0].view
+        source = Source.generated("synthetic", family=family, difficulty="easy", seed=2 * index + 1, pixels=0)
+        question = "".join(part for part in lesson[0].parts[2:] if isinstance(part, str)).strip()
+        policy = Told([m.text for m in lesson if m.role == "assistant"])
+        env = {"min_pixels": 1, "max_pixels": 10**8, "max_turns": 40, "suite": "synthetic"}
+        job = Job(Task("lesson", (source,), question), "lesson")
+        (trajectory,) = rollout([job], policy, Grid(), Arm("arm", env))
+        assert trajectory.stop == "answered"
+        assert list(map(plain, policy.seen[1:])) == list(map(plain, lesson[:-1]))
+        assert list(trajectory.views) == [picture.view for picture in pictures(lesson)]
+        assert view.box == (0.0, 0.0, 1.0, 1.0)
+
+
+def plain(message: Message) -> Message:
+    return replace(message, parts=tuple(part if isinstance(part, str) else "<image>" for part in message.parts))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_search_ends_with_an_option_that_its_last_view_shows(family: str) -> None:
+    for index in range(12):
+        lesson = SOURCES[f"search {family}"].example(index, 0)
+        said = lesson[-1].text.split("\nanswer ")[1]
+        assert re.search(rf"\n[A-F]\. {said}(\n|$)", lesson[0].text)
+        scene = stage(family, index).items
+        box = pictures(lesson)[-1].view.box
+        assert any(said in item.words and coverage(box, item.box) > 0.7 for item in scene)
+        if family != "text":
+            assert said == stage(family, index).scene.answer
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_lessons_are_of_the_train_split(family: str) -> None:
+    test = make_suite("synthetic", "test", family=family, difficulty="easy")
+    seen = {task.sources[0].key for task in test[:300]}
+    assert not seen & {stage(family, number).source.key for number in range(300)}
+
+
+def test_half_of_the_readings_hold_what_is_asked_for() -> None:
+    ends = [SOURCES["reading attribute"].example(index, 0)[-1].text for index in range(160)]
+    assert 0.35 < np.mean(["!" in text for text in ends]) < 0.6
+    assert all(("answer" in text) == ("!" in text) for text in ends)
+
+
+@pytest.mark.parametrize("size", [(1265, 949), (1633, 1225), (396, 297), (375, 375), (284, 107), (177, 44), (1, 9)])
+def test_sizes_are_whole_tokens(size: tuple[int, int]) -> None:
+    assert all(side % SIDE == 0 and side > 0 for side in shown(*size))
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda: Boards("icon"), 'did you mean "icons"'),
+        (lambda: Boards("icons", most="5"), '"3x2", got "5"'),
+        (lambda: Search("texts"), "families: expected some of"),
+    ],
+)
+def test_wrong_options_are_named(make, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        make()
