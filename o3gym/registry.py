@@ -162,6 +162,7 @@ DIALECTS = Registry(
         "pixel_reasoner": "o3gym.dialects.pixel_reasoner:PixelReasoner",
         "qwen3_vl": "o3gym.dialects.qwen3_vl:Qwen3VL",
         "openai": "o3gym.dialects.openai:OpenAI",
+        "grid": "o3gym.dialects.grid:Grid",
     },
 )
 SUITES = Registry(
@@ -198,8 +199,22 @@ POLICIES = Registry(
     {
         "random": "o3gym.policies.scripted:Random",
         "oracle": "o3gym.policies.scripted:Oracle",
+        "detour": "o3gym.policies.detour:Detour",
         "sweep": "o3gym.policies.scripted:Sweep",
+        "always": "o3gym.policies.scripted:Always",
         "openai": "o3gym.policies.openai:OpenAI",
+        "tiny": "o3gym.policies.tiny:Tiny",
+        "transformers": "o3gym.policies.transformers:Transformers",
+        "vllm": "o3gym.policies.vllm:Vllm",
+    },
+)
+DEMONSTRATIONS = Registry(
+    "demonstration",
+    {
+        "policy": "o3gym.train.sources:Rolled",
+        "run": "o3gym.train.sources:Stored",
+        "sharegpt": "o3gym.train.sharegpt:ShareGPT",
+        "mini_o3": "o3gym.train.cold_start:ColdStart",
     },
 )
 

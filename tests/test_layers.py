@@ -15,6 +15,7 @@ ROOT = Path(o3gym.__file__).parent
 
 BASE = ("codec", "types", "geometry", "registry")
 PLUGINS = ("tools.base", "suites.base", "dialects.base", "policies.base", "rewards.base", "envs.visual_search")
+SEEING = ("images", "dialogue", "policies.encoding", "policies.processors")
 ALLOWED: dict[str, tuple[str, ...]] = {
     "": ("registry", "types"),
     # values and pixels
@@ -51,7 +52,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "rollout": ("types", "images", "dialogue", "dialects.base", "policies.base", "rewards.base"),
     "testing": (*BASE, "images", "rollout", *PLUGINS),
     "bench": (*BASE, "judging", "rewards.settle", "rollout", "store", "report", "viewer", "dialogue", *PLUGINS),
-    "train": (*BASE, "images", "dialogue", "rewards", "rollout", "store", "bench", "train", *PLUGINS),
+    "train": (*BASE, *SEEING, "judging", "rewards", "rollout", "store", "bench", "train", *PLUGINS),
+    "train.tiny": (*BASE, *SEEING, "dialects.grid", "suites.synthetic", "suites.scenes", "policies.tiny", "train.tiny"),
     "synthesis": (*BASE, "images", "dialogue", "judging", "rewards", "rollout", "store", "synthesis", *PLUGINS),
     "cli": ("types", "registry", "bench", "report", "store", "testing", "train", "synthesis"),
     "__main__": ("cli",),

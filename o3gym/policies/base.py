@@ -21,11 +21,13 @@ class Policy:
         peeks: whether requests carry the truth (`Request.peek`); only for scripted policies.
         dialect: the dialect that it speaks, where it speaks only one; "" for any.
         env: arguments of the environment that it needs, where the user names none.
+        packages: distributions besides the package's own on whose versions its replies depend, for the protocol.
     """
 
     peeks: ClassVar[bool] = False
     dialect: ClassVar[str] = ""
     env: ClassVar[Mapping[str, Any]] = {}
+    packages: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         self._queue: list[Request] = []

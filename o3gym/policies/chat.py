@@ -66,7 +66,7 @@ class Wire:
 
 @dataclass
 class Chat:
-    """The messages of one dialogue, which grow with it: each picture is encoded once and kept until release.
+    """The messages of one dialogue, which grow with it: everything is encoded once and kept until release.
 
     Attributes:
         dialogue: the dialogue; append-only, so what was converted stays valid.
@@ -79,15 +79,15 @@ class Chat:
     wire: Wire
     appendix: str = ""
     native: Json | None = None
-    _messages: list[Json] = field(default_factory=list)
+    _encoded: list[bytes] = field(default_factory=list)
     _done: int = 0
 
-    def messages(self) -> list[Json]:
-        """All messages so far; only those that are new are converted."""
+    def messages(self) -> list[bytes]:
+        """All messages so far, each as JSON text; only those that are new are converted."""
         for message in self.dialogue.messages[self._done :]:
-            self._messages += self._converted(message)
+            self._encoded += [json.dumps(each).encode() for each in self._converted(message)]
             self._done += 1
-        return self._messages
+        return self._encoded
 
     def pixels(self) -> int:
         """Pixels of the pictures that `messages` has yet to encode."""

@@ -26,6 +26,10 @@ PREFILL = 16_384
 """Padded tokens that are read in one forward pass, unless a single dialogue has more."""
 
 
+TRIES = 256
+"""Sets of choices whose tries are kept: every task has its own."""
+
+
 class Decoder:
     """Replies of one model of the Qwen families.
 
@@ -112,6 +116,8 @@ class Decoder:
         context.used = self._clock
         choices = request.sampling.choices
         if choices not in self._tries:
+            if len(self._tries) >= TRIES:
+                self._tries.clear()
             self._tries[choices] = trie_of(choices, self.encoder)
         draft = Draft(request.sampling, self.encoder, room, self.eos, self._tries[choices])
         return request.key, context, draft

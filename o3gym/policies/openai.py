@@ -7,7 +7,6 @@ processor time, but 2 to 3 % less throughput, since they contend for the interpr
 from __future__ import annotations
 
 import asyncio
-import os
 import queue
 import random
 import threading
@@ -15,21 +14,19 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from o3gym.dialogue import Key, Request
 from o3gym.policies.base import Policy
 from o3gym.policies.chat import FORMATS, HEADERS, Chat, Json, Wire, described, native_message
 from o3gym.policies.completions import Prices, context_full, explain, first_choice, read_completion
-from o3gym.registry import closest, require
+from o3gym.policies.endpoint import Endpoint
+from o3gym.registry import closest
 from o3gym.types import Reply, Size
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds: the wait before the first retry, doubled for each further one up to the longest."""
 PATIENCE = 600.0
 """Seconds of Retry-After beyond which a request is given up."""
-LANE = 8
-"""Requests in flight per connection pool: the client looks through the whole pool twice for each request."""
 AT_ONCE = 65_536
 """Pixels that are encoded on the event loop: a few milliseconds, less than it may take to get another thread going."""
 RENAMED: Mapping[str, str] = {"max_tokens": "max_completion_tokens", "parallel_tool_calls": "", "seed": "", "stop": ""}
@@ -47,6 +44,7 @@ class OpenAI(Policy):
         timeout: seconds that one try may take.
         retries: further tries after status 408, 409, 429 or 5xx, a time-out or a lost connection.
         tools: "native" sends the function tools of dialects that have them as `tools=`, "text" in the system prompt.
+        choices: "vllm" holds replies to `Sampling.choices` with vLLM's structured outputs, "free" does not.
         detail: of pictures: "low", "high" or "auto".
         image_format: "png" (exact) or "jpeg" (smaller).
         max_image_pixels: larger views are shown smaller; 0 for no limit.
@@ -63,6 +61,7 @@ class OpenAI(Policy):
         timeout: float = 300.0,
         retries: int = 6,
         tools: str = "native",
+        choices: str = "free",
         detail: str = "high",
         image_format: str = "png",
         max_image_pixels: int = 0,
@@ -73,6 +72,7 @@ class OpenAI(Policy):
         if not argument:
             raise ValueError('name the model: "openai:MODEL"')
         _one_of("tools", tools, ("native", "text"))
+        _one_of("choices", choices, ("free", "vllm"))
         _one_of("detail", detail, ("low", "high", "auto"))
         _one_of("image_format", image_format, tuple(FORMATS))
         _at_least("concurrency", concurrency, 1)
@@ -82,13 +82,11 @@ class OpenAI(Policy):
         _at_least("max_image_pixels", max_image_pixels, 0)
         _at_least("price_in", price_in or 0.0, 0.0)
         _at_least("price_out", price_out or 0.0, 0.0)
-        self.model, self.timeout, self.retries, self.tools = argument, timeout, retries, tools
+        self.model, self.retries, self.tools, self.choices = argument, retries, tools, choices
         self._wire = Wire(image_format, detail, max_image_bytes, max_image_pixels)
         self._prices = Prices(price_in, price_out)
-        self._secret = os.environ.get(key_env, "").strip()  # a line break in a header is an error that shows the header
-        self._errors = require("openai", "openai")
-        self._pools = self._connect(base_url, key_env, -(-concurrency // LANE))
-        self._free = [self._pools[slot // LANE] for slot in range(concurrency)]
+        self._endpoint = Endpoint(base_url, key_env, concurrency, timeout)
+        self._errors = self._endpoint.errors
         self._chats: dict[Key, Chat] = {}
         self._refused: set[str] = set()
         self._open = 0
@@ -98,17 +96,6 @@ class OpenAI(Policy):
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"openai:{argument}", daemon=True)
         self._thread.start()
-
-    def _connect(self, base_url: str, key_env: str, count: int) -> list[Any]:
-        url = urlsplit(base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1")
-        if url.username or url.password or url.query:
-            raise ValueError(f"base_url: put no key into the address of {url.hostname}; set {key_env} instead")
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise ValueError(f"base_url: expected http://HOST:PORT/v1 or https://HOST/v1, got {url.geturl()!r}")
-        if url.scheme == "https" and not self._secret:
-            raise ValueError(f"{url.hostname} needs a key: set the environment variable {key_env}")
-        options = {"api_key": self._secret or "none", "base_url": url.geturl(), "timeout": None, "max_retries": 0}
-        return [self._errors.AsyncOpenAI(**options) for _ in range(count)]
 
     def vision_size(self, width: int, height: int) -> Size:
         """The size itself, or a smaller one that is within the endpoint's limits."""
@@ -143,8 +130,7 @@ class OpenAI(Policy):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for client in self._pools:
-            await client.close()
+        await self._endpoint.close()
         await self._loop.shutdown_default_executor()
 
     def _start(self, request: Request) -> None:
@@ -159,18 +145,18 @@ class OpenAI(Policy):
             async with self._slots:
                 reply = await self._ask(request, chat, messages)
         except Exception as error:
-            reply = Reply("", finish="error", error=self._scrubbed(explain(error)))
+            reply = Reply("", finish="error", error=self._endpoint.scrubbed(explain(error))[:500])
         self._ready.put((request.key, reply))
 
-    async def _ask(self, request: Request, chat: Chat, messages: list[Json]) -> Reply:
+    async def _ask(self, request: Request, chat: Chat, messages: list[bytes]) -> Reply:
         """Ask until there is a reply, or an error that stays."""
         rng, tries = random.Random(request.sampling.seed), 0
         while True:
-            body = self._body(request, messages)
+            fields = self._fields(request)
             try:
-                return self._read(await self._post(body), chat, request)
+                return self._read(await self._endpoint.post(fields, messages), chat, request)
             except (self._errors.APIError, TimeoutError) as error:
-                if self._adapted(error, body):
+                if self._adapted(error, fields):
                     continue
                 if (full := context_full(error)) is not None:
                     return full
@@ -180,20 +166,8 @@ class OpenAI(Policy):
             await asyncio.sleep(wait)
             tries += 1
 
-    async def _post(self, body: Json) -> str:
-        """The text of the answer. The time-out is of the whole try; the client's own would start anew at each byte."""
-        client = self._free.pop()
-        try:
-            async with asyncio.timeout(self.timeout):
-                said: str = await client.post("/chat/completions", body=body, cast_to=str)
-                return said
-        except TimeoutError:
-            raise TimeoutError(f"no answer within {self.timeout:g} s") from None
-        finally:
-            self._free.append(client)
-
     def _read(self, text: str, chat: Chat, request: Request) -> Reply:
-        completion, choice = first_choice(self._scrubbed(text, len(text)))
+        completion, choice = first_choice(text)
         chat.native = native_message(choice["message"]) if request.tools and self.tools == "native" else None
         return read_completion(completion, choice, request.sampling.stop, self._prices)
 
@@ -204,26 +178,31 @@ class OpenAI(Policy):
             chat = self._chats[request.key] = Chat(request.dialogue, self._wire, appendix)
         return chat
 
-    def _body(self, request: Request, messages: list[Json]) -> Json:
+    def _fields(self, request: Request) -> Json:
+        """What is sent beside the messages."""
         sampling = request.sampling
-        body: Json = {"model": self.model, "messages": messages, "temperature": sampling.temperature}
-        body |= {"max_tokens": sampling.max_tokens, "seed": sampling.seed}
+        fields: Json = {"model": self.model, "temperature": sampling.temperature}
+        fields |= {"max_tokens": sampling.max_tokens, "seed": sampling.seed}
         if sampling.top_p < 1.0:
-            body["top_p"] = sampling.top_p
+            fields["top_p"] = sampling.top_p
         if sampling.stop:
-            body["stop"] = list(sampling.stop)
+            fields["stop"] = list(sampling.stop)
         if request.tools and self.tools == "native":
-            body |= {"tools": list(request.tools), "parallel_tool_calls": False}
-        for name in self._refused & body.keys():
-            value = body.pop(name)
+            fields |= {"tools": list(request.tools), "parallel_tool_calls": False}
+        if sampling.choices and self.choices == "vllm":
+            fields["structured_outputs"] = {"choice": list(sampling.choices)}
+            if "tools" in fields:  # the model still reads of them, but what it must write is text
+                fields["tool_choice"] = "none"
+        for name in self._refused & fields.keys():
+            value = fields.pop(name)
             if RENAMED[name]:
-                body[RENAMED[name]] = value
-        return body
+                fields[RENAMED[name]] = value
+        return fields
 
-    def _adapted(self, error: Any, body: Json) -> bool:
+    def _adapted(self, error: Any, fields: Json) -> bool:
         """Whether the model refused a parameter that can be sent otherwise; it is from now on."""
         name = getattr(error, "param", None)
-        if getattr(error, "status_code", 0) != 400 or name not in RENAMED or name not in body:
+        if getattr(error, "status_code", 0) != 400 or name not in RENAMED or name not in fields:
             return False
         if not str(getattr(error, "code", "")).startswith("unsupported"):
             return False
@@ -240,10 +219,6 @@ class OpenAI(Policy):
         asked = 0.0 if lost else retry_after(error.response.headers)
         backoff = min(LONGEST_WAIT, FIRST_WAIT * 2.0**tries) * rng.uniform(0.5, 1.0)
         return max(asked, backoff) if asked <= PATIENCE else None
-
-    def _scrubbed(self, text: str, limit: int = 500) -> str:
-        """The text without the key, which some servers echo. Words such as "none" and "EMPTY" are no keys."""
-        return (text.replace(self._secret, "[key]") if len(self._secret) >= 8 else text)[:limit]
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

@@ -90,7 +90,7 @@ class Sweep(Scripted):
 
 
 class Always(Scripted):
-    """Answers every choice task with the same option, without a look: `always:B` (A). Others get an uninformed answer."""
+    """Answers every choice task with one letter, without a look: `always:B`, by default A; other tasks with a guess."""
 
     def __init__(self, argument: str = "") -> None:
         super().__init__()

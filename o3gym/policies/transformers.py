@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 from o3gym.dialogue import Key, Request
 from o3gym.policies.base import Policy
@@ -36,6 +36,8 @@ class Transformers(Policy):
         MissingPackage: with the pip line.
         MemoryError: the weights do not fit.
     """
+
+    packages: ClassVar[tuple[str, ...]] = ("torch", "transformers")
 
     def __init__(
         self,

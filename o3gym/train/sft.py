@@ -12,7 +12,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +160,7 @@ def _step(checkpoint: Path) -> int:
 
 def _open_record(recipe: Recipe, out: Path) -> dict[str, Any]:
     """The record of the training in `out`, begun if there is none."""
-    new = {"recipe": json.loads(json.dumps(as_json(recipe))), "command": sys.argv, "packages": _versions()}
+    new = {"recipe": json.loads(json.dumps(as_json(recipe))), "command": sys.argv, "packages": packages(*PACKAGES)}
     path = out / RECORD
     if path.is_file():
         old: dict[str, Any] = json.loads(path.read_text("utf-8"))
@@ -179,16 +178,6 @@ def _open_record(recipe: Recipe, out: Path) -> dict[str, Any]:
         raise RecipeError(f"cannot make the folder {out}: {error.strerror}") from error
     _write(path, new)
     return new
-
-
-def _versions() -> dict[str, str]:
-    versions = packages()
-    for name in PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
 
 
 def _write(path: Path, record: Mapping[str, Any]) -> None:

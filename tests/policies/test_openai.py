@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gc
 import io
@@ -14,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ from o3gym.policies import openai as module
 from o3gym.policies.base import make_policy
 from o3gym.policies.chat import Wire
 from o3gym.policies.completions import with_stop
+from o3gym.policies.endpoint import Body
 from o3gym.policies.openai import OpenAI, retry_after
 from o3gym.registry import MissingPackage
 from o3gym.rollout import Arm, Job, rollout
@@ -206,6 +209,49 @@ def test_tools_as_text_for_servers_that_take_none(make: Make, stub: Stub) -> Non
     assert '"name": "crop"' in body["messages"][0]["content"]
 
 
+def test_choices_are_asked_for_where_the_server_is_said_to_know_them(make: Make, stub: Stub) -> None:
+    sampling, tools = Sampling(choices=("A", "B")), ({"type": "function", "function": {"name": "crop"}},)
+    reply(make(), sampling=sampling)
+    reply(make(choices="vllm"), sampling=sampling)
+    reply(make(choices="vllm"), sampling=sampling, tools=tools)
+    reply(make(choices="vllm"))
+    free, held, with_tools, none = (entry["body"] for entry in stub.log())
+    assert not {"structured_outputs", "tool_choice"} & {*free, *none}
+    assert held["structured_outputs"] == {"choice": ["A", "B"]}
+    assert (with_tools["structured_outputs"], with_tools["tool_choice"]) == ({"choice": ["A", "B"]}, "none")
+
+
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+def test_large_dialogues_arrive_whole_over_either_transport(
+    make: Make, stub: Stub, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if transport == "httpx":
+        monkeypatch.setattr("openai.DefaultAioHttpClient", Mock(side_effect=RuntimeError("needs the aiohttp extra")))
+    policy, dialogue = make(), Dialogue()
+    for number in range(3):
+        dialogue.add("user", [picture(700, 500, number), "What is it?"])  # noise: 1.4 MB each as sent
+        assert reply(policy, dialogue=dialogue).finish == "stop"
+        dialogue.add("assistant", ["more"])
+    bodies = [entry["body"]["messages"] for entry in stub.log()]
+    assert [len(messages) for messages in bodies] == [1, 3, 5]
+    assert bodies[2][:3] == bodies[1]
+    assert len(json.dumps(bodies[2])) > 3_000_000
+
+
+def test_a_body_is_the_json_of_its_parts_and_knows_its_size() -> None:
+    fields, messages = {"model": "ä", "n": 1}, [{"role": "user", "content": "é"}, {"role": "user", "content": "["}]
+
+    async def sent(body: Body) -> bytes:
+        return b"".join([piece async for piece in body])
+
+    for count in (1, 2):
+        body = Body(fields, [json.dumps(message).encode() for message in messages[:count]])
+        whole = asyncio.run(sent(body))
+        assert json.loads(whole) == {"messages": messages[:count], **fields}
+        assert len(whole) == body.size
+        assert asyncio.run(sent(body)) == whole  # a redirect sends it again
+
+
 FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "400": (failure(400, "no such thing"), "error", "no such thing"),
     "401": (failure(401, f"Incorrect API key provided: {KEY}"), "error", "[key]"),
@@ -374,6 +420,7 @@ def test_keys_come_from_the_environment_only(stub: Stub, make: Make, monkeypatch
         ("openai", "name the model"),
         ("openai:m?tools=natve", 'did you mean "native"'),
         ("openai:m?image_format=jpg", 'did you mean "jpeg"'),
+        ("openai:m?choices=vlm", 'did you mean "vllm"'),
         ("openai:m?detail=hi", "known: low, high, auto"),
         ("openai:m?concurrency=0", "concurrency: expected a whole number from 1 up"),
         ("openai:m?retries=1.5", "retries: expected a whole number"),
