@@ -7,6 +7,7 @@ OUT/checkpoints/stage-0/checkpoint-500    weights, optimiser, schedule and rando
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from o3gym.train.mixture import Mixture
 from o3gym.train.recipe import Recipe, RecipeError, as_json, devices
 
 RECORD = "training.json"
+STATE = "trainer_state.json"
 CHANGEABLE = ("workers", "threads", "log_steps", "save_steps", "keep")
 """Keys of a recipe that a resumed training may have otherwise: nothing that is learnt depends on them."""
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
@@ -102,15 +104,17 @@ class _Training:
         """Train a stage from where it is; one that is done gives its weights, if no later one has been begun."""
         last = newest_checkpoint(self._folder(number))
         mixture = self.mixtures[number]
-        done = last is not None and _step(last) >= mixture.steps
-        if done and newest_checkpoint(self._folder(number + 1)) is not None:
+        if last is not None and _step(last) >= mixture.steps:
+            if str(number) not in self.record.get("stages", {}):  # killed between its checkpoint and its note
+                self._note(number, json.loads((last / STATE).read_text("utf-8")))
+            if newest_checkpoint(self._folder(number + 1)) is None:
+                trainer = self._trainer(number)
+                trainer._load_from_checkpoint(str(last))
+                self.model = trainer.model
             return
         trainer = self._trainer(number)
-        if done:
-            trainer._load_from_checkpoint(str(last))
-        else:
-            trainer.train(resume_from_checkpoint=None if last is None else str(last))
-            self._note(number, trainer)
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        self._note(number, dataclasses.asdict(trainer.state))
         self.model = trainer.model
 
     def _trainer(self, number: int) -> Any:
@@ -129,11 +133,11 @@ class _Training:
         collator = Collator(mixture, self.encoder, self.recipe, stage)
         return Trainer(self.model, self.processor, self.recipe, stage, collator, self._folder(number), report)
 
-    def _note(self, number: int, trainer: Any) -> None:
-        history = [entry for entry in trainer.state.log_history if "loss" in entry]
+    def _note(self, number: int, state: Mapping[str, Any]) -> None:
+        history = [entry for entry in state["log_history"] if "loss" in entry]
         stages = self.record.setdefault("stages", {})
         stages[str(number)] = {
-            "steps": trainer.state.global_step,
+            "steps": state["global_step"],
             "passed_over": int(sum(entry.get("passed", 0) for entry in history)),
             "data": self.mixtures[number].describe(),
             "curve": [[entry["step"], entry["loss"], entry["learning_rate"]] for entry in history],
@@ -148,7 +152,7 @@ class _Training:
 def newest_checkpoint(folder: Path) -> Path | None:
     """The last whole checkpoint of a stage. One that was being written when the training was killed is removed."""
     found: list[Path] = sorted(folder.glob("checkpoint-*"), key=_step)
-    for path in [path for path in found if not (path / "trainer_state.json").is_file()]:
+    for path in [path for path in found if not (path / STATE).is_file()]:
         shutil.rmtree(path)
         found.remove(path)
     return found[-1] if found else None

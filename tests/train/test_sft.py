@@ -91,6 +91,16 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(start: Path, tmp_
     assert [curve(tmp_path / "whole", n) for n in (0, 1)] == [curve(tmp_path / "parts", n) for n in (0, 1)]
 
 
+def test_a_kill_between_a_stage_and_its_note_loses_no_curve(start: Path, tmp_path: Path) -> None:
+    made = recipe(start, stages=[{}, {}], steps=2)
+    train(made, tmp_path)
+    record, noted = json.loads((tmp_path / "training.json").read_text()), curve(tmp_path)
+    del record["stages"]["0"], record["finished"]
+    (tmp_path / "training.json").write_text(json.dumps(record))
+    train(made, tmp_path)
+    assert curve(tmp_path) == noted
+
+
 def test_a_torn_checkpoint_is_passed_over(start: Path, tmp_path: Path) -> None:
     train_until(recipe(start, save_steps=2), tmp_path, stage=0, step=3)
     torn = tmp_path / "checkpoints/stage-0/checkpoint-4"
