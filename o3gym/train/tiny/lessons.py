@@ -200,7 +200,17 @@ class Reading(Lesson):
 
 
 class Search(Lesson):
-    """Whole searches: cell by cell from anywhere, round and round, until it is found; or straight to what is known."""
+    """Whole searches: cell by cell from anywhere, round and round, until it is found; or straight to what is known.
+
+    Args:
+        families, views, start: as for every lesson.
+        looks: a search of scattered things begins at most so many cells before the one that shows what is asked for;
+            0 for anywhere.
+    """
+
+    def __init__(self, families: str = "+".join(FAMILIES), views: int = 2, start: int = 0, looks: int = 0) -> None:
+        super().__init__(families, views, start)
+        self.looks = looks
 
     def talk(self, at: Stage, rng: Random) -> Talk:
         """By family."""
@@ -208,7 +218,7 @@ class Search(Lesson):
             yard = Yard.drawn(at, rng)
             return yard.search(Talk(at, yard.options(rng)), rng)
         talk, wanted = Talk(at, _options(rng, at.scene)), at.scene.targets[0][0]
-        cell, thought = rng.randrange(16), ""
+        cell, thought = self._first(at, wanted, rng), ""
         for _ in range(32):
             talk.look(thought, GRID, cell)
             thought, found = listed(visible(at.items, talk.views[-1]), talk.views[-1], wanted)
@@ -217,6 +227,32 @@ class Search(Lesson):
                 return talk
             cell = (cell + 1) % 16
         raise ValueError(f"scene {at.seed} of {at.family} shows its target in no cell")
+
+    def _first(self, at: Stage, wanted: str, rng: Random) -> int:
+        """Where the search begins."""
+        if not self.looks:
+            return rng.randrange(16)
+        (box,) = (item.box for item in at.items if item.noun == wanted)
+        shown = [cell for cell in range(16) if coverage(cell_box(*GRID, cell % 4, cell // 4), box) >= SEEN]
+        return (rng.choice(shown) - rng.randrange(self.looks)) % 16
+
+
+class Walk:
+    """Looks from cell to cell without pictures: the order of the cells, at next to no cost."""
+
+    def example(self, index: int, seed: int) -> list[Message]:
+        """The walk at `index`, over a 4×4 or a 3×3 grid from anywhere."""
+        rng = Random(f"walk/{index}/{seed}")
+        grid, family = rng.choice(((GRID, "attribute"), (GRID, "hidden"), (THIRDS, "text")))
+        cell = rng.randrange(grid[0] * grid[1])
+        wanted = "star" if family == "hidden" else rng.choice(list(ICONS))
+        messages = [Message("user", (f"picture 0\n{asked(rng, family, wanted)}",))]
+        for number in range(1, rng.randint(3, 17)):
+            column, row = cell % grid[0], cell // grid[0]
+            messages.append(Message("assistant", (f"look {grid[0]}x{grid[1]} {cell_name(column, row)}",)))
+            messages.append(Message("user", (f"picture {number}",)))
+            cell = (cell + 1) % (grid[0] * grid[1])
+        return messages[:-1]
 
 
 @dataclass(frozen=True)
