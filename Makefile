@@ -62,8 +62,8 @@ VLLM_PIP := $(VLLM) -m pip install --disable-pip-version-check -q
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "o3gym needs Python 3.11 or newer; try: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv-vllm
-	$(VLLM_PIP) torch==2.13.0+cpu 2>/dev/null || \
-	  $(VLLM_PIP) --index-url https://download.pytorch.org/whl/cpu torch==2.13.0+cpu
+	$(VLLM_PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0+cpu || \
+	  { echo "pip finds no CPU build of torch 2.13.0; name PyTorch's index of them: make test-vllm TORCH_INDEX=URL"; exit 1; }
 	$(VLLM_PIP) -r tests/vllm_cpu/requirements.txt -e ".[openai,transformers]"
 	$(VLLM) -m pip uninstall --disable-pip-version-check -q -y torchaudio torchcodec
 	cp tests/vllm_cpu/torchvision_ops.* $$($(VLLM) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')

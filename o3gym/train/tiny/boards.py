@@ -27,7 +27,7 @@ from o3gym.suites.scenes.outlines import SHAPES
 from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import COLOURS
 from o3gym.suites.scenes.scatter import TINY
-from o3gym.train.tiny.lessons import Item, asked, listed, visible
+from o3gym.train.tiny.talk import Item, asked, listed, visible
 from o3gym.types import FULL, Box, Size, View
 
 

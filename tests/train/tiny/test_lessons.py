@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,13 +18,17 @@ from o3gym.policies.tiny.sight import SIDE, shown
 from o3gym.rollout import Arm, Job, rollout
 from o3gym.suites.base import make_suite
 from o3gym.train.tiny.boards import KINDS, Boards
-from o3gym.train.tiny.lessons import FAMILIES, Reading, Search, stage
+from o3gym.train.tiny.lessons import FAMILIES, Reading, Search, Walk
+from o3gym.train.tiny.talk import stage
 from o3gym.types import Reply, Source, Task
 
 SOURCES = {
     **{f"search {family}": Search(family, views=1) for family in FAMILIES},
     **{f"reading {family}": Reading(family) for family in FAMILIES},
     **{board: Boards(board) for board in KINDS},
+    "boards that are asked about": Boards("icons", ask=1.0),
+    "a short search": Search(looks=3),
+    "walk": Walk(),
 }
 
 
@@ -121,3 +126,18 @@ def test_sizes_are_whole_tokens(size: tuple[int, int]) -> None:
 def test_wrong_options_are_named(make, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         make()
+
+
+def test_a_short_search_begins_near_its_end() -> None:
+    for family in ("attribute", "hidden"):
+        lengths = [len(pictures(Search(family, looks=3).example(index, 0))) for index in range(40)]
+        assert max(lengths) <= 4
+        assert max(len(pictures(SOURCES[f"search {family}"].example(index, 0))) for index in range(40)) > 8
+
+
+def test_a_walk_goes_from_each_cell_to_the_next() -> None:
+    for index in range(20):
+        said = [m.text.split() for m in SOURCES["walk"].example(index, 0) if m.role == "assistant"]
+        side = int(said[0][1][0])
+        cells = [(ord(cell[0]) - ord("a")) * side + int(cell[1]) - 1 for _, _, cell in said]
+        assert all((b - a) % side**2 == 1 for a, b in pairwise(cells))

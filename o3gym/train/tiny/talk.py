@@ -1,0 +1,124 @@
+"""Dialogues in the making: scenes to talk about, what is to be seen in a view of them, and how that is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from random import Random
+
+from o3gym.dialects.grid import Grid, cell_box, cell_name
+from o3gym.dialogue import Message, Picture
+from o3gym.geometry import center, compose, coverage, from_pixels, relative, snap
+from o3gym.images import shared_store
+from o3gym.policies.tiny.sight import shown
+from o3gym.suites.scenes import attribute, hidden
+from o3gym.suites.scenes.base import Scene
+from o3gym.suites.synthetic import SCENES, lay_out
+from o3gym.types import FULL, LETTERS, Box, Size, Source, View
+
+LATTICE = (6, 4)
+"""Columns and rows of the cells by which places in a view are told, those of the tokens of a wide view."""
+SEEN = 0.7
+"""Share of an item that must be inside a view for it to be named."""
+DIALECT = Grid()
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something to be named: its words, the last of which a question may ask for, and its box in the picture."""
+
+    words: str
+    box: Box
+
+    @property
+    def noun(self) -> str:
+        """What it is: "mug" of "red mug"."""
+        return self.words.split()[-1]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A scene of the train split, ready to be asked about."""
+
+    family: str
+    seed: int
+    scene: Scene
+    source: Source
+    items: tuple[Item, ...]
+
+
+@lru_cache(maxsize=64)
+def stage(family: str, seed: int) -> Stage:
+    """The scene with that seed; seeds of the train split are odd."""
+    scene, aspect = lay_out(family, "easy", 2 * seed + 1), SCENES[family].aspect
+    source = Source.generated("synthetic", family=family, difficulty="easy", seed=2 * seed + 1, pixels=0)
+    items = tuple(Item(words, (b[0] / aspect, b[1], b[2] / aspect, b[3])) for words, b in scene.items)
+    return Stage(family, seed, scene, source, items)
+
+
+class Talk:
+    """A dialogue in the making: what the environment and the dialect would show, and what the model should write."""
+
+    def __init__(self, at: Stage, question: str) -> None:
+        self.at = at
+        self.views: list[View] = []
+        self.messages: list[Message] = []
+        self._show(FULL, -1, question)
+
+    def look(self, thought: str, grid: Size, cell: int, view: int = 0) -> None:
+        """Write a look at a cell (counted in reading order), and show it."""
+        column, row = cell % grid[0], cell // grid[0]
+        action = f"look {grid[0]}x{grid[1]} {cell_name(column, row)}" + (f" in {view}" if view else "")
+        self.say(f"{thought}\n{action}" if thought else action)
+        self._show(compose(self.views[view].box, cell_box(*grid, column, row)), view)
+
+    def say(self, words: str) -> None:
+        """Write a reply."""
+        self.messages.append(Message("assistant", (words,)))
+
+    def _show(self, box: Box, parent: int, words: str = "") -> None:
+        native = shared_store().size(self.at.source)
+        pixels = snap(box, native)
+        size = (pixels[2] - pixels[0], pixels[3] - pixels[1])
+        view = View(len(self.views), 0, from_pixels(pixels, native), size, shown(*size), parent)
+        self.views.append(view)
+        parts = DIALECT.show([view], words, {"turn": 0 if words else 1})
+        self.messages.append(Message("user", tuple(self._picture(p) if isinstance(p, View) else p for p in parts)))
+
+    def _picture(self, view: View) -> Picture:
+        return Picture(view, lambda: shared_store().region(self.at.source, view.box, view.shown))
+
+
+def place_in(view: View, box: Box) -> str:
+    """Where in a view a box has its middle, as a cell of 6 columns and 4 rows: "@b3"."""
+    x, y = center(relative(view.box, box))
+    return f"@{cell_name(min(int(x * LATTICE[0]), LATTICE[0] - 1), min(int(y * LATTICE[1]), LATTICE[1] - 1))}"
+
+
+def visible(items: Sequence[Item], view: View) -> list[Item]:
+    """The items that a view shows, in reading order: by rows of the lattice, then from left to right."""
+    seen = [item for item in items if coverage(view.box, item.box) >= SEEN]
+    return sorted(seen, key=lambda item: (place_in(view, item.box)[1], center(item.box)[0]))
+
+
+def listed(items: Sequence[Item], view: View, wanted: str) -> tuple[str, Item | None]:
+    """The list as written, cut after the first item that is wanted, and that item."""
+    said: list[str] = []
+    for item in items:
+        said.append(f"{place_in(view, item.box)} {item.words}")
+        if item.noun == wanted:
+            return " ".join(said) + "!", item
+    return " ".join(said) or "nothing", None
+
+
+def asked(rng: Random, family: str, wanted: str) -> str:
+    """A question for what goes with the noun `wanted`; cards, and hidden tasks, are asked about in their own way."""
+    return hidden.ask(rng, "easy", wanted) if family in ("hidden", "cards") else attribute.ask(rng, wanted)
+
+
+def optioned(rng: Random, question: str, right: str, wrong: Sequence[str]) -> str:
+    """The question with its options in random order, a letter before each, as `Task.text` has them."""
+    options = [right, *wrong]
+    rng.shuffle(options)
+    return "\n".join([question, *(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))])
