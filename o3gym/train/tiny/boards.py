@@ -92,7 +92,7 @@ class Boards:
         wanted = rng.choice(items).noun if rng.random() < self.ask else ""
         said, found = listed(visible(items, view), view, wanted)
         said += f"\nanswer {found.words.split()[0]}" if found else ""
-        question = f"\n{asked(rng, self.name, wanted)}" if wanted else "read"
+        question = f"\n{asked(rng, self.name, wanted, found)}" if wanted else "read"
         return [Message("user", ("picture 0", Picture(view, load), question)), Message("assistant", (said,))]
 
     def _shown(self, native: Size) -> Size:

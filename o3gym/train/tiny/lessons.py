@@ -70,7 +70,7 @@ class Reading(Lesson):
         nouns = [item.noun for item in items]
         wanted = rng.choice(nouns) if nouns and rng.random() < ASKED else _anything(at.family, rng)
         said, found = listed(items, probe.views[-1], wanted)
-        talk = Talk(at, asked(rng, at.family, wanted))
+        talk = Talk(at, asked(rng, at.family, wanted, found))
         talk.look("", GRID, cell)
         if found:
             talk.say(f"{said}\nanswer {found.words.split()[0]}")
@@ -116,7 +116,7 @@ class Search(Lesson):
         """By family."""
         if at.family == "text":
             yard = Yard.drawn(at, rng)
-            return yard.search(Talk(at, yard.options(rng)), rng)
+            return yard.search(Talk(at, yard.question(rng)), rng)
         talk, wanted = Talk(at, _options(rng, at.scene)), at.scene.targets[0][0]
         cell, thought = self._first(at, wanted, rng), ""
         for _ in range(32):
@@ -146,7 +146,7 @@ class Walk:
         grid, family = rng.choice(((GRID, "attribute"), (GRID, "hidden"), (THIRDS, "text")))
         cell = rng.randrange(grid[0] * grid[1])
         wanted = "star" if family == "hidden" else rng.choice(list(ICONS))
-        messages = [Message("user", (f"picture 0\n{asked(rng, family, wanted)}",))]
+        messages = [Message("user", (f"picture 0\n{asked(rng, family, wanted, None)}",))]
         for number in range(1, rng.randint(3, 17)):
             column, row = cell % grid[0], cell // grid[0]
             messages.append(Message("assistant", (f"look {grid[0]}x{grid[1]} {cell_name(column, row)}",)))

@@ -13,7 +13,9 @@ from o3gym.geometry import center, compose, coverage, from_pixels, relative, sna
 from o3gym.images import shared_store
 from o3gym.policies.tiny.sight import shown
 from o3gym.suites.scenes import attribute, hidden
-from o3gym.suites.scenes.base import Scene
+from o3gym.suites.scenes.base import Scene, others
+from o3gym.suites.scenes.outlines import SHAPES
+from o3gym.suites.scenes.palette import COLOURS
 from o3gym.suites.synthetic import SCENES, lay_out
 from o3gym.types import FULL, LETTERS, Box, Size, Source, View
 
@@ -112,9 +114,16 @@ def listed(items: Sequence[Item], view: View, wanted: str) -> tuple[str, Item | 
     return " ".join(said) or "nothing", None
 
 
-def asked(rng: Random, family: str, wanted: str) -> str:
-    """A question for what goes with the noun `wanted`; cards, and hidden tasks, are asked about in their own way."""
-    return hidden.ask(rng, "easy", wanted) if family in ("hidden", "cards") else attribute.ask(rng, wanted)
+def asked(rng: Random, family: str, wanted: str, found: Item | None) -> str:
+    """A question for what goes with the noun `wanted`, with options, one of which is what was found (if it was).
+
+    Cards, and hidden tasks, are asked about in their own way. The options belong to it: a model that learned to compare
+    without them takes each of them for what is asked for.
+    """
+    question = hidden.ask(rng, "easy", wanted) if family in ("hidden", "cards") else attribute.ask(rng, wanted)
+    names = list(SHAPES if wanted == "sign" else COLOURS)
+    right = found.words.split()[0] if found else rng.choice(names)
+    return optioned(rng, question, right, others(rng, names, right, rng.choice((3, 4, 5))))
 
 
 def optioned(rng: Random, question: str, right: str, wrong: Sequence[str]) -> str:

@@ -48,13 +48,10 @@ class Yard:
         return {"colour": colour, "emblem": emblem}.get(self.way, "")
 
     def question(self, rng: Random) -> str:
-        """Without options."""
-        colour, emblem = self.containers[self.cell].words.split()
-        return text.ask(rng, text.describe(colour, emblem, self.way, divmod(self.cell, 3)))
-
-    def options(self, rng: Random) -> str:
         """The question with its options."""
-        return optioned(rng, self.question(rng), self.plate.words, text.near(rng, self.plate.words))
+        colour, emblem = self.containers[self.cell].words.split()
+        asked = text.ask(rng, text.describe(colour, emblem, self.way, divmod(self.cell, 3)))
+        return optioned(rng, asked, self.plate.words, text.near(rng, self.plate.words))
 
     def begin(self, talk: Talk, rng: Random) -> Talk:
         """From the thumbnail: straight to a container, or to anyone where only emblems would tell."""
