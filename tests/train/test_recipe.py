@@ -64,7 +64,7 @@ def test_settings_reach_the_recipe_one_stage_or_all(tmp_path: Path) -> None:
     ("setting", "words"),
     [
         ("lerning_rate=1", 'did you mean "learning_rate"'),
-        ("stages.5.steps=1", 'no stage "5"'),
+        ("stages.99.steps=1", 'no stage "99"'),
         ("stages.0.stpes=1", 'did you mean "steps"'),
         ("lora.rr=1", 'did you mean "r"'),
         ("a.b.c=1", "unknown key"),
