@@ -13,7 +13,7 @@ from o3gym.policies.encoding import Encoder
 from o3gym.types import FULL, Reply, Sampling, View
 
 
-def picture(width: int, height: int, index: int = 0, loads: list[int] | None = None) -> Picture:
+def picture(width: int = 40, height: int = 30, index: int = 0, loads: list[int] | None = None) -> Picture:
     pixels = np.random.default_rng(index).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
     def load() -> np.ndarray:

@@ -21,11 +21,12 @@ import numpy as np
 import pytest
 from openai_stub import Stub, completion, failure
 from PIL import Image
+from talk import picture
 
 from o3gym.bench import Bench, run
 from o3gym.cli import main
 from o3gym.dialects.base import make_dialect
-from o3gym.dialogue import Dialogue, Picture, Request
+from o3gym.dialogue import Dialogue, Request
 from o3gym.policies import openai as module
 from o3gym.policies.base import make_policy
 from o3gym.policies.chat import Wire
@@ -35,7 +36,7 @@ from o3gym.policies.openai import OpenAI, retry_after
 from o3gym.registry import MissingPackage
 from o3gym.rollout import Arm, Job, rollout
 from o3gym.store import open_run
-from o3gym.types import FULL, Reply, Sampling, Trajectory, Usage, View
+from o3gym.types import Reply, Sampling, Trajectory, Usage
 
 KEY = "sk-test-7Qw3rT9zLmN4"
 SMALL = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}
@@ -86,17 +87,6 @@ def reply(policy: OpenAI, **fields: Any) -> Reply:
     policy.submit(asked(**fields))
     ((_, said),) = policy.poll()
     return said
-
-
-def picture(width: int = 40, height: int = 30, index: int = 0, loads: list[int] | None = None) -> Picture:
-    pixels = np.random.default_rng(index).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-    def load() -> np.ndarray:
-        if loads is not None:
-            loads.append(index)
-        return pixels
-
-    return Picture(View(index, 0, FULL, (width, height), (width, height)), load)
 
 
 def play(policy: OpenAI, count: int = 1, dialect: str = "qwen3_vl", **env: Any) -> list[Trajectory]:
