@@ -106,18 +106,21 @@ class Search(Lesson):
         families, views, start: as for every lesson.
         looks: a search of scattered things begins at most so many cells before the one that shows what is asked for;
             0 for anywhere.
+        told: what each view shows is said instead of shown: how to search, at next to no cost.
     """
 
-    def __init__(self, families: str = "+".join(FAMILIES), views: int = 2, start: int = 0, looks: int = 0) -> None:
+    def __init__(
+        self, families: str = "+".join(FAMILIES), views: int = 2, start: int = 0, looks: int = 0, told: bool = False
+    ) -> None:
         super().__init__(families, views, start)
-        self.looks = looks
+        self.looks, self.told = looks, told
 
     def talk(self, at: Stage, rng: Random) -> Talk:
         """By family."""
         if at.family == "text":
             yard = Yard.drawn(at, rng)
-            return yard.search(Talk(at, yard.question(rng)), rng)
-        talk, wanted = Talk(at, _options(rng, at.scene)), at.scene.targets[0][0]
+            return yard.search(Talk(at, yard.question(rng), self.told), rng)
+        talk, wanted = Talk(at, _options(rng, at.scene), self.told), at.scene.targets[0][0]
         cell, thought = self._first(at, wanted, rng), ""
         for _ in range(32):
             talk.look(thought, GRID, cell)

@@ -11,7 +11,7 @@ from o3gym.dialects.grid import Grid, cell_box, cell_name
 from o3gym.dialogue import Message, Picture
 from o3gym.geometry import center, compose, coverage, from_pixels, relative, snap
 from o3gym.images import shared_store
-from o3gym.policies.tiny.sight import shown
+from o3gym.policies.tiny.sight import LEGIBLE, shown
 from o3gym.suites.scenes import attribute, hidden
 from o3gym.suites.scenes.base import Scene, others
 from o3gym.suites.scenes.outlines import SHAPES
@@ -60,10 +60,16 @@ def stage(family: str, seed: int) -> Stage:
 
 
 class Talk:
-    """A dialogue in the making: what the environment and the dialect would show, and what the model should write."""
+    """A dialogue in the making: what the environment and the dialect would show, and what the model should write.
 
-    def __init__(self, at: Stage, question: str) -> None:
-        self.at = at
+    Args:
+        at: the scene.
+        question: with its options.
+        told: say what each view shows instead of showing it.
+    """
+
+    def __init__(self, at: Stage, question: str, told: bool = False) -> None:
+        self.at, self.told = at, told
         self.views: list[View] = []
         self.messages: list[Message] = []
         self._show(FULL, -1, question)
@@ -88,7 +94,9 @@ class Talk:
         parts = DIALECT.show([view], words, {"turn": 0 if words else 1})
         self.messages.append(Message("user", tuple(self._picture(p) if isinstance(p, View) else p for p in parts)))
 
-    def _picture(self, view: View) -> Picture:
+    def _picture(self, view: View) -> Picture | str:
+        if self.told:
+            return f"\n{described(self.at, view)}".rstrip()
         return Picture(view, lambda: shared_store().region(self.at.source, view.box, view.shown))
 
 
@@ -104,14 +112,33 @@ def visible(items: Sequence[Item], view: View) -> list[Item]:
     return sorted(seen, key=lambda item: (place_in(view, item.box)[1], center(item.box)[0]))
 
 
+def described(at: Stage, view: View) -> str:
+    """What can be made out in a view, in the words of the replies."""
+    if view.box == FULL:
+        return " ".join(colours(at)) if at.family == "text" else ""
+    legible = view.native[0] * view.native[1] <= LEGIBLE
+    words = [f"{place_in(view, item.box)} {said(item, legible)}" for item in visible(at.items, view)]
+    return " ".join(words) or "nothing"
+
+
+def said(item: Item, legible: bool) -> str:
+    """An item's words, the code of a plate only where it is legible."""
+    return item.words if legible or "-" not in item.words else "plate"
+
+
+def colours(at: Stage) -> list[str]:
+    """The containers of a yard as its thumbnail shows them: "a1 red", "a2 blue" and so on."""
+    return [f"{cell_name(i % 3, i // 3)} {item.words.split()[0]}" for i, item in enumerate(at.items[::2])]
+
+
 def listed(items: Sequence[Item], view: View, wanted: str) -> tuple[str, Item | None]:
     """The list as written, cut after the first item that is wanted, and that item."""
-    said: list[str] = []
+    words: list[str] = []
     for item in items:
-        said.append(f"{place_in(view, item.box)} {item.words}")
+        words.append(f"{place_in(view, item.box)} {item.words}")
         if item.noun == wanted:
-            return " ".join(said) + "!", item
-    return " ".join(said) or "nothing", None
+            return " ".join(words) + "!", item
+    return " ".join(words) or "nothing", None
 
 
 def asked(rng: Random, family: str, wanted: str, found: Item | None) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from o3gym.dialects.grid import cell_box, cell_name
+from o3gym.dialects.grid import cell_box
 from o3gym.geometry import center, compose, coverage
 from o3gym.suites.scenes import text
-from o3gym.train.tiny.talk import Item, Stage, Talk, optioned, place_in
+from o3gym.train.tiny.talk import Item, Stage, Talk, colours, optioned, place_in
 from o3gym.types import Box, Size, View
 
 WAYS = ("colour", "emblem", "position")
@@ -58,21 +58,9 @@ class Yard:
         if self.way == "emblem":
             talk.look("", THIRDS, rng.randrange(9))
             return talk
-        said, cell = "", self.cell
-        if self.way == "colour":
-            said, cell = self._colours()
-        talk.look(said, THIRDS, cell)
+        said = " ".join(colours(self.at)[: self.cell + 1]) + "!" if self.way == "colour" else ""
+        talk.look(said, THIRDS, self.cell)
         return talk
-
-    def _colours(self) -> tuple[str, int]:
-        said: list[str] = []
-        for i, container in enumerate(self.containers):
-            colour = container.words.split()[0]
-            hit = colour == self.wanted()
-            said.append(f"{cell_name(i % 3, i // 3)} {colour}")
-            if hit:
-                return " ".join(said) + "!", i
-        raise ValueError("no container has the colour that is asked for")
 
     def inspect(self, talk: Talk, cell: int) -> Talk:
         """What the container in view is; on to a strip of it or to the next one."""
@@ -99,9 +87,9 @@ class Yard:
         return talk
 
     def answer(self, talk: Talk, cell: int) -> Talk:
-        """The plate of a container, read and answered."""
+        """The answer, read off the plate of a container: once, while the options are there to choose from."""
         plate = self.at.items[2 * cell + 1]
-        talk.say(f"{place_in(talk.views[-1], plate.box)} {plate.words}!\nanswer {plate.words}")
+        talk.say(f"{place_in(talk.views[-1], plate.box)} plate!\nanswer {plate.words}")
         return talk
 
     def search(self, talk: Talk, rng: Random) -> Talk:

@@ -28,6 +28,7 @@ SOURCES = {
     **{board: Boards(board) for board in KINDS},
     "boards that are asked about": Boards("icons", ask=1.0),
     "a short search": Search(looks=3),
+    "a search that is told": Search(told=True),
     "walk": Walk(),
 }
 
@@ -141,3 +142,17 @@ def test_a_walk_goes_from_each_cell_to_the_next() -> None:
         side = int(said[0][1][0])
         cells = [(ord(cell[0]) - ord("a")) * side + int(cell[1]) - 1 for _, _, cell in said]
         assert all((b - a) % side**2 == 1 for a, b in pairwise(cells))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_told_search_is_the_shown_one_in_words(family: str) -> None:
+    for index in range(12):
+        told = Search(family, told=True).example(index, 0)
+        shown = Search(family).example(index, 0)
+        assert not pictures(told)
+        assert [m.text for m in told if m.role == "assistant"] == [m.text for m in shown if m.role == "assistant"]
+        seen = [m.text.partition("\n")[2] for m in told if m.role == "user"]
+        said = [m.text for m in told if m.role == "assistant"]
+        for view, reply in zip(seen[1:], said[1:], strict=True):
+            assert set(re.findall("@..", reply)) <= set(re.findall("@..", view))
+            assert family == "text" or view.startswith(re.split(r"!|\n", reply)[0])
