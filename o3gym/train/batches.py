@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,8 +97,18 @@ class Collator:
         self.mixture, self.encoder, self.recipe, self.stage = mixture, encoder, recipe, stage
 
     def __call__(self, items: Sequence[Mapping[str, int]]) -> dict[str, Any]:
-        """The batch of rows `item["index"]`; see `batch_of`."""
-        return batch_of([self.row(item["index"]) for item in items], self.encoder)
+        """The batch of rows `item["index"]`.
+
+        Returns:
+            `parts`: `batch_of` groups of rows, of similar length each, as many as the stage says; `labels`: the labels
+            of all of them in one dimension, by which the trainer counts what a step learns from.
+        """
+        rows = [self.row(item["index"]) for item in items]
+        if self.stage.parts > 1:
+            rows.sort(key=lambda row: len(row.ids))
+        cuts = [round(i * len(rows) / self.stage.parts) for i in range(self.stage.parts + 1)]
+        parts = [batch_of(rows[start:end], self.encoder) for start, end in pairwise(cuts) if end > start]
+        return {"parts": parts, "labels": require("torch", "train").cat([part["labels"].flatten() for part in parts])}
 
     def row(self, index: int) -> Row:
         """Row `index`, or in its place another that fits into the context.

@@ -59,6 +59,8 @@ class Stage:
         batch: rows per optimiser step, over all devices.
         learning_rate: the highest; `schedule`: how it falls; `warmup`: steps of linear rise, below 1 a share of them.
         context: tokens of a row, pictures included; longer demonstrations are passed over and counted.
+        parts: forward passes that a micro-batch is split into, of rows of similar length each: less padding where
+            lengths differ much.
     """
 
     data: tuple[Draw, ...]
@@ -69,6 +71,7 @@ class Stage:
     schedule: Schedule = "cosine"
     warmup: float = 0.1
     context: int = 32768
+    parts: int = 1
 
     def warmup_steps(self, steps: int) -> int:
         """Steps of the linear rise, of `steps` in all."""
@@ -272,6 +275,7 @@ def _check(recipe: Recipe, where: str) -> None:
         at = f"{where}: stages.{number}"
         _at_least(stage.batch, 1, f"{at}.batch")
         _at_least(stage.context, 1, f"{at}.context")
+        _at_least(stage.parts, 1, f"{at}.parts")
         if (stage.steps > 0) == (stage.epochs > 0) or min(stage.steps, stage.epochs) < 0:
             raise RecipeError(f"{at}: expected either steps or epochs above 0, got {stage.steps} and {stage.epochs}")
         if stage.epochs and any(draw.weight != 1.0 for draw in stage.data):

@@ -70,11 +70,14 @@ class Trainer(_SFTTrainer):  # type: ignore[misc]
         self.add_callback(Follow(report))
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """The loss of a batch that has been checked. Raises `BatchError` for one that is not whole."""
-        self.passed += int(inputs.pop("passed"))
+        """The loss of a batch, a sum over its parts, that have been checked. Raises `BatchError` for one not whole."""
+        return sum(self._loss(model, part, *args, **kwargs) for part in inputs["parts"])
+
+    def _loss(self, model: Any, part: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        self.passed += int(part.pop("passed"))
         merge = getattr(self.collate.encoder.processor.image_processor, "merge_size", 1)
-        check_batch(inputs, self.collate.encoder.image_id, merge)
-        return super().compute_loss(model, inputs, *args, **kwargs)
+        check_batch(part, self.collate.encoder.image_id, merge)
+        return super().compute_loss(model, part, *args, **kwargs)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log also how many demonstrations were passed over since the last time."""

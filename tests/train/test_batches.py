@@ -63,7 +63,7 @@ def test_a_part_of_the_mixture_may_have_its_own(encoder: Any) -> None:
     chosen = recipe(data=parts, last_turns=2)
     mixture = Mixture(chosen.stages[0], 0)
     collator = Collator(mixture, encoder, chosen, chosen.stages[0])
-    turns = {mixture.where(i).part: len(learnt(encoder, collator([{"index": i}]))) for i in range(mixture.rows)}
+    turns = {mixture.where(i).part: len(learnt(encoder, collator([{"index": i}])["parts"][0])) for i in range(mixture.rows)}
     assert turns == {0: 1, 1: 2}
 
 
@@ -170,7 +170,7 @@ def test_a_mask_of_another_length_is_refused(encoder: Any) -> None:
 def test_a_demonstration_longer_than_the_context_gives_its_place_to_another(encoder: Any) -> None:
     made = recipe(data="colours:Colours?longer=500")
     mixture = Mixture(made.stages[0], 0)
-    batch = Collator(mixture, encoder, made, made.stages[0])([{"index": i} for i in range(8)])
+    (batch,) = Collator(mixture, encoder, made, made.stages[0])([{"index": i} for i in range(8)])["parts"]
     assert batch["input_ids"].shape[1] < 400
     assert batch["passed"] >= 4
     assert not any("x" * 5 in text for row in range(8) for text in learnt(encoder, batch, row))

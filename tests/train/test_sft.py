@@ -158,6 +158,15 @@ def test_accumulated_batches_make_the_step_of_the_whole_batch(start: Path, tmp_p
     assert all(torch.allclose(one[name], two[name], atol=2e-3) for name in one)
 
 
+def test_a_batch_in_parts_makes_the_step_of_the_whole_batch(start: Path, tmp_path: Path) -> None:
+    data = "colours:Colours?longer=7"
+    train(recipe(start, steps=2, data=data), tmp_path / "whole")
+    train(recipe(start, steps=2, data=data, parts=3), tmp_path / "parts")
+    assert curve(tmp_path / "parts") == pytest.approx(curve(tmp_path / "whole"), rel=1e-5)
+    one, two = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
+
+
 def test_epochs_flat_rows_last_turns_and_bfloat16_run(start: Path, tmp_path: Path) -> None:
     options = {"flatten": True, "last_turns": 1, "precision": "bfloat16", "gradient_checkpointing": True}
     made = recipe(start, steps=0, epochs=2, **options)
