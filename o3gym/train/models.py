@@ -10,7 +10,7 @@ from typing import Any
 
 from o3gym.policies.processors import load_processor, save_processor
 from o3gym.registry import build, parse_spec, require
-from o3gym.train.recipe import Lora, Recipe, RecipeError
+from o3gym.train.recipe import Lora, RecipeError, Training
 
 TOWER = re.compile(r"(^|\.)(visual|vision_tower|vision_model)\.")
 """Parameters of the vision tower, by name: Qwen-VL's `visual`, LLaVA's and others' `vision_tower`, `vision_model`."""
@@ -19,7 +19,7 @@ PROJECTOR = re.compile(r"(^|\.)(visual\.(merger|deepstack_merger_list)|multi_mod
 HOOK = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
-def open_model(recipe: Recipe) -> tuple[Any, Any]:
+def open_model(recipe: Training) -> tuple[Any, Any]:
     """The model (float32) and its processor.
 
     Raises:
@@ -87,7 +87,7 @@ def with_adapters(model: Any, lora: Lora) -> Any:
     return peft.get_peft_model(model, config)
 
 
-def save_model(model: Any, processor: Any, folder: Path, recipe: Recipe) -> None:
+def save_model(model: Any, processor: Any, folder: Path, recipe: Training) -> None:
     """Weights (adapters merged) in the recipe's dtype and the processor with its pixel limits. Changes `model`."""
     torch = require("torch", "train")
     if recipe.lora is not None:

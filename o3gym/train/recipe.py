@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from o3gym.codec import DecodeError, decode, encode
 from o3gym.registry import UnknownName, closest, parse_value
@@ -91,38 +91,32 @@ class Lora:
     targets: tuple[str, ...] = LINEARS
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """A supervised training.
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What supervised and reinforcement learning have in common.
 
     Attributes:
         name, source: what it is called, and where its numbers come from.
         model: folder or hub name of the weights to start from, or "package.module:function?option=value" for a
             function that returns (model, processor), for example with random weights.
-        stages: one after the other.
         seed: everything random follows from it.
         freeze: parts that do not learn: "vision" (the tower) and "projector" (between tower and language model).
-        last_turns: the loss is on the last so many assistant turns only; 0 is all of them.
-        flatten: several turns become one, with the observations inside it.
         lora: adapters instead of full fine-tuning.
         min_pixels, max_pixels: what the processor brings pictures to; 0 leaves its own limits.
         precision: of the forward pass; weights and optimiser are float32. `save_dtype`: of the saved weights.
         micro_batch: rows per forward pass and device; 0 is the whole batch.
         gradient_checkpointing: computes activations twice to save memory.
         betas, weight_decay, clip: of AdamW, and the largest gradient norm.
-        workers: processes that make rows; `threads`: of torch in the main process, 0 leaves them.
-        log_steps, save_steps: how often; a checkpoint is also written at the end of every stage.
-        keep: checkpoints that are kept of each stage.
+        threads: of torch, 0 leaves them.
+        log_steps, save_steps: how often.
+        keep: checkpoints that are kept.
     """
 
     model: str
-    stages: tuple[Stage, ...]
     name: str = ""
     source: str = ""
     seed: int = 0
     freeze: tuple[str, ...] = ()
-    last_turns: int = 0
-    flatten: bool = False
     lora: Lora | None = None
     min_pixels: int = 0
     max_pixels: int = 0
@@ -133,11 +127,27 @@ class Recipe:
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
     clip: float = 1.0
-    workers: int = 0
     threads: int = 0
     log_steps: int = 10
     save_steps: int = 500
     keep: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Training):
+    """A supervised training.
+
+    Attributes:
+        stages: one after the other. A checkpoint is written at the end of each, and `keep` counts for each.
+        last_turns: the loss is on the last so many assistant turns only; 0 is all of them.
+        flatten: several turns become one, with the observations inside it.
+        workers: processes that make rows.
+    """
+
+    stages: tuple[Stage, ...]
+    last_turns: int = 0
+    flatten: bool = False
+    workers: int = 0
 
     def accumulation(self, stage: Stage, devices: int) -> int:
         """Forward passes per step and device. Raises `RecipeError` where the batch does not divide."""
@@ -149,15 +159,16 @@ class Recipe:
         return stage.batch // (micro * devices)
 
 
+AnyRecipe = TypeVar("AnyRecipe", bound=Training)
 STAGE_KEYS = tuple(f.name for f in dataclasses.fields(Stage))
 RECIPE_KEYS = tuple(f.name for f in dataclasses.fields(Recipe))
 LORA_KEYS = tuple(f.name for f in dataclasses.fields(Lora))
 FREEZABLE = ("vision", "projector")
 
 
-def names() -> list[str]:
-    """The recipes that come with o3gym."""
-    folder = resources.files("o3gym.train") / "recipes"
+def names(kind: str = "sft") -> list[str]:
+    """The recipes that come with o3gym, of kind "sft" or "grpo"."""
+    folder = resources.files("o3gym.train") / "recipes" / kind
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
 
@@ -170,7 +181,7 @@ def load_recipe(spec: str, settings: Iterable[str] = ()) -> Recipe:
         UnknownName: no such recipe or key; with the closest one.
         RecipeError: a value does not fit.
     """
-    where, data = _read(spec)
+    where, data = read_toml(spec)
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
@@ -183,30 +194,42 @@ def read_recipe(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """A recipe from plain values, as TOML gives them; see `load_recipe` for errors."""
     data = dict(data)
     common = {key: data.pop(key) for key in STAGE_KEYS if key in data}
-    _known(data, RECIPE_KEYS, where)
-    if isinstance(data.get("lora"), Mapping):
-        _known(data["lora"], LORA_KEYS, f"{where}: lora")
     stages = data.get("stages", [{}])
     if not isinstance(stages, list) or not stages or not all(isinstance(stage, Mapping) for stage in stages):
         raise RecipeError(f"{where}: stages: expected a list of tables, got {stages!r:.80}")
     data["stages"] = [_stage({**common, **stage}, f"{where}: stages.{i}") for i, stage in enumerate(stages)]
-    try:
-        recipe = decode(Recipe, data, where)
-    except DecodeError as error:
-        raise RecipeError(str(error)) from error
+    recipe = decoded(Recipe, data, where)
     _check(recipe, where)
     return recipe
 
 
-def _read(spec: str) -> tuple[str, dict[str, Any]]:
+def decoded(kind: type[AnyRecipe], data: Mapping[str, Any], where: str) -> AnyRecipe:
+    """A recipe from plain values.
+
+    Raises `UnknownName` for a key that is none of its fields, `RecipeError` for a value that does not fit.
+    """
+    known_keys(data, tuple(f.name for f in dataclasses.fields(kind)), where)
+    if isinstance(data.get("lora"), Mapping):
+        known_keys(data["lora"], LORA_KEYS, f"{where}: lora")
+    try:
+        recipe = decode(kind, data, where)
+    except DecodeError as error:
+        raise RecipeError(str(error)) from error
+    check_training(recipe, where)
+    return recipe
+
+
+def read_toml(spec: str, kind: str = "sft") -> tuple[str, dict[str, Any]]:
+    """What a recipe's name or path says, as plain values, and how to call it in errors; see `load_recipe`."""
     path = Path(spec)
     if path.suffix != ".toml" and not path.is_file():
-        known = names()
-        if spec not in known:
+        shipped = names(kind)
+        if spec not in shipped:
             raise UnknownName(
-                f'unknown recipe "{spec}"{closest(spec, known)} (known: {", ".join(known)}, or a .toml file)'
+                f'unknown recipe "{spec}"{closest(spec, shipped)} (known: {", ".join(shipped)}, or a .toml file)'
             )
-        return spec, tomllib.loads((resources.files("o3gym.train") / "recipes" / f"{spec}.toml").read_text("utf-8"))
+        text = (resources.files("o3gym.train") / "recipes" / kind / f"{spec}.toml").read_text("utf-8")
+        return spec, tomllib.loads(text)
     try:
         return spec, tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -231,20 +254,21 @@ def _assign(data: dict[str, Any], key: str, value: Any) -> None:
     elif first == "lora" and len(rest) == 1:
         data["lora"] = {**(data.get("lora") or {}), rest[0]: value}
     elif not rest:
-        _known({first: value}, (*RECIPE_KEYS, *STAGE_KEYS), "--set")
+        known_keys({first: value}, (*RECIPE_KEYS, *STAGE_KEYS), "--set")
         data[first] = value
     else:
         raise UnknownName(f'--set: unknown key "{key}" (nested ones are stages.0.KEY and lora.KEY)')
 
 
-def _known(data: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
+def known_keys(data: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
+    """Raise `UnknownName`, with the closest one, for a key that is none of `keys`."""
     for key in data:
         if key not in keys:
             raise UnknownName(f'{where}: unknown key "{key}"{closest(key, keys)} (known: {", ".join(keys)})')
 
 
 def _stage(data: dict[str, Any], where: str) -> dict[str, Any]:
-    _known(data, STAGE_KEYS, where)
+    known_keys(data, STAGE_KEYS, where)
     mixture = data.get("data")
     if not mixture or not isinstance(mixture, (str, list)):
         raise RecipeError(f"{where}: data: expected a source or a list of sources, got {mixture!r:.80}")
@@ -261,21 +285,27 @@ def _draw(part: Any, where: str) -> dict[str, Any]:
     return {**own, "options": {key: copy.deepcopy(value) for key, value in part.items() if key not in own}}
 
 
-def _check(recipe: Recipe, where: str) -> None:
+def check_training(recipe: Training, where: str) -> None:
+    """Raise for a value of the common part that does not fit."""
     for part in recipe.freeze:
         if part not in FREEZABLE:
             raise UnknownName(
                 f'{where}: freeze: unknown part "{part}"{closest(part, FREEZABLE)} (known: vision, projector)'
             )
     for key in ("log_steps", "save_steps", "keep"):
-        _at_least(getattr(recipe, key), 1, f"{where}: {key}")
-    for key in ("micro_batch", "workers", "threads", "last_turns", "min_pixels", "max_pixels", "clip"):
-        _at_least(getattr(recipe, key), 0, f"{where}: {key}")
+        at_least(getattr(recipe, key), 1, f"{where}: {key}")
+    for key in ("micro_batch", "threads", "min_pixels", "max_pixels", "clip"):
+        at_least(getattr(recipe, key), 0, f"{where}: {key}")
+
+
+def _check(recipe: Recipe, where: str) -> None:
+    at_least(recipe.workers, 0, f"{where}: workers")
+    at_least(recipe.last_turns, 0, f"{where}: last_turns")
     for number, stage in enumerate(recipe.stages):
         at = f"{where}: stages.{number}"
-        _at_least(stage.batch, 1, f"{at}.batch")
-        _at_least(stage.context, 1, f"{at}.context")
-        _at_least(stage.parts, 1, f"{at}.parts")
+        at_least(stage.batch, 1, f"{at}.batch")
+        at_least(stage.context, 1, f"{at}.context")
+        at_least(stage.parts, 1, f"{at}.parts")
         if (stage.steps > 0) == (stage.epochs > 0) or min(stage.steps, stage.epochs) < 0:
             raise RecipeError(f"{at}: expected either steps or epochs above 0, got {stage.steps} and {stage.epochs}")
         if stage.epochs and any(draw.weight != 1.0 for draw in stage.data):
@@ -284,7 +314,8 @@ def _check(recipe: Recipe, where: str) -> None:
             raise RecipeError(f"{at}: weight: expected a number above 0")
 
 
-def _at_least(value: float, least: float, where: str) -> None:
+def at_least(value: float, least: float, where: str) -> None:
+    """Raise `RecipeError` for a number that is too small."""
     if value < least:
         raise RecipeError(f"{where}: expected at least {least}, got {value}")
 
@@ -294,7 +325,7 @@ def devices() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def as_json(recipe: Recipe) -> dict[str, Any]:
+def as_json(recipe: Training) -> dict[str, Any]:
     """The resolved recipe as plain values."""
     data: dict[str, Any] = encode(recipe)
     return data

@@ -10,23 +10,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from o3gym.bench import packages
 from o3gym.registry import require
 from o3gym.rollout import derive_seed
 from o3gym.train.mixture import Mixture
-from o3gym.train.recipe import Recipe, RecipeError, as_json, devices
+from o3gym.train.recipe import Recipe, devices
+from o3gym.train.record import RECORD, STATE, newest_checkpoint, open_record, step_of, write_record
 
-RECORD = "training.json"
-STATE = "trainer_state.json"
 CHANGEABLE = ("workers", "threads", "log_steps", "save_steps", "keep")
 """Keys of a recipe that a resumed training may have otherwise: nothing that is learnt depends on them."""
-PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 Progress = Callable[[int, int, int, Mapping[str, float]], None]
 """Called with (stage, step, steps of the stage, what was logged)."""
@@ -68,7 +63,7 @@ def train(recipe: Recipe, out: Path, progress: Progress | None = None) -> Path:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # row makers are forked, which its threads do not survive
     from o3gym.train import trainer  # noqa: F401 - before weights are loaded, so that a missing package shows at once
 
-    record = _open_record(recipe, out)
+    record = open_record(recipe, out, CHANGEABLE)
     if record.get("finished"):
         return out
     return _Training(recipe, out, record, progress).run()
@@ -97,14 +92,14 @@ class _Training:
             self._stage(number)
         save_model(self.model, self.processor, self.out, self.recipe)
         self.record["finished"] = True
-        _write(self.out / RECORD, self.record)
+        write_record(self.out / RECORD, self.record)
         return self.out
 
     def _stage(self, number: int) -> None:
         """Train a stage from where it is; one that is done gives its weights, if no later one has been begun."""
         last = newest_checkpoint(self._folder(number))
         mixture = self.mixtures[number]
-        if last is not None and _step(last) >= mixture.steps:
+        if last is not None and step_of(last) >= mixture.steps:
             if str(number) not in self.record.get("stages", {}):  # killed between its checkpoint and its note
                 self._note(number, json.loads((last / STATE).read_text("utf-8")))
             if newest_checkpoint(self._folder(number + 1)) is None:
@@ -143,49 +138,7 @@ class _Training:
             "curve": [[entry["step"], entry["loss"], entry["learning_rate"]] for entry in history],
             "token_accuracy": [[entry["step"], entry["mean_token_accuracy"]] for entry in history],
         }
-        _write(self.out / RECORD, self.record)
+        write_record(self.out / RECORD, self.record)
 
     def _folder(self, number: int) -> Path:
         return self.out / "checkpoints" / f"stage-{number}"
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The last whole checkpoint of a stage. One that was being written when the training was killed is removed."""
-    found: list[Path] = sorted(folder.glob("checkpoint-*"), key=_step)
-    for path in [path for path in found if not (path / STATE).is_file()]:
-        shutil.rmtree(path)
-        found.remove(path)
-    return found[-1] if found else None
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
-
-
-def _open_record(recipe: Recipe, out: Path) -> dict[str, Any]:
-    """The record of the training in `out`, begun if there is none."""
-    new = {"recipe": json.loads(json.dumps(as_json(recipe))), "command": sys.argv, "packages": packages(*PACKAGES)}
-    path = out / RECORD
-    if path.is_file():
-        old: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        different = [
-            f"\n  {key}: there {json.dumps(old['recipe'].get(key)):.200}, here {json.dumps(value):.200}"
-            for key, value in new["recipe"].items()
-            if key not in CHANGEABLE and old["recipe"].get(key) != value
-        ]
-        if different:
-            raise RecipeError(f"{out} holds a training by another recipe; choose another folder:{''.join(different)}")
-        return old
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecipeError(f"cannot make the folder {out}: {error.strerror}") from error
-    _write(path, new)
-    return new
-
-
-def _write(path: Path, record: Mapping[str, Any]) -> None:
-    """In one go: a kill leaves the old record or the new one."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-    partial.replace(path)

@@ -63,7 +63,8 @@ def test_a_part_of_the_mixture_may_have_its_own(encoder: Any) -> None:
     chosen = recipe(data=parts, last_turns=2)
     mixture = Mixture(chosen.stages[0], 0)
     collator = Collator(mixture, encoder, chosen, chosen.stages[0])
-    turns = {mixture.where(i).part: len(learnt(encoder, collator([{"index": i}])["parts"][0])) for i in range(mixture.rows)}
+    batches = {mixture.where(i).part: collator([{"index": i}])["parts"][0] for i in range(mixture.rows)}
+    turns = {part: len(learnt(encoder, batch)) for part, batch in batches.items()}
     assert turns == {0: 1, 1: 2}
 
 

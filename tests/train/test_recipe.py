@@ -28,7 +28,7 @@ def _toml(data: dict) -> dict:
 
 @pytest.mark.parametrize("name", ["mini_o3", "simple_o3", "pixel_reasoner"])
 def test_every_number_of_a_published_recipe_has_its_source_beside_it(name: str) -> None:
-    text = (resources.files("o3gym.train") / "recipes" / f"{name}.toml").read_text("utf-8")
+    text = (resources.files("o3gym.train") / "recipes" / "sft" / f"{name}.toml").read_text("utf-8")
     bare = [line for line in text.splitlines() if re.match(r"\w+ = .*\d", line) and "#" not in line]
     assert [line for line in bare if not line.startswith(("name", "source", "seed", "dialect"))] == []
 

@@ -15,7 +15,8 @@ from tiny_folder import write_folder
 from o3gym.policies.processors import load_processor
 from o3gym.train.models import part_of
 from o3gym.train.recipe import Recipe, RecipeError, read_recipe
-from o3gym.train.sft import newest_checkpoint, train
+from o3gym.train.record import newest_checkpoint
+from o3gym.train.sft import train
 
 
 @pytest.fixture(scope="module")

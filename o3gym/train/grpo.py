@@ -1,0 +1,105 @@
+"""Reinforcement learning as a whole: a recipe, checkpoints, exact resume, and the folder that comes out.
+
+OUT/config.json, model.safetensors, …   the model and its processor, once it is finished
+OUT/training.json                        recipe, versions, curves; "finished" says whether it is
+OUT/checkpoints/checkpoint-200           weights, optimiser, schedule and random states of a step, and the task cursor
+OUT/rollouts/000100-0                    the episodes of rollout 100 (of process 0) as a run folder: `o3gym view`
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from o3gym.registry import require
+from o3gym.train.grpo_recipe import GrpoRecipe
+from o3gym.train.recipe import devices
+from o3gym.train.record import RECORD, newest_checkpoint, open_record, write_record
+
+CURSOR = "tasks.json"
+CHANGEABLE = ("threads", "log_steps", "save_steps", "keep", "slots", "watch")
+"""Keys of a recipe that a resumed training may have otherwise: nothing that is learnt depends on them."""
+NOTED = (
+    *("loss", "reward", "accuracy", "turns", "over_turn", "answered", "valid_calls", "failed", "uniform_groups"),
+    *("tokens", "tokens_per_second", "refills", "kl", "entropy", "grad_norm", "learning_rate"),
+    "clip_ratio/region_mean",
+    *("seconds/rollout", "seconds/logprobs", "seconds/update"),
+)
+"""What of the log goes into the record."""
+
+Progress = Callable[[int, int, Mapping[str, float]], None]
+"""Called with (step, steps, what was logged)."""
+
+
+def train_grpo(recipe: GrpoRecipe, out: Path, progress: Progress | None = None) -> Path:
+    """Run a recipe, or go on with one that was stopped. Returns the folder of the finished model.
+
+    On a CPU the same recipe and seed make the same weights, whether or not the training was stopped in between. One
+    that is interrupted (SIGINT) saves where it is when its rollout is used up; a second interrupt ends it at once.
+
+    Raises:
+        RecipeError: `out` holds a training by another recipe, or the recipe does not fit the model.
+        MissingPackage: the extra "train" is not installed.
+        KeyboardInterrupt: it was interrupted, and has been saved.
+    """
+    from o3gym.train import grpo_trainer  # noqa: F401 - before weights are loaded: a missing package shows at once
+
+    record = open_record(recipe, out, CHANGEABLE)
+    if record.get("finished"):
+        return out
+    return _Learning(recipe, out, record, progress).run()
+
+
+class _Learning:
+    def __init__(self, recipe: GrpoRecipe, out: Path, record: dict[str, Any], progress: Progress | None) -> None:
+        from o3gym.policies.encoding import Encoder
+        from o3gym.train.models import freeze, open_model, with_adapters
+
+        self.recipe, self.out, self.record, self.progress = recipe, out, record, progress
+        if recipe.threads:
+            require("torch", "train").set_num_threads(recipe.threads)
+        self.model, self.processor = open_model(recipe)
+        self.encoder = Encoder(self.processor, recipe.min_pixels, recipe.max_pixels)
+        freeze(self.model, recipe.freeze)
+        if recipe.lora is not None:
+            require("transformers", "train").set_seed(recipe.seed)
+            self.model = with_adapters(self.model, recipe.lora)
+
+    def run(self) -> Path:
+        from o3gym.train.grpo_trainer import GrpoTrainer
+        from o3gym.train.models import save_model
+        from o3gym.train.play import Player
+
+        folder = self.out / "checkpoints"
+        last = newest_checkpoint(folder)
+        cursor = json.loads((last / CURSOR).read_text("utf-8"))["cursor"] if last else 0
+        player = Player(self.recipe, self.encoder, self.out / "rollouts", cursor)
+        trainer = GrpoTrainer(self.model, self.processor, self.recipe, self.encoder, player, folder, self._report)
+        player.rank, player.everyone = trainer.rank, trainer.everyone
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        if trainer.is_world_process_zero():
+            self._note(trainer.state.log_history, trainer.state.global_step)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        trainer.gathered(lambda model: save_model(model, self.processor, self.out, self.recipe))
+        self.record["finished"] = True
+        if trainer.is_world_process_zero():
+            write_record(self.out / RECORD, self.record)
+        return self.out
+
+    def _report(self, step: int, logs: Mapping[str, float]) -> None:
+        if self.progress is not None:
+            self.progress(step, self.recipe.steps, logs)
+
+    def _note(self, history: list[dict[str, float]], steps: int) -> None:
+        """The curves so far, one list per quantity, beside the steps that they belong to."""
+        entries = [entry for entry in history if "loss" in entry]
+        known = [name for name in NOTED if any(name in entry for entry in entries)]
+        self.record["steps"], self.record["devices"] = steps, devices()
+        self.record["curves"] = {
+            "step": [entry["step"] for entry in entries],
+            **{name: [entry.get(name) for entry in entries] for name in known},
+        }
+        write_record(self.out / RECORD, self.record)

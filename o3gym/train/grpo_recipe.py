@@ -1,0 +1,135 @@
+"""Recipes of reinforcement learning: which episodes are played, and how their rewards become steps, as data."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from o3gym.registry import UnknownName, closest, parse_value
+from o3gym.train.advantages import Denominator, Mean, Norm, Stats, Void
+from o3gym.train.recipe import RecipeError, Schedule, Training, at_least, decoded, read_toml
+
+OldLogprobs: TypeAlias = Literal["compute", "rollout"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrpoRecipe(Training):
+    """A training by group-relative policy optimisation in o3gym's environments.
+
+    Attributes:
+        env: arguments of `o3gym/VisualSearch-v0`: suite, tools, max_turns, max_pixels, ….
+        dialect: how calls are written; "" for the policy's own.
+        reward: name of the reward; `judge`: of the judge, "" for rules alone.
+        temperature, top_p, max_tokens: how replies are sampled; `context`: tokens of an
+            episode, 0 for what the model was made for.
+        steps: optimiser steps; `learning_rate`, `schedule`, `warmup` as in supervised training.
+        prompts: tasks per rollout over all devices, each played `samples` times.
+        updates: optimiser steps that a rollout is dealt out to. With 1 the training is on-policy.
+        old_logprobs: with more than one update, log-probabilities of the policy that acted: "compute" them by a forward
+            pass, as the systems do, or take those of the "rollout", which costs nothing.
+        clip_low, clip_high: how far the ratio of a token may move: 1 − low … 1 + high.
+        kl: coefficient of the divergence from the starting weights (k3 estimator); 0 needs no reference model.
+        norm, std, epsilon: see `o3gym.train.advantages.advantages`.
+        over_turn_masking, void: see `o3gym.train.advantages.kept`; `stats`: whether masked episodes count in the
+            group's statistics. Our default is Mini-o3's code: they do.
+        mean, denominator: see `o3gym.train.advantages.weights`.
+        refills: rollouts that may be added until `prompts` groups have rewards that differ; 0 takes what comes.
+        slots: dialogues that are kept at once; `in_flight`: episodes alive at once.
+        watch: every how many rollouts the episodes are stored in the run-folder format; 0 for never.
+    """
+
+    env: Mapping[str, Any] = field(default_factory=dict)
+    dialect: str = ""
+    reward: str = "outcome"
+    judge: str = ""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 1024
+    context: int = 0
+    steps: int = 0
+    learning_rate: float = 1e-6
+    schedule: Schedule = "constant"
+    warmup: float = 0.0
+    prompts: int = 32
+    samples: int = 8
+    updates: int = 1
+    old_logprobs: OldLogprobs = "compute"
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    kl: float = 0.0
+    norm: Norm = "group"
+    std: bool = True
+    epsilon: float = 1e-6
+    over_turn_masking: bool = False
+    void: Void = "penalise"
+    stats: Stats = "include"
+    mean: Mean = "token"
+    denominator: Denominator = "kept"
+    refills: int = 0
+    slots: int = 32
+    in_flight: int = 32
+    watch: int = 0
+
+    def warmup_steps(self) -> int:
+        """Steps of the linear rise."""
+        return math.ceil(self.warmup * self.steps) if self.warmup < 1 else round(self.warmup)
+
+    def share(self, devices: int) -> int:
+        """Tasks per rollout and device. Raises `RecipeError` where they do not divide."""
+        if self.prompts % devices:
+            raise RecipeError(f"prompts: expected a multiple of {devices} devices, got {self.prompts}")
+        return self.prompts // devices
+
+    def accumulation(self, devices: int) -> int:
+        """Forward passes per step and device, each of at most `micro_batch` rows."""
+        rows = math.ceil(self.share(devices) / self.updates) * self.samples
+        return math.ceil(rows / (self.micro_batch or rows))
+
+
+KEYS = tuple(f.name for f in dataclasses.fields(GrpoRecipe))
+
+
+def load_grpo(spec: str, settings: Iterable[str] = ()) -> GrpoRecipe:
+    """A recipe by name or path, changed by settings "key=value".
+
+    A key is a field of the recipe ("prompts"), or one of "env.KEY" and "lora.KEY".
+
+    Raises:
+        UnknownName: no such recipe or key; with the closest one.
+        RecipeError: a value does not fit.
+    """
+    where, data = read_toml(spec, "grpo")
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise RecipeError(f"--set: expected KEY=VALUE, got {setting!r}")
+        _assign(data, key.strip(), parse_value(value.strip()))
+    return read_grpo(data, where)
+
+
+def read_grpo(data: Mapping[str, Any], where: str = "recipe") -> GrpoRecipe:
+    """A recipe from plain values, as TOML gives them; see `load_grpo` for errors."""
+    recipe = decoded(GrpoRecipe, data, where)
+    for key in ("steps", "prompts", "updates", "max_tokens", "slots", "in_flight"):
+        at_least(getattr(recipe, key), 1, f"{where}: {key}")
+    at_least(recipe.samples, 2, f"{where}: samples")
+    for key in ("context", "refills", "watch", "kl", "clip_low", "clip_high", "warmup"):
+        at_least(getattr(recipe, key), 0, f"{where}: {key}")
+    if recipe.save_steps % recipe.updates or recipe.steps % recipe.updates:
+        raise RecipeError(
+            f"{where}: steps, save_steps: expected multiples of updates = {recipe.updates}, because a training goes on "
+            f"from the start of a rollout; got {recipe.steps} and {recipe.save_steps}"
+        )
+    return recipe
+
+
+def _assign(data: dict[str, Any], key: str, value: Any) -> None:
+    first, dot, rest = key.partition(".")
+    if dot and first not in ("env", "lora"):
+        raise UnknownName(f'--set: unknown key "{key}" (nested ones are env.KEY and lora.KEY)')
+    if first not in KEYS:
+        raise UnknownName(f'--set: unknown key "{first}"{closest(first, KEYS)} (known: {", ".join(KEYS)})')
+    data[first] = {**(data.get(first) or {}), rest: value} if dot else value

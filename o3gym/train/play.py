@@ -1,0 +1,150 @@
+"""Rollouts for training: which tasks are played next, by the weights of now, and what there is to learn from them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from o3gym.codec import encode
+from o3gym.dialects.base import make_dialect
+from o3gym.dialogue import Key, Request
+from o3gym.judging import make_judge
+from o3gym.policies.base import Policy
+from o3gym.policies.encoding import Encoder
+from o3gym.policies.transformers import engine
+from o3gym.registry import REWARDS
+from o3gym.rewards.settle import settle
+from o3gym.rollout import Arm, Job, collect, derive_seed, rollout
+from o3gym.store import RunStore
+from o3gym.suites.base import make_suite
+from o3gym.train.experience import Experience, experience, informative, measures, usable
+from o3gym.train.grpo_recipe import GrpoRecipe
+from o3gym.train.sources import shuffled
+from o3gym.types import Reply, Sampling, Size, Trajectory
+
+Gather = Callable[[Any], list[Any]]
+"""Gives the values of all processes, in rank order."""
+Context = Callable[[], AbstractContextManager[Any]]
+
+
+class Learner(Policy):
+    """The model that is being trained, as a policy. Made anew for every rollout: it keeps keys and values.
+
+    Args:
+        model: in eval mode.
+        encoder: of its processor.
+        slots, context: see `o3gym.policies.transformers.engine`.
+        around: entered around each step of decoding, for example autocast.
+    """
+
+    def __init__(self, model: Any, encoder: Encoder, slots: int, context: int, around: Context = nullcontext) -> None:
+        self.encoder, self.around = encoder, around
+        self._engine = engine(model, encoder, slots, context)
+
+    def submit(self, request: Request) -> None:
+        """Accept a request; it joins those that are being answered at the next `poll`."""
+        self._engine.submit(request)
+
+    def poll(self) -> list[tuple[Key, Reply]]:
+        """Replies that are finished; waits for one while any request is open."""
+        with self.around():
+            replies: list[tuple[Key, Reply]] = self._engine.poll()
+        return replies
+
+    def release(self, key: Key) -> None:
+        """Forget a dialogue and its keys and values."""
+        self._engine.release(key)
+
+    def vision_size(self, width: int, height: int) -> Size:
+        """The size that the processor leaves alone for a picture of this size."""
+        return self.encoder.vision_size(width, height)
+
+
+class Player:
+    """Plays the rollouts of a training, one process's share of each.
+
+    Args:
+        recipe: what is played.
+        encoder: of the model's processor.
+        folder: where rollouts are stored that are to be looked at.
+        cursor: how many tasks earlier rollouts have used up.
+        rank, everyone: this process's place, and what gathers the values of all; by default it is alone.
+
+    Attributes:
+        cursor: as above; a checkpoint keeps it.
+    """
+
+    def __init__(
+        self,
+        recipe: GrpoRecipe,
+        encoder: Encoder,
+        folder: Path,
+        cursor: int = 0,
+        rank: int = 0,
+        everyone: Gather = lambda mine: [mine],
+    ) -> None:
+        self.recipe, self.encoder, self.folder, self.cursor = recipe, encoder, folder, cursor
+        self.rank, self.everyone = rank, everyone
+        self.env = {"suite": "synthetic", "split": "train", "reward": recipe.reward, **recipe.env}
+        self.suite = make_suite(self.env["suite"], self.env["split"], **self.env.get("suite_args", {}))
+        self.dialect = make_dialect(recipe.dialect)
+        self.reward = REWARDS[recipe.reward]
+        self.judge = make_judge(recipe.judge) if recipe.judge else None
+        sampling = Sampling(recipe.temperature, recipe.top_p, recipe.max_tokens)
+        self.arm = Arm("train", self.env, recipe.name, recipe.dialect, sampling)
+
+    def __call__(self, number: int, policy: Policy) -> tuple[Experience, Mapping[str, float]]:
+        """Rollout `number`: what there is to learn from this process's share, and how the whole of it went."""
+        started, played, found = time.monotonic(), list[list[Trajectory]](), list[list[Trajectory]]()
+        share = self.recipe.share(len(self.everyone(self.rank)))
+        for attempt in range(self.recipe.refills + 1):
+            groups = self._groups(number, attempt, policy)
+            played += groups
+            found += [group for group in groups if usable(group) and (informative(group) or not self.recipe.refills)]
+            if min(self.everyone(len(found))) >= share:
+                break
+        self._store(number, played)
+        seconds = time.monotonic() - started
+        made = experience(found[:share], self.recipe, derive_seed(self.recipe.seed, number), self.everyone, self.rank)
+        return made, self._measured(played, attempt, seconds)
+
+    def _groups(self, number: int, attempt: int, policy: Policy) -> list[list[Trajectory]]:
+        """This process's share of the next tasks, played and settled."""
+        world = len(self.everyone(self.rank))
+        mine = range(self.cursor + self.rank, self.cursor + self.recipe.prompts, world)
+        self.cursor += self.recipe.prompts
+        jobs = [self._job(number, attempt, place, sample) for place in mine for sample in range(self.recipe.samples)]
+        episodes = rollout(jobs, policy, self.dialect, self.arm, in_flight=self.recipe.in_flight)
+        return settle(collect(episodes), self.reward, self.judge)
+
+    def _job(self, number: int, attempt: int, place: int, sample: int) -> Job:
+        epoch, rank = divmod(place, len(self.suite))
+        task = shuffled(derive_seed(self.recipe.seed, "tasks"), epoch, len(self.suite))[rank]
+        group = f"{number:06d}.{attempt}.{place:08d}"
+        return Job(task, group, sample, derive_seed(self.recipe.seed, group, sample))
+
+    def _store(self, number: int, played: Sequence[Sequence[Trajectory]]) -> None:
+        if not self.recipe.watch or number % self.recipe.watch:
+            return
+        folder = self.folder / f"{number:06d}-{self.rank}"
+        shutil.rmtree(folder, ignore_errors=True)  # of a training that was stopped after this rollout and goes on
+        protocol = {"reward": self.recipe.reward, "rollout": number, "recipe": encode(self.recipe), "arms": {}}
+        with RunStore(folder, {**protocol, "turns": [self.env.get("max_turns", 6)]}) as store:
+            for trajectory in (t for group in played for t in group):
+                store.append(trajectory)
+
+    def _measured(self, played: Sequence[Sequence[Trajectory]], refills: int, seconds: float) -> dict[str, float]:
+        """How the rollout went, over all processes."""
+        tokens = sum(len(turn.reply.token_ids or ()) for group in played for t in group for turn in t.turns)
+        shares = self.everyone({**measures(played), "tokens_per_second": tokens / max(seconds, 1e-9)})
+        means = {name: sum(share[name] for share in shares) / len(shares) for name in shares[0]}
+        return {
+            **means,
+            "tokens_per_second": means["tokens_per_second"] * len(shares),
+            "refills": float(refills),
+            "seconds": seconds,
+        }

@@ -1,0 +1,63 @@
+"""The record of a training beside its weights, and its checkpoints."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from o3gym.bench import packages
+from o3gym.train.recipe import RecipeError, Training, as_json
+
+RECORD = "training.json"
+STATE = "trainer_state.json"
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The last whole checkpoint in a folder. One that was being written when the training was killed is removed."""
+    found: list[Path] = sorted(folder.glob("checkpoint-*"), key=step_of)
+    for path in [path for path in found if not (path / STATE).is_file()]:
+        shutil.rmtree(path)
+        found.remove(path)
+    return found[-1] if found else None
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step at which a checkpoint was written."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def open_record(recipe: Training, out: Path, changeable: tuple[str, ...]) -> dict[str, Any]:
+    """The record of the training in `out`, begun if there is none.
+
+    Raises `RecipeError` if another recipe was trained there, but for its keys that are `changeable`.
+    """
+    new = {"recipe": json.loads(json.dumps(as_json(recipe))), "command": sys.argv, "packages": packages(*PACKAGES)}
+    path = out / RECORD
+    if path.is_file():
+        old: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        different = [
+            f"\n  {key}: there {json.dumps(old['recipe'].get(key)):.200}, here {json.dumps(value):.200}"
+            for key, value in new["recipe"].items()
+            if key not in changeable and old["recipe"].get(key) != value
+        ]
+        if different:
+            raise RecipeError(f"{out} holds a training by another recipe; choose another folder:{''.join(different)}")
+        return old
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecipeError(f"cannot make the folder {out}: {error.strerror}") from error
+    write_record(path, new)
+    return new
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """In one go: a kill leaves the old record or the new one."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    partial.replace(path)
