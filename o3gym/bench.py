@@ -123,7 +123,7 @@ class Bench:
             **self.env,
             **variant,
         }
-        env["tools"] = _expressible(env.get("tools"), dialect, suite)
+        env["tools"] = expressible(env.get("tools"), dialect, suite)
         settings = ", ".join(f"{key}={_short(value)}" for key, value in variant.items())
         label = f"{spec}{VARIANT}{settings}" if settings else spec
         return Arm(label, env, policy, spoken, self.sampling, self.force_answer)
@@ -270,7 +270,7 @@ def _check_argument(key: str) -> None:
         )
 
 
-def _expressible(tools: Sequence[str] | None, dialect: Dialect, suite: Suite) -> list[str]:
+def expressible(tools: Sequence[str] | None, dialect: Dialect, suite: Suite) -> list[str]:
     """The tools to enable: those asked for, or the default ones that the dialect can express."""
     if tools is not None:
         for name in tools:

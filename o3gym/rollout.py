@@ -17,7 +17,7 @@ import gymnasium as gym
 
 from o3gym.dialects.base import Dialect
 from o3gym.dialogue import CONTEXT_FULL, Dialogue, Key, Part, Peek, Picture, Request
-from o3gym.images import PictureError, Pixels, shared_store
+from o3gym.images import Pixels, shared_store
 from o3gym.policies.base import Policy
 from o3gym.types import Parsed, Reply, Sampling, Stop, Task, Trajectory, Turn, View, answer, noop
 
@@ -94,7 +94,7 @@ def rollout(
                     live[episode.key] = episode
                     policy.submit(episode.request())
                 else:
-                    idle.append(env)
+                    _put_back(episode, idle)
                     yield episode.trajectory()
             if not live:
                 return
@@ -103,12 +103,20 @@ def rollout(
                     policy.submit(live[key].request())
                 else:
                     episode = live.pop(key)
-                    idle.append(episode.env)
+                    _put_back(episode, idle)
                     policy.release(key)
                     yield episode.trajectory()
     finally:
         for env in [*idle, *(episode.env for episode in live.values())]:
             env.close()
+
+
+def _put_back(episode: _Live, idle: list[gym.Env[Any, Any]]) -> None:
+    """Keep an episode's environment for the next one, unless it raised."""
+    if episode.broken:
+        episode.env.close()
+    else:
+        idle.append(episode.env)
 
 
 def collect(trajectories: Iterable[Trajectory]) -> list[list[Trajectory]]:
@@ -131,6 +139,7 @@ class _Live:
         self.schema: tuple[Mapping[str, Any], ...] = ()
         self.stop: Stop = ""
         self.failure = ""
+        self.broken = False
 
     @property
     def base(self) -> Any:
@@ -142,9 +151,8 @@ class _Live:
         options = {"task": self.job.task, "vision_size": self.policy.vision_size}
         try:
             observation, info = self.env.reset(seed=self.job.seed, options=options)
-        except PictureError as error:
-            self._fail(f"{type(error).__name__}: {error}")
-            return False
+        except Exception as error:
+            return self._crashed(error)
         self.schema = tuple(self.dialect.schema(self.base.tools))
         self.dialogue.add("system", [self.dialect.system(self.base.tools, self.base.episode.task)])
         self._show(observation, info)
@@ -181,8 +189,8 @@ class _Live:
         self.dialogue.add("assistant", [reply.text])
         try:
             observation, _, terminated, truncated, info = self.env.step(parsed.call)
-        except PictureError as error:
-            return self._fail(f"{type(error).__name__}: {error}")
+        except Exception as error:
+            return self._crashed(error)
         if terminated or truncated:
             return False
         self._show(observation, info)
@@ -212,6 +220,11 @@ class _Live:
             stop=self.stop or record.stop,
             truncated=record.truncated or bool(self.stop),
         )
+
+    def _crashed(self, error: Exception) -> bool:
+        """An environment, a picture or a tool of someone's own raised: the episode ends, and its environment with it."""
+        self.broken = True
+        return self._fail(f"{type(error).__name__}: {error}")
 
     def _fail(self, reason: str) -> bool:
         self.stop, self.failure = "error", reason

@@ -19,9 +19,10 @@ err = Console(stderr=True)
 
 def add_train(commands: Any) -> None:
     """Add `train` and its commands to the parser of the command line."""
-    group = commands.add_parser("train", help="train a model: supervised fine-tuning on demonstrations")
+    group = commands.add_parser("train", help="train a model: on demonstrations, or by reinforcement")
     kinds = group.add_subparsers(required=True, metavar="KIND")
     _add_sft(kinds)
+    _add_grpo(kinds)
     _add_export(kinds)
 
 
@@ -32,6 +33,17 @@ def _add_sft(kinds: Any) -> None:
     parser.add_argument("--out", type=Path, help="folder of the model; a stopped training goes on (runs/sft-NAME-TIME)")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved recipe and its arithmetic")
     parser.set_defaults(run=_sft)
+
+
+def _add_grpo(kinds: Any) -> None:
+    parser = kinds.add_parser("grpo", help="reinforce what was rewarded, by a recipe")
+    parser.add_argument(
+        "recipe", help="name (mini_o3, insight_o3, deepeyes, pixel_reasoner, thyme, tiny) or a .toml file"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe; repeatable")
+    parser.add_argument("--out", type=Path, help="folder; a stopped training goes on (runs/grpo-NAME-TIME)")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved recipe, arithmetic and memory")
+    parser.set_defaults(run=_grpo)
 
 
 def _add_export(kinds: Any) -> None:
@@ -67,6 +79,40 @@ def _sft(args: argparse.Namespace) -> None:
 
         train(recipe, folder, update)
     out.print(f"model: {folder}", highlight=False, soft_wrap=True)
+
+
+def _grpo(args: argparse.Namespace) -> None:
+    from o3gym.train.grpo import arithmetic, train_grpo
+    from o3gym.train.grpo_recipe import load_grpo
+    from o3gym.train.recipe import as_json
+
+    recipe = load_grpo(args.recipe, args.set)
+    if args.dry_run:
+        out.print_json(json.dumps({"recipe": as_json(recipe), "arithmetic": arithmetic(recipe)}))
+        return
+    folder = args.out or Path("runs") / f"grpo-{Path(args.recipe).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    with Progress(*COLUMNS, console=err) as progress:
+        bar = progress.add_task("steps", total=recipe.steps, logs="")
+        shown: dict[str, float] = {}
+
+        def update(step: int, steps: int, logs: Mapping[str, float]) -> None:
+            shown.update(logs)
+            progress.update(bar, completed=step, logs=_rollout(shown))
+
+        try:
+            train_grpo(recipe, folder, update)
+        except KeyboardInterrupt:
+            err.print(f"stopped and saved; go on with --out {folder}", highlight=False, soft_wrap=True)
+            raise
+    out.print(f"model: {folder}", highlight=False, soft_wrap=True)
+
+
+def _rollout(logs: Mapping[str, float]) -> str:
+    """The last values of what a rollout and its updates are watched by."""
+    names = {"reward": "reward", "turns": "turns", "over_turn": "over", "valid_calls": "valid", "kl": "kl"}
+    names |= {"entropy": "entropy", "tokens_per_second": "tokens/s"}
+    names |= {f"seconds/{phase}": f"s {phase}" for phase in ("rollout", "logprobs", "update")}
+    return "  ".join(f"{short} {logs[name]:.3g}" for name, short in names.items() if name in logs)
 
 
 COLUMNS = (

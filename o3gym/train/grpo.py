@@ -52,6 +52,56 @@ def train_grpo(recipe: GrpoRecipe, out: Path, progress: Progress | None = None) 
     return _Learning(recipe, out, record, progress).run()
 
 
+def arithmetic(recipe: GrpoRecipe) -> dict[str, Any]:
+    """What a recipe amounts to: episodes, how a rollout is dealt out, and the memory it takes where the model is known.
+
+    Memory is of one device without sharding: weights and two moments in float32, gradients beside them, a reference
+    model where there is a KL term, and keys and values of all slots at their fullest; activations are not in it.
+    """
+    processes = devices()
+    passes = recipe.accumulation(processes)
+    episodes = recipe.prompts * recipe.samples
+    return {
+        "devices": processes,
+        "rollouts": recipe.steps // recipe.updates,
+        "episodes_per_rollout": episodes,
+        "episodes_per_update": episodes // recipe.updates,
+        "passes_per_update": passes,
+        "most_rows_per_pass": recipe.micro_batch or episodes // (recipe.updates * processes),
+        "episodes_in_all": episodes * recipe.steps // recipe.updates,
+        "most_rollouts_per_step": recipe.refills + 1,
+        "memory_gib": _memory(recipe),
+    }
+
+
+def _memory(recipe: GrpoRecipe) -> dict[str, float] | str:
+    if not (Path(recipe.model) / "config.json").is_file():
+        return f"unknown: {recipe.model} is not a folder here"
+    torch, transformers = require("torch", "train"), require("transformers", "train")
+    config = transformers.AutoConfig.from_pretrained(recipe.model)
+    with torch.device("meta"):
+        model = transformers.AutoModelForImageTextToText.from_config(config)
+    from o3gym.train.models import part_of
+
+    text = config.get_text_config()
+    weights = sum(p.numel() for p in model.parameters())
+    learnt = sum(p.numel() for n, p in model.named_parameters() if part_of(n) not in recipe.freeze)
+    kept = 2 * text.num_hidden_layers * text.num_key_value_heads * _head(text)
+    tokens = recipe.slots * (recipe.context or text.max_position_embeddings)
+    sizes = {
+        "weights": 4 * weights,
+        "gradients": 0 if recipe.lora else 4 * learnt,
+        "optimiser": 0 if recipe.lora else 8 * learnt,
+        "reference": 4 * weights if recipe.kl and not recipe.lora else 0,
+        "keys_and_values": kept * tokens * (2 if recipe.precision == "bfloat16" else 4),
+    }
+    return {name: round(size / 2**30, 3) for name, size in sizes.items()}
+
+
+def _head(text: Any) -> int:
+    return int(getattr(text, "head_dim", 0) or text.hidden_size // text.num_attention_heads)
+
+
 class _Learning:
     def __init__(self, recipe: GrpoRecipe, out: Path, record: dict[str, Any], progress: Progress | None) -> None:
         from o3gym.policies.encoding import Encoder

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from o3gym.bench import expressible
 from o3gym.codec import encode
 from o3gym.dialects.base import make_dialect
 from o3gym.dialogue import Key, Request
@@ -89,9 +90,11 @@ class Player:
     ) -> None:
         self.recipe, self.encoder, self.folder, self.cursor = recipe, encoder, folder, cursor
         self.rank, self.everyone = rank, everyone
-        self.env = {"suite": "synthetic", "split": "train", "reward": recipe.reward, **recipe.env}
-        self.suite = make_suite(self.env["suite"], self.env["split"], **self.env.get("suite_args", {}))
         self.dialect = make_dialect(recipe.dialect)
+        defaults = {"suite": "synthetic", "split": "train", "size_rule": self.dialect.size_rule}
+        self.env = {**defaults, **recipe.env, "reward": recipe.reward}
+        self.suite = make_suite(self.env["suite"], self.env["split"], **self.env.get("suite_args", {}))
+        self.env["tools"] = expressible(self.env.get("tools"), self.dialect, self.suite)
         self.reward = REWARDS[recipe.reward]
         self.judge = make_judge(recipe.judge) if recipe.judge else None
         sampling = Sampling(recipe.temperature, recipe.top_p, recipe.max_tokens)

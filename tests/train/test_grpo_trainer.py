@@ -15,11 +15,10 @@ from tiny_folder import write_folder
 
 from o3gym.policies.encoding import Encoder
 from o3gym.policies.processors import load_processor
-from o3gym.train import grpo_trainer
-from o3gym.train.batches import BatchError, batch_of
-from o3gym.train.experience import blank_row, experience, row_of
+from o3gym.train.batches import batch_of
+from o3gym.train.experience import experience, row_of
 from o3gym.train.grpo_recipe import GrpoRecipe, read_grpo
-from o3gym.train.grpo_trainer import GrpoTrainer, to_trl
+from o3gym.train.grpo_trainer import GrpoTrainer
 from o3gym.types import Trajectory
 
 REWARDS = [[1, 0, 0.5], [0, 1, 1]]
