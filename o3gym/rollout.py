@@ -222,7 +222,7 @@ class _Live:
         )
 
     def _crashed(self, error: Exception) -> bool:
-        """An environment, a picture or a tool of someone's own raised: the episode ends, and its environment with it."""
+        """An environment, a picture or a tool raised: the episode ends, and its environment with it."""
         self.broken = True
         return self._fail(f"{type(error).__name__}: {error}")
 

@@ -154,9 +154,10 @@ def row_of(trajectory: Trajectory, encoder: Encoder) -> Row:
         mask += [*[0] * len(new), *[1] * len(said)]
     array = np.asarray(ids, np.int64)
     shown = int((np.diff((array == encoder.image_id).astype(np.int8), prepend=0) == 1).sum())
-    if shown > len(trajectory.views):
-        raise BatchError(f"episode {trajectory.key}: pads of {shown} pictures, but {len(trajectory.views)} views")
-    pictures = tuple(_picture(trajectory, view) for view in trajectory.views[:shown])
+    views = trajectory.views[: len(trajectory.views) - len(trajectory.turns[-1].views)]
+    if shown != len(views):
+        raise BatchError(f"episode {trajectory.key}: pads of {shown} pictures, but {len(views)} views before a reply")
+    pictures = tuple(_picture(trajectory, view) for view in views)
     images = encoder.images([Message("user", pictures)]) if pictures else ()
     return Row(array, np.asarray(mask, np.int64), images)
 

@@ -77,7 +77,9 @@ def test_reward_rises(start: Path, tmp_path: Path) -> None:
     record = json.loads((tmp_path / "training.json").read_text())
     assert record["finished"]
     assert record["steps"] == 24
-    assert {"turns", "over_turn", "valid_calls", "entropy", "tokens_per_second", "seconds/rollout"} <= set(curves(tmp_path))
+    assert {"turns", "over_turn", "valid_calls", "entropy", "tokens_per_second", "seconds/rollout"} <= set(
+        curves(tmp_path)
+    )
 
 
 class Stop(BaseException):
