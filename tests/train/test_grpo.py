@@ -32,8 +32,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_folder(tmp_path_factory.mktemp("start"))
 
 
-@pytest.fixture(autouse=True)
-def share_of_e() -> Iterator[None]:
+def register_share_of_e() -> None:
     """A reward that a model of noise can raise: how many of its letters are an e."""
 
     def share(trajectory: Trajectory) -> float:
@@ -42,6 +41,11 @@ def share_of_e() -> Iterator[None]:
 
     term = Term("e", "trajectory", share, "this test")
     REWARDS.register(E_SHARE, Recipe(E_SHARE, (term,), lambda terms: terms["e"], "this test"))
+
+
+@pytest.fixture(autouse=True)
+def share_of_e() -> Iterator[None]:
+    register_share_of_e()
     yield
     for table in (REWARDS._loaded, REWARDS._where):
         table.pop(E_SHARE, None)

@@ -65,12 +65,21 @@ class Boards:
         least, most: columns and rows at the least and at the most, such as "3x2"; by default one, and what fits.
         fill: least share of the places that hold something.
         ask: share of boards of icons and cards that are asked about: the list ends at what is asked for.
+        named: such a list begins with what is asked for.
     """
 
-    def __init__(self, board: str, least: str = "1x1", most: str = "", fill: float = 0.6, ask: float = 0.0) -> None:
+    def __init__(
+        self,
+        board: str,
+        least: str = "1x1",
+        most: str = "",
+        fill: float = 0.6,
+        ask: float = 0.0,
+        named: bool = False,
+    ) -> None:
         if board not in KINDS:
             raise ValueError(f'unknown board "{board}"{closest(board, KINDS)} (known: {", ".join(KINDS)})')
-        self.name, self.kind, self.fill, self.ask = board, KINDS[board], fill, ask
+        self.name, self.kind, self.fill, self.ask, self.named = board, KINDS[board], fill, ask, named
         self.least, self.most = _size(least), _size(most) if most else self.kind.most
 
     def example(self, index: int, seed: int) -> list[Message]:
@@ -90,7 +99,7 @@ class Boards:
         aspect = native[0] / native[1]
         items = [Item(words, (b[0] / aspect, b[1], b[2] / aspect, b[3])) for words, b in placed]
         wanted = rng.choice(items).noun if rng.random() < self.ask else ""
-        said, found = listed(visible(items, view), view, wanted)
+        said, found = listed(visible(items, view), view, wanted, self.named and bool(wanted))
         said += f"\nanswer {found.words.split()[0]}" if found else ""
         question = f"\n{asked(rng, self.name, wanted, found)}" if wanted else "read"
         return [Message("user", ("picture 0", Picture(view, load), question)), Message("assistant", (said,))]

@@ -14,8 +14,11 @@ from o3gym.dialogue import Message
 from o3gym.geometry import coverage
 from o3gym.suites.scenes.base import Scene
 from o3gym.suites.scenes.icons import ICONS
-from o3gym.train.tiny.talk import SEEN, Stage, Talk, asked, listed, optioned, stage, visible
+from o3gym.suites.scenes.outlines import SHAPES
+from o3gym.suites.scenes.palette import COLOURS
+from o3gym.train.tiny.talk import SEEN, Item, Stage, Talk, asked, listed, optioned, stage, visible
 from o3gym.train.tiny.yards import HALVES, STRIPS, THIRDS, Yard, best_cell
+from o3gym.types import FULL
 
 FAMILIES = ("attribute", "hidden", "text")
 GRID = (4, 4)
@@ -31,10 +34,12 @@ class Lesson:
         families: which, joined by "+".
         views: dialogues per scene.
         start: number of the first scene of the train split.
+        named: replies about scattered things begin with what is asked for: then each item is compared with a word of
+            the same reply, which is learned, and not with one long before it, which is not.
     """
 
-    def __init__(self, families: str = "+".join(FAMILIES), views: int = 8, start: int = 0) -> None:
-        self.families, self.views, self.start = tuple(families.split("+")), views, start
+    def __init__(self, families: str = "+".join(FAMILIES), views: int = 8, start: int = 0, named: bool = False) -> None:
+        self.families, self.views, self.start, self.named = tuple(families.split("+")), views, start, named
         if wrong := set(self.families) - set(FAMILIES):
             raise ValueError(f"families: expected some of {'+'.join(FAMILIES)}, got {'+'.join(sorted(wrong))}")
 
@@ -69,7 +74,7 @@ class Reading(Lesson):
         items = visible(at.items, probe.views[-1])
         nouns = [item.noun for item in items]
         wanted = rng.choice(nouns) if nouns and rng.random() < ASKED else _anything(at.family, rng)
-        said, found = listed(items, probe.views[-1], wanted)
+        said, found = listed(items, probe.views[-1], wanted, self.named)
         talk = Talk(at, asked(rng, at.family, wanted, found))
         talk.look("", GRID, cell)
         if found:
@@ -103,16 +108,22 @@ class Search(Lesson):
     """Whole searches: cell by cell from anywhere, round and round, until it is found; or straight to what is known.
 
     Args:
-        families, views, start: as for every lesson.
+        families, views, start, named: as for every lesson.
         looks: a search of scattered things begins at most so many cells before the one that shows what is asked for;
             0 for anywhere.
         told: what each view shows is said instead of shown: how to search, at next to no cost.
     """
 
     def __init__(
-        self, families: str = "+".join(FAMILIES), views: int = 2, start: int = 0, looks: int = 0, told: bool = False
+        self,
+        families: str = "+".join(FAMILIES),
+        views: int = 2,
+        start: int = 0,
+        looks: int = 0,
+        told: bool = False,
+        named: bool = False,
     ) -> None:
-        super().__init__(families, views, start)
+        super().__init__(families, views, start, named)
         self.looks, self.told = looks, told
 
     def talk(self, at: Stage, rng: Random) -> Talk:
@@ -124,7 +135,7 @@ class Search(Lesson):
         cell, thought = self._first(at, wanted, rng), ""
         for _ in range(32):
             talk.look(thought, GRID, cell)
-            thought, found = listed(visible(at.items, talk.views[-1]), talk.views[-1], wanted)
+            thought, found = listed(visible(at.items, talk.views[-1]), talk.views[-1], wanted, self.named)
             if found:
                 talk.say(f"{thought}\nanswer {found.words.split()[0]}")
                 return talk
@@ -156,6 +167,33 @@ class Walk:
             messages.append(Message("user", (f"picture {number}",)))
             cell = (cell + 1) % (grid[0] * grid[1])
         return messages[:-1]
+
+
+class Match:
+    """Lists in words, copied up to what is asked for: "mug" and "cup mug key" give "mug? cup mug!".
+
+    To notice that two words are the same is a leap, and it does not happen among hundreds of tokens of pictures.
+    """
+
+    def example(self, index: int, seed: int) -> list[Message]:
+        """The list at `index`: bare words, with colours, or with places and colours."""
+        rng = Random(f"match/{index}/{seed}")
+        nouns = rng.sample([*ICONS, "sign"], rng.randint(2, 8))
+        items = [Item(f"{rng.choice(list(SHAPES if noun == 'sign' else COLOURS))} {noun}", FULL) for noun in nouns]
+        wanted = rng.choice(nouns[1:]) if rng.random() < 0.2 else rng.choice(nouns)
+        form, place = rng.randrange(3), rng.randrange(3)
+        words = [item.noun if form == 0 else item.words for item in items]
+        if form == 2:
+            places = sorted(rng.sample(range(24), len(items)))
+            words = [f"@{cell_name(at % 6, at // 6)} {word}" for at, word in zip(places, words, strict=True)]
+        found = nouns.index(wanted)
+        question = asked(rng, "attribute", wanted, items[found]) if place == 2 else wanted
+        said = [*words[:found], words[found] + "!"]
+        if rng.random() < 0.2:  # asked for, and not there
+            words, said = words[:found] + words[found + 1 :], words[:found] + words[found + 1 :]
+        shown = " ".join(words)
+        asks = f"{question}\n{shown}" if place else f"{shown}\n{question}"
+        return [Message("user", (asks,)), Message("assistant", (" ".join([f"{wanted}?", *said]),))]
 
 
 def _anything(family: str, rng: Random) -> str:

@@ -131,14 +131,15 @@ def colours(at: Stage) -> list[str]:
     return [f"{cell_name(i % 3, i // 3)} {item.words.split()[0]}" for i, item in enumerate(at.items[::2])]
 
 
-def listed(items: Sequence[Item], view: View, wanted: str) -> tuple[str, Item | None]:
-    """The list as written, cut after the first item that is wanted, and that item."""
-    words: list[str] = []
+def listed(items: Sequence[Item], view: View, wanted: str, named: bool = False) -> tuple[str, Item | None]:
+    """The list as written, cut after the first item that is wanted, and that item; `named`: after what is wanted."""
+    words = [f"{wanted}?"] if named else []
+    first = len(words)
     for item in items:
         words.append(f"{place_in(view, item.box)} {item.words}")
         if item.noun == wanted:
             return " ".join(words) + "!", item
-    return " ".join(words) or "nothing", None
+    return " ".join(words if words[first:] else [*words, "nothing"]), None
 
 
 def asked(rng: Random, family: str, wanted: str, found: Item | None) -> str:

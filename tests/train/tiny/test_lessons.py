@@ -18,7 +18,7 @@ from o3gym.policies.tiny.sight import SIDE, shown
 from o3gym.rollout import Arm, Job, rollout
 from o3gym.suites.base import make_suite
 from o3gym.train.tiny.boards import KINDS, Boards
-from o3gym.train.tiny.lessons import FAMILIES, Reading, Search, Walk
+from o3gym.train.tiny.lessons import FAMILIES, Match, Reading, Search, Walk
 from o3gym.train.tiny.talk import stage
 from o3gym.types import Reply, Source, Task
 
@@ -29,7 +29,10 @@ SOURCES = {
     "boards that are asked about": Boards("icons", ask=1.0),
     "a short search": Search(looks=3),
     "a search that is told": Search(told=True),
+    "a named search": Search(looks=3, named=True),
+    "a named board": Boards("icons", ask=1.0, named=True),
     "walk": Walk(),
+    "match": Match(),
 }
 
 
@@ -156,3 +159,25 @@ def test_a_told_search_is_the_shown_one_in_words(family: str) -> None:
         for view, reply in zip(seen[1:], said[1:], strict=True):
             assert set(re.findall("@..", reply)) <= set(re.findall("@..", view))
             assert family == "text" or view.startswith(re.split(r"!|\n", reply)[0])
+
+
+def test_a_list_in_words_ends_with_what_is_asked_for_if_it_is_there() -> None:
+    found = 0
+    for index in range(100):
+        asks, reply = SOURCES["match"].example(index, 0)
+        wanted, _, said = reply.text.partition("? ")
+        assert re.search(rf"(^|\W){wanted}(\W|$)", asks.text)
+        assert said.removesuffix("!") in asks.text
+        if said.endswith("!"):
+            found += 1
+            assert said.endswith(f"{wanted}!")
+    assert 70 < found < 90
+
+
+def test_a_named_reply_begins_with_what_is_asked_for() -> None:
+    for index in range(20):
+        lesson = Search("attribute+hidden", looks=3, named=True).example(index, 0)
+        said = [m.text for m in lesson if m.role == "assistant"][1:]
+        wanted = said[-1].partition("?")[0]
+        assert all(text.startswith(f"{wanted}? ") for text in said)
+        assert wanted in lesson[0].text

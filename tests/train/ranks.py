@@ -1,0 +1,55 @@
+"""One process of a distributed training, for `test_ranks.py`: MODE START OUT, under `torch.distributed.run`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def gradients(start: Path, out: Path) -> None:
+    """The gradients of one step over given episodes, this process's share of them."""
+    from spelled import played, rewarded
+    from test_grpo_trainer import Spy, recipe
+
+    from o3gym.policies.encoding import Encoder
+    from o3gym.policies.processors import load_processor
+    from o3gym.train.experience import experience
+    from o3gym.train.grpo_trainer import GrpoTrainer
+    from o3gym.train.models import open_model
+
+    made = recipe(start, mean=os.environ["O3GYM_MEAN"])
+    encoder = Encoder(load_processor(str(start)))
+    groups = rewarded(played(encoder), [[1, 0, 0.5], [0, 1, 1]])[RANK::WORLD]
+
+    def play(number: int, policy: Any) -> Any:
+        return experience(groups, made, 0, trainer.everyone, trainer.rank), {}
+
+    play.cursor = 0  # type: ignore[attr-defined]
+    model, processor = open_model(made)
+    spy = Spy()
+    trainer: Any = GrpoTrainer(model, processor, made, encoder, play, out)  # type: ignore[arg-type]
+    trainer.add_callback(spy)
+    trainer.train()
+    grads = {name.removeprefix("module."): grad for name, grad in spy.steps[0][1].items()}
+    torch.save(grads, out / f"gradients-{RANK}-of-{WORLD}.pt")
+
+
+def whole(start: Path, out: Path) -> None:
+    """A whole training with episodes of the model's own."""
+    from test_grpo import recipe, register_share_of_e
+
+    from o3gym.train.grpo import train_grpo
+
+    register_share_of_e()
+    train_grpo(recipe(start, updates=2, refills=1, watch=2), out)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    {"gradients": gradients, "whole": whole}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
