@@ -37,9 +37,7 @@ def _add_sft(kinds: Any) -> None:
 
 def _add_grpo(kinds: Any) -> None:
     parser = kinds.add_parser("grpo", help="reinforce what was rewarded, by a recipe")
-    parser.add_argument(
-        "recipe", help="name (mini_o3, insight_o3, deepeyes, pixel_reasoner, thyme) or a .toml file"
-    )
+    parser.add_argument("recipe", help="name (mini_o3, insight_o3, deepeyes, pixel_reasoner, thyme) or a .toml file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe; repeatable")
     parser.add_argument("--out", type=Path, help="folder; a stopped training goes on (runs/grpo-NAME-TIME)")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved recipe, arithmetic and memory")

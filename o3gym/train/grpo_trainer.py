@@ -65,8 +65,8 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
     """`trl.GRPOTrainer` whose batches are episodes of `o3gym.rollout`.
 
     A rollout is dealt out to `updates` optimiser steps, each of `accumulation` forward passes over rows of similar
-    length. Every process makes the same number of passes, whatever it has: where rows are missing, one without loss
-    takes their place. Rows without loss or advantage are left out, and what the loss is divided by is counted anew.
+    length. Every process makes the same passes over as many rows, whatever it has: where rows are missing, rows without
+    loss take their place. Rows without loss or advantage are left out, and what the loss is divided by is counted anew.
 
     Args:
         model, processor: what is trained.
@@ -190,10 +190,12 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
 
     def _batches(self, experience: Experience) -> list[dict[str, Any]]:
         """The rollout's batches in the order in which they are used."""
-        made = []
-        for update in range(self.recipe.updates):
-            total = experience.totals[update]
-            made += [self._batch(part, total) for part in chunks(experience.lessons, update, self.passes)]
+        updates = range(self.recipe.updates)
+        parts = [part for update in updates for part in chunks(experience.lessons, update, self.passes)]
+        # TRL gathers measures of every row, and gloo hangs or dies where processes have different numbers of them
+        sizes = [max(1, *counts) for counts in zip(*self.everyone([len(part) for part in parts]), strict=True)]
+        totals = [experience.totals[update] for update in updates for _ in range(self.passes)]
+        made = [self._batch(*given) for given in zip(parts, sizes, totals, strict=True)]
         if self.recipe.updates > 1 and self.recipe.old_logprobs == "compute":
             for batch in made:
                 batch["old_per_token_logps"] = self._logprobs(self.model, batch)
@@ -202,15 +204,16 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
                 batch["ref_per_token_logps"] = self._reference(batch)
         return made
 
-    def _batch(self, lessons: Sequence[Lesson], total: float) -> dict[str, Any]:
-        """Rows as TRL's loss takes them.
+    def _batch(self, lessons: Sequence[Lesson], size: int, total: float) -> dict[str, Any]:
+        """So many rows as TRL's loss takes them, of these lessons and without loss.
 
         The first token of a row counts as its prompt, so that nothing has to be padded on the left.
         """
-        rows = [row_of(lesson.trajectory, self.encoder) for lesson in lessons] or [blank_row(self.encoder)]
+        rows = [row_of(lesson.trajectory, self.encoder) for lesson in lessons]
+        rows += [blank_row(self.encoder)] * (size - len(rows))
         batch = to_trl(rows, self.encoder)
         width, device = batch["completion_ids"].shape[1], self.accelerator.device
-        pushes = [lesson.advantage for lesson in lessons] or [0.0]
+        pushes = [lesson.advantage for lesson in lessons] + [0.0] * (size - len(lessons))
         batch["advantages"] = torch.tensor(pushes, dtype=torch.float32)
         if self.recipe.updates > 1 and self.recipe.old_logprobs == "rollout":
             batch["old_per_token_logps"] = torch.zeros(len(rows), width)

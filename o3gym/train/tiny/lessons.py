@@ -34,7 +34,7 @@ class Lesson:
         families: which, joined by "+".
         views: dialogues per scene.
         start: number of the first scene of the train split.
-        named: replies about scattered things begin with what is asked for: then each item is compared with a word of
+        named: replies that look for something begin with what is asked for: then each item is compared with a word of
             the same reply, which is learned, and not with one long before it, which is not.
     """
 
@@ -84,7 +84,7 @@ class Reading(Lesson):
         return talk
 
     def _text(self, at: Stage, rng: Random) -> Talk:
-        yard, depth = Yard.drawn(at, rng), rng.random()
+        yard, depth = Yard.drawn(at, rng, self.named), rng.random()
         talk = Talk(at, yard.question(rng))
         if depth < 0.2:
             return yard.begin(talk, rng)
@@ -129,7 +129,7 @@ class Search(Lesson):
     def talk(self, at: Stage, rng: Random) -> Talk:
         """By family."""
         if at.family == "text":
-            yard = Yard.drawn(at, rng)
+            yard = Yard.drawn(at, rng, self.named)
             return yard.search(Talk(at, yard.question(rng), self.told), rng)
         talk, wanted = Talk(at, _options(rng, at.scene), self.told), at.scene.targets[0][0]
         cell, thought = self._first(at, wanted, rng), ""
@@ -173,11 +173,21 @@ class Match:
     """Lists in words, copied up to what is asked for: "mug" and "cup mug key" give "mug? cup mug!".
 
     To notice that two words are the same is a leap, and it does not happen among hundreds of tokens of pictures.
+
+    Args:
+        of: "nouns", of small things; or "colours", of the nine containers of a yard.
     """
+
+    def __init__(self, of: str = "nouns") -> None:
+        if of not in ("nouns", "colours"):
+            raise ValueError(f'of: expected "nouns" or "colours", got "{of}"')
+        self.of = of
 
     def example(self, index: int, seed: int) -> list[Message]:
         """The list at `index`: bare words, with colours, or with places and colours."""
         rng = Random(f"match/{index}/{seed}")
+        if self.of == "colours":
+            return self._colours(rng)
         nouns = rng.sample([*ICONS, "sign"], rng.randint(2, 8))
         items = [Item(f"{rng.choice(list(SHAPES if noun == 'sign' else COLOURS))} {noun}", FULL) for noun in nouns]
         wanted = rng.choice(nouns[1:]) if rng.random() < 0.2 else rng.choice(nouns)
@@ -194,6 +204,15 @@ class Match:
         shown = " ".join(words)
         asks = f"{question}\n{shown}" if place else f"{shown}\n{question}"
         return [Message("user", (asks,)), Message("assistant", (" ".join([f"{wanted}?", *said]),))]
+
+    @staticmethod
+    def _colours(rng: Random) -> list[Message]:
+        wanted, found = rng.choice(list(COLOURS)), rng.randrange(9)
+        colours = [wanted if i == found else rng.choice([c for c in COLOURS if c != wanted]) for i in range(9)]
+        words = [f"{cell_name(i % 3, i // 3)} {colour}" for i, colour in enumerate(colours)]
+        asks = f"{' '.join(words)}\nWhat is the code on the plate of the only {wanted} container?"
+        said = f"{wanted}? {' '.join(words[: found + 1])}!\nlook 3x3 {cell_name(found % 3, found // 3)}"
+        return [Message("user", (asks,)), Message("assistant", (said,))]
 
 
 def _anything(family: str, rng: Random) -> str:

@@ -18,17 +18,21 @@ THIRDS, STRIPS, HALVES = (3, 3), (3, 6), (2, 3)
 
 @dataclass(frozen=True)
 class Yard:
-    """A text task: nine containers, one of which is asked for by its colour, its emblem or its place."""
+    """A text task: nine containers, one of which is asked for by its colour, its emblem or its place.
+
+    `named`: lists that are compared with a colour or an emblem begin with it.
+    """
 
     at: Stage
     way: str
     cell: int
+    named: bool = False
 
     @classmethod
-    def drawn(cls, at: Stage, rng: Random) -> Yard:
+    def drawn(cls, at: Stage, rng: Random, named: bool = False) -> Yard:
         """One of the scene's containers, described in a way that fits no other."""
         while True:
-            yard = cls(at, rng.choice(WAYS), rng.randrange(9))
+            yard = cls(at, rng.choice(WAYS), rng.randrange(9), named)
             if not yard.wanted() or sum(yard.wanted() in c.words.split() for c in yard.containers) == 1:
                 return yard
 
@@ -47,6 +51,9 @@ class Yard:
         colour, emblem = self.containers[self.cell].words.split()
         return {"colour": colour, "emblem": emblem}.get(self.way, "")
 
+    def _name(self) -> str:
+        return f"{self.wanted()}? " if self.named and self.wanted() else ""
+
     def question(self, rng: Random) -> str:
         """The question with its options."""
         colour, emblem = self.containers[self.cell].words.split()
@@ -58,14 +65,15 @@ class Yard:
         if self.way == "emblem":
             talk.look("", THIRDS, rng.randrange(9))
             return talk
-        said = " ".join(colours(self.at)[: self.cell + 1]) + "!" if self.way == "colour" else ""
+        listed = self._name() + " ".join(colours(self.at)[: self.cell + 1])
+        said = f"{listed}!" if self.way == "colour" else ""
         talk.look(said, THIRDS, self.cell)
         return talk
 
     def inspect(self, talk: Talk, cell: int) -> Talk:
         """What the container in view is; on to a strip of it or to the next one."""
         container, view = self.containers[cell], talk.views[-1]
-        said = f"{place_in(view, container.box)} {container.words}"
+        said = f"{self._name()}{place_in(view, container.box)} {container.words}"
         if self.way == "emblem" and container.words.split()[1] != self.wanted():
             talk.look(said, THIRDS, (cell + 1) % 9)
         else:
