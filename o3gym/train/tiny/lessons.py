@@ -61,7 +61,22 @@ class Reading(Lesson):
 
     About half of the questions ask for something that the view shows. Text tasks are at any of their steps: thumbnail,
     container, strip, plate, or a look that went astray.
+
+    Args:
+        families, views, start, named: as for every lesson.
+        thumbnail: text tasks are at their beginning, and ask for a colour.
     """
+
+    def __init__(
+        self,
+        families: str = "+".join(FAMILIES),
+        views: int = 8,
+        start: int = 0,
+        named: bool = False,
+        thumbnail: bool = False,
+    ) -> None:
+        super().__init__(families, views, start, named)
+        self.thumbnail = thumbnail
 
     def talk(self, at: Stage, rng: Random) -> Talk:
         """By family."""
@@ -85,8 +100,10 @@ class Reading(Lesson):
 
     def _text(self, at: Stage, rng: Random) -> Talk:
         yard, depth = Yard.drawn(at, rng, self.named), rng.random()
+        while self.thumbnail and yard.way != "colour":
+            yard = Yard.drawn(at, rng, self.named)
         talk = Talk(at, yard.question(rng))
-        if depth < 0.2:
+        if self.thumbnail or depth < 0.2:
             return yard.begin(talk, rng)
         other = rng.randrange(9) if yard.way == "emblem" and rng.random() < 0.5 else yard.cell
         talk.look("", THIRDS, other)

@@ -30,6 +30,7 @@ SOURCES = {
     "a short search": Search(looks=3),
     "a search that is told": Search(told=True),
     "a named search": Search(looks=3, named=True),
+    "named thumbnails": Reading("text", named=True, thumbnail=True),
     "a named board": Boards("icons", ask=1.0, named=True),
     "walk": Walk(),
     "match": Match(),
@@ -181,3 +182,12 @@ def test_a_named_reply_begins_with_what_is_asked_for() -> None:
         wanted = said[-1].partition("?")[0]
         assert all(text.startswith(f"{wanted}? ") for text in said)
         assert wanted in lesson[0].text
+
+
+def test_a_thumbnail_is_asked_about_a_colour_that_it_shows() -> None:
+    for index in range(20):
+        asks, reply = SOURCES["named thumbnails"].example(index, 0)
+        wanted, _, said = reply.text.partition("? ")
+        assert f"only {wanted} container" in asks.text
+        assert re.search(rf"{wanted}!\nlook 3x3 ([abc][123])$", said)
+        assert said.count(wanted) == 1
