@@ -64,7 +64,7 @@ class Reading(Lesson):
 
     Args:
         families, views, start, named: as for every lesson.
-        thumbnail: text tasks are at their beginning, and ask for a colour.
+        thumbnail: text tasks are at their beginning, and ask for a colour if any is there only once.
     """
 
     def __init__(
@@ -100,8 +100,9 @@ class Reading(Lesson):
 
     def _text(self, at: Stage, rng: Random) -> Talk:
         yard, depth = Yard.drawn(at, rng, self.named), rng.random()
-        while self.thumbnail and yard.way != "colour":
-            yard = Yard.drawn(at, rng, self.named)
+        for _ in range(64 if self.thumbnail else 0):  # a yard may have no colour only once
+            if yard.way != "colour":
+                yard = Yard.drawn(at, rng, self.named)
         talk = Talk(at, yard.question(rng))
         if self.thumbnail or depth < 0.2:
             return yard.begin(talk, rng)
