@@ -53,7 +53,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "testing": (*BASE, "images", "rollout", *PLUGINS),
     "bench": (*BASE, "judging", "rewards.settle", "rollout", "store", "report", "viewer", "dialogue", *PLUGINS),
     "train": (*BASE, *SEEING, "judging", "rewards", "rollout", "store", "bench", "train", *PLUGINS),
-    "train.play": (
+    "train.grpo_trainer": (
         *BASE,
         *SEEING,
         "judging",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 from o3gym.dialogue import Key, Request
@@ -16,7 +18,56 @@ from o3gym.types import Reply, Size
 LOG = logging.getLogger(__name__)
 
 
-class Transformers(Policy):
+class InMemory(Policy):
+    """A model that is in memory already, for example one that is being trained.
+
+    Args:
+        model: in eval mode. What is kept of dialogues is lost with the policy, so a trainer makes one per rollout.
+        encoder: of its processor.
+        slots, max_context: see `engine`.
+        around: entered around each step of decoding, for example autocast.
+
+    Attributes:
+        model, encoder: as given.
+    """
+
+    packages: ClassVar[tuple[str, ...]] = ("torch", "transformers")
+
+    def __init__(
+        self,
+        model: Any,
+        encoder: Encoder,
+        slots: int = 32,
+        max_context: int = 0,
+        around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.model, self.encoder, self.around = model, encoder, around
+        self._engine = engine(model, encoder, slots, max_context)
+
+    def submit(self, request: Request) -> None:
+        """Accept a request; it joins those that are being answered at the next `poll`."""
+        self._engine.submit(request)
+
+    def poll(self) -> list[tuple[Key, Reply]]:
+        """Replies that are finished; waits for one while any request is open."""
+        with self.around():
+            replies: list[tuple[Key, Reply]] = self._engine.poll()
+        return replies
+
+    def release(self, key: Key) -> None:
+        """Forget a dialogue and its keys and values."""
+        self._engine.release(key)
+
+    def vision_size(self, width: int, height: int) -> Size:
+        """The size that the processor leaves alone for a picture of this size; the identity for unknown families."""
+        return self.encoder.vision_size(width, height)
+
+    def close(self) -> None:
+        """Let the model and everything that was kept go."""
+        self._engine = self.model = None
+
+
+class Transformers(InMemory):
     """A model in this process: `transformers:FOLDER_OR_HUB_ID?dtype=bfloat16`.
 
     Args:
@@ -37,8 +88,6 @@ class Transformers(Policy):
         MemoryError: the weights do not fit.
     """
 
-    packages: ClassVar[tuple[str, ...]] = ("torch", "transformers")
-
     def __init__(
         self,
         argument: str,
@@ -58,30 +107,8 @@ class Transformers(Policy):
         require("torch", "transformers")
         path = located(argument)
         load_config(path)
-        self.encoder = Encoder(load_processor(path), min_pixels, max_pixels)
-        self.model = load_model(path, dtype, device, device_map)
-        self._engine = engine(self.model, self.encoder, slots, max_context)
-
-    def submit(self, request: Request) -> None:
-        """Accept a request; it joins those that are being answered at the next `poll`."""
-        self._engine.submit(request)
-
-    def poll(self) -> list[tuple[Key, Reply]]:
-        """Replies that are finished; waits for one while any request is open."""
-        replies: list[tuple[Key, Reply]] = self._engine.poll()
-        return replies
-
-    def release(self, key: Key) -> None:
-        """Forget a dialogue and its keys and values."""
-        self._engine.release(key)
-
-    def vision_size(self, width: int, height: int) -> Size:
-        """The size that the processor leaves alone for a picture of this size; the identity for unknown families."""
-        return self.encoder.vision_size(width, height)
-
-    def close(self) -> None:
-        """Let the model and everything that was kept go."""
-        self._engine = self.model = None
+        encoder = Encoder(load_processor(path), min_pixels, max_pixels)
+        super().__init__(load_model(path, dtype, device, device_map), encoder, slots, max_context)
 
 
 def engine(model: Any, encoder: Encoder, slots: int = 32, max_context: int = 0) -> Any:

@@ -101,6 +101,19 @@ def uniform(rewards: Sequence[float] | Floats, groups: Sequence[str], least: flo
     return result
 
 
+def divisor(
+    tokens: Sequence[int] | NDArray[np.int64],
+    counted: Flags,
+    *,
+    mean: Mean = "token",
+    denominator: Denominator = "kept",
+) -> float:
+    """What the loss of the batch is divided by: tokens, or rollouts where `mean` is "sequence"; see `weights`."""
+    lengths = np.asarray(tokens, np.float64)
+    lengths = lengths[counted] if denominator == "kept" else lengths
+    return float(lengths.sum() if mean == "token" else (lengths > 0).sum())
+
+
 def weights(
     tokens: Sequence[int] | NDArray[np.int64],
     counted: Flags,
@@ -123,8 +136,6 @@ def weights(
         Shape (rollouts,). All 0 if nothing is kept.
     """
     lengths = np.asarray(tokens, np.float64)
-    base = counted if denominator == "kept" else np.ones(len(lengths), bool)
-    base = base & (lengths > 0)
-    total = lengths[base].sum() if mean == "token" else float(base.sum())
+    total = divisor(tokens, counted, mean=mean, denominator=denominator)
     share = np.ones(len(lengths)) if mean == "token" else 1.0 / np.maximum(lengths, 1.0)
-    return np.where(counted & base, share / max(total, 1.0), 0.0)
+    return np.where(counted & (lengths > 0), share / max(total, 1.0), 0.0)

@@ -106,8 +106,7 @@ class Collator:
         rows = [self.row(item["index"]) for item in items]
         if self.stage.parts > 1:
             rows.sort(key=lambda row: len(row.ids))
-        cuts = [round(i * len(rows) / self.stage.parts) for i in range(self.stage.parts + 1)]
-        parts = [batch_of(rows[start:end], self.encoder) for start, end in pairwise(cuts) if end > start]
+        parts = [batch_of(part, self.encoder) for part in portions(rows, self.stage.parts) if part]
         return {"parts": parts, "labels": require("torch", "train").cat([part["labels"].flatten() for part in parts])}
 
     def row(self, index: int) -> Row:
@@ -130,6 +129,12 @@ class Collator:
             f"{TRIES + 1} demonstrations of {source} in a row are longer than context = {self.stage.context} tokens "
             f"(the last has {length}): raise context, or lower max_pixels"
         )
+
+
+def portions(rows: Sequence[Any], count: int) -> list[Sequence[Any]]:
+    """Rows in `count` neighbouring portions, as even as can be; some are empty if there are too few."""
+    cuts = [round(i * len(rows) / count) for i in range(count + 1)]
+    return [rows[start:end] for start, end in pairwise(cuts)]
 
 
 def batch_of(rows: Sequence[Row], encoder: Encoder) -> dict[str, Any]:
@@ -182,7 +187,7 @@ def check_batch(batch: Mapping[str, Any], image_id: int, merge: int) -> None:
     if wrong.any():
         row, place = np.argwhere(wrong)[0]
         raise BatchError(f"row {row}: label {labels[row, place]} at token {place}, where {ids[row, place]} stands")
-    runs = [(row, length) for row in range(len(ids)) for length in _runs(ids[row] == image_id)]
+    runs = [(row, length) for row in range(len(ids)) for length in runs_of(ids[row] == image_id)]
     if runs and "pixel_values" not in batch:
         raise BatchError(f"{len(runs)} pictures among the tokens, but the batch has no pixel_values")
     if "image_grid_thw" in batch:
@@ -203,7 +208,7 @@ def _check_pictures(runs: list[tuple[int, int]], grids: NDArray[Any], patches: i
         raise BatchError(f"grids of {sizes.sum()} patches, but pixel_values has {patches}")
 
 
-def _runs(pads: NDArray[Any]) -> list[int]:
+def runs_of(pads: NDArray[Any]) -> list[int]:
     """Lengths of the runs of True."""
     edges = np.flatnonzero(np.diff(pads.astype(np.int8), prepend=0, append=0))
     lengths: list[int] = (edges[1::2] - edges[::2]).tolist()

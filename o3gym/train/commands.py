@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from o3gym.train.recipe import Training
 
 FORMATS = ("mini_o3", "sharegpt")
 out = Console()
@@ -21,27 +24,23 @@ def add_train(commands: Any) -> None:
     """Add `train` and its commands to the parser of the command line."""
     group = commands.add_parser("train", help="train a model: on demonstrations, or by reinforcement")
     kinds = group.add_subparsers(required=True, metavar="KIND")
-    _add_sft(kinds)
-    _add_grpo(kinds)
+    sft = "mini_o3, simple_o3, pixel_reasoner, tiny"
+    _add_training(kinds, "sft", "imitate demonstrations, by a recipe", sft, _sft)
+    grpo = "mini_o3, insight_o3, deepeyes, pixel_reasoner, thyme"
+    _add_training(kinds, "grpo", "reinforce what was rewarded, by a recipe", grpo, _grpo)
     _add_export(kinds)
 
 
-def _add_sft(kinds: Any) -> None:
-    parser = kinds.add_parser("sft", help="imitate demonstrations, by a recipe")
-    parser.add_argument("recipe", help="name (mini_o3, simple_o3, pixel_reasoner, tiny) or a .toml file")
+def _add_training(kinds: Any, kind: str, about: str, recipes: str, run: Callable[[argparse.Namespace], None]) -> None:
+    """Add a command that runs a recipe."""
+    parser = kinds.add_parser(kind, help=about)
+    parser.add_argument("recipe", help=f"name ({recipes}) or a .toml file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe; repeatable")
-    parser.add_argument("--out", type=Path, help="folder of the model; a stopped training goes on (runs/sft-NAME-TIME)")
-    parser.add_argument("--dry-run", action="store_true", help="print the resolved recipe and its arithmetic")
-    parser.set_defaults(run=_sft)
-
-
-def _add_grpo(kinds: Any) -> None:
-    parser = kinds.add_parser("grpo", help="reinforce what was rewarded, by a recipe")
-    parser.add_argument("recipe", help="name (mini_o3, insight_o3, deepeyes, pixel_reasoner, thyme) or a .toml file")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe; repeatable")
-    parser.add_argument("--out", type=Path, help="folder; a stopped training goes on (runs/grpo-NAME-TIME)")
-    parser.add_argument("--dry-run", action="store_true", help="print the resolved recipe, arithmetic and memory")
-    parser.set_defaults(run=_grpo)
+    parser.add_argument(
+        "--out", type=Path, help=f"folder of the model; a stopped training goes on (runs/{kind}-NAME-TIME)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved recipe and what it amounts to")
+    parser.set_defaults(run=run, kind=kind)
 
 
 def _add_export(kinds: Any) -> None:
@@ -57,14 +56,14 @@ def _add_export(kinds: Any) -> None:
 
 
 def _sft(args: argparse.Namespace) -> None:
-    from o3gym.train.recipe import as_json, load_recipe
+    from o3gym.train.recipe import load_recipe
     from o3gym.train.sft import arithmetic, train
 
     recipe = load_recipe(args.recipe, args.set)
     if args.dry_run:
-        out.print_json(json.dumps({"recipe": as_json(recipe), "arithmetic": arithmetic(recipe)}))
+        _print(recipe, arithmetic(recipe))
         return
-    folder = args.out or Path("runs") / f"sft-{Path(args.recipe).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = _folder(args)
     with Progress(*COLUMNS, console=err) as progress:
         bars: dict[int, Any] = {}
 
@@ -82,13 +81,12 @@ def _sft(args: argparse.Namespace) -> None:
 def _grpo(args: argparse.Namespace) -> None:
     from o3gym.train.grpo import arithmetic, train_grpo
     from o3gym.train.grpo_recipe import load_grpo
-    from o3gym.train.recipe import as_json
 
     recipe = load_grpo(args.recipe, args.set)
     if args.dry_run:
-        out.print_json(json.dumps({"recipe": as_json(recipe), "arithmetic": arithmetic(recipe)}))
+        _print(recipe, arithmetic(recipe))
         return
-    folder = args.out or Path("runs") / f"grpo-{Path(args.recipe).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = _folder(args)
     with Progress(*COLUMNS, console=err) as progress:
         bar = progress.add_task("steps", total=recipe.steps, logs="")
         shown: dict[str, float] = {}
@@ -103,6 +101,17 @@ def _grpo(args: argparse.Namespace) -> None:
             err.print(f"stopped and saved; go on with --out {folder}", highlight=False, soft_wrap=True)
             raise
     out.print(f"model: {folder}", highlight=False, soft_wrap=True)
+
+
+def _print(recipe: Training, arithmetic: Any) -> None:
+    from o3gym.train.recipe import as_json
+
+    out.print_json(json.dumps({"recipe": as_json(recipe), "arithmetic": arithmetic}))
+
+
+def _folder(args: argparse.Namespace) -> Path:
+    named: Path | None = args.out
+    return named or Path("runs") / f"{args.kind}-{Path(args.recipe).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _rollout(logs: Mapping[str, float]) -> str:

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from o3gym.dialogue import Message, Picture
-from o3gym.images import shared_store
 from o3gym.policies.encoding import Encoder
 from o3gym.rollout import derive_seed
-from o3gym.train.advantages import advantages, kept, uniform, weights
-from o3gym.train.batches import BatchError, Row
+from o3gym.train.advantages import advantages, divisor, kept, uniform
+from o3gym.train.batches import BatchError, Row, portions, runs_of
+from o3gym.train.demonstrations import picture_of
 from o3gym.train.grpo_recipe import GrpoRecipe
 from o3gym.types import FULL, OVER_TURN, Trajectory, View
 
@@ -128,9 +128,7 @@ def weigh(facts: Sequence[Facts], recipe: GrpoRecipe) -> tuple[Any, Any, tuple[f
     totals = []
     for update in range(recipe.updates):
         rows = updates == update
-        share = weights(tokens[rows], counted[rows], mean=recipe.mean, denominator=recipe.denominator)
-        per_row = share * tokens[rows] if recipe.mean == "sequence" else share
-        totals.append(1.0 / per_row.max() if per_row.any() else 0.0)
+        totals.append(divisor(tokens[rows], counted[rows], mean=recipe.mean, denominator=recipe.denominator))
     return pushes, counted, tuple(totals)
 
 
@@ -153,11 +151,11 @@ def row_of(trajectory: Trajectory, encoder: Encoder) -> Row:
         ids += [*new, *said]
         mask += [*[0] * len(new), *[1] * len(said)]
     array = np.asarray(ids, np.int64)
-    shown = int((np.diff((array == encoder.image_id).astype(np.int8), prepend=0) == 1).sum())
+    shown = len(runs_of(array == encoder.image_id))
     views = trajectory.views[: len(trajectory.views) - len(trajectory.turns[-1].views)]
     if shown != len(views):
         raise BatchError(f"episode {trajectory.key}: pads of {shown} pictures, but {len(views)} views before a reply")
-    pictures = tuple(_picture(trajectory, view) for view in views)
+    pictures = tuple(picture_of(trajectory, view) for view in views)
     images = encoder.images([Message("user", pictures)]) if pictures else ()
     return Row(array, np.asarray(mask, np.int64), images)
 
@@ -180,21 +178,15 @@ def blank_row(encoder: Encoder) -> Row:
     return Row(ids, np.zeros(len(ids), np.int64), opening.images)
 
 
-def chunks(lessons: Sequence[Lesson], update: int, count: int) -> list[list[Lesson]]:
+def chunks(lessons: Sequence[Lesson], update: int, count: int) -> list[Sequence[Lesson]]:
     """An update's lessons in `count` portions of similar length, some of them empty if there are too few."""
-    mine = sorted((lesson for lesson in lessons if lesson.update == update), key=lambda lesson: _length(lesson))
-    cuts = [round(i * len(mine) / count) for i in range(count + 1)]
-    return [mine[cuts[i] : cuts[i + 1]] for i in range(count)]
+    mine = sorted((lesson for lesson in lessons if lesson.update == update), key=_length)
+    return portions(mine, count)
 
 
 def _length(lesson: Lesson) -> int:
     replies = [turn.reply for turn in lesson.trajectory.turns]
     return sum(len(reply.new_prompt_ids or ()) + len(reply.token_ids or ()) for reply in replies)
-
-
-def _picture(trajectory: Trajectory, view: View) -> Picture:
-    source = trajectory.sources[view.source]
-    return Picture(view, lambda: shared_store().region(source, view.box, view.shown))
 
 
 def measures(groups: Sequence[Sequence[Trajectory]]) -> Mapping[str, float]:

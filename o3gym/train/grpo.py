@@ -16,9 +16,8 @@ from typing import Any
 from o3gym.registry import require
 from o3gym.train.grpo_recipe import GrpoRecipe
 from o3gym.train.recipe import devices
-from o3gym.train.record import RECORD, newest_checkpoint, open_record, write_record
+from o3gym.train.record import CURSOR, RECORD, newest_checkpoint, open_record, write_record
 
-CURSOR = "tasks.json"
 CHANGEABLE = ("threads", "log_steps", "save_steps", "keep", "slots", "watch")
 """Keys of a recipe that a resumed training may have otherwise: nothing that is learnt depends on them."""
 NOTED = (
@@ -104,18 +103,10 @@ def _head(text: Any) -> int:
 
 class _Learning:
     def __init__(self, recipe: GrpoRecipe, out: Path, record: dict[str, Any], progress: Progress | None) -> None:
-        from o3gym.policies.encoding import Encoder
-        from o3gym.train.models import freeze, open_model, with_adapters
+        from o3gym.train.models import open_learner
 
         self.recipe, self.out, self.record, self.progress = recipe, out, record, progress
-        if recipe.threads:
-            require("torch", "train").set_num_threads(recipe.threads)
-        self.model, self.processor = open_model(recipe)
-        self.encoder = Encoder(self.processor, recipe.min_pixels, recipe.max_pixels)
-        freeze(self.model, recipe.freeze)
-        if recipe.lora is not None:
-            require("transformers", "train").set_seed(recipe.seed)
-            self.model = with_adapters(self.model, recipe.lora)
+        self.model, self.processor, self.encoder = open_learner(recipe)
 
     def run(self) -> Path:
         from o3gym.train.grpo_trainer import GrpoTrainer

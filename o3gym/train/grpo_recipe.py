@@ -8,9 +8,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from o3gym.registry import UnknownName, closest, parse_value
+from o3gym.registry import UnknownName, closest
 from o3gym.train.advantages import Denominator, Mean, Norm, Stats, Void
-from o3gym.train.recipe import RecipeError, Schedule, Training, at_least, decoded, read_toml
+from o3gym.train.recipe import (
+    RecipeError,
+    Schedule,
+    Training,
+    at_least,
+    changes,
+    decoded,
+    read_toml,
+    warmup_steps,
+)
 
 OldLogprobs: TypeAlias = Literal["compute", "rollout"]
 
@@ -73,9 +82,9 @@ class GrpoRecipe(Training):
     in_flight: int = 32
     watch: int = 0
 
-    def warmup_steps(self) -> int:
-        """Steps of the linear rise."""
-        return math.ceil(self.warmup * self.steps) if self.warmup < 1 else round(self.warmup)
+    def warmup_steps(self, steps: int) -> int:
+        """Steps of the linear rise, of `steps` in all."""
+        return warmup_steps(self.warmup, steps)
 
     def share(self, devices: int) -> int:
         """Tasks per rollout and device. Raises `RecipeError` where they do not divide."""
@@ -102,11 +111,8 @@ def load_grpo(spec: str, settings: Iterable[str] = ()) -> GrpoRecipe:
         RecipeError: a value does not fit.
     """
     where, data = read_toml(spec, "grpo")
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise RecipeError(f"--set: expected KEY=VALUE, got {setting!r}")
-        _assign(data, key.strip(), parse_value(value.strip()))
+    for key, value in changes(settings):
+        _assign(data, key, value)
     return read_grpo(data, where)
 
 

@@ -15,16 +15,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from o3gym.policies.encoding import Encoder
+from o3gym.policies.transformers import InMemory
 from o3gym.registry import require
 from o3gym.train.batches import IGNORED, BatchError, Row, batch_of, check_batch
 from o3gym.train.experience import Experience, Lesson, blank_row, chunks, logprobs_of, row_of
 from o3gym.train.grpo_recipe import GrpoRecipe
-from o3gym.train.play import Learner, Player
+from o3gym.train.play import Player
 from o3gym.train.recipe import devices
+from o3gym.train.record import CURSOR
+from o3gym.train.trainer import Follow, Report, common
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 torch = require("torch", "train")
@@ -57,9 +61,6 @@ def check_trl() -> None:
 
 check_trl()
 
-Report = Callable[[int, Mapping[str, float]], None]
-"""Called with the step and what was logged (an empty mapping for steps in between)."""
-
 
 class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
     """`trl.GRPOTrainer` whose batches are episodes of `o3gym.rollout`.
@@ -90,8 +91,6 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         folder: Path,
         report: Report | None = None,
     ) -> None:
-        from o3gym.train.trainer import Follow
-
         self.recipe, self.encoder, self.play = recipe, encoder, play
         self.passes = recipe.accumulation(devices())
         self.phases = dict.fromkeys(("rollout", "logprobs", "update"), 0.0)
@@ -138,7 +137,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         super()._save_checkpoint(model, trial)
         if self.accelerator.is_main_process:
             folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-            (folder / "tasks.json").write_text(json.dumps({"cursor": self.play.cursor}) + "\n", "utf-8")
+            (folder / CURSOR).write_text(json.dumps({"cursor": self.play.cursor}) + "\n", "utf-8")
 
     def get_train_dataloader(self) -> Any:
         """Nothing but a count of forward passes: episodes come from `play`."""
@@ -161,7 +160,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         model = self.accelerator.unwrap_model(self.model)
         model.eval()
         inner = model.get_base_model() if hasattr(model, "peft_config") else model
-        policy = Learner(inner, self.encoder, self.recipe.slots, self.recipe.context, self.accelerator.autocast)
+        policy = InMemory(inner, self.encoder, self.recipe.slots, self.recipe.context, self.accelerator.autocast)
         try:
             return self.play(number, policy)
         finally:
@@ -188,6 +187,10 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
             self.phases = dict.fromkeys(self.phases, 0.0)
         super().log(logs, *args, **kwargs)
 
+    @cached_property
+    def _blank(self) -> Row:
+        return blank_row(self.encoder)
+
     def _batches(self, experience: Experience) -> list[dict[str, Any]]:
         """The rollout's batches in the order in which they are used."""
         updates = range(self.recipe.updates)
@@ -210,7 +213,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         The first token of a row counts as its prompt, so that nothing has to be padded on the left.
         """
         rows = [row_of(lesson.trajectory, self.encoder) for lesson in lessons]
-        rows += [blank_row(self.encoder)] * (size - len(rows))
+        rows += [self._blank] * (size - len(rows))
         batch = to_trl(rows, self.encoder)
         width, device = batch["completion_ids"].shape[1], self.accelerator.device
         pushes = [lesson.advantage for lesson in lessons] + [0.0] * (size - len(lessons))
@@ -315,12 +318,9 @@ def to_trl(rows: Sequence[Row], encoder: Encoder) -> dict[str, Any]:
 
 def settings(recipe: GrpoRecipe, folder: Path) -> Any:
     """The recipe as TRL's `GRPOConfig`. Raises `RecipeError` where the prompts do not divide."""
-    from o3gym.train.trainer import RENAMED
-
     passes = recipe.accumulation(devices())
     return trl.GRPOConfig(
-        output_dir=str(folder),
-        max_steps=recipe.steps,
+        **common(recipe, recipe, recipe.steps, recipe.seed, folder),
         per_device_train_batch_size=2,  # TRL wants whole groups in there; our batches take no notice
         num_generations=2,
         gradient_accumulation_steps=passes,
@@ -331,25 +331,6 @@ def settings(recipe: GrpoRecipe, folder: Path) -> Any:
         beta=recipe.kl,
         loss_type="dapo" if recipe.mean == "token" else "grpo",
         mask_truncated_completions=False,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if recipe.schedule == "constant" else recipe.schedule,
-        warmup_steps=recipe.warmup_steps(),
-        adam_beta1=recipe.betas[0],
-        adam_beta2=recipe.betas[1],
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.clip,
-        use_cpu=not torch.accelerator.is_available(),
-        bf16=recipe.precision == "bfloat16",
-        **{RENAMED: recipe.gradient_checkpointing},
-        seed=recipe.seed % 2**32,
-        save_steps=recipe.save_steps,
-        save_total_limit=recipe.keep,
-        logging_steps=recipe.log_steps,
-        logging_first_step=True,
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
     )
 
 

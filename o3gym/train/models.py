@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from o3gym.policies.encoding import Encoder
 from o3gym.policies.processors import load_processor, save_processor
 from o3gym.registry import build, parse_spec, require
 from o3gym.train.recipe import Lora, RecipeError, Training
@@ -17,6 +18,22 @@ TOWER = re.compile(r"(^|\.)(visual|vision_tower|vision_model)\.")
 PROJECTOR = re.compile(r"(^|\.)(visual\.(merger|deepstack_merger_list)|multi_modal_projector|connector)\.")
 """Parameters between tower and language model; Qwen-VL has them inside `visual`."""
 HOOK = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def open_learner(recipe: Training) -> tuple[Any, Any, Encoder]:
+    """What a recipe trains, frozen and with adapters as it says; its processor, and the encoder of that.
+
+    Sets torch's threads, too. Raises as `open_model`, `freeze` and `with_adapters` do.
+    """
+    if recipe.threads:
+        require("torch", "train").set_num_threads(recipe.threads)
+    model, processor = open_model(recipe)
+    encoder = Encoder(processor, recipe.min_pixels, recipe.max_pixels)
+    freeze(model, recipe.freeze)
+    if recipe.lora is not None:
+        require("transformers", "train").set_seed(recipe.seed)
+        model = with_adapters(model, recipe.lora)
+    return model, processor, encoder
 
 
 def open_model(recipe: Training) -> tuple[Any, Any]:

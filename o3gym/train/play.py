@@ -5,18 +5,15 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from o3gym.bench import expressible
 from o3gym.codec import encode
 from o3gym.dialects.base import make_dialect
-from o3gym.dialogue import Key, Request
 from o3gym.judging import make_judge
 from o3gym.policies.base import Policy
 from o3gym.policies.encoding import Encoder
-from o3gym.policies.transformers import engine
 from o3gym.registry import REWARDS
 from o3gym.rewards.settle import settle
 from o3gym.rollout import Arm, Job, collect, derive_seed, rollout
@@ -24,45 +21,12 @@ from o3gym.store import RunStore
 from o3gym.suites.base import make_suite
 from o3gym.train.experience import Experience, experience, informative, measures, usable
 from o3gym.train.grpo_recipe import GrpoRecipe
+from o3gym.train.recipe import devices
 from o3gym.train.sources import shuffled
-from o3gym.types import Reply, Sampling, Size, Trajectory
+from o3gym.types import Sampling, Trajectory
 
 Gather = Callable[[Any], list[Any]]
 """Gives the values of all processes, in rank order."""
-Context = Callable[[], AbstractContextManager[Any]]
-
-
-class Learner(Policy):
-    """The model that is being trained, as a policy. Made anew for every rollout: it keeps keys and values.
-
-    Args:
-        model: in eval mode.
-        encoder: of its processor.
-        slots, context: see `o3gym.policies.transformers.engine`.
-        around: entered around each step of decoding, for example autocast.
-    """
-
-    def __init__(self, model: Any, encoder: Encoder, slots: int, context: int, around: Context = nullcontext) -> None:
-        self.encoder, self.around = encoder, around
-        self._engine = engine(model, encoder, slots, context)
-
-    def submit(self, request: Request) -> None:
-        """Accept a request; it joins those that are being answered at the next `poll`."""
-        self._engine.submit(request)
-
-    def poll(self) -> list[tuple[Key, Reply]]:
-        """Replies that are finished; waits for one while any request is open."""
-        with self.around():
-            replies: list[tuple[Key, Reply]] = self._engine.poll()
-        return replies
-
-    def release(self, key: Key) -> None:
-        """Forget a dialogue and its keys and values."""
-        self._engine.release(key)
-
-    def vision_size(self, width: int, height: int) -> Size:
-        """The size that the processor leaves alone for a picture of this size."""
-        return self.encoder.vision_size(width, height)
 
 
 class Player:
@@ -103,7 +67,7 @@ class Player:
     def __call__(self, number: int, policy: Policy) -> tuple[Experience, Mapping[str, float]]:
         """Rollout `number`: what there is to learn from this process's share, and how the whole of it went."""
         started, played, found = time.monotonic(), list[list[Trajectory]](), list[list[Trajectory]]()
-        share = self.recipe.share(len(self.everyone(self.rank)))
+        share = self.recipe.share(devices())
         for attempt in range(self.recipe.refills + 1):
             groups = self._groups(number, attempt, policy)
             played += groups
@@ -117,8 +81,7 @@ class Player:
 
     def _groups(self, number: int, attempt: int, policy: Policy) -> list[list[Trajectory]]:
         """This process's share of the next tasks, played and settled."""
-        world = len(self.everyone(self.rank))
-        mine = range(self.cursor + self.rank, self.cursor + self.recipe.prompts, world)
+        mine = range(self.cursor + self.rank, self.cursor + self.recipe.prompts, devices())
         self.cursor += self.recipe.prompts
         jobs = [self._job(number, attempt, place, sample) for place in mine for sample in range(self.recipe.samples)]
         episodes = rollout(jobs, policy, self.dialect, self.arm, in_flight=self.recipe.in_flight)

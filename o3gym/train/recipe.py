@@ -11,11 +11,11 @@ import dataclasses
 import math
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from o3gym.codec import DecodeError, decode, encode
 from o3gym.registry import UnknownName, closest, parse_value
@@ -75,7 +75,22 @@ class Stage:
 
     def warmup_steps(self, steps: int) -> int:
         """Steps of the linear rise, of `steps` in all."""
-        return math.ceil(self.warmup * steps) if self.warmup < 1 else round(self.warmup)
+        return warmup_steps(self.warmup, steps)
+
+
+class Rates(Protocol):
+    """How the learning rate goes: what a stage, and a recipe of reinforcement learning, say of it."""
+
+    @property
+    def learning_rate(self) -> float: ...  # noqa: D102
+    @property
+    def schedule(self) -> Schedule: ...  # noqa: D102
+    def warmup_steps(self, steps: int) -> int: ...  # noqa: D102
+
+
+def warmup_steps(warmup: float, steps: int) -> int:
+    """Steps of the linear rise, of `steps` in all: `warmup`, or below 1 that share of them."""
+    return math.ceil(warmup * steps) if warmup < 1 else round(warmup)
 
 
 @dataclass(frozen=True)
@@ -182,12 +197,18 @@ def load_recipe(spec: str, settings: Iterable[str] = ()) -> Recipe:
         RecipeError: a value does not fit.
     """
     where, data = read_toml(spec)
+    for key, value in changes(settings):
+        _assign(data, key, value)
+    return read_recipe(data, where)
+
+
+def changes(settings: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """Keys and values of settings "key=value". Raises `RecipeError` for one without "="."""
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise RecipeError(f"--set: expected KEY=VALUE, got {setting!r}")
-        _assign(data, key.strip(), parse_value(value.strip()))
-    return read_recipe(data, where)
+        yield key.strip(), parse_value(value.strip())
 
 
 def read_recipe(data: Mapping[str, Any], where: str = "recipe") -> Recipe:

@@ -14,6 +14,8 @@ from o3gym.train.recipe import RecipeError, Training, as_json
 
 RECORD = "training.json"
 STATE = "trainer_state.json"
+CURSOR = "tasks.json"
+"""In a checkpoint of reinforcement learning: how many tasks have been used up."""
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from o3gym.registry import require
 from o3gym.rollout import derive_seed
 from o3gym.train.mixture import Mixture
 from o3gym.train.recipe import Recipe, devices
@@ -71,19 +70,11 @@ def train(recipe: Recipe, out: Path, progress: Progress | None = None) -> Path:
 
 class _Training:
     def __init__(self, recipe: Recipe, out: Path, record: dict[str, Any], progress: Progress | None) -> None:
-        from o3gym.policies.encoding import Encoder
-        from o3gym.train.models import freeze, open_model, with_adapters
+        from o3gym.train.models import open_learner
 
         self.recipe, self.out, self.record, self.progress = recipe, out, record, progress
-        if recipe.threads:
-            require("torch", "train").set_num_threads(recipe.threads)
         self.mixtures = mixtures(recipe)
-        self.model, self.processor = open_model(recipe)
-        self.encoder = Encoder(self.processor, recipe.min_pixels, recipe.max_pixels)
-        freeze(self.model, recipe.freeze)
-        if recipe.lora is not None:
-            require("transformers", "train").set_seed(recipe.seed)
-            self.model = with_adapters(self.model, recipe.lora)
+        self.model, self.processor, self.encoder = open_learner(recipe)
 
     def run(self) -> Path:
         from o3gym.train.models import save_model

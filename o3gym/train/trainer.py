@@ -10,7 +10,7 @@ from typing import Any
 from o3gym.registry import require
 from o3gym.train.batches import Collator, check_batch
 from o3gym.train.mixture import Mixture
-from o3gym.train.recipe import Recipe, RecipeError, Stage, devices
+from o3gym.train.recipe import Rates, Recipe, RecipeError, Stage, Training, devices
 
 torch = require("torch", "train")
 transformers = require("transformers", "train")
@@ -108,40 +108,50 @@ class Follow(_TrainerCallback):  # type: ignore[misc]
             self.report(state.global_step, logs)
 
 
-def settings(recipe: Recipe, stage: Stage, mixture: Mixture, folder: Path) -> Any:
-    """The stage as TRL's `SFTConfig`. Raises `RecipeError` where the batch does not divide."""
+def common(recipe: Training, rates: Rates, steps: int, seed: int, folder: Path) -> dict[str, Any]:
+    """What every training tells TRL's configuration; `rates` has learning rate, schedule and warm-up.
+
+    Raises `RecipeError` if several GPUs are visible to one process.
+    """
     if torch.cuda.device_count() > 1 and devices() == 1:
         raise RecipeError("several GPUs are visible: start with `accelerate launch`, or set CUDA_VISIBLE_DEVICES")
+    return {
+        "output_dir": str(folder),
+        "max_steps": steps,
+        "learning_rate": rates.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if rates.schedule == "constant" else rates.schedule,
+        "warmup_steps": rates.warmup_steps(steps),
+        "adam_beta1": recipe.betas[0],
+        "adam_beta2": recipe.betas[1],
+        "weight_decay": recipe.weight_decay,
+        "max_grad_norm": recipe.clip,
+        "use_cpu": not torch.accelerator.is_available(),
+        "bf16": recipe.precision == "bfloat16",
+        RENAMED: recipe.gradient_checkpointing,
+        "seed": seed % 2**32,
+        "save_steps": recipe.save_steps,
+        "save_total_limit": recipe.keep,
+        "logging_steps": recipe.log_steps,
+        "logging_first_step": True,
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+    }
+
+
+def settings(recipe: Recipe, stage: Stage, mixture: Mixture, folder: Path) -> Any:
+    """The stage as TRL's `SFTConfig`. Raises `RecipeError` where the batch does not divide."""
     accumulation = recipe.accumulation(stage, devices())
     workers: dict[str, Any] = {"dataloader_num_workers": recipe.workers}
     if recipe.workers:
         workers["dataloader_prefetch_factor"] = 4
     return trl.SFTConfig(
-        output_dir=str(folder),
-        max_steps=mixture.steps,
+        **common(recipe, stage, mixture.steps, mixture.seed, folder),
         per_device_train_batch_size=stage.batch // accumulation // devices(),
         gradient_accumulation_steps=accumulation,
-        learning_rate=stage.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if stage.schedule == "constant" else stage.schedule,
-        warmup_steps=stage.warmup_steps(mixture.steps),
-        adam_beta1=recipe.betas[0],
-        adam_beta2=recipe.betas[1],
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.clip,
-        use_cpu=not torch.accelerator.is_available(),
-        bf16=recipe.precision == "bfloat16",
-        **{RENAMED: recipe.gradient_checkpointing},
-        seed=mixture.seed % 2**32,
-        save_steps=recipe.save_steps,
-        save_total_limit=recipe.keep,
-        logging_steps=recipe.log_steps,
-        logging_first_step=True,
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
         train_sampling_strategy="sequential",
-        remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
         **workers,

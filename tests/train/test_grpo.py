@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import transformers
 from spelled import ENV
-from tiny_folder import write_folder
+from tiny_folder import Stop, same, write_folder
 
 from o3gym import bench
 from o3gym.registry import JUDGES, REWARDS
@@ -61,15 +59,6 @@ def recipe(start: Path, **more: Any) -> GrpoRecipe:
     return read_grpo({**base, **more})
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return dict(transformers.AutoModelForImageTextToText.from_pretrained(folder).named_parameters())
-
-
-def same(first: Path, second: Path) -> bool:
-    one, two = weights(first), weights(second)
-    return all(torch.equal(one[name], two[name]) for name in one)
-
-
 def curves(folder: Path) -> Mapping[str, list[float]]:
     return json.loads((folder / "training.json").read_text())["curves"]
 
@@ -84,10 +73,6 @@ def test_reward_rises(start: Path, tmp_path: Path) -> None:
     assert {"turns", "over_turn", "valid_calls", "entropy", "tokens_per_second", "seconds/rollout"} <= set(
         curves(tmp_path)
     )
-
-
-class Stop(BaseException):
-    """A kill, as far as the training can tell: nothing of it is run afterwards."""
 
 
 @pytest.mark.parametrize("more", [{}, {"updates": 2, "kl": 0.05, "refills": 1}])

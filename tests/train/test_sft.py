@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from tiny_folder import write_folder
+from tiny_folder import Stop, same, weights, write_folder
 
 from o3gym.policies.processors import load_processor
 from o3gym.train.models import part_of
@@ -30,23 +30,9 @@ def recipe(start: Path, **more: Any) -> Recipe:
     return read_recipe(settings)
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    loaded = transformers.AutoModelForImageTextToText.from_pretrained(folder)
-    return dict(loaded.named_parameters())
-
-
-def same(first: Path, second: Path) -> bool:
-    one, two = weights(first), weights(second)
-    return all(torch.equal(one[name], two[name]) for name in one)
-
-
 def curve(folder: Path, stage: int = 0) -> list[float]:
     record = json.loads((folder / "training.json").read_text())
     return [loss for _, loss, _ in record["stages"][str(stage)]["curve"]]
-
-
-class Stop(BaseException):
-    """A kill, as far as the training can tell: nothing of it is run afterwards."""
 
 
 def train_until(recipe: Recipe, out: Path, stage: int, step: int) -> None:

@@ -17,7 +17,7 @@ from o3gym.suites.scenes.base import Scene, others
 from o3gym.suites.scenes.outlines import SHAPES
 from o3gym.suites.scenes.palette import COLOURS
 from o3gym.suites.synthetic import SCENES, lay_out
-from o3gym.types import FULL, LETTERS, Box, Size, Source, View
+from o3gym.types import FULL, Box, Size, Source, Task, View
 
 LATTICE = (6, 4)
 """Columns and rows of the cells by which places in a view are told, those of the tokens of a wide view."""
@@ -155,7 +155,7 @@ def asked(rng: Random, family: str, wanted: str, found: Item | None) -> str:
 
 
 def optioned(rng: Random, question: str, right: str, wrong: Sequence[str]) -> str:
-    """The question with its options in random order, a letter before each, as `Task.text` has them."""
+    """The question with its options in random order, a letter before each."""
     options = [right, *wrong]
     rng.shuffle(options)
-    return "\n".join([question, *(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))])
+    return Task("", (), question, choices=tuple(options)).text
