@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from o3gym.dialogue import Key, Request
 from o3gym.policies.base import Policy
@@ -16,6 +16,8 @@ from o3gym.registry import require
 from o3gym.types import Reply, Size
 
 LOG = logging.getLogger(__name__)
+Sight: TypeAlias = Callable[[int, int], Size]
+"""From the native width and height of a region to the size at which it is shown."""
 
 
 class InMemory(Policy):
@@ -26,6 +28,8 @@ class InMemory(Policy):
         encoder: of its processor.
         slots, max_context: see `engine`.
         around: entered around each step of decoding, for example autocast.
+        sight: at what size a region is shown, of those that the processor leaves alone; by default as near to the
+            native size as the processor allows.
 
     Attributes:
         model, encoder: as given.
@@ -40,8 +44,9 @@ class InMemory(Policy):
         slots: int = 32,
         max_context: int = 0,
         around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        sight: Sight | None = None,
     ) -> None:
-        self.model, self.encoder, self.around = model, encoder, around
+        self.model, self.encoder, self.around, self.sight = model, encoder, around, sight or encoder.vision_size
         self._engine = engine(model, encoder, slots, max_context)
 
     def submit(self, request: Request) -> None:
@@ -59,8 +64,8 @@ class InMemory(Policy):
         self._engine.release(key)
 
     def vision_size(self, width: int, height: int) -> Size:
-        """The size that the processor leaves alone for a picture of this size; the identity for unknown families."""
-        return self.encoder.vision_size(width, height)
+        """What `sight` says, else the size that the processor leaves alone; the identity for unknown families."""
+        return self.sight(width, height)
 
     def close(self) -> None:
         """Let the model and everything that was kept go."""

@@ -18,7 +18,7 @@ from o3gym.train.grpo_recipe import GrpoRecipe
 from o3gym.train.recipe import devices
 from o3gym.train.record import CURSOR, RECORD, newest_checkpoint, open_record, write_record
 
-CHANGEABLE = ("threads", "log_steps", "save_steps", "keep", "slots", "watch")
+CHANGEABLE = ("threads", "log_steps", "save_steps", "report_to", "keep", "slots", "watch")
 """Keys of a recipe that a resumed training may have otherwise: nothing that is learnt depends on them."""
 NOTED = (
     *("loss", "reward", "accuracy", "turns", "over_turn", "answered", "valid_calls", "failed", "uniform_groups"),

@@ -31,6 +31,8 @@ class GrpoRecipe(Training):
     Attributes:
         env: arguments of `o3gym/VisualSearch-v0`: suite, tools, max_turns, max_pixels, ….
         dialect: how calls are written; "" for the policy's own.
+        sight: "package.module:function" from the native width and height of a region to those at which it is shown,
+            of sizes that the processor leaves alone; "" for the processor's own.
         reward: name of the reward; `judge`: of the judge, "" for rules alone.
         temperature, top_p, max_tokens: how replies are sampled; `context`: tokens of an
             episode, 0 for what the model was made for.
@@ -52,6 +54,7 @@ class GrpoRecipe(Training):
 
     env: Mapping[str, Any] = field(default_factory=dict)
     dialect: str = ""
+    sight: str = ""
     reward: str = "outcome"
     judge: str = ""
     temperature: float = 1.0

@@ -25,6 +25,7 @@ from o3gym.registry import require
 from o3gym.train.batches import IGNORED, BatchError, Row, batch_of, check_batch
 from o3gym.train.experience import Experience, Lesson, blank_row, chunks, logprobs_of, row_of
 from o3gym.train.grpo_recipe import GrpoRecipe
+from o3gym.train.models import function
 from o3gym.train.play import Player
 from o3gym.train.recipe import devices
 from o3gym.train.record import CURSOR
@@ -92,6 +93,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         report: Report | None = None,
     ) -> None:
         self.recipe, self.encoder, self.play = recipe, encoder, play
+        self.sight = function(recipe.sight, "sight") if recipe.sight else None
         self.passes = recipe.accumulation(devices())
         self.phases = dict.fromkeys(("rollout", "logprobs", "update"), 0.0)
         self._ready: list[dict[str, Any]] = []
@@ -160,7 +162,8 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         model = self.accelerator.unwrap_model(self.model)
         model.eval()
         inner = model.get_base_model() if hasattr(model, "peft_config") else model
-        policy = InMemory(inner, self.encoder, self.recipe.slots, self.recipe.context, self.accelerator.autocast)
+        settings = (self.recipe.slots, self.recipe.context, self.accelerator.autocast, self.sight)
+        policy = InMemory(inner, self.encoder, *settings)
         try:
             return self.play(number, policy)
         finally:

@@ -52,14 +52,20 @@ def open_model(recipe: Training) -> tuple[Any, Any]:
     return model, load_processor(recipe.model)
 
 
-def _built(spec: str, seed: int) -> tuple[Any, Any]:
-    module, function, options = parse_spec(spec)
+def function(spec: str, key: str) -> Any:
+    """The function "package.module:name" that a recipe's `key` names. Raises `RecipeError` if there is none."""
+    module, _, name = spec.partition(":")
     try:
-        factory = getattr(importlib.import_module(module), function)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise RecipeError(f'model: "{spec}" names no function ({error})') from error
+        return getattr(importlib.import_module(module), name)
+    except (ModuleNotFoundError, AttributeError, ValueError) as error:
+        raise RecipeError(f'{key}: "{spec}" names no function ({error})') from error
+
+
+def _built(spec: str, seed: int) -> tuple[Any, Any]:
+    head, _, _ = spec.partition("?")
+    factory, options = function(head, "model"), parse_spec(spec)[2]
     require("transformers", "train").set_seed(seed)
-    made = build("model", f"{module}:{function}", factory, **options)
+    made = build("model", head, factory, **options)
     if not isinstance(made, tuple) or len(made) != 2:
         raise RecipeError(f'model: "{spec}" must return (model, processor), got {type(made).__name__}')
     return made[0], made[1]

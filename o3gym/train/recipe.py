@@ -22,6 +22,7 @@ from o3gym.registry import UnknownName, closest, parse_value
 
 Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
+Tracker: TypeAlias = Literal["tensorboard", "trackio"]
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """The linear layers of the language model in Qwen-VL and most others: what "all-linear" adapters cover."""
 
@@ -124,6 +125,7 @@ class Training:
         betas, weight_decay, clip: of AdamW, and the largest gradient norm.
         threads: of torch, 0 leaves them.
         log_steps, save_steps: how often.
+        report_to: what else gets the log: "tensorboard" (below OUT/checkpoints/) and "trackio" (in its own folder).
         keep: checkpoints that are kept.
     """
 
@@ -145,6 +147,7 @@ class Training:
     threads: int = 0
     log_steps: int = 10
     save_steps: int = 500
+    report_to: tuple[Tracker, ...] = ()
     keep: int = 1
 
 

@@ -19,7 +19,7 @@ from o3gym.train.mixture import Mixture
 from o3gym.train.recipe import Recipe, devices
 from o3gym.train.record import RECORD, STATE, newest_checkpoint, open_record, step_of, write_record
 
-CHANGEABLE = ("workers", "threads", "log_steps", "save_steps", "keep")
+CHANGEABLE = ("workers", "threads", "log_steps", "save_steps", "report_to", "keep")
 """Keys of a recipe that a resumed training may have otherwise: nothing that is learnt depends on them."""
 
 Progress = Callable[[int, int, int, Mapping[str, float]], None]

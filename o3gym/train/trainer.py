@@ -134,7 +134,7 @@ def common(recipe: Training, rates: Rates, steps: int, seed: int, folder: Path) 
         "logging_steps": recipe.log_steps,
         "logging_first_step": True,
         "logging_nan_inf_filter": False,
-        "report_to": "none",
+        "report_to": [tracker for tracker in recipe.report_to if require(tracker, tracker)] or "none",
         "disable_tqdm": True,
         "remove_unused_columns": False,
     }

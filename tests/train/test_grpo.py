@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from spelled import ENV
-from tiny_folder import Stop, same, write_folder
+from tiny_folder import Stop, same, weights, write_folder
 
 from o3gym import bench
 from o3gym.registry import JUDGES, REWARDS
@@ -19,6 +20,8 @@ from o3gym.rewards.base import Recipe, Term
 from o3gym.store import open_run
 from o3gym.train.grpo import CURSOR, arithmetic, train_grpo
 from o3gym.train.grpo_recipe import GrpoRecipe, read_grpo
+from o3gym.train.models import part_of
+from o3gym.train.recipe import LINEARS
 from o3gym.train.record import newest_checkpoint
 from o3gym.types import Trajectory
 
@@ -109,6 +112,53 @@ def test_an_interrupt_saves_and_the_training_goes_on(start: Path, tmp_path: Path
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     train_grpo(made, tmp_path / "stopped")
     assert same(tmp_path / "whole", tmp_path / "stopped")
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # asked by peft
+def test_what_learns_is_what_the_recipe_says(start: Path, tmp_path: Path) -> None:
+    train_grpo(recipe(start, freeze=["vision"], steps=2), tmp_path / "frozen")
+    train_grpo(recipe(start, lora={"r": 4, "alpha": 8}, kl=0.1, steps=2), tmp_path / "lora")
+    train_grpo(recipe(start, precision="bfloat16", steps=2), tmp_path / "bfloat16")
+    assert all(math.isfinite(loss) for loss in curves(tmp_path / "bfloat16")["loss"])
+    before = weights(start)
+    assert changed(before, tmp_path / "bfloat16")
+    frozen, lora = changed(before, tmp_path / "frozen"), changed(before, tmp_path / "lora")
+    assert {part_of(name) for name in frozen} == {"language", "projector"}
+    assert lora
+    assert all(name.split(".")[-2] in LINEARS for name in lora)
+    assert {part_of(name) for name in lora} == {"language"}
+
+
+def changed(before: Mapping[str, Any], folder: Path) -> list[str]:
+    return [name for name, tensor in weights(folder).items() if not tensor.equal(before[name])]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({}, {"gradient_checkpointing": True}),
+        ({"updates": 2, "temperature": 1.3}, {"updates": 2, "temperature": 1.3, "old_logprobs": "rollout"}),
+    ],
+)
+def test_ways_to_the_same_end(start: Path, tmp_path: Path, one: Any, other: Any) -> None:
+    """One rollout: the later ones would be sampled from weights that differ by rounding."""
+    steps = one.get("updates", 1)
+    for name, more in (("one", one), ("other", other)):
+        train_grpo(recipe(start, samples=16, steps=steps, save_steps=steps, **more), tmp_path / name)
+    ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "other")
+    assert not same(tmp_path / "one", start)
+    moved = sum((ours[name] - tensor).abs().sum() for name, tensor in weights(start).items())
+    assert sum((ours[name] - theirs[name]).abs().sum() for name in ours) < 0.01 * moved
+
+
+def test_the_log_goes_to_tensorboard(start: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train_grpo(recipe(start, report_to=["tensorboard"], steps=2), tmp_path)
+    (events,) = tmp_path.rglob("events.out.tfevents*")
+    log = EventAccumulator(str(events)).Reload()
+    assert {"train/reward", "train/over_turn", "train/seconds/rollout"} <= set(log.Tags()["scalars"])
+    assert [event.value for event in log.Scalars("train/reward")] == pytest.approx(curves(tmp_path)["reward"])
 
 
 def test_rollouts_are_stored_for_the_viewer(start: Path, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from o3gym.policies.processors import image_only
+from o3gym.policies.processors import image_only, load_processor
+from o3gym.policies.tiny import WEIGHTS
 from o3gym.registry import require
 from o3gym.train.tiny.words import TEMPLATE, make_tokenizer
 
@@ -48,6 +49,13 @@ def fresh(hidden: int = 128, layers: int = 4, vision_hidden: int = 96, vision_la
     model.generation_config.eos_token_id = [tokenizer.eos_token_id]
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model, processor
+
+
+def on_board() -> tuple[Any, Any]:
+    """The weights that come with o3gym (float32) and their processor, to train them further."""
+    torch, transformers = require("torch", "train"), require("transformers", "train")
+    model = transformers.AutoModelForImageTextToText.from_pretrained(WEIGHTS, dtype=torch.float32)
+    return model, load_processor(str(WEIGHTS))
 
 
 def _text(words: int, hidden: int, layers: int, tokenizer: Any) -> dict[str, Any]:
