@@ -130,6 +130,11 @@ class Search(Lesson):
         looks: a search of scattered things begins at most so many cells before the one that shows what is asked for;
             0 for anywhere.
         told: what each view shows is said instead of shown: how to search, at next to no cost.
+        guess: chance per reply of answering at random although it has not been found yet. This and what follows is for
+            scattered things.
+        late: all cells are looked at once before, but for those that show it: the number of a view may then be 30. Meant
+            for a loss on the last replies alone.
+        free: the question has no options.
     """
 
     def __init__(
@@ -140,33 +145,43 @@ class Search(Lesson):
         looks: int = 0,
         told: bool = False,
         named: bool = False,
+        guess: float = 0.0,
+        late: bool = False,
+        free: bool = False,
     ) -> None:
         super().__init__(families, views, start, named)
-        self.looks, self.told = looks, told
+        if "text" in self.families and (guess or late or free):
+            raise ValueError("guess, late, free: expected families without text, where nothing is scattered")
+        self.looks, self.told, self.guess, self.late, self.free = looks, told, guess, late, free
 
     def talk(self, at: Stage, rng: Random) -> Talk:
         """By family."""
         if at.family == "text":
             yard = Yard.drawn(at, rng, self.named)
             return yard.search(Talk(at, yard.question(rng), self.told), rng)
-        talk, wanted = Talk(at, _options(rng, at.scene), self.told), at.scene.targets[0][0]
-        cell, thought = self._first(at, wanted, rng), ""
-        for _ in range(32):
+        question = at.scene.question if self.free else _options(rng, at.scene)
+        talk, wanted = Talk(at, question, self.told), at.scene.targets[0][0]
+        thought = ""
+        for cell in self._cells(at, wanted, rng):
+            if self.guess and rng.random() < self.guess:
+                anything = list(SHAPES if wanted == "sign" else COLOURS)
+                options = anything if self.free else [at.scene.answer, *at.scene.wrong]
+                talk.say(f"{thought}\nanswer {rng.choice(options)}".strip())
+                return talk
             talk.look(thought, GRID, cell)
             thought, found = listed(visible(at.items, talk.views[-1]), talk.views[-1], wanted, self.named)
             if found:
                 talk.say(f"{thought}\nanswer {found.words.split()[0]}")
                 return talk
-            cell = (cell + 1) % 16
         raise ValueError(f"scene {at.seed} of {at.family} shows its target in no cell")
 
-    def _first(self, at: Stage, wanted: str, rng: Random) -> int:
-        """Where the search begins."""
-        if not self.looks:
-            return rng.randrange(16)
+    def _cells(self, at: Stage, wanted: str, rng: Random) -> list[int]:
+        """Where it looks, in order."""
         (box,) = (item.box for item in at.items if item.noun == wanted)
         shown = [cell for cell in range(16) if coverage(cell_box(*GRID, cell % 4, cell // 4), box) >= SEEN]
-        return (rng.choice(shown) - rng.randrange(self.looks)) % 16
+        first = (rng.choice(shown) - rng.randrange(self.looks)) % 16 if self.looks else rng.randrange(16)
+        lap = [(first + step) % 16 for step in range(16)]
+        return [cell for cell in lap if cell not in shown] + lap if self.late else lap
 
 
 class Walk:

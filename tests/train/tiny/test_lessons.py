@@ -32,6 +32,7 @@ SOURCES = {
     "a named search": Search(looks=3, named=True),
     "named thumbnails": Reading("text", named=True, thumbnail=True),
     "a named board": Boards("icons", ask=1.0, named=True),
+    "a search that guesses": Search("hidden", guess=0.5),
     "walk": Walk(),
     "match": Match(),
 }
@@ -191,3 +192,21 @@ def test_a_thumbnail_is_asked_about_a_colour_that_it_shows() -> None:
         assert f"only {wanted} container" in asks.text
         assert re.search(rf"{wanted}!\nlook 3x3 ([abc][123])$", said)
         assert said.count(wanted) == 1
+
+
+def test_a_search_that_guesses_ends_early_as_often_as_it_should() -> None:
+    searches = [Search("hidden", guess=0.1, named=True).example(i, 0) for i in range(300)]
+    found = [messages[-1].text.partition("\n")[0].endswith("!") for messages in searches]
+    replies = sum(message.role == "assistant" for messages in searches for message in messages)
+    assert 0.07 < found.count(False) / (replies - found.count(True)) < 0.13
+    for messages in searches:
+        assert messages[-1].text.split()[-1] in messages[0].text
+
+
+def test_a_late_search_has_looked_everywhere_but_there() -> None:
+    for index in range(8):
+        messages = Search("attribute", late=True, free=True, named=True).example(index, 0)
+        replies = [message.text for message in messages if message.role == "assistant"]
+        assert len(replies) > 11
+        assert [reply for reply in replies if "!" in reply] == replies[-1:]
+        assert "A." not in messages[0].text
