@@ -8,8 +8,10 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(CONSTRAINTS
 
 .PHONY: bench test test-vllm lint format fuzz figures clean
 
-bench: .venv/core ## compare scripted agents on the synthetic suite
-	$(BIN)/o3gym bench --suite synthetic --policy oracle --policy sweep --policy random --episodes 105 --turns 4,8,16
+bench: .venv/model ## the model on board, its controls, and scripted agents on the synthetic suite, about 5 minutes
+	$(BIN)/o3gym bench --suite "synthetic?family=text+attribute+hidden&difficulty=easy" --episodes 150 --turns 4,6,8,16 \
+	  --policy tiny --policy tiny+random_crop --policy tiny+blank_crop --policy tiny+no_tool \
+	  --policy sweep --policy random --policy always --force-answer --max-tokens 160
 
 test: .venv/dev ## everything that needs nothing beyond pip
 	$(BIN)/python -m pytest -n auto -m "not browser and not vllm"
@@ -48,6 +50,10 @@ clean:
 
 .venv/core: .venv/bin/python pyproject.toml constraints-cpu.txt
 	$(PIP) -e .
+	@touch $@
+
+.venv/model: .venv/core
+	$(PIP) -e ".[transformers]"
 	@touch $@
 
 .venv/dev: .venv/core

@@ -124,7 +124,7 @@ class _Learning:
             self._note(trainer.state.log_history, trainer.state.global_step)
         if trainer.interrupted:
             raise KeyboardInterrupt
-        trainer.gathered(lambda model: save_model(model, self.processor, self.out, self.recipe))
+        trainer.save(lambda model: save_model(model, self.processor, self.out, self.recipe))
         self.record["finished"] = True
         if trainer.is_world_process_zero():
             write_record(self.out / RECORD, self.record)

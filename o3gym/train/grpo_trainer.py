@@ -6,6 +6,7 @@ when this module is imported.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import math
@@ -97,6 +98,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         self.passes = recipe.accumulation(devices())
         self.phases = dict.fromkeys(("rollout", "logprobs", "update"), 0.0)
         self._ready: list[dict[str, Any]] = []
+        self._whole = copy.deepcopy(model).requires_grad_(False) if sharded() else None
         super().__init__(
             model=model,
             reward_funcs=_unused,
@@ -123,10 +125,22 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         """The values of all processes, in rank order."""
         return list(gather_object([mine]))
 
-    def gathered(self, save: Callable[[Any], None]) -> None:
+    def gathered(self) -> Any:
+        """The model with all its weights: itself, or where every process has a part of them (FSDP) a copy, renewed."""
+        model = self.accelerator.unwrap_model(self.model)
+        if self._whole is None:
+            return model
+        parts = dict(model.named_parameters())
+        with torch.no_grad():
+            for name, parameter in self._whole.named_parameters():
+                parameter.copy_(parts[name].full_tensor())
+        return self._whole.to(self.accelerator.device)
+
+    def save(self, save: Callable[[Any], None]) -> None:
         """Hand the whole model to `save`, in the main process."""
+        model = self.gathered()
         if self.accelerator.is_main_process:
-            save(self.accelerator.unwrap_model(self.model))
+            save(model)
         self.accelerator.wait_for_everyone()
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -159,7 +173,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
 
     def _played(self, number: int) -> tuple[Experience, Mapping[str, float]]:
         """The rollout by the weights of now, in eval mode; sampling is seeded per reply and takes no random state."""
-        model = self.accelerator.unwrap_model(self.model)
+        model = self.gathered()
         model.eval()
         inner = model.get_base_model() if hasattr(model, "peft_config") else model
         settings = (self.recipe.slots, self.recipe.context, self.accelerator.autocast, self.sight)
@@ -167,7 +181,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         try:
             return self.play(number, policy)
         finally:
-            model.train()
+            self.model.train()
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -288,6 +302,11 @@ class Interrupt(_TrainerCallback):  # type: ignore[misc]
         """Save and stop if asked to."""
         if self.asked and state.global_step % self.updates == 0 and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True
+
+
+def sharded() -> bool:
+    """Whether `accelerate` was started so that every process keeps a part of the weights (FSDP)."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
 
 
 def to_trl(rows: Sequence[Row], encoder: Encoder) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,11 @@ import torch
 from o3gym.bench import Bench, run
 from o3gym.policies.base import make_policy
 from o3gym.policies.processors import save_processor
+from o3gym.policies.tiny import WEIGHTS, Tiny
 from o3gym.policies.tiny.sight import shown
 from o3gym.store import open_run
+from o3gym.train.recipe import as_json, load_recipe
+from o3gym.train.sft import CHANGEABLE
 from o3gym.train.tiny.model import fresh
 from o3gym.types import Sampling
 
@@ -46,6 +50,33 @@ def test_it_is_given_its_dialect_and_sizes(folder: Path, tmp_path: Path) -> None
     assert mine.turns[0].reply.token_ids
 
 
-def test_a_folder_must_be_named() -> None:
-    with pytest.raises(ValueError, match="o3gym train sft tiny --out FOLDER"):
-        make_policy("tiny")
+def test_what_is_on_board_is_what_its_record_says() -> None:
+    record = json.loads((WEIGHTS / "training.json").read_text("utf-8"))
+    assert record["finished"]
+    recipe = json.loads(json.dumps(as_json(load_recipe("tiny"))))
+    assert {k: v for k, v in record["recipe"].items() if k not in CHANGEABLE} == {
+        k: v for k, v in recipe.items() if k not in CHANGEABLE
+    }
+    assert [record["stages"][str(n)]["steps"] for n in range(len(record["stages"]))] == [
+        stage.steps for stage in load_recipe("tiny").stages
+    ]
+    assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) < 14_000_000
+    policy = make_policy("tiny")
+    assert isinstance(policy, Tiny)
+    assert sum(p.numel() for p in policy.model.parameters()) < 7_000_000
+
+
+def test_it_finds_by_looking(tmp_path: Path) -> None:
+    bench = Bench(
+        suite="synthetic?family=hidden&difficulty=easy",
+        policies=("tiny", "tiny+blank_crop"),
+        episodes=24,
+        turns=(16,),
+        force_answer=True,
+        sampling=Sampling(max_tokens=160),
+    )
+    run(bench, tmp_path / "run")
+    right = dict.fromkeys(bench.policies, 0)
+    for trajectory in open_run(tmp_path / "run"):
+        right[trajectory.arm] += trajectory.verdict == "correct"
+    assert right["tiny"] >= right["tiny+blank_crop"] + 8  # docs/tiny.md has the table

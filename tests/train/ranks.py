@@ -8,8 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 
 RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def allow_fsdp_on_a_cpu() -> None:
+    """accelerate takes FSDP's settings on accelerators alone; all that follows from them runs on a CPU, too."""
+    made = AcceleratorState.__init__
+
+    def make(self: Any, *args: Any, fsdp_plugin: Any = None, **kwargs: Any) -> None:
+        made(self, *args, fsdp_plugin=fsdp_plugin, **kwargs)
+        if fsdp_plugin is not None:
+            self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
+
+    AcceleratorState.__init__ = make
 
 
 def gradients(start: Path, out: Path) -> None:
@@ -52,4 +66,5 @@ def whole(start: Path, out: Path) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    allow_fsdp_on_a_cpu()
     {"gradients": gradients, "whole": whole}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))

@@ -53,8 +53,14 @@ class Spy(transformers.TrainerCallback):
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         named = list(model.named_parameters())
-        grads = {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in named}
-        self.steps.append(({n: p.detach().clone() for n, p in named}, grads))
+        grads = {n: whole(torch.zeros_like(p) if p.grad is None else p.grad) for n, p in named}
+        self.steps.append(({n: whole(p.detach()) for n, p in named}, grads))
+
+
+def whole(tensor: Any) -> torch.Tensor:
+    """A copy; of a tensor that several processes share out, all of it."""
+    full: torch.Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return full.clone()
 
 
 def trained(made: GrpoRecipe, groups: list[list[Trajectory]], folder: Path) -> tuple[Spy, Any]:

@@ -132,8 +132,8 @@ class Search(Lesson):
         told: what each view shows is said instead of shown: how to search, at next to no cost.
         guess: chance per reply of answering at random although it has not been found yet. This and what follows is for
             scattered things.
-        late: all cells are looked at once before, but for those that show it: the number of a view may then be 30. Meant
-            for a loss on the last replies alone.
+        late: all cells are looked at once before, but for those that show it: the number of a view may then be 30.
+            Meant for a loss on the last replies alone.
         free: the question has no options.
     """
 

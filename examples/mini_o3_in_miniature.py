@@ -1,0 +1,248 @@
+"""Mini-o3's result, in miniature: does over-turn masking let a policy search beyond the turns it was trained with?
+
+Mini-o3 (arXiv 2509.07969, section 3.3) trains with at most 6 turns and does not punish episodes that still search when
+their turns run out. Its accuracy keeps rising far beyond 6 turns at test time; without the masking it saturates early.
+
+Here a star lies behind one of sixteen places and its colour is asked for, with options. The model on board learns by
+imitation to look at one place after the other, and to guess early now and then (cell `start`). From there it is
+reinforced with at most 6 turns, masked or not. All are evaluated once with 32 turns, sampling as in training, and cut
+at fewer. Why it should happen: an early guess pays a quarter of the time, an unmasked over-turn never; so without the
+masking a policy that cannot finish learns to guess.
+
+    pip install "o3gym[train]"
+    python examples/mini_o3_in_miniature.py                     # the first pair, one seed
+    python examples/mini_o3_in_miniature.py --cells all         # everything behind docs/miniature.md, about two hours
+
+A cell that was stopped goes on where it was; one that is finished is not run again. `docs/miniature.json` has all that
+the figure needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from o3gym.bench import Bench, run
+from o3gym.chart import Point, line_chart
+from o3gym.geometry import coverage
+from o3gym.metrics import bootstrap_interval, wilson
+from o3gym.store import open_run
+from o3gym.train.grpo import train_grpo
+from o3gym.train.grpo_recipe import load_grpo
+from o3gym.train.recipe import Recipe, read_recipe
+from o3gym.train.sft import train
+from o3gym.types import OVER_TURN, Sampling, Trajectory
+
+CUTS = (4, 6, 8, 12, 16, 24, 32)
+WHOLE = 0.9
+"""Share of the star that a view has to show for it to count as seen."""
+GUESS = 0.12
+"""How often the start answers before it has found the star, per reply."""
+LESSON = "o3gym.train.tiny.lessons:Search"
+out = Console()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training, and its evaluation.
+
+    Attributes:
+        answers: "choice" or "free".
+        masked: whether over-turn episodes are left out; None for no reinforcement.
+        seed: of the training.
+        stats: whether masked episodes count in their group's mean.
+    """
+
+    answers: str = "choice"
+    masked: bool | None = None
+    seed: int = 0
+    stats: str = "include"
+
+    @property
+    def name(self) -> str:
+        """For example "choice-masked-0"."""
+        if self.masked is None:
+            return f"{self.answers}-start"
+        arm = "masked" if self.masked else "unmasked"
+        return f"{self.answers}-{arm}{'-exclude' if self.stats == 'exclude' else ''}-{self.seed}"
+
+
+FIRST = (Cell(), Cell(masked=True), Cell(masked=False))
+CELLS = (
+    *FIRST,
+    *(Cell(masked=masked, seed=seed) for seed in (1, 2) for masked in (True, False)),
+    Cell("free"),
+    Cell("free", masked=True),
+    Cell("free", masked=False),
+    Cell(masked=True, stats="exclude"),
+)
+
+
+def start(answers: str) -> Recipe:
+    """Imitation: search place by place, and guess now and then; some searches are long."""
+    search = {"source": LESSON, "families": "hidden", "named": True, "free": answers == "free"}
+    data = [
+        {**search, "guess": GUESS, "weight": 0.8},
+        {**search, "guess": 0.0, "late": True, "last_turns": 3, "weight": 0.2},
+    ]
+    stage = {"steps": 120, "batch": 16, "parts": 8, "warmup": 10, "context": 4096, "learning_rate": 5e-4, "data": data}
+    model = "o3gym.train.tiny.model:on_board"
+    return read_recipe({"name": f"{answers} start", "model": model, "threads": 2, "stages": [stage], "save_steps": 20})
+
+
+def suite(answers: str) -> dict[str, Any]:
+    """Sixteen places, one star."""
+    return {"family": "hidden", "difficulty": "easy", "answers": answers}
+
+
+def made(cell: Cell, folder: Path, steps: int) -> Path:
+    """The cell's model."""
+    if cell.masked is None:
+        return train(start(cell.answers), folder / cell.name)
+    recipe = load_grpo(
+        "tiny",
+        [
+            f"model={folder / f'{cell.answers}-start'}",
+            f"env.suite_args={json.dumps(suite(cell.answers))}",
+            "env.max_turns=6",
+            f"over_turn_masking={json.dumps(cell.masked)}",
+            f"stats={cell.stats}",
+            f"seed={cell.seed}",
+            f"steps={steps}",
+        ],
+    )
+    return train_grpo(recipe, folder / cell.name, lambda step, steps, logs: _said(cell, step, steps, logs))
+
+
+def _said(cell: Cell, step: int, steps: int, logs: Mapping[str, float]) -> None:
+    if "reward" in logs:
+        shown = "  ".join(f"{key} {logs[key]:.2f}" for key in ("reward", "turns", "over_turn", "answered"))
+        out.print(f"{cell.name}  {step}/{steps}  {shown}", highlight=False)
+
+
+def evaluated(cell: Cell, model: Path, folder: Path, episodes: int, turns: int, force: bool) -> list[Trajectory]:
+    """Held-out tasks, the same for all cells."""
+    bench = Bench(
+        suite="synthetic",
+        suite_args=suite(cell.answers),
+        policies=(f"tiny:{model}",),
+        episodes=episodes,
+        turns=(turns,),
+        force_answer=force,
+        sampling=Sampling(temperature=1.0, max_tokens=96),
+    )
+    run(bench, folder)
+    return sorted(open_run(folder), key=lambda t: t.group)
+
+
+def result(cell: Cell, folder: Path, episodes: int, steps: int) -> dict[str, Any]:
+    """What the page says of a cell: per task the turn in which it was solved (0 if it was not), and means."""
+    model = made(cell, folder, steps)
+    free = evaluated(cell, model, folder / f"{cell.name}-bench", episodes, max(CUTS), False)
+    forced = {
+        turns: evaluated(cell, model, folder / f"{cell.name}-forced-{turns}", episodes, turns, True)
+        for turns in (6, max(CUTS))
+    }
+    blind, guesses = map(sum, zip(*map(before_seen, free), strict=True))
+    return {
+        "cell": cell.name,
+        "episodes": episodes,
+        "steps": 0 if cell.masked is None else steps,
+        "solved_in": [len(t.turns) if t.verdict == "correct" else 0 for t in free],
+        "turns": sum(len(t.turns) for t in free) / len(free),
+        "over_turn": sum(t.stop in OVER_TURN for t in free) / len(free),
+        "guesses_per_blind_reply": guesses / max(1, blind),
+        "forced": {str(turns): sum(t.verdict == "correct" for t in run) / len(run) for turns, run in forced.items()},
+    }
+
+
+def before_seen(trajectory: Trajectory) -> tuple[int, int]:
+    """Replies that were written before a view showed the star, and how many of them were an answer."""
+    target, blind = trajectory.task.targets[0].box, 0
+    for turn in trajectory.turns:
+        blind += 1
+        if any(coverage(view.box, target) >= WHOLE for view in turn.views):
+            return blind, 0
+    return blind, int(trajectory.stop == "answered")
+
+
+def accuracy(found: Mapping[str, Any], turns: int) -> np.ndarray:
+    """Per task, whether it was solved within so many turns."""
+    return np.array([0 < solved <= turns for solved in found["solved_in"]], float)
+
+
+def curve(cells: Sequence[Mapping[str, Any]]) -> list[Point]:
+    """Accuracy within a number of turns, over the tasks of all these cells."""
+    solved = {turns: np.concatenate([accuracy(cell, turns) for cell in cells]) for turns in CUTS}
+    return [Point(turns, s.mean(), *wilson(s.sum(), len(s))) for turns, s in solved.items()]
+
+
+def gain(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> tuple[float, float, float]:
+    """By how much the first cells solve more within all turns, and its interval: tasks are paired and drawn again."""
+    means = [np.mean([accuracy(cell, max(CUTS)) for cell in cells], axis=0) for cells in (first, second)]
+    difference = means[0] - means[1]
+    return float(difference.mean()), *bootstrap_interval(difference.tolist())
+
+
+def chosen(results: Mapping[str, Any], start: str) -> list[dict[str, Any]]:
+    """The results of the cells whose names begin so, other than those that leave masked rows out of statistics."""
+    return [results[name] for name in sorted(results) if name.startswith(start) and "exclude" not in name]
+
+
+def show(results: Mapping[str, Any], target: Path) -> None:
+    """The table, the comparison and the figure."""
+    table = Table("cell", *map(str, CUTS), "turns", "over-turn", "guesses", "forced 6", f"forced {max(CUTS)}")
+    for name, found in results.items():
+        shares = [f"{accuracy(found, turns).mean():.2f}" for turns in CUTS]
+        means = [f"{found['turns']:.1f}", f"{found['over_turn']:.2f}", f"{found['guesses_per_blind_reply']:.3f}"]
+        table.add_row(name, *shares, *means, *(f"{share:.2f}" for share in found["forced"].values()))
+    out.print(table)
+    lines = {}
+    for answers in ("choice", "free"):
+        masked, unmasked = chosen(results, f"{answers}-masked"), chosen(results, f"{answers}-unmasked")
+        for name, cells in (
+            ("masked", masked),
+            ("not masked", unmasked),
+            ("start", chosen(results, f"{answers}-start")),
+        ):
+            if cells:
+                lines[f"{answers}, {name}"] = curve(cells)
+        if masked and len(masked) == len(unmasked):
+            more, low, high = gain(masked, unmasked)
+            out.print(
+                f"{answers}, {max(CUTS)} turns: masked − not masked = {100 * more:+.1f} points "
+                f"[{100 * low:+.1f}, {100 * high:+.1f}], {len(masked)} seed{'s' * (len(masked) > 1)}",
+                highlight=False,
+            )
+    title = f"Trained with 6 turns, tested with up to {max(CUTS)}"
+    target.with_suffix(".svg").write_text(line_chart(lines, title, "turns allowed", "accuracy", percent=True), "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    known = {cell.name: cell for cell in CELLS}
+    parser.add_argument("--cells", nargs="+", choices=[*known, "all"], default=[cell.name for cell in FIRST])
+    parser.add_argument("--steps", type=int, default=40, help="of reinforcement, a cell")
+    parser.add_argument("--episodes", type=int, default=200, help="of an evaluation")
+    parser.add_argument("--out", type=Path, default=Path("runs/miniature"), help="folder of models and runs")
+    parser.add_argument("--results", type=Path, default=Path("runs/miniature/results.json"), help="figure beside it")
+    args = parser.parse_args()
+    results = json.loads(args.results.read_text("utf-8")) if args.results.is_file() else {}
+    for name in known if "all" in args.cells else args.cells:
+        if name not in results:
+            results[name] = result(known[name], args.out, args.episodes, args.steps)
+            args.results.parent.mkdir(parents=True, exist_ok=True)
+            args.results.write_text(json.dumps(results) + "\n", "utf-8")
+    show(results, args.results)
+
+
+if __name__ == "__main__":
+    main()
