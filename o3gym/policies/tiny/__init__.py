@@ -25,7 +25,7 @@ class Tiny(Transformers):
     """
 
     dialect: ClassVar[str] = "grid"
-    env: ClassVar[Mapping[str, Any]] = {"min_pixels": 1024, "max_pixels": 64_000_000}
+    env: ClassVar[Mapping[str, Any]] = {"min_pixels": 1024, "max_pixels": 64_000_000, "on_void": "continue"}
 
     def __init__(self, argument: str = "", slots: int = 32) -> None:
         super().__init__(argument or str(WEIGHTS), device="cpu", slots=slots)
