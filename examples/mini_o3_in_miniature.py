@@ -169,7 +169,7 @@ def before_seen(trajectory: Trajectory) -> tuple[int, int]:
     target, blind = trajectory.task.targets[0].box, 0
     for turn in trajectory.turns:
         blind += 1
-        if any(coverage(view.box, target) >= WHOLE for view in turn.views):
+        if any(coverage(trajectory.views[view].box, target) >= WHOLE for view in turn.views):
             return blind, 0
     return blind, int(trajectory.stop == "answered")
 

@@ -70,7 +70,7 @@ def test_it_finds_by_looking(tmp_path: Path) -> None:
     bench = Bench(
         suite="synthetic?family=hidden&difficulty=easy",
         policies=("tiny", "tiny+blank_crop"),
-        episodes=24,
+        episodes=48,
         turns=(16,),
         force_answer=True,
         sampling=Sampling(max_tokens=160),
