@@ -20,8 +20,9 @@ def allow_fsdp_on_a_cpu() -> None:
 
     def make(self: Any, *args: Any, fsdp_plugin: Any = None, **kwargs: Any) -> None:
         made(self, *args, fsdp_plugin=fsdp_plugin, **kwargs)
-        if fsdp_plugin is not None:
-            self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
+        self.plugin = fsdp_plugin or getattr(self, "plugin", None)
+        if self.plugin is not None:
+            self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, self.plugin
 
     AcceleratorState.__init__ = make
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_folder import write_folder
+from tiny_folder import same, write_folder
 
 from o3gym.store import open_run
 
@@ -22,9 +22,13 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_folder(tmp_path_factory.mktemp("start"))
 
 
-def launch(processes: int, mode: str, start: Path, out: Path, **variables: str) -> None:
+def launch(processes: int, mode: str, start: Path, out: Path, config: str = "", **variables: str) -> None:
     out.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    if config:
+        settings = ["--config_file", str(HERE.parents[1] / "examples" / "accelerate" / config), "--mixed_precision", "no"]
+        command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(processes), *settings]
+        command += ["--main_process_port", "0"]  # any that is free
     variables |= {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(
         [*command, str(HERE / "ranks.py"), mode, str(start), str(out)],
@@ -36,10 +40,10 @@ def launch(processes: int, mode: str, start: Path, out: Path, **variables: str) 
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-@pytest.mark.parametrize("mean", ["token", "sequence"])
-def test_two_processes_make_the_gradients_of_one(start: Path, tmp_path: Path, mean: str) -> None:
-    for processes in (1, 2):
-        launch(processes, "gradients", start, tmp_path, O3GYM_MEAN=mean)
+@pytest.mark.parametrize(("mean", "config"), [("token", ""), ("sequence", ""), ("token", "fsdp.yaml")])
+def test_two_processes_make_the_gradients_of_one(start: Path, tmp_path: Path, mean: str, config: str) -> None:
+    launch(1, "gradients", start, tmp_path, O3GYM_MEAN=mean)
+    launch(2, "gradients", start, tmp_path, config, O3GYM_MEAN=mean)
     one, first, second = (torch.load(tmp_path / f"gradients-{name}.pt") for name in ("0-of-1", "0-of-2", "1-of-2"))
     assert max(float(grad.abs().max()) for grad in one.values()) > 1e-3
     for name, grad in one.items():
@@ -47,12 +51,13 @@ def test_two_processes_make_the_gradients_of_one(start: Path, tmp_path: Path, me
         assert torch.equal(first[name], second[name])
 
 
-def test_a_whole_training_in_two_processes_ends(start: Path, tmp_path: Path) -> None:
-    launch(2, "whole", start, tmp_path)
+@pytest.mark.parametrize("config", ["", "fsdp.yaml"])
+def test_a_whole_training_in_two_processes_ends(start: Path, tmp_path: Path, config: str) -> None:
+    launch(2, "whole", start, tmp_path, config)
     record = json.loads((tmp_path / "training.json").read_text())
     assert record["finished"]
     assert record["devices"] == 2
-    assert (tmp_path / "model.safetensors").is_file()
+    assert not same(tmp_path, start)
     groups = [{t.group for t in open_run(tmp_path / "rollouts" / f"000000-{rank}")} for rank in (0, 1)]
     assert groups[0]
     assert not groups[0] & groups[1]
