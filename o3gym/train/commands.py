@@ -26,7 +26,7 @@ def add_train(commands: Any) -> None:
     kinds = group.add_subparsers(required=True, metavar="KIND")
     sft = "mini_o3, simple_o3, pixel_reasoner, tiny"
     _add_training(kinds, "sft", "imitate demonstrations, by a recipe", sft, _sft)
-    grpo = "mini_o3, insight_o3, deepeyes, pixel_reasoner, thyme"
+    grpo = "mini_o3, insight_o3, deepeyes, pixel_reasoner, thyme, tiny"
     _add_training(kinds, "grpo", "reinforce what was rewarded, by a recipe", grpo, _grpo)
     _add_export(kinds)
 

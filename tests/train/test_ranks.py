@@ -26,8 +26,9 @@ def launch(processes: int, mode: str, start: Path, out: Path, config: str = "", 
     out.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     if config:
-        settings = ["--config_file", str(HERE.parents[1] / "examples" / "accelerate" / config), "--mixed_precision", "no"]
-        command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(processes), *settings]
+        path = HERE.parents[1] / "examples" / "accelerate" / config
+        command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(path)]
+        command += ["--mixed_precision", "no", "--num_processes", str(processes)]
         command += ["--main_process_port", "0"]  # any that is free
     variables |= {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(
