@@ -126,14 +126,15 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         return list(gather_object([mine]))
 
     def gathered(self) -> Any:
-        """The model with all its weights: itself, or where every process has a part of them (FSDP) a copy, renewed."""
+        """The model with all its weights: itself, or where every process has a part of them a copy, renewed."""
         model = self.accelerator.unwrap_model(self.model)
         if self._whole is None:
             return model
         parts = dict(model.named_parameters())
         with torch.no_grad():
             for name, parameter in self._whole.named_parameters():
-                parameter.copy_(parts[name].full_tensor())
+                with gathered(parts[name]) as whole:
+                    parameter.copy_(whole)
         return self._whole.to(self.accelerator.device)
 
     def save(self, save: Callable[[Any], None]) -> None:
@@ -305,8 +306,20 @@ class Interrupt(_TrainerCallback):  # type: ignore[misc]
 
 
 def sharded() -> bool:
-    """Whether `accelerate` was started so that every process keeps a part of the weights (FSDP)."""
-    return os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
+    """Whether `accelerate` was started so that every process keeps a part of the weights: FSDP, or DeepSpeed's ZeRO."""
+    return any(os.environ.get(f"ACCELERATE_USE_{way}", "").lower() == "true" for way in ("FSDP", "DEEPSPEED"))
+
+
+@contextmanager
+def gathered(parameter: Any) -> Iterator[Any]:
+    """All of a parameter that several processes share out."""
+    if hasattr(parameter, "full_tensor"):  # FSDP 2
+        yield parameter.full_tensor()
+    elif hasattr(parameter, "ds_id"):  # ZeRO-3
+        with require("deepspeed", "deepspeed").zero.GatheredParameters([parameter]):
+            yield parameter
+    else:
+        yield parameter
 
 
 def to_trl(rows: Sequence[Row], encoder: Encoder) -> dict[str, Any]:
