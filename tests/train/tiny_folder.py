@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +32,17 @@ TEMPLATE = (
 )
 
 
-def tokenizer() -> Any:
+def tokenizer(texts: Sequence[str] = (string.printable,), size: int = 300) -> Any:
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    raw.train_from_iterator(
-        [string.printable], trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False)
-    )
+    raw.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False))
     raw.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in SPECIAL])
     return PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|endoftext|>")
 
 
-def processor() -> Any:
+def processor(words: Any = None) -> Any:
     images = Qwen2VLImageProcessorPil(
         size={"shortest_edge": 32 * 32, "longest_edge": 96 * 96},
         patch_size=16,
@@ -52,7 +51,7 @@ def processor() -> Any:
         image_mean=[0.5] * 3,
         image_std=[0.5] * 3,
     )
-    return image_only(Qwen3VLProcessor)(image_processor=images, tokenizer=tokenizer(), chat_template=TEMPLATE)
+    return image_only(Qwen3VLProcessor)(image_processor=images, tokenizer=words or tokenizer(), chat_template=TEMPLATE)
 
 
 def model(words: Any, hidden: int = 64, init: float = 0.1) -> Any:
