@@ -6,12 +6,15 @@ GPU := $(shell nvidia-smi -L 2>/dev/null | grep -c GPU)
 CONSTRAINTS := $(if $(filter-out 0,$(GPU)),,-c constraints-cpu.txt)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(CONSTRAINTS)
 
-.PHONY: bench test test-vllm lint format fuzz figures clean
+.PHONY: bench experiment test test-vllm lint format fuzz figures clean
 
 bench: .venv/model ## the model on board, its controls, and scripted agents on the synthetic suite, about 5 minutes
 	$(BIN)/o3gym bench --suite "synthetic?family=text+attribute+hidden&difficulty=easy" --episodes 150 --turns 4,6,8,16 \
 	  --policy tiny --policy tiny+random_crop --policy tiny+blank_crop --policy tiny+no_tool \
 	  --policy sweep --policy random --policy always --force-answer --max-tokens 160
+
+experiment: .venv/train ## over-turn masking in miniature: the first pair, one seed
+	$(BIN)/python examples/mini_o3_in_miniature.py
 
 test: .venv/dev ## everything that needs nothing beyond pip
 	$(BIN)/python -m pytest -n auto -m "not browser and not vllm"
@@ -54,6 +57,10 @@ clean:
 
 .venv/model: .venv/core
 	$(PIP) -e ".[transformers]"
+	@touch $@
+
+.venv/train: .venv/core
+	$(PIP) -e ".[train]"
 	@touch $@
 
 .venv/dev: .venv/core

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
+import torch
+import trl
 from PIL import Image
+from tiny_folder import fresh
 
 from o3gym.train.stock import SearchTools
+from o3gym.train.trainer import RENAMED
 
 ENV = {"suite_args": {"family": "hidden", "difficulty": "easy", "pixels": 60_000}, "split": "train", "max_turns": 2}
 
@@ -55,3 +62,52 @@ def test_wrong_and_missing_answers_are_worth_nothing_but_are_not_masked() -> Non
     tools = opened()
     tools.answer("Z")
     assert tools.get_reward() == 0.0
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # TRL asks transformers by names that are going to change
+def test_a_stock_training_learns_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
+    torch.manual_seed(0)
+    model, processor = fresh()
+    processor.chat_template = (Path(trl.__file__).parent / "chat_templates" / "qwen3_vl.jinja").read_text("utf-8")
+    processor.tokenizer.padding_side = "left"
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    rewards, call = iter(range(100)), '<tool_call>\n{"name": "reuse", "arguments": {"view": 0}}\n</tool_call><|im_end|>'
+
+    class Tools(SearchTools):
+        def get_reward(self) -> float:
+            assert self._env.unwrapped.trajectory.turns[0].parsed.call.tool == "reuse"  # type: ignore[attr-defined]
+            return float(next(rewards) % 2)
+
+    class Calling(trl.GRPOTrainer):  # type: ignore[misc]
+        """A random model never calls a tool: its first turn is replaced by a call."""
+
+        def _generate_single_turn(self, prompt_ids: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
+            ids, logprobs = super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
+            if max(map(len, images)) == 1:
+                ids = [self._tokenizer(call)["input_ids"] for _ in ids]
+            return ids, logprobs
+
+    trainer = Calling(
+        model=model,
+        args=trl.GRPOConfig(
+            output_dir=str(tmp_path),
+            per_device_train_batch_size=2,
+            num_generations=2,
+            max_completion_length=400,
+            generation_kwargs={"max_new_tokens": 8},
+            max_steps=1,
+            report_to="none",
+            use_cpu=True,
+            bf16=False,
+            save_strategy="no",
+            disable_tqdm=True,
+            **{RENAMED: False},
+        ),
+        train_dataset=datasets.Dataset.from_list([{"prompt": [{"role": "user", "content": ""}], "task": 3}]),
+        processing_class=processor,
+        environment_factory=partial(Tools, env={**ENV, "min_pixels": 1024, "max_pixels": 4096}),
+    )
+    trainer.train()
+    assert next(rewards) == 2
+    assert any(not parameter.equal(before[name]) for name, parameter in model.named_parameters())
