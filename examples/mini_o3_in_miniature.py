@@ -10,8 +10,8 @@ at fewer. Why it should happen: an early guess pays a quarter of the time, an un
 masking a policy that cannot finish learns to guess.
 
     pip install "o3gym[train]"
-    python examples/mini_o3_in_miniature.py                     # the first pair, one seed
-    python examples/mini_o3_in_miniature.py --cells all         # everything behind docs/miniature.md, about two hours
+    python examples/mini_o3_in_miniature.py                       # the first pair, one seed, small: make experiment
+    python examples/mini_o3_in_miniature.py --cells all --steps 40 --episodes 200        # all behind docs/miniature.md
 
 A cell that was stopped goes on where it was; one that is finished is not run again. `docs/miniature.json` has all that
 the figure needs.
@@ -27,13 +27,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 
 from o3gym.bench import Bench, run
 from o3gym.chart import Point, line_chart
 from o3gym.geometry import coverage
-from o3gym.metrics import bootstrap_interval, wilson
+from o3gym.metrics import bootstrap_interval
 from o3gym.store import open_run
 from o3gym.train.grpo import train_grpo
 from o3gym.train.grpo_recipe import load_grpo
@@ -46,6 +47,7 @@ WHOLE = 0.9
 """Share of the star that a view has to show for it to count as seen."""
 GUESS = 0.12
 """How often the start answers before it has found the star, per reply."""
+NAMES = {"masked": "masked", "unmasked": "not masked", "start": "start"}
 LESSON = "o3gym.train.tiny.lessons:Search"
 out = Console()
 
@@ -76,6 +78,8 @@ class Cell:
 
 
 FIRST = (Cell(), Cell(masked=True), Cell(masked=False))
+CHECKED = FIRST[1]
+"""The cell for which runs of their own with few turns are compared with the cut of the long one."""
 CELLS = (
     *FIRST,
     *(Cell(masked=masked, seed=seed) for seed in (1, 2) for masked in (True, False)),
@@ -86,16 +90,19 @@ CELLS = (
 )
 
 
-def start(answers: str) -> Recipe:
+def start(answers: str, threads: int) -> Recipe:
     """Imitation: search place by place, and guess now and then; some searches are long."""
     search = {"source": LESSON, "families": "hidden", "named": True, "free": answers == "free"}
     data = [
-        {**search, "guess": GUESS, "weight": 0.8},
-        {**search, "guess": 0.0, "late": True, "last_turns": 3, "weight": 0.2},
+        {**search, "guess": GUESS, "weight": 0.7},
+        {**search, "late": True, "last_turns": 3, "weight": 0.15},
+        {"source": "o3gym.train.tiny.boards:Boards", "board": "cards", "weight": 0.15},
     ]
-    stage = {"steps": 120, "batch": 16, "parts": 8, "warmup": 10, "context": 4096, "learning_rate": 5e-4, "data": data}
+    stage = {"steps": 60, "batch": 16, "parts": 8, "warmup": 10, "context": 4096, "learning_rate": 5e-4, "data": data}
     model = "o3gym.train.tiny.model:on_board"
-    return read_recipe({"name": f"{answers} start", "model": model, "threads": 2, "stages": [stage], "save_steps": 20})
+    return read_recipe(
+        {"name": f"{answers} start", "model": model, "threads": threads, "stages": [stage], "save_steps": 20}
+    )
 
 
 def suite(answers: str) -> dict[str, Any]:
@@ -103,10 +110,10 @@ def suite(answers: str) -> dict[str, Any]:
     return {"family": "hidden", "difficulty": "easy", "answers": answers}
 
 
-def made(cell: Cell, folder: Path, steps: int) -> Path:
+def made(cell: Cell, folder: Path, steps: int, threads: int) -> Path:
     """The cell's model."""
     if cell.masked is None:
-        return train(start(cell.answers), folder / cell.name)
+        return train(start(cell.answers, threads), folder / cell.name)
     recipe = load_grpo(
         "tiny",
         [
@@ -117,6 +124,7 @@ def made(cell: Cell, folder: Path, steps: int) -> Path:
             f"stats={cell.stats}",
             f"seed={cell.seed}",
             f"steps={steps}",
+            f"threads={threads}",
         ],
     )
     return train_grpo(recipe, folder / cell.name, lambda step, steps, logs: _said(cell, step, steps, logs))
@@ -128,7 +136,9 @@ def _said(cell: Cell, step: int, steps: int, logs: Mapping[str, float]) -> None:
         out.print(f"{cell.name}  {step}/{steps}  {shown}", highlight=False)
 
 
-def evaluated(cell: Cell, model: Path, folder: Path, episodes: int, turns: int, force: bool) -> list[Trajectory]:
+def evaluated(
+    cell: Cell, model: Path, folder: Path, episodes: int, turns: int = max(CUTS), force: bool = False
+) -> list[Trajectory]:
     """Held-out tasks, the same for all cells."""
     bench = Bench(
         suite="synthetic",
@@ -143,25 +153,26 @@ def evaluated(cell: Cell, model: Path, folder: Path, episodes: int, turns: int, 
     return sorted(open_run(folder), key=lambda t: t.group)
 
 
-def result(cell: Cell, folder: Path, episodes: int, steps: int) -> dict[str, Any]:
+def result(cell: Cell, args: argparse.Namespace) -> dict[str, Any]:
     """What the page says of a cell: per task the turn in which it was solved (0 if it was not), and means."""
-    model = made(cell, folder, steps)
-    free = evaluated(cell, model, folder / f"{cell.name}-bench", episodes, max(CUTS), False)
-    forced = {
-        turns: evaluated(cell, model, folder / f"{cell.name}-forced-{turns}", episodes, turns, True)
-        for turns in (6, max(CUTS))
-    }
+    model = made(cell, args.out, args.steps, args.threads)
+    free = evaluated(cell, model, args.out / f"{cell.name}-bench", args.episodes)
+    forced = evaluated(cell, model, args.out / f"{cell.name}-forced", args.episodes, force=True)
     blind, guesses = map(sum, zip(*map(before_seen, free), strict=True))
-    return {
+    found = {
         "cell": cell.name,
-        "episodes": episodes,
-        "steps": 0 if cell.masked is None else steps,
+        "episodes": args.episodes,
+        "steps": 0 if cell.masked is None else args.steps,
         "solved_in": [len(t.turns) if t.verdict == "correct" else 0 for t in free],
         "turns": sum(len(t.turns) for t in free) / len(free),
         "over_turn": sum(t.stop in OVER_TURN for t in free) / len(free),
         "guesses_per_blind_reply": guesses / max(1, blind),
-        "forced": {str(turns): sum(t.verdict == "correct" for t in run) / len(run) for turns, run in forced.items()},
+        "forced": sum(t.verdict == "correct" for t in forced) / len(forced),
     }
+    if cell == CHECKED:
+        apart = {cut: evaluated(cell, model, args.out / f"{cell.name}-{cut}", args.episodes, cut) for cut in CUTS[:3]}
+        found["apart"] = {str(cut): sum(t.verdict == "correct" for t in run) / len(run) for cut, run in apart.items()}
+    return found
 
 
 def before_seen(trajectory: Trajectory) -> tuple[int, int]:
@@ -180,9 +191,9 @@ def accuracy(found: Mapping[str, Any], turns: int) -> np.ndarray:
 
 
 def curve(cells: Sequence[Mapping[str, Any]]) -> list[Point]:
-    """Accuracy within a number of turns, over the tasks of all these cells."""
-    solved = {turns: np.concatenate([accuracy(cell, turns) for cell in cells]) for turns in CUTS}
-    return [Point(turns, s.mean(), *wilson(s.sum(), len(s))) for turns, s in solved.items()]
+    """Accuracy within a number of turns: mean over these cells, interval over their tasks."""
+    means = {turns: np.mean([accuracy(cell, turns) for cell in cells], axis=0) for turns in CUTS}
+    return [Point(turns, mean.mean(), *bootstrap_interval(mean.tolist())) for turns, mean in means.items()]
 
 
 def gain(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> tuple[float, float, float]:
@@ -198,47 +209,49 @@ def chosen(results: Mapping[str, Any], start: str) -> list[dict[str, Any]]:
 
 
 def show(results: Mapping[str, Any], target: Path) -> None:
-    """The table, the comparison and the figure."""
-    table = Table("cell", *map(str, CUTS), "turns", "over-turn", "guesses", "forced 6", f"forced {max(CUTS)}")
+    """The table, the comparisons and the figure."""
+    table = Table("cell", *map(str, CUTS), "turns", "over-turn", "guesses", f"forced {max(CUTS)}")
     for name, found in results.items():
         shares = [f"{accuracy(found, turns).mean():.2f}" for turns in CUTS]
         means = [f"{found['turns']:.1f}", f"{found['over_turn']:.2f}", f"{found['guesses_per_blind_reply']:.3f}"]
-        table.add_row(name, *shares, *means, *(f"{share:.2f}" for share in found["forced"].values()))
+        table.add_row(name, *shares, *means, f"{found['forced']:.2f}")
     out.print(table)
     lines = {}
     for answers in ("choice", "free"):
-        masked, unmasked = chosen(results, f"{answers}-masked"), chosen(results, f"{answers}-unmasked")
-        for name, cells in (
-            ("masked", masked),
-            ("not masked", unmasked),
-            ("start", chosen(results, f"{answers}-start")),
-        ):
-            if cells:
-                lines[f"{answers}, {name}"] = curve(cells)
-        if masked and len(masked) == len(unmasked):
-            more, low, high = gain(masked, unmasked)
-            out.print(
-                f"{answers}, {max(CUTS)} turns: masked − not masked = {100 * more:+.1f} points "
-                f"[{100 * low:+.1f}, {100 * high:+.1f}], {len(masked)} seed{'s' * (len(masked) > 1)}",
-                highlight=False,
-            )
+        arms = {arm: chosen(results, f"{answers}-{arm}") for arm in ("masked", "unmasked", "start")}
+        lines |= {f"{answers}, {NAMES[arm]}": curve(cells) for arm, cells in arms.items() if cells}
+        for other in ("unmasked", "start"):
+            if arms["masked"] and arms[other]:
+                compare(answers, arms["masked"], arms[other], other)
     title = f"Trained with 6 turns, tested with up to {max(CUTS)}"
     target.with_suffix(".svg").write_text(line_chart(lines, title, "turns allowed", "accuracy", percent=True), "utf-8")
+
+
+def compare(answers: str, masked: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]], arm: str) -> None:
+    """Print how much more is solved with masking."""
+    more, low, high = gain(masked, others)
+    out.print(
+        f"{answers}, {max(CUTS)} turns: masked − {NAMES[arm]} = {100 * more:+.1f} points "
+        f"[{100 * low:+.1f}, {100 * high:+.1f}], {len(masked)} seed{'s' * (len(masked) > 1)}",
+        highlight=False,
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     known = {cell.name: cell for cell in CELLS}
     parser.add_argument("--cells", nargs="+", choices=[*known, "all"], default=[cell.name for cell in FIRST])
-    parser.add_argument("--steps", type=int, default=40, help="of reinforcement, a cell")
-    parser.add_argument("--episodes", type=int, default=200, help="of an evaluation")
+    parser.add_argument("--steps", type=int, default=20, help="of reinforcement, a cell")
+    parser.add_argument("--episodes", type=int, default=100, help="of an evaluation")
+    parser.add_argument("--threads", type=int, default=2, help="of torch")
     parser.add_argument("--out", type=Path, default=Path("runs/miniature"), help="folder of models and runs")
     parser.add_argument("--results", type=Path, default=Path("runs/miniature/results.json"), help="figure beside it")
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     results = json.loads(args.results.read_text("utf-8")) if args.results.is_file() else {}
     for name in known if "all" in args.cells else args.cells:
         if name not in results:
-            results[name] = result(known[name], args.out, args.episodes, args.steps)
+            results[name] = result(known[name], args)
             args.results.parent.mkdir(parents=True, exist_ok=True)
             args.results.write_text(json.dumps(results) + "\n", "utf-8")
     show(results, args.results)

@@ -206,6 +206,7 @@ POLICIES = Registry(
         "tiny": "o3gym.policies.tiny:Tiny",
         "transformers": "o3gym.policies.transformers:Transformers",
         "vllm": "o3gym.policies.vllm:Vllm",
+        "vllm_server": "o3gym.policies.vllm_server:VllmServer",
     },
 )
 DEMONSTRATIONS = Registry(

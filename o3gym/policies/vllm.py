@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -50,17 +51,19 @@ class Thread(Context):
     """A dialogue as ids, with its pictures: vLLM wants all of them each time and keeps what it made of them.
 
     Attributes:
+        form: makes pixels into what vLLM is given.
         pictures: in the order of their places.
     """
 
-    pictures: list[Image.Image] = field(default_factory=list)
+    form: Callable[[Any], Any] = Image.fromarray
+    pictures: list[Any] = field(default_factory=list)
 
     def extend(self, encoder: Encoder) -> None:
         """Take in the dialogue's new messages."""
         new = self.dialogue.messages[self.seen :]
         super().extend(encoder)
         parts = [part for message in new for part in message.parts]
-        self.pictures += [Image.fromarray(part.load()) for part in parts if isinstance(part, Picture)]
+        self.pictures += [self.form(part.load()) for part in parts if isinstance(part, Picture)]
 
 
 class Vllm(Policy):
@@ -84,6 +87,8 @@ class Vllm(Policy):
     """
 
     packages: ClassVar[tuple[str, ...]] = ("torch", "transformers", "vllm")
+    never: ClassVar[float] = -math.inf
+    """Added to the logits of tokens that may not be written."""
 
     def __init__(
         self,
@@ -95,15 +100,9 @@ class Vllm(Policy):
         tensor_parallel_size: int = 1,
         enforce_eager: bool = False,
     ) -> None:
-        super().__init__()
-        self._vllm = supported(require("vllm", "vllm"))
-        path = _located(argument)
-        self.encoder = _encoder(path)
-        self._forbidden = dict.fromkeys(self.encoder.forbidden, -math.inf)
-        special = {i for i, token in self.encoder.tokenizer.added_tokens_decoder.items() if token.special}
-        self._unsaid = self._forbidden | dict.fromkeys(special - {self.encoder.end}, -math.inf)
-        self._max_images = max_images
-        options = self._vllm.EngineArgs(
+        vllm = supported(require("vllm", "vllm"))
+        path, encoder = located_encoder(argument)
+        options = vllm.EngineArgs(
             model=path,
             dtype=dtype,
             gpu_memory_utilization=gpu_memory_utilization,
@@ -115,8 +114,16 @@ class Vllm(Policy):
             logprobs_mode="processed_logprobs",  # after temperature, suppression and choices, as they were sampled
             disable_log_stats=True,
         )
-        self._engine = self._vllm.LLMEngine.from_engine_args(options)
-        self._room: int = self._engine.model_config.max_model_len
+        engine = vllm.LLMEngine.from_engine_args(options)
+        self._vllm = vllm
+        self._begin(encoder, engine, engine.model_config.max_model_len, max_images)
+
+    def _begin(self, encoder: Places, engine: Any, room: int, max_images: int) -> None:
+        super().__init__()
+        self.encoder, self._engine, self._room, self._max_images = encoder, engine, room, max_images
+        self._form: Callable[[Any], Any] = Image.fromarray
+        special = {i for i, token in encoder.tokenizer.added_tokens_decoder.items() if token.special}
+        self._unsaid = {*encoder.forbidden, *special} - {encoder.end}
         self._threads: dict[Key, Thread] = {}
         self._asked: dict[str, tuple[Request, Thread]] = {}
         self._ready: list[tuple[Key, Reply]] = []
@@ -166,6 +173,13 @@ class Vllm(Policy):
             self._asked = {number: asked for number, asked in self._asked.items() if number not in numbers}
             self._engine.abort_request(numbers)
 
+    def renew(self, folder: Path) -> None:
+        """Take the weights of another checkpoint of the model, and forget all dialogues and what was kept of them."""
+        self._threads.clear()
+        self._engine.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
+        self._engine.reset_prefix_cache()
+        self._engine.reset_encoder_cache()
+
     def close(self) -> None:
         """End the engine's process."""
         self._asked.clear()
@@ -178,7 +192,7 @@ class Vllm(Policy):
             raise ValueError(f"{request.key} is already being answered")
         thread = self._threads.get(request.key)
         if thread is None or not thread.continues(request):
-            thread = self._threads[request.key] = Thread(request.dialogue)
+            thread = self._threads[request.key] = Thread(request.dialogue, form=self._form)
         return thread
 
     def _give(self, key: Key, reply: Reply) -> None:
@@ -195,30 +209,40 @@ class Vllm(Policy):
         return prompt
 
     def _parameters(self, sampling: Sampling) -> Any:
-        kinds, choices = self._vllm.sampling_params, list(sampling.choices)
-        return self._vllm.SamplingParams(
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
-            seed=sampling.seed,
-            stop=[] if choices else list(sampling.stop),
-            include_stop_str_in_output=True,
-            stop_token_ids=sorted(self.encoder.eos),  # to which vLLM adds those of generation_config.json
+        """What the engine is given."""
+        kinds = self._vllm.sampling_params
+        settings = self._settings(sampling)
+        if choice := settings.pop("structured_outputs", None):
+            settings["structured_outputs"] = kinds.StructuredOutputsParams(**choice)
+        return self._vllm.SamplingParams(**settings, output_kind=kinds.RequestOutputKind.FINAL_ONLY)
+
+    def _settings(self, sampling: Sampling) -> dict[str, Any]:
+        """VLLM's sampling parameters as plain values."""
+        choices = list(sampling.choices)
+        settings: dict[str, Any] = {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_tokens,
+            "seed": sampling.seed,
+            "stop": [] if choices else list(sampling.stop),
+            "include_stop_str_in_output": True,
+            "stop_token_ids": sorted(self.encoder.eos),  # to which vLLM adds those of generation_config.json
             # the grammar would let a choice end with any token that may end some text
-            logit_bias=self._unsaid if choices else self._forbidden,
-            logprobs=0,  # of the sampled token alone
-            structured_outputs=kinds.StructuredOutputsParams(choice=choices) if choices else None,
-            output_kind=kinds.RequestOutputKind.FINAL_ONLY,
-        )
+            "logit_bias": dict.fromkeys(self._unsaid if choices else self.encoder.forbidden, self.never),
+            "logprobs": 0,  # of the sampled token alone
+        }
+        return {**settings, "structured_outputs": {"choice": choices}} if choices else settings
 
     def _read(self, output: Any, sampling: Sampling, thread: Thread) -> Reply:
+        if error := getattr(output, "error", ""):
+            return Reply("", finish="error", error=error[:500])
         said, ids = output.outputs[0], tuple(output.outputs[0].token_ids)
         if list(output.prompt_token_ids) != thread.ids:
             return Reply("", finish="error", error=_differs(thread.ids, output.prompt_token_ids))
         if said.finish_reason not in ("stop", "length"):
             return Reply("", finish="error", error=f"vLLM ended the request: {said.finish_reason}")
         new, usage = thread.prompt, Usage(len(thread.ids), len(ids))
-        text = up_to(self.encoder.text(ids), said.stop_reason)
+        text = up_to(self.encoder.text(ids), () if sampling.choices else sampling.stop)
         thread.answer(ids, text)
         return Reply(text, ids, logprobs_of(said, sampling), new, said.finish_reason, usage=usage)
 
@@ -239,18 +263,16 @@ def supported(vllm: Any) -> Any:
     raise ValueError(f"vllm {vllm.__version__} is installed; expected {bounds}: run {PIP.format(extra='vllm')}")
 
 
-def _located(argument: str) -> str:
+def located_encoder(argument: str) -> tuple[str, Places]:
+    """Where a checkpoint is, and what writes its dialogues as ids; ValueError if there is none that can be used."""
     if not argument:
         raise ValueError('name the model: "vllm:FOLDER" or "vllm:HUB_ID"')
-    return located(argument)
-
-
-def _encoder(path: str) -> Places:
+    path = located(argument)
     encoder = Places(load_processor(path))
     if not encoder.factor:
         kind = type(encoder.processor).__name__
         raise ValueError(f"{path}: {kind} is not of the Qwen-VL family; serve it with vLLM and use openai:MODEL")
-    return encoder
+    return path, encoder
 
 
 def failed(error: Exception) -> Reply:
@@ -267,11 +289,10 @@ def folded(ids: Iterable[int], image_id: int) -> Iterator[int]:
         before = token
 
 
-def up_to(text: str, stop: object) -> str:
-    """The text through the stop string that ended it: its last token may go on."""
-    if not isinstance(stop, str) or stop not in text:
-        return text
-    return text[: text.index(stop) + len(stop)]
+def up_to(text: str, stops: Iterable[str]) -> str:
+    """The text through the stop string that ended it: the last token may go on after it."""
+    ends = [text.index(stop) + len(stop) for stop in stops if stop in text]
+    return text[: min(ends, default=None)]
 
 
 def _differs(ours: Sequence[int], theirs: Sequence[int]) -> str:

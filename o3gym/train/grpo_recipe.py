@@ -33,6 +33,10 @@ class GrpoRecipe(Training):
         dialect: how calls are written; "" for the policy's own.
         sight: "package.module:function" from the native width and height of a region to those at which it is shown,
             of sizes that the processor leaves alone; "" for the processor's own.
+        sampler: what writes the replies of a rollout: "" for the model that learns, in its own process;
+            "vllm?option=value&…" for vLLM beside each process, "vllm_server?url=…" for vLLM's server, with options of
+            these policies. Their probabilities differ from the model's by rounding: `old_logprobs` "rollout" takes
+            theirs also with one update, "compute" does not see the difference.
         reward: name of the reward; `judge`: of the judge, "" for rules alone.
         temperature, top_p, max_tokens: how replies are sampled; `context`: tokens of an
             episode, 0 for what the model was made for.
@@ -55,6 +59,7 @@ class GrpoRecipe(Training):
     env: Mapping[str, Any] = field(default_factory=dict)
     dialect: str = ""
     sight: str = ""
+    sampler: str = ""
     reward: str = "outcome"
     judge: str = ""
     temperature: float = 1.0
@@ -127,6 +132,12 @@ def read_grpo(data: Mapping[str, Any], where: str = "recipe") -> GrpoRecipe:
     at_least(recipe.samples, 2, f"{where}: samples")
     for key in ("context", "refills", "watch", "kl", "clip_low", "clip_high", "warmup"):
         at_least(getattr(recipe, key), 0, f"{where}: {key}")
+    if recipe.sampler.partition("?")[0] not in ("", "vllm", "vllm_server"):
+        raise RecipeError(f'{where}: sampler: expected "", "vllm?…" or "vllm_server?url=…", got "{recipe.sampler}"')
+    if recipe.sampler and recipe.sight:
+        raise RecipeError(
+            f"{where}: sampler, sight: vLLM shows pictures at the processor's own sizes; give one of the two"
+        )
     if recipe.save_steps % recipe.updates or recipe.steps % recipe.updates:
         raise RecipeError(
             f"{where}: steps, save_steps: expected multiples of updates = {recipe.updates}, because a training goes on "

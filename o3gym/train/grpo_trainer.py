@@ -21,15 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from o3gym.policies.encoding import Encoder
-from o3gym.policies.transformers import InMemory
 from o3gym.registry import require
 from o3gym.train.batches import IGNORED, BatchError, Row, batch_of, check_batch
 from o3gym.train.experience import Experience, Lesson, blank_row, chunks, logprobs_of, row_of
 from o3gym.train.grpo_recipe import GrpoRecipe
-from o3gym.train.models import function
 from o3gym.train.play import Player
 from o3gym.train.recipe import devices
 from o3gym.train.record import CURSOR
+from o3gym.train.samplers import make_sampler
 from o3gym.train.trainer import Follow, Report, common
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -80,6 +79,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         report: called after every step.
 
     Attributes:
+        sampler: makes the policy that plays, of the weights of now.
         phases: seconds since the last log, by what they were spent on.
     """
 
@@ -93,8 +93,8 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         folder: Path,
         report: Report | None = None,
     ) -> None:
-        self.recipe, self.encoder, self.play = recipe, encoder, play
-        self.sight = function(recipe.sight, "sight") if recipe.sight else None
+        self.recipe, self.processor, self.encoder, self.play = recipe, processor, encoder, play
+        self.sampler = make_sampler(recipe, folder.parent / "sampler")
         self.passes = recipe.accumulation(devices())
         self.phases = dict.fromkeys(("rollout", "logprobs", "update"), 0.0)
         self._ready: list[dict[str, Any]] = []
@@ -147,7 +147,10 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train; the first SIGINT ends it where it can go on later, the second one at once."""
         with self.interrupt:
-            return super().train(*args, **kwargs)
+            try:
+                return super().train(*args, **kwargs)
+            finally:
+                self.sampler.close()
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """A checkpoint, and how many tasks have been used up."""
@@ -173,14 +176,9 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         return self._ready[place]
 
     def _played(self, number: int) -> tuple[Experience, Mapping[str, float]]:
-        """The rollout by the weights of now, in eval mode; sampling is seeded per reply and takes no random state."""
-        model = self.gathered()
-        model.eval()
-        inner = model.get_base_model() if hasattr(model, "peft_config") else model
-        settings = (self.recipe.slots, self.recipe.context, self.accelerator.autocast, self.sight)
-        policy = InMemory(inner, self.encoder, *settings)
+        """The rollout by the weights of now."""
         try:
-            return self.play(number, policy)
+            return self.play(number, self.sampler(self))
         finally:
             self.model.train()
 
@@ -236,7 +234,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         width, device = batch["completion_ids"].shape[1], self.accelerator.device
         pushes = [lesson.advantage for lesson in lessons] + [0.0] * (size - len(lessons))
         batch["advantages"] = torch.tensor(pushes, dtype=torch.float32)
-        if self.recipe.updates > 1 and self.recipe.old_logprobs == "rollout":
+        if (self.recipe.updates > 1 or self.recipe.sampler) and self.recipe.old_logprobs == "rollout":
             batch["old_per_token_logps"] = torch.zeros(len(rows), width)
             for number, lesson in enumerate(lessons):
                 known = torch.tensor(logprobs_of(lesson.trajectory)[1:])

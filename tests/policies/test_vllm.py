@@ -34,7 +34,7 @@ class Engine:
         self.options, self.model_config = options, SimpleNamespace(max_model_len=options.max_model_len or 4096)
         self.engine_core = SimpleNamespace(shutdown=lambda: None)
         self.say: list[int] = []
-        self.reason, self.stop_reason = "stop", None
+        self.reason = "stop"
         self.open: dict[str, tuple[list[int], Any, list[int]]] = {}
         self.prompts: list[dict[str, Any]] = []
         self.broken = False
@@ -66,9 +66,7 @@ class Engine:
 
     def output(self, number: str, ids: list[int], said: list[int]) -> Any:
         chances = [{token: SimpleNamespace(logprob=-0.5 - at)} for at, token in enumerate(said)]
-        completion = SimpleNamespace(
-            token_ids=said, logprobs=chances, finish_reason=self.reason, stop_reason=self.stop_reason
-        )
+        completion = SimpleNamespace(token_ids=said, logprobs=chances, finish_reason=self.reason)
         return SimpleNamespace(request_id=number, prompt_token_ids=ids, outputs=[completion], finished=True)
 
     image = -1
@@ -173,7 +171,7 @@ def test_what_the_engine_is_told(policy: Vllm, encoder: Encoder) -> None:
     assert (told.temperature, told.top_p, told.max_tokens, told.seed, told.stop) == (0.7, 0.9, 60, 7, ["</x>"])
     assert told.logit_bias == dict.fromkeys(encoder.forbidden, -math.inf)
     assert told.include_stop_str_in_output
-    assert told.structured_outputs is None
+    assert not hasattr(told, "structured_outputs")
     assert "multi_modal_data" not in policy._engine.prompts[0]
 
 
@@ -200,11 +198,11 @@ def test_the_slowest_holds_up_nobody(policy: Vllm) -> None:
 
 
 def test_a_reply_ends_with_its_stop_string_and_keeps_its_ids(policy: Vllm) -> None:
-    policy._engine.stop_reason = "</answer>"
     said = reply(policy, asked(dialogue(), stop=("</answer>",)), "<answer>A</answer>\n\n")
     assert said.text == "<answer>A</answer>"
     assert said.token_ids == policy.encoder.tokens("<answer>A</answer>\n\n")
-    assert up_to("ab", 5) == up_to("ab", "x") == "ab"
+    assert up_to("ab", ()) == up_to("ab", ("x",)) == "ab"
+    assert up_to("abcd", ("d", "bc")) == "abc"
 
 
 def test_log_probabilities_below_top_p_one_are_not_known(policy: Vllm) -> None:

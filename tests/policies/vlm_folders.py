@@ -49,10 +49,17 @@ def tokenizer(special: list[str], eos: str, pad: str) -> Any:
     return transformers.PreTrainedTokenizerFast(tokenizer_object=made, eos_token=eos, pad_token=pad)
 
 
-def qwen(folder: Path, family: str = "qwen2_5_vl", hidden: int = 64, layers: int = 2, most: int = 256 * 256) -> str:
+def qwen(
+    folder: Path,
+    family: str = "qwen2_5_vl",
+    hidden: int = 64,
+    layers: int = 2,
+    most: int = 256 * 256,
+    tied: bool = True,
+) -> str:
     """A folder with a model of the family "qwen2_vl", "qwen2_5_vl", "qwen3_vl" or "qwen3_vl_moe"."""
     words = tokenizer(QWEN_SPECIAL, "<|im_end|>", "<|endoftext|>")
-    model = qwen_model(family, words, hidden, layers)
+    model = qwen_model(family, words, hidden, layers, tied)
     patch = 16 if "3" in family else 14
     images = transformers.Qwen2VLImageProcessorPil(
         size={"shortest_edge": 28 * 28, "longest_edge": most}, patch_size=patch, merge_size=2, temporal_patch_size=2
@@ -64,7 +71,7 @@ def qwen(folder: Path, family: str = "qwen2_5_vl", hidden: int = 64, layers: int
     return str(folder)
 
 
-def qwen_model(family: str, words: Any, hidden: int, layers: int) -> Any:
+def qwen_model(family: str, words: Any, hidden: int, layers: int, tied: bool = True) -> Any:
     ids = dict(zip(QWEN, words.convert_tokens_to_ids(QWEN_SPECIAL), strict=True))
     half = hidden // 8
     sections = [half - 2 * (3 * half // 8), 3 * half // 8, 3 * half // 8]
@@ -72,7 +79,7 @@ def qwen_model(family: str, words: Any, hidden: int, layers: int) -> Any:
     text: dict[str, Any] = {
         "vocab_size": (len(words) + 63) // 64 * 64, "hidden_size": hidden, "intermediate_size": 2 * hidden,
         "num_hidden_layers": layers, "num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.2,
-        "max_position_embeddings": 8192, "rope_parameters": rope, "tie_word_embeddings": True,
+        "max_position_embeddings": 8192, "rope_parameters": rope, "tie_word_embeddings": tied,
         "bos_token_id": ids["endoftext"], "eos_token_id": ids["im_end"], "pad_token_id": ids["endoftext"],
     }  # fmt: skip
     vision: dict[str, Any] = {"depth": 2, "num_heads": 4, "initializer_range": 0.1}
@@ -93,7 +100,7 @@ def qwen_model(family: str, words: Any, hidden: int, layers: int) -> Any:
     prefix = {"qwen2_vl": "Qwen2VL", "qwen2_5_vl": "Qwen2_5_VL", "qwen3_vl": "Qwen3VL", "qwen3_vl_moe": "Qwen3VLMoe"}
     config = getattr(transformers, f"{prefix[family]}Config")(
         text_config=text, vision_config=vision, image_token_id=ids["image_pad"], video_token_id=ids["video_pad"],
-        vision_start_token_id=ids["vision_start"], vision_end_token_id=ids["vision_end"], tie_word_embeddings=True,
+        vision_start_token_id=ids["vision_start"], vision_end_token_id=ids["vision_end"], tie_word_embeddings=tied,
     )  # fmt: skip
     torch.manual_seed(0)
     model = getattr(transformers, f"{prefix[family]}ForConditionalGeneration")(config)
