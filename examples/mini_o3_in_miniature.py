@@ -94,11 +94,11 @@ def start(answers: str, threads: int) -> Recipe:
     """Imitation: search place by place, and guess now and then; some searches are long."""
     search = {"source": LESSON, "families": "hidden", "named": True, "free": answers == "free"}
     data = [
-        {**search, "guess": GUESS, "weight": 0.7},
-        {**search, "late": True, "last_turns": 3, "weight": 0.15},
+        {**search, "guess": GUESS, "weight": 0.75},
+        {**search, "late": True, "last_turns": 3, "weight": 0.1},
         {"source": "o3gym.train.tiny.boards:Boards", "board": "cards", "weight": 0.15},
     ]
-    stage = {"steps": 60, "batch": 16, "parts": 8, "warmup": 10, "context": 4096, "learning_rate": 5e-4, "data": data}
+    stage = {"steps": 40, "batch": 16, "parts": 8, "warmup": 10, "context": 4096, "learning_rate": 5e-4, "data": data}
     model = "o3gym.train.tiny.model:on_board"
     return read_recipe(
         {"name": f"{answers} start", "model": model, "threads": threads, "stages": [stage], "save_steps": 20}
