@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import numpy as np
 from PIL import Image
 
 from o3gym.dialogue import Dialogue, Message, Part, Picture
@@ -54,14 +55,25 @@ class Wire:
     def url(self, picture: Picture) -> str:
         """The picture as a data URL. Raises ValueError if it exceeds the limits, which `vision_size` prevents."""
         size: Size = picture.view.shown
-        file = io.BytesIO()
-        Image.fromarray(picture.load()).save(file, **FORMATS[self.image_format])
-        if size[0] * size[1] > self.pixels() or file.tell() > self.max_bytes:
+        data = encoded(picture.load(), self.image_format)
+        if size[0] * size[1] > self.pixels() or len(data) > self.max_bytes:
             raise ValueError(
-                f"view {picture.view.index} is {size[0]}×{size[1]} pixels and {file.tell()} bytes; the limits are "
+                f"view {picture.view.index} is {size[0]}×{size[1]} pixels and {len(data)} bytes; the limits are "
                 f"{self.pixels()} pixels and {self.max_bytes} bytes"
             )
-        return f"data:image/{self.image_format};base64,{base64.b64encode(file.getvalue()).decode()}"
+        return data_url(data, self.image_format)
+
+
+def encoded(pixels: np.ndarray[Any, np.dtype[np.uint8]], image_format: str) -> bytes:
+    """A picture as a file in one of `FORMATS`."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, **FORMATS[image_format])
+    return file.getvalue()
+
+
+def data_url(data: bytes, image_format: str) -> str:
+    """A picture's file as a URL."""
+    return f"data:image/{image_format};base64,{base64.b64encode(data).decode()}"
 
 
 @dataclass

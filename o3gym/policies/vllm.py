@@ -217,7 +217,7 @@ class Vllm(Policy):
         return self._vllm.SamplingParams(**settings, output_kind=kinds.RequestOutputKind.FINAL_ONLY)
 
     def _settings(self, sampling: Sampling) -> dict[str, Any]:
-        """VLLM's sampling parameters as plain values."""
+        """Sampling parameters of vLLM as plain values."""
         choices = list(sampling.choices)
         settings: dict[str, Any] = {
             "temperature": sampling.temperature,

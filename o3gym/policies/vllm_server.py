@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import queue
 import urllib.error
@@ -13,9 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
-from PIL import Image
-
+from o3gym.policies.chat import data_url, encoded
 from o3gym.policies.vllm import Vllm, located_encoder
 from o3gym.types import Sampling
 
@@ -79,7 +75,7 @@ class VllmServer(Vllm):
     ) -> None:
         engine = Remote(url, at_once, timeout)
         self._begin(located_encoder(argument)[1], engine, engine.room, max_images)
-        self._form = data_url
+        self._form = lambda pixels: data_url(encoded(pixels, "png"), "png")  # exactly the pixels
 
     def _parameters(self, sampling: Sampling) -> Mapping[str, Any]:
         """As JSON; 2 is vLLM's FINAL_ONLY."""
@@ -177,10 +173,3 @@ def read(number: str, answer: Any) -> Output:
     entries = (choice["logprobs"] or {}).get("content") or ()
     chances = tuple({token: Chance(entry["logprob"])} for token, entry in zip(ids, entries, strict=True))
     return Output(number, tuple(answer["prompt_token_ids"]), (Said(ids, chances, choice["finish_reason"]),))
-
-
-def data_url(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> str:
-    """A picture as PNG in a URL: exactly the pixels."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -117,6 +117,11 @@ def save_model(model: Any, processor: Any, folder: Path, recipe: Training) -> No
         model = model.merge_and_unload()
     model.__dict__.pop("forward", None)  # the trainer's own, see `Trainer`
     model.to(getattr(torch, recipe.save_dtype)).save_pretrained(folder)
+    save_limits(processor, folder, recipe)
+
+
+def save_limits(processor: Any, folder: Path, recipe: Training) -> None:
+    """The processor with the recipe's pixel limits. Changes `processor`."""
     limits = {"shortest_edge": recipe.min_pixels, "longest_edge": recipe.max_pixels}
     if given := {key: value for key, value in limits.items() if value}:
         images = processor.image_processor

@@ -16,7 +16,7 @@ from o3gym.policies.vllm import Vllm
 from o3gym.policies.vllm_server import VllmServer
 from o3gym.registry import build, parse_spec, require
 from o3gym.train.grpo_recipe import GrpoRecipe
-from o3gym.train.models import function
+from o3gym.train.models import function, save_limits
 
 KINDS: Mapping[str, type[Vllm]] = {"vllm": Vllm, "vllm_server": VllmServer}
 
@@ -33,16 +33,22 @@ class Learner(Protocol):
 
 
 class ItsOwn:
-    """The model that learns, in eval mode. Sampling is seeded per reply and takes no random state."""
+    """The model that learns, in eval mode. Sampling is seeded per reply and takes no random state.
+
+    Args:
+        sight: see `GrpoRecipe`.
+    """
+
+    def __init__(self, sight: str = "") -> None:
+        self.sight = function(sight, "sight") if sight else None
 
     def __call__(self, learner: Learner) -> Policy:
         """A policy of the weights of now."""
         recipe = learner.recipe
-        sight = function(recipe.sight, "sight") if recipe.sight else None
         model = learner.gathered()
         model.eval()
         inner = model.get_base_model() if hasattr(model, "peft_config") else model
-        return InMemory(inner, learner.encoder, recipe.slots, recipe.context, learner.accelerator.autocast, sight)
+        return InMemory(inner, learner.encoder, recipe.slots, recipe.context, learner.accelerator.autocast, self.sight)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -69,10 +75,11 @@ class ByVllm:
         if accelerator.is_main_process:
             write_weights(model, learner.processor, self.folder, learner.recipe)
         accelerator.wait_for_everyone()
+        fresh, shared = self._policy is None, self.name == "vllm_server"
         if self._policy is None:
             with on_card(accelerator.local_process_index):
                 self._policy = build("policy", self.name, KINDS[self.name], str(self.folder), **self.options)
-        if self.name == "vllm" or accelerator.is_main_process:
+        if accelerator.is_main_process if shared else not fresh:  # an engine of our own starts with these weights
             self._policy.renew(self.folder)
         accelerator.wait_for_everyone()
         return self._policy
@@ -85,13 +92,11 @@ class ByVllm:
 
 def make_sampler(recipe: GrpoRecipe, folder: Path) -> ItsOwn | ByVllm:
     """What a recipe's `sampler` says; weights that have to be handed over go to `folder`."""
-    return ByVllm(recipe.sampler, folder) if recipe.sampler else ItsOwn()
+    return ByVllm(recipe.sampler, folder.resolve()) if recipe.sampler else ItsOwn(recipe.sight)
 
 
 def write_weights(model: Any, processor: Any, folder: Path, recipe: GrpoRecipe) -> None:
     """A checkpoint of the weights of now, adapters added in; `model` stays as it is."""
-    from o3gym.policies.processors import save_processor
-
     torch = require("torch", "train")
     dtype, inner = getattr(torch, recipe.precision), model
     if hasattr(model, "peft_config"):
@@ -100,7 +105,7 @@ def write_weights(model: Any, processor: Any, folder: Path, recipe: GrpoRecipe) 
     inner.save_pretrained(folder, state_dict=weights)
     config = json.loads((folder / "config.json").read_text("utf-8"))
     (folder / "config.json").write_text(json.dumps({**config, "dtype": recipe.precision}, indent=2), "utf-8")
-    save_processor(processor, folder)
+    save_limits(processor, folder, recipe)
 
 
 def plain_weights(model: Any) -> Mapping[str, Any]:

@@ -10,6 +10,8 @@ import pytest
 import torch
 from tiny_folder import fresh, same, write_folder
 
+from o3gym.policies.encoding import Encoder
+from o3gym.policies.processors import load_processor
 from o3gym.train.grpo_recipe import read_grpo
 from o3gym.train.models import save_model, with_adapters
 from o3gym.train.recipe import Lora, RecipeError
@@ -34,6 +36,14 @@ def test_adapters_are_added_in_and_stay_as_they_are(tmp_path: Path) -> None:
     assert same(tmp_path / "written", tmp_path / "merged")
     torch.manual_seed(0)
     assert not same(tmp_path / "written", write_folder(tmp_path / "start"))
+
+
+def test_an_engine_is_given_the_pixel_limits_of_the_recipe(tmp_path: Path) -> None:
+    made = read_grpo({"model": "m", "steps": 500, "min_pixels": 32 * 32, "max_pixels": 64 * 64})
+    model, processor = fresh()
+    write_weights(model, processor, tmp_path, made)
+    encoder = Encoder(load_processor(str(tmp_path)))
+    assert encoder.vision_size(640, 640) == (64, 64)
 
 
 def test_an_engine_sees_the_card_of_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
