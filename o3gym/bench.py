@@ -150,9 +150,13 @@ class Bench:
             "licence": suite.licence,
             "items": len(suite),
             "arms": {arm.label: encode(arm.env) for arm in arms},
-            "warnings": list(suite.warnings),
+            "warnings": [*suite.warnings, *self._unjudged(suite)],
             "packages": packages(*(name for arm in arms for name in _policy_class(arm.policy).packages)),
         }
+
+    def _unjudged(self, suite: Suite) -> list[str]:
+        """That a suite is scored by rules where published numbers are not."""
+        return [f"{suite.name} is scored by rules: {suite.wants_judge}"] if suite.wants_judge and not self.judge else []
 
     def _prompt_hash(self, spec: str, suite: Suite) -> str:
         dialect = self.open_dialect(spec)

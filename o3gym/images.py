@@ -25,6 +25,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from o3gym.geometry import snap
+from o3gym.packed import unpack
 from o3gym.registry import GENERATORS, OPERATIONS
 from o3gym.types import FULL, Box, Size, Source
 
@@ -217,9 +218,9 @@ def _opened(source: Source) -> Iterator[Image.Image]:
     """An encoded picture, opened; whatever its decoder raises becomes a `PictureError` that names it."""
     if source.kind == "bytes" and source.data is None:
         raise PictureError(f"the bytes of picture {source.ref[:12]}… are not loaded: open the run folder they are in")
-    where = source.ref if source.kind == "file" else f"picture {source.ref[:12]}…"
+    where = _named(source)
     try:
-        with Image.open(Path(source.ref) if source.data is None else io.BytesIO(source.data)) as image:
+        with Image.open(_encoded(source)) as image:
             yield image
     except FileNotFoundError as error:
         raise PictureError(f"no picture at {where}") from error
@@ -230,6 +231,20 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         raise PictureError(f"{where}: not a picture that Pillow can read (JPEG, PNG, WebP, TIFF, …)") from error
     except Exception as error:  # decoders raise whatever a bad file makes them trip over
         raise PictureError(f"{where}: broken picture ({error or type(error).__name__})") from error
+
+
+def _encoded(source: Source) -> Path | io.BytesIO:
+    """Where Pillow reads an encoded picture from."""
+    if source.data is not None:
+        return io.BytesIO(source.data)
+    return io.BytesIO(unpack(source)) if source.args else Path(source.ref)
+
+
+def _named(source: Source) -> str:
+    """An encoded picture, for errors: its file, with the place in it where it is part of one."""
+    if source.kind == "bytes":
+        return f"picture {source.ref[:12]}…"
+    return source.ref + "".join(f", {key} {value}" for key, value in source.args.items())
 
 
 _STORES: weakref.WeakSet[ImageStore] = weakref.WeakSet()

@@ -104,7 +104,13 @@ def decided(correct: bool, reason: str = "") -> Judgement:
 
 
 def auto(task: Task, answer: str, located: Box | None = None) -> Judgement:
-    """The judge that fits the kind of the task: `choice`, `box`, or `exact` and, between numbers, `numeric`."""
+    """The judge that the task names (`Task.origin["judge"]`), or the one that fits its kind.
+
+    That is `choice`, `box`, or `exact` and, between numbers, `numeric`.
+    """
+    named = task.origin.get("judge")
+    if isinstance(named, str) and named not in ("", "auto"):
+        return make_judge(named)(task, answer, located)
     if task.kind == "choice":
         return choice(task, answer, located)
     if task.kind == "box":

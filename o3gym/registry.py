@@ -170,6 +170,15 @@ SUITES = Registry(
     {
         "synthetic": "o3gym.suites.synthetic:Synthetic",
         "local": "o3gym.suites.local:Local",
+        "vstar": "o3gym.suites.vstar:VStar",
+        "hrbench-4k": "o3gym.suites.hrbench:HRBench4K",
+        "hrbench-8k": "o3gym.suites.hrbench:HRBench8K",
+        "infovqa": "o3gym.suites.documents:InfoVQA",
+        "chartqa": "o3gym.suites.documents:ChartQA",
+        "visualprobe-easy": "o3gym.suites.visualprobe:VisualProbeEasy",
+        "visualprobe-medium": "o3gym.suites.visualprobe:VisualProbeMedium",
+        "visualprobe-hard": "o3gym.suites.visualprobe:VisualProbeHard",
+        "visualprobe-train": "o3gym.suites.visualprobe:VisualProbeTrain",
     },
 )
 REWARDS = Registry(

@@ -23,12 +23,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "registry": (),
     "types": ("codec",),
     "geometry": ("types",),
-    "images": ("types", "geometry", "registry"),
+    "packed": ("types", "registry"),
+    "images": ("types", "geometry", "registry", "packed"),
     "canvas": ("types", "geometry", "registry", "images"),
     # plug-ins
     "tools": ("types", "geometry", "registry", "tools"),
     "spaces": ("types", "images", "tools.base"),
-    "suites": (*BASE, "images", "suites"),
+    "suites": (*BASE, "images", "packed", "suites"),
     "suites.scenes": ("types", "geometry", "suites.scenes"),
     "dialects": (*BASE, "tools.base", "dialects"),
     "dialogue": ("types", "images", "tools.base", "dialects.base"),
@@ -150,7 +151,18 @@ def test_files_have_a_subject_and_a_readable_length(name: str) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 400
 
 
-HEAVY = ("torch", "transformers", "trl", "vllm", "openai", "stable_baselines3", "pandas", "pygame", "PIL.ImageQt")
+HEAVY = (
+    "torch",
+    "transformers",
+    "trl",
+    "vllm",
+    "openai",
+    "stable_baselines3",
+    "pandas",
+    "pyarrow",
+    "pygame",
+    "PIL.ImageQt",
+)
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

@@ -18,6 +18,13 @@ class SuiteError(ValueError):
     """The data of a suite are not as expected; the message gives file, row, field, what was expected and what came."""
 
 
+class BadRow(Exception):  # noqa: N818 - becomes a SuiteError with file and row
+    """A field of a row is not as expected."""
+
+    def __init__(self, field: str, expected: str, got: object) -> None:
+        super().__init__(f'field "{field}": expected {expected}, got {got!r:.80}')
+
+
 class Suite(Sequence[Task]):
     """Tasks of one split. Subclass, set `name`, `version` and `splits`, implement `__len__` and `task`.
 
@@ -30,6 +37,7 @@ class Suite(Sequence[Task]):
         licence: of the data.
         min_pixels, max_pixels: pixel budget of a shown picture that the suite is made for. The default is Mini-o3's
             (Mini-o3/Mini-o3, README: 40,000 to 2,000,000).
+        wants_judge: why its published numbers need a model judge; "" where they do not. Reports say so where none is.
         warnings: what was odd about the data when it was loaded; reports repeat them.
     """
 
@@ -37,6 +45,7 @@ class Suite(Sequence[Task]):
     version: ClassVar[str] = "0"
     splits: ClassVar[tuple[str, ...]] = ("test",)
     licence: ClassVar[str] = ""
+    wants_judge: ClassVar[str] = ""
     min_pixels: int = 40_000
     max_pixels: int = 2_000_000
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,12 +24,12 @@ from typing import Any, ClassVar
 from o3gym.geometry import from_pixels, is_box, is_empty
 from o3gym.images import PictureError, shared_store
 from o3gym.registry import closest
-from o3gym.suites.base import Suite, SuiteError
+from o3gym.suites.base import BadRow, Suite, SuiteError
+from o3gym.suites.released import OPTION
 from o3gym.types import LETTERS, Size, Source, Target, Task
 
 KEYS = ("image", "file_name", "images", "question", "options", "answer", "boxes", "subset", "category", "question_id")
 FRAMES = ("pixel", "unit")
-OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\s*(.*)$")
 
 
 class Local(Suite):
@@ -79,9 +78,9 @@ class Local(Suite):
             try:
                 task = self._task(line, number)
                 if task.id in tasks:
-                    raise _Row("question_id", "an id that no earlier row has", task.id)
+                    raise BadRow("question_id", "an id that no earlier row has", task.id)
                 tasks[task.id] = task
-            except _Row as problem:
+            except BadRow as problem:
                 problems.append(f"{self.file}, line {number}, {problem}")
         if problems:
             more = f" (and {len(problems) - 1} more bad rows)" if len(problems) > 1 else ""
@@ -97,7 +96,7 @@ class Local(Suite):
         boxes = row.get("boxes")
         answer = row.get("answer")
         if answer is None and boxes is None:
-            raise _Row("answer", "the answer (or boxes, for a region search)", None)
+            raise BadRow("answer", "the answer (or boxes, for a region search)", None)
         kind = "choice" if choices else "free" if answer is not None else "box"
         category = str(row.get("subset") or row.get("category") or "")
         return Task(
@@ -117,33 +116,28 @@ class Local(Suite):
         names = row.get(field)
         names = [names] if isinstance(names, str) else names
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-            raise _Row(field, "a path or a list of paths", names)
+            raise BadRow(field, "a path or a list of paths", names)
         paths = [self.folder / name for name in names]
         for path in paths:
             if not path.is_file():
                 near = closest(
                     path.name, [p.name for p in path.parent.glob("*")][:1000] if path.parent.is_dir() else []
                 )
-                raise _Row(field, f"an existing file{near}", str(path))
+                raise BadRow(field, f"an existing file{near}", str(path))
         return paths
 
     def _target(self, item: Any, paths: list[Path]) -> Target:
         entry = item if isinstance(item, dict) else {"box": item}
         box, source = entry.get("box"), entry.get("image", 0)
         if not is_box(box):
-            raise _Row("boxes", "[x0, y0, x1, y1] of four numbers", box)
+            raise BadRow("boxes", "[x0, y0, x1, y1] of four numbers", box)
         if type(source) is not int or not 0 <= source < len(paths):
-            raise _Row("boxes", f"an image index from 0 to {len(paths) - 1}", source)
+            raise BadRow("boxes", f"an image index from 0 to {len(paths) - 1}", source)
         assert box is not None
         x0, y0, x1, y1 = from_pixels(box, _size(paths[source])) if self.box_frame == "pixel" else box
         if is_empty((x0, y0, x1, y1)) or min(x0, y0) < 0 or max(x1, y1) > 1:
-            raise _Row("boxes", f"x0 < x1 and y0 < y1 inside the picture, in {self.box_frame}s", box)
+            raise BadRow("boxes", f"x0 < x1 and y0 < y1 inside the picture, in {self.box_frame}s", box)
         return Target((x0, y0, x1, y1), source, str(entry.get("label", "")))
-
-
-class _Row(Exception):  # noqa: N818 - becomes a SuiteError with file and line
-    def __init__(self, field: str, expected: str, got: object) -> None:
-        super().__init__(f'field "{field}": expected {expected}, got {got!r:.80}')
 
 
 def _find(argument: str) -> Path:
@@ -171,26 +165,26 @@ def _parse(line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise _Row("(whole row)", f"a JSON object ({error})", line) from error
+        raise BadRow("(whole row)", f"a JSON object ({error})", line) from error
     if not isinstance(row, dict):
-        raise _Row("(whole row)", "a JSON object", row)
+        raise BadRow("(whole row)", "a JSON object", row)
     for key in row:
         near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.88)
         if near and key not in KEYS:  # other keys are somebody's extra columns, this one is a slip
-            raise _Row(key, f'the field "{near[0]}"', key)
+            raise BadRow(key, f'the field "{near[0]}"', key)
     return row
 
 
 def _text(row: Mapping[str, Any], field: str) -> str:
     value = row.get(field)
     if not isinstance(value, str) or not value.strip():
-        raise _Row(field, "a text", value)
+        raise BadRow(field, "a text", value)
     return value.strip()
 
 
 def _list(field: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise _Row(field, "a list", value)
+        raise BadRow(field, "a list", value)
     return value
 
 
@@ -200,13 +194,13 @@ def _options(value: Any) -> tuple[str, ...]:
         return ()
     lines = [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
     if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines) or not 2 <= len(lines) <= 26:
-        raise _Row("options", '2 to 26 options, "A. …" per line or a list', value)
+        raise BadRow("options", '2 to 26 options, "A. …" per line or a list', value)
     found = [OPTION.match(line) for line in lines]
     if not all(found):
         return tuple(line.strip() for line in lines)
     letters = "".join(match.group(1) for match in found if match)
     if letters != LETTERS[: len(letters)]:
-        raise _Row("options", "letters A, B, C, … in order", letters)
+        raise BadRow("options", "letters A, B, C, … in order", letters)
     return tuple(match.group(2).strip() for match in found if match)
 
 
@@ -214,13 +208,13 @@ def _answer(value: Any, choices: tuple[str, ...]) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if value is not None and not isinstance(value, str):
-        raise _Row("answer", "a text or number", value)
+        raise BadRow("answer", "a text or number", value)
     answer = (value or "").strip()
     if value is not None and not answer:
-        raise _Row("answer", "a text or number (leave it out for a region search)", value)
+        raise BadRow("answer", "a text or number (leave it out for a region search)", value)
     letters = LETTERS[: len(choices)]
     if choices and (len(answer) != 1 or answer not in letters):
-        raise _Row("answer", f"one of the letters {letters}", value)
+        raise BadRow("answer", f"one of the letters {letters}", value)
     return answer
 
 
@@ -228,4 +222,4 @@ def _size(path: Path) -> Size:
     try:
         return shared_store().size(Source.file(str(path)))
     except PictureError as error:
-        raise _Row("image", "a readable picture", str(error)) from error
+        raise BadRow("image", "a readable picture", str(error)) from error

@@ -1,0 +1,122 @@
+"""Pictures inside of larger files, read when they are looked at: base64 text in a table, or a cell of a Parquet file.
+
+Benchmarks are released as tables of gigabytes. A `Source` of kind "file" with arguments says where in the file its
+picture is, so that a run folder stores a few numbers and no copy, and only one picture is in memory at a time.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import threading
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from o3gym.registry import require
+from o3gym.types import Source
+
+OPEN_COLUMNS = 8
+"""Columns of Parquet files that are kept open."""
+
+
+class PackedError(ValueError):
+    """What a source points to is not there; the message says what was expected."""
+
+
+def in_text(path: Path, offset: int, length: int) -> Source:
+    """The picture whose base64 text begins at byte `offset` of a file."""
+    return Source("file", str(path), {"base64": [offset, length]})
+
+
+def in_cell(path: Path, column: str, row: int) -> Source:
+    """The picture in a cell of a Parquet file: encoded bytes, a struct that has them as `bytes`, or base64 text."""
+    return Source("file", str(path), {"column": column, "row": row})
+
+
+def item(source: Source, number: int) -> Source:
+    """One of the pictures in a cell that has a list of them."""
+    return Source("file", source.ref, {**source.args, "item": number})
+
+
+def unpack(source: Source) -> bytes:
+    """The encoded picture that a packed source points to.
+
+    Raises:
+        OSError: the file cannot be read.
+        PackedError: it does not have it.
+    """
+    if "base64" in source.args:
+        offset, length = source.args["base64"]
+        with Path(source.ref).open("rb") as file:
+            file.seek(offset)
+            text = file.read(length)
+        if len(text) != length:
+            raise PackedError(f"expected {length} bytes at {offset}, the file ends after {len(text)} of them")
+        return decoded(text)
+    return _encoded(cell(Path(source.ref), source.args["column"], source.args["row"]), source.args.get("item"))
+
+
+def decoded(text: bytes | str) -> bytes:
+    """Bytes from base64 text, which may begin as a data URL does."""
+    head = text[:64].encode() if isinstance(text, str) else text[:64]
+    start = head.find(b",") + 1 if head.startswith(b"data:") else 0
+    return base64.b64decode(text[start:] if start else text)
+
+
+def _encoded(value: Any, number: int | None) -> bytes:
+    if number is not None:
+        if not isinstance(value, list) or number >= len(value):
+            raise PackedError(f"expected a list of at least {number + 1} pictures, got {type(value).__name__}")
+        value = value[number]
+    value = value.get("bytes") if isinstance(value, dict) else value
+    if isinstance(value, str):
+        return decoded(value)
+    if not isinstance(value, bytes):
+        raise PackedError(f"expected the bytes of a picture, got {type(value).__name__}")
+    return value
+
+
+def cell(path: Path, column: str, row: int) -> Any:
+    """A cell of a Parquet file; reading rows in order costs each of them once."""
+    return _column(str(path), column, path.stat().st_mtime_ns).read(row)
+
+
+class _Column:
+    """Cells of one column, one in memory at a time: pictures of a whole row group may be hundreds of megabytes."""
+
+    def __init__(self, path: str, column: str) -> None:
+        parquet = require("pyarrow.parquet", "suites")
+        self._file = parquet.ParquetFile(path, memory_map=True)
+        self._column = column
+        groups = [self._file.metadata.row_group(i).num_rows for i in range(self._file.metadata.num_row_groups)]
+        self._starts = [sum(groups[:i]) for i in range(len(groups) + 1)]
+        self._cells: Iterator[Any] = iter(())
+        self._next, self._end = 0, 0
+        self._lock = threading.Lock()
+
+    def read(self, row: int) -> Any:
+        if not 0 <= row < self._starts[-1]:
+            raise PackedError(f"expected a row below {self._starts[-1]}, got {row}")
+        with self._lock:
+            if not self._next <= row < self._end:
+                self._begin(bisect_right(self._starts, row) - 1)
+            while self._next < row:
+                next(self._cells)
+                self._next += 1
+            self._next += 1
+            return next(self._cells).column(0)[0].as_py()
+
+    def _begin(self, group: int) -> None:
+        self._cells = self._file.iter_batches(1, row_groups=[group], columns=[self._column], use_threads=False)
+        self._next, self._end = self._starts[group], self._starts[group + 1]
+
+
+@lru_cache(maxsize=OPEN_COLUMNS)
+def _column(path: str, column: str, changed: int) -> _Column:
+    return _Column(path, column)
+
+
+os.register_at_fork(after_in_child=_column.cache_clear)  # a lock may be held by a thread of the parent
