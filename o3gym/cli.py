@@ -1,4 +1,4 @@
-"""The command line: `o3gym list | bench | view | check | train`."""
+"""The command line: `o3gym list | bench | compare | view | check | train`."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_list(commands)
     _add_bench(commands)
+    _add_compare(commands)
     _add_view(commands)
     _add_check(commands)
     add_train(commands)
@@ -82,6 +83,18 @@ def _add_bench(commands: Any) -> None:
     add("--out", type=Path, help="run folder; an existing one is continued (runs/SUITE-TIME)")
     add("--no-view", action="store_true", help="do not write the HTML page")
     parser.set_defaults(run=_bench)
+
+
+def _add_compare(commands: Any) -> None:
+    parser = commands.add_parser("compare", help="two arms of stored runs, task by task")
+    parser.add_argument("first", type=Path, help="run folder")
+    parser.add_argument("second", type=Path, help="run folder; may be the same")
+    parser.add_argument("--arm", default="", help="arm of the first run, where it has several")
+    parser.add_argument(
+        "--with", default="", dest="other", metavar="ARM", help="arm of the second run; by default the same"
+    )
+    parser.add_argument("--force", action="store_true", help="also where more than the policies differs")
+    parser.set_defaults(run=_compare)
 
 
 def _add_view(commands: Any) -> None:
@@ -162,6 +175,26 @@ def _bench(args: argparse.Namespace) -> None:
     out.print(f"run folder: {folder}   report: {folder / 'report.md'}", highlight=False, soft_wrap=True)
     if not args.no_view:
         _write_page(folder, embed=False)
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from o3gym.comparison import compare
+
+    found = compare(args.first, args.second, args.arm, args.other, args.force)
+    table = Table("arm", f"accuracy % ({found.tasks} tasks)", box=None, padding=(0, 2))
+    for label, mean in zip((found.first, found.second), found.means, strict=True):
+        table.add_row(Text(label), f"{100 * mean:.1f}")
+    out.print(table)
+    change, low, high = (100 * value for value in (found.difference, found.low, found.high))
+    out.print(
+        f"difference {change:+.1f} points [{low:+.1f}, {high:+.1f}] (paired bootstrap); "
+        f"better on {found.gained} tasks, worse on {found.lost}; {found.left_out} are in one run only",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    for line in found.differing:
+        out.print(f"differs: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _view(args: argparse.Namespace) -> None:

@@ -48,6 +48,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "chart": (),
     "report": ("types", "codec", "metrics", "tables", "chart"),
     "store": ("types", "codec"),
+    "comparison": ("registry", "metrics", "store"),
     "viewer": ("types", "codec", "geometry", "images", "canvas", "regions", "tables", "report", "store", "viewer"),
     # where they meet
     "rollout": ("types", "images", "dialogue", "dialects.base", "policies.base", "rewards.base"),
@@ -60,7 +61,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "train.tiny": (*BASE, *SEEING, "dialects.grid", "suites.synthetic", "suites.scenes", "policies.tiny", "train.tiny"),
     "synthesis": (*BASE, "images", "dialogue", "judging", "rewards", "rollout", "store", "synthesis", *PLUGINS),
-    "cli": ("types", "registry", "bench", "report", "store", "testing", "train", "synthesis"),
+    "cli": ("types", "registry", "bench", "comparison", "report", "store", "testing", "train", "synthesis"),
     "__main__": ("cli",),
 }
 """Module or package to what it may import. The longest prefix counts, here and on the right."""
