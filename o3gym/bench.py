@@ -27,6 +27,7 @@ from o3gym.rewards.base import Recipe
 from o3gym.rewards.settle import settle
 from o3gym.rollout import Arm, Job, collect, derive_seed, rollout
 from o3gym.store import Run, RunStore, open_run
+from o3gym.store import merge as store_merge
 from o3gym.suites.base import Suite, make_suite
 from o3gym.types import Sampling, Trajectory
 from o3gym.viewer import write_viewer
@@ -164,14 +165,24 @@ class Bench:
         return hashlib.sha256(dialect.system(tools, suite[0]).encode()).hexdigest()
 
 
-def run(bench: Bench, out: Path, *, in_flight: int = 16, progress: Progress | None = None) -> Report:
+def run(
+    bench: Bench, out: Path, *, in_flight: int = 16, progress: Progress | None = None, shard: tuple[int, int] = (1, 1)
+) -> Report:
     """Run what is not stored in `out` yet, then settle and report the whole.
+
+    Args:
+        bench: what to run.
+        out: the run folder.
+        in_flight: episodes alive at once.
+        progress: see `Progress`.
+        shard: which part of the tasks, and of how many, counted from 1; `merge` puts the parts of several machines
+            together.
 
     Raises:
         ValueError, TypeError: the arguments do not fit; before any episode starts.
         RunError: `out` holds another run, is being written, or cannot be written.
     """
-    arms, jobs, protocol = bench.arms(), bench.jobs(), bench.protocol()
+    arms, jobs, protocol = bench.arms(), _part(bench.jobs(), *shard), bench.protocol()
     judge = make_judge(bench.judge) if bench.judge else None
     for arm in arms:  # a bad argument must not wait for the arms before it
         VisualSearchEnv(**arm.env).close()
@@ -195,6 +206,20 @@ def run(bench: Bench, out: Path, *, in_flight: int = 16, progress: Progress | No
     finally:
         for policy in policies.values():
             policy.close()
+    return report(out)
+
+
+def _part(jobs: Sequence[Job], number: int, of: int) -> list[Job]:
+    """Every so many-th task with all its samples."""
+    if not 1 <= number <= of:
+        raise ValueError(f"shard: expected a number from 1 to {of}, got {number}/{of}")
+    tasks = set(list(dict.fromkeys(job.group for job in jobs))[number - 1 :: of])
+    return [job for job in jobs if job.group in tasks]
+
+
+def merge(folders: Sequence[str | Path], out: Path) -> Report:
+    """Put the episodes of several runs with equal protocols into one folder, and report the whole."""
+    store_merge(folders, out)
     return report(out)
 
 

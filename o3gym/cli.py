@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -19,6 +19,9 @@ from o3gym import registry
 from o3gym.registry import parse_value
 from o3gym.train.commands import add_train
 from o3gym.types import Sampling
+
+if TYPE_CHECKING:
+    from o3gym.report import Report
 
 KINDS = ("envs", "suites", "dialects", "policies", "controls", "tools", "rewards", "judges", "size_rules")
 out = Console()
@@ -81,6 +84,14 @@ def _add_bench(commands: Any) -> None:
     add("--max-tokens", type=_count, default=1024, help="tokens per reply (%(default)s)")
     add("--in-flight", type=_count, default=16, help="episodes alive at once (%(default)s)")
     add("--out", type=Path, help="run folder; an existing one is continued (runs/SUITE-TIME)")
+    add(
+        "--shard",
+        type=_shard,
+        default=(1, 1),
+        metavar="I/N",
+        help="only part I of N of the tasks, for several machines",
+    )
+    add("--merge", nargs="+", type=Path, metavar="RUN", help="run nothing: put these runs of one protocol into --out")
     add("--no-view", action="store_true", help="do not write the HTML page")
     parser.set_defaults(run=_bench)
 
@@ -139,8 +150,13 @@ def _about(entry: Any) -> str:
 
 
 def _bench(args: argparse.Namespace) -> None:
-    from o3gym.bench import Bench, run
+    from o3gym.bench import Bench, merge, run
 
+    if args.merge:
+        if args.out is None:
+            raise ValueError("--merge: name the folder that the runs are put into: --out FOLDER")
+        _show_run(merge(args.merge, args.out), args.out, args.no_view)
+        return
     bench = Bench(
         suite=args.suite,
         split=args.split,
@@ -168,12 +184,16 @@ def _bench(args: argparse.Namespace) -> None:
                 bars[arm] = progress.add_task(arm, total=total)
             progress.update(bars[arm], completed=done)
 
-        report = run(bench, folder, in_flight=args.in_flight, progress=update)
+        report = run(bench, folder, in_flight=args.in_flight, progress=update, shard=args.shard)
+    _show_run(report, folder, args.no_view)
+
+
+def _show_run(report: Report, folder: Path, no_view: bool) -> None:
     from o3gym.report import rich_table
 
     out.print(rich_table(report))
     out.print(f"run folder: {folder}   report: {folder / 'report.md'}", highlight=False, soft_wrap=True)
-    if not args.no_view:
+    if not no_view:
         _write_page(folder, embed=False)
 
 
@@ -238,6 +258,13 @@ def _counts(text: str) -> tuple[int, ...]:
     if counts[0] < 1 or counts[-1] < 2:
         raise argparse.ArgumentTypeError(f"expected budgets from 1 up, the largest at least 2, got {text!r}")
     return counts
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, got {text!r}")
+    return int(number), int(of)
 
 
 def _pair(text: str) -> tuple[str, Any]:

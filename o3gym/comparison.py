@@ -7,7 +7,7 @@ everything else was the same, which the protocols tell.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -15,7 +15,7 @@ from typing import Any
 
 from o3gym.metrics import Outcome, bootstrap_interval, by_arm, outcomes
 from o3gym.registry import closest
-from o3gym.store import Run, open_run
+from o3gym.store import Run, differences, open_run
 
 OF_POLICY = ("policies", "arms", "dialect", "prompt_file", "prompt_sha256", "packages", "base_url", "sweep")
 """Keys of a protocol that belong to what is compared, or to the machine."""
@@ -76,24 +76,11 @@ def compare(first: str | Path, second: str | Path, arm: str = "", other: str = "
     parts = [by_arm(outcomes(run.records())) for run in runs]
     mine = _label(runs[0], parts[0], arm)
     theirs = _label(runs[1], parts[1], other or (arm if arm in parts[1] else ""))
-    differing = tuple(differences(_comparable(runs[0], mine), _comparable(runs[1], theirs)))
+    found = differences(_comparable(runs[0], mine), _comparable(runs[1], theirs))
+    differing = tuple(f"{path}: {here}, {there}" for path, here, there in found)
     if differing and not force:
         raise Incomparable(f"these runs differ in more than their policies: {'; '.join(differing)} (--force compares)")
     return _paired((mine, theirs), _means(parts[0][mine]), _means(parts[1][theirs]), differing)
-
-
-def differences(first: Mapping[str, Any], second: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """What differs between two JSON objects: "suite_args.difficulty: easy, hard"."""
-    for key in dict.fromkeys([*first, *second]):
-        here, there = first.get(key), second.get(key)
-        if isinstance(here, Mapping) and isinstance(there, Mapping):
-            yield from differences(here, there, f"{path}{key}.")
-        elif here != there:
-            yield f"{path}{key}: {_shown(here)}, {_shown(there)}"
-
-
-def _shown(value: Any) -> str:
-    return "not there" if value is None else str(value)
 
 
 def _comparable(run: Run, label: str) -> dict[str, Any]:

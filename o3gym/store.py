@@ -19,7 +19,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -165,7 +165,8 @@ class RunStore(Run):
 
     def _settle_protocol(self) -> None:
         if (self.path / PROTOCOL).exists():
-            changes = [f"\n  {line}" for line in _differences(_read_protocol(self.path), self.protocol)]
+            found = differences(_read_protocol(self.path), self.protocol)
+            changes = [f"\n  {path}: expected {expected}, got {got}" for path, expected, got in found]
             if changes:
                 raise RunError(f"{self.path} has another protocol; use it or another folder:{''.join(changes)}")
         elif os.fstat(self._file).st_size:
@@ -243,14 +244,35 @@ def _object(text: bytes, where: str) -> dict[str, Any]:
     return data
 
 
-def _differences(expected: Any, got: Any, where: str = "") -> Iterator[str]:
-    """One line per key whose values differ, by its dotted path."""
-    if isinstance(expected, dict) and isinstance(got, dict):
-        for key in sorted(expected.keys() | got.keys()):
+def differences(first: Any, second: Any, where: str = "") -> Iterator[tuple[str, str, str]]:
+    """In what two JSON values differ: the dotted path of each key, and both its values as text."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in sorted(first.keys() | second.keys()):
             path = f"{where}.{key}" if where else key
-            yield from _differences(expected.get(key, "(missing)"), got.get(key, "(missing)"), path)
-    elif expected != got:
-        yield f"{where}: expected {json.dumps(expected):.200}, got {json.dumps(got):.200}"
+            yield from differences(first.get(key, "(missing)"), second.get(key, "(missing)"), path)
+    elif first != second:
+        yield where, f"{json.dumps(first):.200}", f"{json.dumps(second):.200}"
+
+
+def merge(folders: Sequence[str | Path], out: str | Path) -> Run:
+    """Put the episodes of several runs with equal protocols into one run folder, which may be there already.
+
+    An episode that several of them have is taken from the first.
+
+    Raises:
+        RunError: a folder is no run, or its protocol differs from the first one's; the message names in what.
+    """
+    runs = [open_run(folder) for folder in folders]
+    with RunStore(out, runs[0].protocol) as store:
+        for run in runs:
+            changes = [f"\n  {path}: {one}, {other}" for path, one, other in differences(store.protocol, run.protocol)]
+            if changes:
+                raise RunError(f"{run.path} has another protocol than {runs[0].path}:{''.join(changes)}")
+        for run in runs:
+            for trajectory in run:
+                if trajectory.key not in store.done():
+                    store.append(trajectory)
+    return open_run(out)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

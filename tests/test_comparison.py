@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from o3gym import cli
-from o3gym.bench import Bench, run
-from o3gym.comparison import Incomparable, compare, differences
-from o3gym.store import EPISODES, PROTOCOL
+from o3gym.bench import Bench, merge, run
+from o3gym.comparison import Incomparable, compare
+from o3gym.store import EPISODES, PROTOCOL, RunError, open_run
 
 SUITE = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}
 ENV = {"min_pixels": 1000, "max_pixels": 40_000}
@@ -42,10 +42,10 @@ def test_an_arm_does_not_differ_from_itself(runs: Path) -> None:
 
 
 def test_unequal_runs_are_refused_with_what_differs_unless_forced(runs: Path) -> None:
-    with pytest.raises(Incomparable, match=r"episodes: 12, 6; turns: \[6\], \[4\]; .*\(--force compares\)"):
+    with pytest.raises(Incomparable, match=r"env.max_turns: 6, 4; episodes: 12, 6; turns: .*\(--force compares\)"):
         compare(runs / "oracle", runs / "other")
     found = compare(runs / "oracle", runs / "other", force=True)
-    assert found.differing == ("episodes: 12, 6", "turns: [6], [4]", "env.max_turns: 6, 4")
+    assert found.differing == ("env.max_turns: 6, 4", "episodes: 12, 6", "turns: [6], [4]")
     assert (found.tasks, found.left_out) == (6, 6)
 
 
@@ -65,14 +65,6 @@ def test_where_the_files_lie_is_no_difference(runs: Path, tmp_path: Path) -> Non
     assert compare(runs / "oracle", tmp_path).differing == ()
 
 
-def test_differences_name_the_key_and_both_values() -> None:
-    assert list(differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5})) == [
-        "a.c: 2, 4",
-        "d: 3, not there",
-        "e: not there, 5",
-    ]
-
-
 def test_the_command(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["compare", str(runs / "guesses"), str(runs / "oracle"), "--arm", "always"]) == 0
     said = capsys.readouterr().out
@@ -80,3 +72,26 @@ def test_the_command(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "better on" in said
     assert cli.main(["compare", str(runs / "oracle"), str(runs / "other")]) == 2
     assert "turns: [6], [4]" in capsys.readouterr().err
+
+
+def test_parts_of_a_run_merge_into_the_whole(tmp_path: Path) -> None:
+    bench = Bench(policies=("always", "random"), suite_args=SUITE, episodes=5, env=ENV, k=2, turns=(3,))
+    run(bench, tmp_path / "whole")
+    for number in (1, 2):
+        run(bench, tmp_path / str(number), shard=(number, 2))
+    parts = [len(open_run(tmp_path / name).trajectories()) for name in ("1", "2")]
+    assert parts == [12, 8]
+    merge([tmp_path / "1", tmp_path / "2", tmp_path / "1"], tmp_path / "merged")
+    assert (tmp_path / "merged" / "report.json").read_bytes() == (tmp_path / "whole" / "report.json").read_bytes()
+
+
+def test_runs_of_other_protocols_are_not_merged(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"(?s)another protocol than .*episodes: 12, 6"):
+        merge([runs / "guesses", runs / "other"], tmp_path / "merged")
+
+
+def test_the_merge_command_needs_a_folder(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "--merge", str(runs / "oracle")]) == 2
+    assert "--out FOLDER" in capsys.readouterr().err
+    assert cli.main(["bench", "--merge", str(runs / "oracle"), "--out", str(tmp_path / "m"), "--no-view"]) == 0
+    assert "oracle" in capsys.readouterr().out
