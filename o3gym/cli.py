@@ -136,6 +136,8 @@ def _rows(kind: str) -> list[tuple[str, str]]:
     if kind == "envs":
         return [(name, _settings(kwargs)) for name, kwargs in registry.ENVS.items()]
     entries: registry.Registry = getattr(registry, kind.upper())
+    if kind == "suites":
+        return [(name, " ".join(filter(None, (_about(entries[name]), entries[name].about())))) for name in entries]
     return [(name, _about(entries[name])) for name in entries if name != "noop"]
 
 

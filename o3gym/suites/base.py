@@ -57,6 +57,11 @@ class Suite(Sequence[Task]):
         self.split = split
         self.warnings: tuple[str, ...] = ()
 
+    @classmethod
+    def about(cls) -> str:
+        """Where its tasks come from and under which licence, for lists; nothing is opened or downloaded."""
+        return f"(licence: {cls.licence})" if cls.licence else ""
+
     def pick(self, count: int, seed: int) -> list[int]:
         """Indices of `count` different tasks (all of them if there are fewer), drawn by `seed`."""
         order = list(range(len(self)))

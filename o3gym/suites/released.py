@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -74,6 +75,13 @@ class Released(Suite):
         self.rows = self.open_rows(self._row_files())
         self.rows.need(self.columns, self.root)
         self._chosen = self._choose(category)
+
+    @classmethod
+    def about(cls) -> str:
+        """Rows, licence, hub id, and whether its files have been downloaded."""
+        rows = sum(cls.counts.values())
+        here = "downloaded" if all(map(partial(_downloaded, cls.repository), cls.files.values())) else "not here"
+        return f"({rows:,} rows; licence: {cls.licence}; {cls.repository}, {here})"
 
     # ── what a subclass says ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -203,6 +211,16 @@ def download(repository: str, patterns: Sequence[str], revision: str = "") -> Pa
             f"where there is a network: hf download {repository} --repo-type dataset --local-dir FOLDER, "
             f"then give data=FOLDER (--data FOLDER)"
         ) from error
+
+
+def _downloaded(repository: str, patterns: Sequence[str]) -> bool:
+    """Whether the hub's cache has a table of a data set."""
+    try:
+        hub = require("huggingface_hub", "suites")
+        folder = Path(hub.snapshot_download(repository, repo_type="dataset", local_files_only=True))
+    except Exception:  # no package, nothing in the cache, a cache that cannot be read: it is not here
+        return False
+    return any(path.suffix in TABLES for pattern in patterns for path in folder.glob(pattern))
 
 
 # ── reading rows ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -184,3 +184,21 @@ def test_a_picture_that_is_gone_from_its_table_is_an_error_with_the_place(tmp_pa
     (tmp_path / "hr_bench_4k.tsv").write_bytes(b"index\n")
     with pytest.raises(PictureError, match=r"hr_bench_4k.tsv, base64 \[.*the file ends after"):
         shared_store().region(source)
+
+
+def test_a_list_says_how_many_under_which_licence_and_whether_they_are_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    asked: list[Any] = []
+
+    def cached(repository: str, **options: Any) -> str:
+        asked.append((repository, options))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", cached)
+    assert VStar.about() == "(191 rows; licence: not stated (pictures of SA-1B); craigwu/vstar_bench, not here)"
+    released.vstar(tmp_path)
+    assert VStar.about().endswith("craigwu/vstar_bench, downloaded)")
+    assert asked[0] == ("craigwu/vstar_bench", {"repo_type": "dataset", "local_files_only": True})
