@@ -264,8 +264,8 @@ def _counts(text: str) -> tuple[int, ...]:
 
 def _shard(text: str) -> tuple[int, int]:
     number, _, of = text.partition("/")
-    if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
-        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, got {text!r}")
+    if not (number.isdigit() and of.isdigit()):
+        raise argparse.ArgumentTypeError(f"expected I/N, two whole numbers, got {text!r}")
     return int(number), int(of)
 
 

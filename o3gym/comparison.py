@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from o3gym.metrics import Outcome, bootstrap_interval, by_arm, outcomes
+from o3gym.metrics import Outcome, bootstrap_interval, by_arm, outcomes, task_means
 from o3gym.registry import closest
 from o3gym.store import Run, differences, open_run
 
@@ -80,7 +80,7 @@ def compare(first: str | Path, second: str | Path, arm: str = "", other: str = "
     differing = tuple(f"{path}: {here}, {there}" for path, here, there in found)
     if differing and not force:
         raise Incomparable(f"these runs differ in more than their policies: {'; '.join(differing)} (--force compares)")
-    return _paired((mine, theirs), _means(parts[0][mine]), _means(parts[1][theirs]), differing)
+    return _paired((mine, theirs), task_means(parts[0][mine]), task_means(parts[1][theirs]), differing)
 
 
 def _comparable(run: Run, label: str) -> dict[str, Any]:
@@ -100,15 +100,6 @@ def _label(run: Run, arms: Mapping[str, Sequence[Outcome]], label: str) -> str:
         asked = f'no arm "{label}"{closest(label, arms)}' if label else "several arms, name one"
         raise ValueError(f"{run.path}: {asked} (it has: {known})")
     return label
-
-
-def _means(episodes: Sequence[Outcome]) -> dict[str, float]:
-    """Accuracy per task over its scored samples."""
-    groups: dict[str, list[bool]] = {}
-    for outcome in episodes:
-        if outcome.scored:
-            groups.setdefault(outcome.group, []).append(outcome.correct)
-    return {group: fmean(correct) for group, correct in groups.items()}
 
 
 def _paired(

@@ -181,14 +181,22 @@ def measure(arm: str, episodes: Sequence[Outcome]) -> ArmMetrics:
 
 def accuracy(episodes: Sequence[Outcome], correct: Callable[[Outcome], bool] = lambda o: o.correct) -> Rate:
     """Mean over tasks of the mean over samples, with its interval; `correct` may ask for more than the verdict."""
-    groups = _split([o for o in episodes if o.scored], lambda o: o.group).values()
-    if not groups:
+    means = list(task_means(episodes, correct).values())
+    if not means:
         return Rate(None, None, None)
-    means = [fmean(correct(o) for o in group) for group in groups]
     n = len(means)
-    bootstrap = max(map(len, groups)) > 1 and min(means) < max(means)
+    siblings = sum(o.scored for o in episodes) > n
+    bootstrap = siblings and min(means) < max(means)
     low, high = bootstrap_interval(means) if bootstrap else wilson(sum(means), n)
     return Rate(sum(means) / n, low, high, n)
+
+
+def task_means(
+    episodes: Sequence[Outcome], correct: Callable[[Outcome], bool] = lambda o: o.correct
+) -> dict[str, float]:
+    """Per task, the mean over those of its samples that have a verdict; tasks without any are left out."""
+    groups = _split([o for o in episodes if o.scored], lambda o: o.group)
+    return {name: fmean(correct(o) for o in group) for name, group in groups.items()}
 
 
 def wilson(successes: float, n: int) -> tuple[float, float]:

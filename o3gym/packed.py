@@ -12,6 +12,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,6 @@ def in_cell(path: Path, column: str, row: int) -> Source:
     return Source("file", str(path), {"column": column, "row": row})
 
 
-def item(source: Source, number: int) -> Source:
-    """One of the pictures in a cell that has a list of them."""
-    return Source("file", source.ref, {**source.args, "item": number})
-
-
 def unpack(source: Source) -> bytes:
     """The encoded picture that a packed source points to.
 
@@ -56,24 +52,19 @@ def unpack(source: Source) -> bytes:
         if len(text) != length:
             raise PackedError(f"expected {length} bytes at {offset}, the file ends after {len(text)} of them")
         return decoded(text)
-    return _encoded(cell(Path(source.ref), source.args["column"], source.args["row"]), source.args.get("item"))
+    return _encoded(cell(Path(source.ref), source.args["column"], source.args["row"]))
 
 
-def decoded(text: bytes | str) -> bytes:
+def decoded(text: bytes) -> bytes:
     """Bytes from base64 text, which may begin as a data URL does."""
-    head = text[:64].encode() if isinstance(text, str) else text[:64]
-    start = head.find(b",") + 1 if head.startswith(b"data:") else 0
-    return base64.b64decode(text[start:] if start else text)
+    start = text.find(b",", 0, 64) + 1 if text.startswith(b"data:") else 0
+    return base64.b64decode(text[start:])
 
 
-def _encoded(value: Any, number: int | None) -> bytes:
-    if number is not None:
-        if not isinstance(value, list) or number >= len(value):
-            raise PackedError(f"expected a list of at least {number + 1} pictures, got {type(value).__name__}")
-        value = value[number]
+def _encoded(value: Any) -> bytes:
     value = value.get("bytes") if isinstance(value, dict) else value
     if isinstance(value, str):
-        return decoded(value)
+        return decoded(value.encode())
     if not isinstance(value, bytes):
         raise PackedError(f"expected the bytes of a picture, got {type(value).__name__}")
     return value
@@ -92,7 +83,7 @@ class _Column:
         self._file = parquet.ParquetFile(path, memory_map=True)
         self._column = column
         groups = [self._file.metadata.row_group(i).num_rows for i in range(self._file.metadata.num_row_groups)]
-        self._starts = [sum(groups[:i]) for i in range(len(groups) + 1)]
+        self._starts = [0, *accumulate(groups)]
         self._cells: Iterator[Any] = iter(())
         self._next, self._end = 0, 0
         self._lock = threading.Lock()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar
 
 from o3gym.suites.base import BadRow
-from o3gym.suites.released import Released, text, word
-from o3gym.suites.rows import ParquetRows, Row, Rows
+from o3gym.suites.fields import text, word
+from o3gym.suites.released import Released
+from o3gym.suites.rows import Row
 from o3gym.types import Task
 
 
@@ -27,10 +27,6 @@ class InfoVQA(Released):
     counts: ClassVar[Mapping[str, int]] = {"test": 2801}
     columns: ClassVar[tuple[str, ...]] = ("questionId", "question", "answers", "image")
     judge: ClassVar[str] = "anls"
-
-    def open_rows(self, files: Sequence[Path]) -> Rows:
-        """The Parquet files."""
-        return ParquetRows(files)
 
     def convert(self, row: Row) -> Task:
         """A question and all of its answers."""
@@ -60,10 +56,6 @@ class ChartQA(Released):
     counts: ClassVar[Mapping[str, int]] = {"test": 2500}
     columns: ClassVar[tuple[str, ...]] = ("type", "question", "answer", "image")
     judge: ClassVar[str] = "relaxed"
-
-    def open_rows(self, files: Sequence[Path]) -> Rows:
-        """The Parquet files."""
-        return ParquetRows(files)
 
     def category_of(self, row: Row) -> str:
         """Who asks."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar
 
 from o3gym.suites.base import BadRow
-from o3gym.suites.released import Released, columns_of_options, letter, text, word
-from o3gym.suites.rows import Row, Rows, TsvRows
+from o3gym.suites.fields import columns_of_options, letter, text, word
+from o3gym.suites.released import Released
+from o3gym.suites.rows import Row
 from o3gym.types import Source, Task
 
 
@@ -30,10 +30,6 @@ class HRBench4K(Released):
     files: ClassVar[Mapping[str, Sequence[str]]] = {"test": ("hr_bench_4k.tsv", "HRBench4K.tsv")}
     counts: ClassVar[Mapping[str, int]] = {"test": 800}
     columns: ClassVar[tuple[str, ...]] = ("index", "question", "answer", "category", "A", "B", "C", "D", "image")
-
-    def open_rows(self, files: Sequence[Path]) -> Rows:
-        """The TSV."""
-        return TsvRows(files[0])
 
     def convert(self, row: Row) -> Task:
         """One order of one question."""

@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from o3gym.geometry import from_pixels, is_box, is_empty
-from o3gym.images import PictureError, shared_store
 from o3gym.registry import closest
 from o3gym.suites.base import BadRow, Suite, SuiteError
-from o3gym.suites.released import OPTION
-from o3gym.types import LETTERS, Size, Source, Target, Task
+from o3gym.suites.fields import OPTION, picture, picture_size, text
+from o3gym.types import LETTERS, Source, Target, Task
 
 KEYS = ("image", "file_name", "images", "question", "options", "answer", "boxes", "subset", "category", "question_id")
 FRAMES = ("pixel", "unit")
@@ -91,7 +90,7 @@ class Local(Suite):
 
     def _task(self, line: str, number: int) -> Task:
         row = _parse(line)
-        paths = self._pictures(row)
+        pictures = self._pictures(row)
         choices = _options(row.get("options"))
         boxes = row.get("boxes")
         answer = row.get("answer")
@@ -101,40 +100,33 @@ class Local(Suite):
         category = str(row.get("subset") or row.get("category") or "")
         return Task(
             id=f"local/{number if row.get('question_id') is None else row['question_id']}",
-            sources=tuple(Source.file(str(path)) for path in paths),
-            question=_text(row, "question"),
+            sources=tuple(pictures),
+            question=text(row, "question"),
             answer=_answer(answer, choices),
             choices=choices,
-            targets=tuple(self._target(item, paths) for item in _list("boxes", [] if boxes is None else boxes)),
+            targets=tuple(self._target(item, pictures) for item in _list("boxes", [] if boxes is None else boxes)),
             kind=kind,  # type: ignore[arg-type]
             tags={"category": category} if category else {},
             origin={"suite": "local", "version": self.version, "split": self.split, "index": number},
         )
 
-    def _pictures(self, row: Mapping[str, Any]) -> list[Path]:
+    def _pictures(self, row: Mapping[str, Any]) -> list[Source]:
         field = next((key for key in ("image", "file_name", "images") if key in row), "image")
         names = row.get(field)
         names = [names] if isinstance(names, str) else names
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
             raise BadRow(field, "a path or a list of paths", names)
-        paths = [self.folder / name for name in names]
-        for path in paths:
-            if not path.is_file():
-                near = closest(
-                    path.name, [p.name for p in path.parent.glob("*")][:1000] if path.parent.is_dir() else []
-                )
-                raise BadRow(field, f"an existing file{near}", str(path))
-        return paths
+        return [picture(self.folder, name, field) for name in names]
 
-    def _target(self, item: Any, paths: list[Path]) -> Target:
+    def _target(self, item: Any, pictures: list[Source]) -> Target:
         entry = item if isinstance(item, dict) else {"box": item}
         box, source = entry.get("box"), entry.get("image", 0)
         if not is_box(box):
             raise BadRow("boxes", "[x0, y0, x1, y1] of four numbers", box)
-        if type(source) is not int or not 0 <= source < len(paths):
-            raise BadRow("boxes", f"an image index from 0 to {len(paths) - 1}", source)
+        if type(source) is not int or not 0 <= source < len(pictures):
+            raise BadRow("boxes", f"an image index from 0 to {len(pictures) - 1}", source)
         assert box is not None
-        x0, y0, x1, y1 = from_pixels(box, _size(paths[source])) if self.box_frame == "pixel" else box
+        x0, y0, x1, y1 = from_pixels(box, picture_size(pictures[source], "image")) if self.box_frame == "pixel" else box
         if is_empty((x0, y0, x1, y1)) or min(x0, y0) < 0 or max(x1, y1) > 1:
             raise BadRow("boxes", f"x0 < x1 and y0 < y1 inside the picture, in {self.box_frame}s", box)
         return Target((x0, y0, x1, y1), source, str(entry.get("label", "")))
@@ -175,13 +167,6 @@ def _parse(line: str) -> dict[str, Any]:
     return row
 
 
-def _text(row: Mapping[str, Any], field: str) -> str:
-    value = row.get(field)
-    if not isinstance(value, str) or not value.strip():
-        raise BadRow(field, "a text", value)
-    return value.strip()
-
-
 def _list(field: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise BadRow(field, "a list", value)
@@ -216,10 +201,3 @@ def _answer(value: Any, choices: tuple[str, ...]) -> str:
     if choices and (len(answer) != 1 or answer not in letters):
         raise BadRow("answer", f"one of the letters {letters}", value)
     return answer
-
-
-def _size(path: Path) -> Size:
-    try:
-        return shared_store().size(Source.file(str(path)))
-    except PictureError as error:
-        raise BadRow("image", "a readable picture", str(error)) from error

@@ -6,29 +6,19 @@ has them as their hub repository does, or are downloaded from there. Rows are re
 
 from __future__ import annotations
 
-import random
-import re
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from o3gym.geometry import from_pixels, is_box, is_empty
-from o3gym.images import PictureError, shared_store
 from o3gym.registry import closest, require
 from o3gym.suites.base import BadRow, Suite, SuiteError
-from o3gym.suites.rows import Row, Rows
-from o3gym.types import LETTERS, Box, Source, Task
+from o3gym.suites.rows import Row, open_rows
+from o3gym.types import Task
 
-OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\s*(.*)$")
-"""An option with its letter: "(A) red", "A. red"."""
 TABLES = (".tsv", ".json", ".jsonl", ".parquet")
 """Endings of files of rows."""
-ROUNDING = 2.0
-"""Pixels by which a released box may leave its picture; it is cut there."""
 
 
 class Released(Suite):
@@ -49,6 +39,7 @@ class Released(Suite):
         counts: split to the number of rows that its authors state.
         columns: those that must be there.
         judge: of its tasks; "" for the one that fits their kind.
+        folder: where the file of rows is, and the pictures that it names.
     """
 
     repository: ClassVar[str]
@@ -72,7 +63,8 @@ class Released(Suite):
             raise ValueError(f"n: expected a whole number from 0 up, got {n!r}")
         self._n = n
         self.root, self.revision = self._locate(data or argument, revision)
-        self.rows = self.open_rows(self._row_files())
+        files = self._row_files()
+        self.folder, self.rows = files[0].parent, open_rows(files)
         self.rows.need(self.columns, self.root)
         self._chosen = self._choose(category)
 
@@ -80,14 +72,10 @@ class Released(Suite):
     def about(cls) -> str:
         """Rows, licence, hub id, and whether its files have been downloaded."""
         rows = sum(cls.counts.values())
-        here = "downloaded" if all(map(partial(_downloaded, cls.repository), cls.files.values())) else "not here"
-        return f"({rows:,} rows; licence: {cls.licence}; {cls.repository}, {here})"
+        here = all(_downloaded(cls.repository, patterns) for patterns in cls.files.values())
+        return f"({rows:,} rows; licence: {cls.licence}; {cls.repository}, {'downloaded' if here else 'not here'})"
 
     # ── what a subclass says ────────────────────────────────────────────────────────────────────────────────────────
-
-    @abstractmethod
-    def open_rows(self, files: Sequence[Path]) -> Rows:
-        """The table."""
 
     @abstractmethod
     def convert(self, row: Row) -> Task:
@@ -122,11 +110,6 @@ class Released(Suite):
         except BadRow as problem:
             raise SuiteError(f"{self.rows.where(row)}, {problem}") from problem
 
-    @property
-    def kinds(self) -> frozenset[str]:
-        """That of its first task."""
-        return frozenset({self[0].kind})
-
     def _finished(self, task: Task, row: int) -> Task:
         origin = {
             "suite": self.name,
@@ -143,12 +126,14 @@ class Released(Suite):
         if not category:
             return None
         self._compare_counts(len(self.rows))
-        found, wanted = Counter(self.category_of(row) for row in self.rows), category.split("+")
+        found, wanted = [self.category_of(row) for row in self.rows], category.split("+")
         for name in wanted:
             if name not in found:
-                known = ", ".join(sorted(found))
-                raise SuiteError(f'{self.name}: no category "{name}"{closest(name, found)} (it has: {known})')
-        return [i for i, row in enumerate(self.rows) if self.category_of(row) in wanted]
+                known = sorted(set(found))
+                raise SuiteError(
+                    f'{self.name}: no category "{name}"{closest(name, known)} (it has: {", ".join(known)})'
+                )
+        return [i for i, name in enumerate(found) if name in wanted]
 
     def _compare_counts(self, count: int) -> None:
         expected = self.counts.get(self.split)
@@ -209,7 +194,7 @@ def download(repository: str, patterns: Sequence[str], revision: str = "") -> Pa
         raise SuiteError(
             f"cannot download {repository} ({why}); "
             f"where there is a network: hf download {repository} --repo-type dataset --local-dir FOLDER, "
-            f"then give data=FOLDER (--data FOLDER)"
+            f"then name the folder in the suite: ?data=FOLDER"
         ) from error
 
 
@@ -221,81 +206,3 @@ def _downloaded(repository: str, patterns: Sequence[str]) -> bool:
     except Exception:  # no package, nothing in the cache, a cache that cannot be read: it is not here
         return False
     return any(path.suffix in TABLES for pattern in patterns for path in folder.glob(pattern))
-
-
-# ── reading rows ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def text(row: Row, field: str) -> str:
-    """A field that must be a text with something in it."""
-    value = row.get(field)
-    if not isinstance(value, str) or not value.strip():
-        raise BadRow(field, "a text", value)
-    return value.strip()
-
-
-def word(row: Row, field: str) -> str:
-    """A field as a text: numbers are written out."""
-    value = row.get(field)
-    if value is None or isinstance(value, (list, dict)) or not str(value).strip():
-        raise BadRow(field, "a text or number", value)
-    return str(value).strip()
-
-
-def picture(folder: Path, name: str, field: str = "image") -> Source:
-    """A picture file, which must be there."""
-    path = folder / name
-    if not path.is_file():
-        near = closest(path.name, [p.name for p in path.parent.glob("*")][:2000] if path.parent.is_dir() else [])
-        raise BadRow(field, f"an existing file{near}", str(path))
-    return Source.file(str(path))
-
-
-def pixel_box(box: object, source: Source, field: str, size: tuple[int, int] | None = None) -> Box:
-    """[x0, y0, x1, y1] in pixels of a picture as unit xyxy; it must lie inside."""
-    if not is_box(box):
-        raise BadRow(field, "[x0, y0, x1, y1] of four numbers", box)
-    assert isinstance(box, (list, tuple))
-    width, height = size or _size(source, field)
-    x0, y0, x1, y1 = box
-    inside = min(x0, y0) >= -ROUNDING and x1 <= width + ROUNDING and y1 <= height + ROUNDING
-    if is_empty(box) or not inside:
-        raise BadRow(field, f"x0 < x1 and y0 < y1 inside the picture of {width}×{height} pixels", box)
-    cut = (max(0.0, x0), max(0.0, y0), min(float(width), x1), min(float(height), y1))
-    return from_pixels(cut, (width, height))
-
-
-def _size(source: Source, field: str) -> tuple[int, int]:
-    try:
-        return shared_store().size(source)
-    except PictureError as error:
-        raise BadRow(field, "a readable picture", str(error)) from error
-
-
-def letter(row: Row, field: str, choices: Sequence[str]) -> str:
-    """The right letter, "B", "(B)" or "b"; it must have an option."""
-    value = word(row, field).strip("().: ").upper()
-    letters = LETTERS[: len(choices)]
-    if len(value) != 1 or value not in letters:
-        raise BadRow(field, f"one of the letters {letters}, for which there are options", row.get(field))
-    return value
-
-
-def columns_of_options(row: Row, letters: str) -> tuple[str, ...]:
-    """Options in columns named by their letters, as far as there are any."""
-    options = [str(row.get(letter) or "").strip() for letter in letters]
-    while options and options[-1].lower() in ("", "nan", "none"):
-        options.pop()
-    for name, option in zip(letters, options, strict=False):
-        if not option:
-            raise BadRow(name, "an option, since later ones are there", row.get(name))
-    if len(options) < 2:
-        raise BadRow(letters[0], "at least two options", options)
-    return tuple(options)
-
-
-def shuffled(choices: Sequence[str], right: str, seed: str) -> tuple[tuple[str, ...], str]:
-    """Options in the order that `seed` gives, and the letter of the one that had the letter `right`."""
-    order = list(range(len(choices)))
-    random.Random(seed).shuffle(order)
-    return tuple(choices[i] for i in order), LETTERS[order.index(LETTERS.index(right))]

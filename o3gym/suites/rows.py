@@ -1,7 +1,7 @@
 """Tables of released benchmarks, row by row: TSV, JSON, JSON lines and Parquet. Pictures in them stay where they are.
 
-A row is a mapping from column to value; a column of pictures gives a `Source`, anything
-else the value as it is stored. Text in a TSV is text; "" stands for an empty field.
+A row is a mapping from column to value; a column of pictures gives a `Source`, anything else the value as it is stored.
+Text in a TSV is text; "" stands for an empty field.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _plain(record: bytes, start: int) -> list[tuple[int, memoryview]]:
 
 def _quoted(record: bytes, start: int, where: str) -> list[tuple[int, memoryview]]:
     """Fields of a record with quoted ones. A picture is found again by its text, which is nowhere else in the row."""
-    csv.field_size_limit(max(len(record), 131_072))
+    csv.field_size_limit(max(len(record), csv.field_size_limit()))
     (values,) = csv.reader([_text(record, where)], delimiter="\t")
     fields, begin = [], 0
     for value in values:
@@ -171,14 +171,9 @@ class JsonRows(Rows):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lines = path.suffix == ".jsonl"
-        text = _text(path.read_bytes(), str(path)).lstrip("\ufeff")
+        text = _content(path)
         self._rows = self._parsed_lines(text) if self._lines else self._parsed(text)
         self.columns = tuple(dict.fromkeys(key for _, row in self._rows for key in row))
-
-    @staticmethod
-    def one(path: Path) -> dict[str, Any]:
-        """The object that a file holds, where it holds only one."""
-        return _object(_json(_text(path.read_bytes(), str(path)).lstrip("\ufeff"), path, 1), path, 1)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -206,7 +201,7 @@ class ParquetRows(Rows):
 
     Args:
         paths: the files.
-        pictures: columns of pictures; where a cell is a list of them, see `o3gym.packed.item`.
+        pictures: columns of pictures.
     """
 
     def __init__(self, paths: Sequence[Path], pictures: Sequence[str] = ("image",)) -> None:
@@ -239,6 +234,22 @@ class ParquetRows(Rows):
         """File and row."""
         path, row = self._places[index]
         return f"{path}, row {row + 1}"
+
+
+def open_rows(files: Sequence[Path]) -> Rows:
+    """The table in files of one kind, which their ending tells; only Parquet files may be several."""
+    if files[0].suffix == ".parquet":
+        return ParquetRows(files)
+    return TsvRows(files[0]) if files[0].suffix == ".tsv" else JsonRows(files[0])
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds, where it holds only one."""
+    return _object(_json(_content(path), path, 1), path, 1)
+
+
+def _content(path: Path) -> str:
+    return _text(path.read_bytes(), str(path)).lstrip("\ufeff")
 
 
 def _text(raw: bytes, where: str) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from o3gym.suites.base import BadRow
-from o3gym.suites.released import Released, picture, text, word
-from o3gym.suites.rows import JsonRows, Row, Rows
+from o3gym.suites.fields import picture, text, word
+from o3gym.suites.released import Released
+from o3gym.suites.rows import Row
 from o3gym.types import Task
 
 MARK = "<image>"
@@ -32,11 +33,6 @@ class VisualProbeEasy(Released):
     counts: ClassVar[Mapping[str, int]] = {"test": 141}
     columns: ClassVar[tuple[str, ...]] = ("problem", "solution", "images", "doc_id")
 
-    def open_rows(self, files: Sequence[Path]) -> Rows:
-        """The questions."""
-        self._folder = files[0].parent
-        return JsonRows(files[0])
-
     def category_of(self, row: Row) -> str:
         """The data source: one for each file."""
         return str(row.get("data_source", ""))
@@ -54,7 +50,7 @@ class VisualProbeEasy(Released):
             raise BadRow("problem", f"a question with one {MARK}", problem)
         return Task(
             id=word(row, "doc_id"),
-            sources=(picture(self._folder, str(inside), "images"),),
+            sources=(picture(self.folder, str(inside), "images"),),
             question=question,
             answer=word(row, "solution"),
             tags={"category": self.category_of(row)} if self.category_of(row) else {},

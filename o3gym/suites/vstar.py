@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Literal
 
 from o3gym.geometry import from_xywh, is_box
 from o3gym.suites.base import BadRow
-from o3gym.suites.released import OPTION, Released, letter, picture, pixel_box, shuffled, text, word
-from o3gym.suites.rows import JsonRows, Row, Rows
+from o3gym.suites.fields import OPTION, letter, picture, pixel_box, shuffled, text, word
+from o3gym.suites.released import Released
+from o3gym.suites.rows import Row, read_object
 from o3gym.types import LETTERS, Source, Target, Task
 
 
@@ -55,14 +56,9 @@ class VStar(Released):
         self.order = order
         super().__init__(argument, split, data=data, revision=revision, category=category, n=n)
 
-    def open_rows(self, files: Sequence[Path]) -> Rows:
-        """The questions."""
-        self._folder = files[0].parent
-        return JsonRows(files[0])
-
     def convert(self, row: Row) -> Task:
         """The question, its options in order, and the boxes of its things."""
-        image = picture(self._folder, text(row, "image"))
+        image = picture(self.folder, text(row, "image"))
         beside = self._beside(Path(image.ref))
         question, released = _split(text(row, "text"))
         right = letter(row, "label", released)
@@ -89,7 +85,7 @@ class VStar(Released):
         file = path.with_suffix(".json")
         if not file.is_file():
             raise BadRow("image", "a JSON file beside the picture, with its boxes", str(file))
-        found = JsonRows.one(file)
+        found = read_object(file)
         for key in ("options", "bbox", "target_object"):
             if not isinstance(found.get(key), list) or not found[key]:
                 raise BadRow(key, f"a list, in {file.name}", found.get(key))

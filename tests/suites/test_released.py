@@ -72,7 +72,7 @@ def test_vstar_shuffles_what_is_always_first_and_turns_widths_into_corners(tmp_p
 
 
 def test_vstar_letters_are_spread_over_many_items() -> None:
-    from o3gym.suites.released import shuffled
+    from o3gym.suites.fields import shuffled
 
     letters = [shuffled(("a", "b", "c", "d"), "A", f"vstar/{i}")[1] for i in range(400)]
     assert all(70 < letters.count(letter) < 130 for letter in "ABCD")
