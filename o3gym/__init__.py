@@ -18,6 +18,7 @@ from __future__ import annotations
 import gymnasium as _gymnasium
 
 from o3gym.registry import ENVS as _ENVS
+from o3gym.registry import RELEASED_ENVS as _RELEASED
 from o3gym.types import (
     Box,
     Call,
@@ -63,5 +64,5 @@ __all__ = [
 
 # Gymnasium's passive checker would keep each environment's first pictures until its second step; the tests run the
 # whole checker over every id instead.
-for _id, _kwargs in _ENVS.items():
+for _id, _kwargs in {**_ENVS, **_RELEASED}.items():
     _gymnasium.register(_id, "o3gym.envs.visual_search:VisualSearchEnv", kwargs=dict(_kwargs), disable_env_checker=True)

@@ -135,6 +135,21 @@ def _with_unit(value: float, unit: str, currency: str = "") -> Quantity | None:
     return Quantity(value, _UNITS.get(name.removesuffix("s"), _UNITS.get(name, name)))
 
 
+# ── yes or no ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_yes_no(answer: str) -> str:
+    """The "yes" or "no" that begins a reading, or is the only one of the two in it; "" if it says neither or both."""
+    for text in readings(answer):
+        words: list[str] = re.findall(r"[^\W\d_]+", text.casefold())
+        if words and words[0] in ("yes", "no"):
+            return words[0]
+        found = {"yes", "no"} & set(words)
+        if len(found) == 1:
+            return found.pop()
+    return ""
+
+
 # ── option letters ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 _LONE = re.compile(r"[(\[{<\"' ]*([A-Za-z])[)\]}>\"'.:,;! ]*")

@@ -149,6 +149,7 @@ class Bench:
             "suite_name": suite.name,
             "suite_version": suite.version,
             "licence": suite.licence,
+            **({"measure": suite.measure} if suite.measure else {}),
             "items": len(suite),
             "arms": {arm.label: encode(arm.env) for arm in arms},
             "warnings": [*suite.warnings, *self._unjudged(suite)],

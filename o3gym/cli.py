@@ -67,6 +67,7 @@ def _add_bench(commands: Any) -> None:
     add = parser.add_argument
     add("--suite", default="synthetic", help='"synthetic", "local:FILE.jsonl", "NAME?option=value" (%(default)s)')
     add("--split", default="test", help="split of the suite (%(default)s)")
+    add("--data", default="", metavar="FOLDER", help="released files of the suite; by default they are downloaded")
     add("--policy", action="append", metavar="P", help='policy, also "P+control"; repeat to compare (oracle)')
     add("--base-url", default="", metavar="URL", help="server of openai:MODEL policies, like http://127.0.0.1:8000/v1")
     add("--dialect", default="", help="wire format; by default what the policy speaks, else qwen3_vl")
@@ -134,7 +135,7 @@ def _list(args: argparse.Namespace) -> None:
 
 def _rows(kind: str) -> list[tuple[str, str]]:
     if kind == "envs":
-        return [(name, _settings(kwargs)) for name, kwargs in registry.ENVS.items()]
+        return [(name, _settings(kwargs)) for name, kwargs in {**registry.ENVS, **registry.RELEASED_ENVS}.items()]
     entries: registry.Registry = getattr(registry, kind.upper())
     if kind == "suites":
         return [(name, " ".join(filter(None, (_about(entries[name]), entries[name].about())))) for name in entries]
@@ -142,7 +143,8 @@ def _rows(kind: str) -> list[tuple[str, str]]:
 
 
 def _settings(kwargs: Any) -> str:
-    return ", ".join(f"{k}={v}" for k, v in kwargs.get("suite_args", {}).items()) or "any suite"
+    settings = {**kwargs, **kwargs.get("suite_args", {})}
+    return ", ".join(f"{k}={v}" for k, v in settings.items() if k != "suite_args") or "any suite"
 
 
 def _about(entry: Any) -> str:
@@ -162,6 +164,7 @@ def _bench(args: argparse.Namespace) -> None:
     bench = Bench(
         suite=args.suite,
         split=args.split,
+        suite_args={"data": args.data} if args.data else {},
         policies=tuple(dict.fromkeys(args.policy or ["oracle"])),
         dialect=args.dialect,
         prompt_file=args.prompt,

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from o3gym.answers import Quantity, normalise, quantity, read_letter, readings, unwrap
+from o3gym.answers import Quantity, normalise, quantity, read_letter, read_yes_no, readings, unwrap
 from o3gym.geometry import iou, union
 from o3gym.registry import JUDGES, build, parse_spec
 from o3gym.types import Box, Task, Verdict
@@ -157,6 +157,15 @@ def _same(a: Quantity, b: Quantity) -> bool:
     if (a.unit == "%") != (b.unit == "%"):
         scales.append(0.01 if a.unit == "%" else 100.0)
     return any(math.isclose(a.value * scale, b.value, rel_tol=1e-6, abs_tol=1e-12) for scale in scales)
+
+
+def yes_no(task: Task, answer: str, located: Box | None = None) -> Judgement:
+    """Yes or no, see `o3gym.answers.read_yes_no` for what is read."""
+    truths = {normalise(reference) for reference in references(task)} & {"yes", "no"}
+    if len(truths) != 1 or not has_truth(task):
+        return failed(f'task {task.id} has neither "yes" nor "no" as its answer')
+    read = read_yes_no(answer)
+    return decided(read in truths, read or "neither yes nor no")
 
 
 def relaxed(task: Task, answer: str, located: Box | None = None) -> Judgement:

@@ -3,7 +3,9 @@
 Episodes whose judge failed have no verdict: they are counted, shown and left out of every accuracy, never taken as
 wrong. Accuracy is the mean over tasks of the mean over a task's samples (avg@k). Its interval is Wilson's where each
 task has one sample; otherwise samples of a task are siblings, so tasks are resampled whole (cluster bootstrap with a
-fixed seed). Where all tasks have the same mean a bootstrap has no width; Wilson's interval over the tasks stands in.
+fixed seed), and so are tasks of which a suite says that they belong together (`Task.origin["cluster"]`: the same
+question in another order). Where all tasks have the same mean a bootstrap has no width; Wilson's interval over what is
+resampled stands in.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
+from o3gym.measures import Measure
 from o3gym.regions import target_coverage
 from o3gym.types import OVER_TURN, Trajectory, Turn, Usage, Verdict
 
@@ -60,10 +64,12 @@ class Outcome:
     reward: float | None
     usage: tuple[Usage, ...] = ()
     reason: str = ""
+    cluster: str = ""
+    read: Any = None
 
     @classmethod
-    def of(cls, trajectory: Trajectory) -> Outcome:
-        """Read one episode."""
+    def of(cls, trajectory: Trajectory, measure: Measure | None = None) -> Outcome:
+        """Read one episode, and what the suite's measure needs of it."""
         tags = trajectory.task.tags
         return cls(
             arm=trajectory.arm,
@@ -79,6 +85,8 @@ class Outcome:
             reward=trajectory.reward,
             usage=tuple(turn.reply.usage for turn in _all_turns(trajectory) if turn.reply.usage is not None),
             reason=trajectory.turns[-1].reply.error if trajectory.stop == "error" and trajectory.turns else "",
+            cluster=str(trajectory.task.origin.get("cluster") or trajectory.group),
+            read=measure.read(trajectory) if measure else None,
         )
 
     @property
@@ -116,6 +124,7 @@ class ArmMetrics:
         first_error: why the first episode that stopped with an error did, "" if none or if it did not say.
         families: accuracy per `tags["family"]` (or "category").
         cost: tokens and dollars; None where no reply says.
+        measures: what the suite's measure makes of them, see `o3gym.measures`.
     """
 
     arm: str
@@ -137,11 +146,14 @@ class ArmMetrics:
     families: Mapping[str, Rate] = field(default_factory=dict)
     cost: Cost | None = None
     first_error: str = ""
+    measures: Mapping[str, float | None] = field(default_factory=dict)
 
 
-def outcomes(trajectories: Iterable[Trajectory]) -> list[Outcome]:
+def outcomes(trajectories: Iterable[Trajectory], measure: Measure | None = None) -> list[Outcome]:
     """The episodes' outcomes, sorted by (arm, group, sample)."""
-    return sorted(map(Outcome.of, trajectories), key=lambda o: (o.arm, o.group, o.sample))
+    return sorted(
+        (Outcome.of(trajectory, measure) for trajectory in trajectories), key=lambda o: (o.arm, o.group, o.sample)
+    )
 
 
 def by_arm(episodes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
@@ -149,7 +161,7 @@ def by_arm(episodes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     return _split(episodes, lambda o: o.arm)
 
 
-def measure(arm: str, episodes: Sequence[Outcome]) -> ArmMetrics:
+def measure(arm: str, episodes: Sequence[Outcome], more: Measure | None = None) -> ArmMetrics:
     """The numbers of one arm from its episodes (at least one), in the order that `outcomes` gives."""
     groups = _split(episodes, lambda o: o.group).values()
     k = max(map(len, groups))
@@ -176,18 +188,27 @@ def measure(arm: str, episodes: Sequence[Outcome]) -> ArmMetrics:
         first_error=next((o.reason for o in episodes if o.reason), ""),
         families={family: accuracy(families[family]) for family in sorted(families)},
         cost=_cost([usage for o in episodes for usage in o.usage]),
+        measures=more.total([o.read for o in episodes]) if more else {},
     )
 
 
 def accuracy(episodes: Sequence[Outcome], correct: Callable[[Outcome], bool] = lambda o: o.correct) -> Rate:
     """Mean over tasks of the mean over samples, with its interval; `correct` may ask for more than the verdict."""
-    means = list(task_means(episodes, correct).values())
+    named = task_means(episodes, correct)
+    means, n = list(named.values()), len(named)
     if not means:
         return Rate(None, None, None)
-    n = len(means)
+    clusters = _split([o for o in episodes if o.scored], lambda o: o.cluster)
+    related = len(clusters) < n
     siblings = sum(o.scored for o in episodes) > n
-    bootstrap = siblings and min(means) < max(means)
-    low, high = bootstrap_interval(means) if bootstrap else wilson(sum(means), n)
+    if not (siblings or related) or min(means) == max(means):
+        low, high = wilson(sum(means) * len(clusters) / n, len(clusters))
+    elif related:
+        low, high = cluster_interval(
+            [[named[group] for group in {o.group: 0 for o in part}] for part in clusters.values()]
+        )
+    else:
+        low, high = bootstrap_interval(means)
     return Rate(sum(means) / n, low, high, n)
 
 
@@ -216,6 +237,17 @@ def bootstrap_interval(means: Sequence[float], seed: int = 0) -> tuple[float, fl
     values, counts = np.unique(np.asarray(means), return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(len(means), counts / len(means), size=DRAWS)
     low, high = np.quantile(drawn @ values / len(means), (0.025, 0.975))
+    return (float(low), float(high))
+
+
+def cluster_interval(clusters: Sequence[Sequence[float]], seed: int = 0) -> tuple[float, float]:
+    """Percentile 95% interval of the mean over tasks when clusters of them are drawn whole, with replacement."""
+    sums, sizes = np.array([sum(part) for part in clusters]), np.array([len(part) for part in clusters])
+    rng, even, drawn = np.random.default_rng(seed), np.full(len(clusters), 1 / len(clusters)), []
+    for _ in range(0, DRAWS, 100):  # a hundred at a time: a draw is as long as there are clusters
+        counts = rng.multinomial(len(clusters), even, size=100)
+        drawn.append((counts @ sums) / (counts @ sizes))
+    low, high = np.quantile(np.concatenate(drawn), (0.025, 0.975))
     return (float(low), float(high))
 
 

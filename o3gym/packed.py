@@ -37,6 +37,11 @@ def in_cell(path: Path, column: str, row: int) -> Source:
     return Source("file", str(path), {"column": column, "row": row})
 
 
+def item(source: Source, number: int) -> Source:
+    """One picture of a cell that holds a list of them, counted from 0."""
+    return Source("file", source.ref, {**source.args, "item": number})
+
+
 def unpack(source: Source) -> bytes:
     """The encoded picture that a packed source points to.
 
@@ -52,7 +57,15 @@ def unpack(source: Source) -> bytes:
         if len(text) != length:
             raise PackedError(f"expected {length} bytes at {offset}, the file ends after {len(text)} of them")
         return decoded(text)
-    return _encoded(cell(Path(source.ref), source.args["column"], source.args["row"]))
+    value = cell(Path(source.ref), source.args["column"], source.args["row"])
+    return _encoded(_picked(value, source.args["item"]) if "item" in source.args else value)
+
+
+def _picked(value: Any, number: int) -> Any:
+    if not isinstance(value, list) or number >= len(value):
+        has = f"{len(value)} of them" if isinstance(value, list) else type(value).__name__
+        raise PackedError(f"expected a list with a picture at {number}, got {has}")
+    return value[number]
 
 
 def decoded(text: bytes) -> bytes:

@@ -50,7 +50,7 @@ def build(kind: str, name: str, factory: Any, argument: str = "", **options: Any
     Raises:
         TypeError: naming an option that it does not have, and the closest one it has.
     """
-    parameters = list(inspect.signature(factory).parameters)
+    parameters = _parameters(factory)
     if argument and "argument" not in parameters:
         raise TypeError(f'{kind} "{name}" takes nothing after ":", got "{argument}"')
     for option in options:
@@ -58,6 +58,15 @@ def build(kind: str, name: str, factory: Any, argument: str = "", **options: Any
             known = ", ".join(p for p in parameters if p != "argument") or "none"
             raise TypeError(f'{kind} "{name}" has no option "{option}"{closest(option, parameters)} (known: {known})')
     return factory(**({"argument": argument} if "argument" in parameters else {}), **options)
+
+
+def _parameters(factory: Any) -> list[str]:
+    """Names of its parameters; where a class passes "**options" on, those of the class above it too."""
+    found = inspect.signature(factory).parameters.values()
+    names = [p.name for p in found if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    if isinstance(factory, type) and any(p.kind is p.VAR_KEYWORD for p in found):
+        names += [name for name in _parameters(factory.__mro__[1]) if name not in names]
+    return names
 
 
 def stands_alone(factory: Any) -> bool:
@@ -179,6 +188,18 @@ SUITES = Registry(
         "visualprobe-medium": "o3gym.suites.visualprobe:VisualProbeMedium",
         "visualprobe-hard": "o3gym.suites.visualprobe:VisualProbeHard",
         "visualprobe-train": "o3gym.suites.visualprobe:VisualProbeTrain",
+        "treebench": "o3gym.suites.treebench:TreeBench",
+        "mme-realworld": "o3gym.suites.mme_realworld:MMERealWorld",
+        "mme-realworld-lite": "o3gym.suites.mme_realworld:MMERealWorldLite",
+        "o3-bench": "o3gym.suites.o3bench:O3Bench",
+        "charxiv-reasoning": "o3gym.suites.charxiv:CharXivReasoning",
+        "mme-reasoning": "o3gym.suites.yes_no:MMEReasoning",
+        "pope": "o3gym.suites.yes_no:POPE",
+        "mmstar": "o3gym.suites.mmstar:MMStar",
+        "visual-cot": "o3gym.suites.training:VisualCoT",
+        "vstar-train": "o3gym.suites.training:VStarTrain",
+        "deepeyes-47k": "o3gym.suites.training:DeepEyes47k",
+        "infovqa-regions": "o3gym.suites.training:InfoVQARegions",
     },
 )
 REWARDS = Registry(
@@ -201,7 +222,20 @@ REWARDS = Registry(
 )
 JUDGES = Registry(
     "judge",
-    {name: f"o3gym.judging:{name}" for name in ("auto", "choice", "exact", "numeric", "relaxed", "anls", "box")},
+    {
+        **{
+            name: f"o3gym.judging:{name}"
+            for name in ("auto", "choice", "exact", "numeric", "yes_no", "relaxed", "anls", "box")
+        },
+        **{name: f"o3gym.official:{name}" for name in ("first_letter", "leading_letter", "yes_no_prefix", "verbatim")},
+    },
+)
+MEASURES = Registry(
+    "measure",
+    {
+        name: f"o3gym.measures:{name}"
+        for name in ("hrbench", "treebench", "mme_realworld", "o3_bench", "charxiv", "mme", "pope", "mmstar")
+    },
 )
 POLICIES = Registry(
     "policy",
@@ -240,7 +274,42 @@ ENVS: Mapping[str, Mapping[str, Any]] = {
         for difficulty in ("easy", "medium", "hard")
     },
 }
-"""Registered environment ids and the arguments that they stand for."""
+"""Registered environment ids that need no data, and the arguments that they stand for."""
+
+RELEASED_ENVS: Mapping[str, Mapping[str, Any]] = {
+    **{
+        f"o3gym/{name}-v0": {"suite": suite, "split": "test"}
+        for name, suite in {
+            "VStar": "vstar",
+            "HRBench-4K": "hrbench-4k",
+            "HRBench-8K": "hrbench-8k",
+            "VisualProbe-Easy": "visualprobe-easy",
+            "VisualProbe-Medium": "visualprobe-medium",
+            "VisualProbe-Hard": "visualprobe-hard",
+            "TreeBench": "treebench",
+            "MME-RealWorld": "mme-realworld",
+            "MME-RealWorld-Lite": "mme-realworld-lite",
+            "O3-Bench": "o3-bench",
+            "CharXiv-Reasoning": "charxiv-reasoning",
+            "MME-Reasoning": "mme-reasoning",
+            "MMStar": "mmstar",
+            "POPE": "pope",
+            "InfoVQA": "infovqa",
+            "ChartQA": "chartqa",
+        }.items()
+    },
+    **{
+        f"o3gym/{name}-v0": {"suite": suite, "split": "train"}
+        for name, suite in {
+            "VisualProbe-Train": "visualprobe-train",
+            "Visual-CoT": "visual-cot",
+            "VStar-Train": "vstar-train",
+            "DeepEyes-47k": "deepeyes-47k",
+            "InfoVQA-Regions": "infovqa-regions",
+        }.items()
+    },
+}
+"""Registered ids of released data sets: downloaded, or taken from `suite_args={"data": FOLDER}`."""
 
 
 def parse_spec(spec: str) -> tuple[str, str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from o3gym import tables
 from o3gym.chart import Point, interval_chart, line_chart
 from o3gym.codec import encode
 from o3gym.metrics import ArmMetrics, Outcome, accuracy, by_arm, measure, outcomes
+from o3gym.registry import MEASURES
 from o3gym.types import Trajectory
 
 VARIANT = " · "
@@ -61,8 +62,9 @@ def make_report(
         protocol: what defines the run.
         cuts: turn limits at which the curves have points; by default every number of turns that was used.
     """
-    episodes = outcomes(trajectories)
-    arms = tuple(measure(arm, part) for arm, part in by_arm(episodes).items())
+    more = MEASURES[protocol["measure"]] if protocol.get("measure") else None
+    episodes = outcomes(trajectories, more)
+    arms = tuple(measure(arm, part, more) for arm, part in by_arm(episodes).items())
     curves = _curves(episodes, _cuts(episodes) if cuts is None else cuts)
     return Report(encode(protocol), arms, curves, (*_given(protocol), *_warnings(arms)))
 

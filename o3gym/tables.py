@@ -33,6 +33,10 @@ def _number(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}"
 
 
+def _tenths(value: float | None) -> str:
+    return NONE if value is None else f"{value:.1f}"
+
+
 def _tokens(arm: ArmMetrics) -> str:
     return f"{(arm.cost.prompt_tokens + arm.cost.completion_tokens) / arm.episodes:,.0f}" if arm.cost else NONE
 
@@ -83,6 +87,13 @@ def family_rows(arms: Sequence[ArmMetrics]) -> Rows:
     return rows if len(arms) <= FEW else [["arm", *families], *map(list, list(zip(*rows, strict=True))[1:])]
 
 
+def measure_rows(arms: Sequence[ArmMetrics]) -> Rows:
+    """What the suite's measure says: one row per number, one column per arm; no rows where it has none."""
+    names = list(dict.fromkeys(name for arm in arms for name in arm.measures))
+    body = [[name, *(_tenths(arm.measures.get(name)) for arm in arms)] for name in names]
+    return [["measure", *(arm.arm for arm in arms)], *body] if names else []
+
+
 def stop_rows(arms: Sequence[ArmMetrics]) -> Rows:
     """A heading row, then one row per arm with the number of episodes that ended in each way."""
     stops = sorted({stop for arm in arms for stop in arm.stops})
@@ -116,9 +127,12 @@ def markdown(protocol: Mapping[str, Any], arms: Sequence[ArmMetrics], warnings: 
         ("Arms", metric_rows(arms, RESULTS)),
         ("Conduct", metric_rows(arms, CONDUCT)),
         ("Accuracy by family, % [95%]", family_rows(arms)),
+        ("Measures of the suite", measure_rows(arms)),
         ("How episodes ended", stop_rows(arms)),
         ("Protocol", settings),
     ):
+        if not rows:
+            continue
         parts += [f"## {heading}", _markdown_table(rows)]
     return "\n\n".join(parts) + "\n"
 
@@ -129,6 +143,7 @@ def rich_tables(arms: Sequence[ArmMetrics], warnings: Sequence[str]) -> Group:
         _rich_table("Arms", metric_rows(arms, RESULTS)),
         _rich_table("Conduct", metric_rows(arms, CONDUCT)),
         _rich_table("Accuracy by family, % [95%]", family_rows(arms)),
+        *([_rich_table("Measures of the suite", measure_rows(arms))] if measure_rows(arms) else []),
     ]
     return Group(*parts, *(Text(f"warning: {text}", style="yellow") for text in warnings))
 

@@ -12,10 +12,11 @@ from gymnasium.utils.env_checker import check_env
 
 import o3gym
 from o3gym import testing
-from o3gym.registry import DIALECTS, ENVS, POLICIES, TOOLS, stands_alone
+from o3gym.registry import DIALECTS, ENVS, POLICIES, RELEASED_ENVS, SUITES, TOOLS, stands_alone
 from o3gym.suites.base import make_suite
 from o3gym.suites.synthetic import DIFFICULTIES, FAMILIES
 from o3gym.types import Call
+from tests.suites.released import written
 
 SLOW = ("hard",)
 IDS = [name for name in ENVS if not any(word in name for word in SLOW)]
@@ -25,6 +26,9 @@ ALLOWED = ("A Box observation space", "not in gymnasium registry")
 
 def environment(name: str, **kwargs) -> gym.Env:
     """Small pictures keep the conformance run short; the geometry is the same at every size."""
+    if name in RELEASED_ENVS:
+        suite_args = {"data": str(written(RELEASED_ENVS[name]["suite"]))}
+        return gym.make(name, suite_args=suite_args, min_pixels=100, max_pixels=60_000, **kwargs)
     suite_args = {**ENVS[name].get("suite_args", {}), "pixels": 200_000}
     return gym.make(name, suite_args=suite_args, min_pixels=1000, max_pixels=60_000, **kwargs)
 
@@ -32,10 +36,11 @@ def environment(name: str, **kwargs) -> gym.Env:
 def test_ids_are_the_families_and_difficulties_of_the_suite() -> None:
     expected = {f"o3gym/Synthetic-{f}-{d}-v0" for f in FAMILIES for d in DIFFICULTIES}
     assert set(ENVS) == {"o3gym/VisualSearch-v0", *expected}
-    assert all(name in gym.registry for name in ENVS)
+    assert all(name in gym.registry for name in (*ENVS, *RELEASED_ENVS))
+    assert {kwargs["suite"] for kwargs in RELEASED_ENVS.values()} == set(SUITES) - {"synthetic", "local"}
 
 
-@pytest.mark.parametrize("name", ENVS)
+@pytest.mark.parametrize("name", [*ENVS, *RELEASED_ENVS])
 def test_gymnasium_check_env(name: str) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -43,7 +48,7 @@ def test_gymnasium_check_env(name: str) -> None:
     assert not [str(w.message) for w in caught if not any(ok in str(w.message) for ok in ALLOWED)]
 
 
-@pytest.mark.parametrize("name", ENVS)
+@pytest.mark.parametrize("name", [*ENVS, *RELEASED_ENVS])
 def test_two_instances_repeat_each_other_bit_by_bit(name: str) -> None:
     first, second = (testing.random_steps(environment(name), count=8, seed=1) for _ in range(2))
     assert first == second
@@ -61,7 +66,7 @@ def test_every_render_mode(name: str, mode: str, monkeypatch: pytest.MonkeyPatch
     env.close()
 
 
-@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("name", [*IDS, *RELEASED_ENVS])
 def test_pickled_environments_go_on_alike(name: str) -> None:
     env = environment(name).unwrapped
     env.reset(seed=3)

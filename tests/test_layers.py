@@ -35,6 +35,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "dialogue": ("types", "images", "tools.base", "dialects.base"),
     "answers": (),
     "judging": (*BASE, "answers"),
+    "official": ("types", "judging"),
     "rewards": (*BASE, "answers", "judging", "rewards"),
     # the two sides, which never meet
     "envs": (*BASE, "images", "canvas", "spaces", "tools", "suites.base", "dialects.base", "rewards.base", "envs"),
@@ -43,10 +44,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "policies": (*BASE, "dialogue", "dialects.base", "dialects.openai", "policies"),
     # what reads trajectories
     "regions": ("types", "geometry"),
-    "metrics": ("types", "regions"),
+    "measures": ("types", "geometry", "answers", "regions"),
+    "metrics": ("types", "regions", "measures"),
     "tables": ("metrics",),
     "chart": (),
-    "report": ("types", "codec", "metrics", "tables", "chart"),
+    "report": ("types", "codec", "registry", "metrics", "tables", "chart"),
     "store": ("types", "codec"),
     "comparison": ("registry", "metrics", "store"),
     "viewer": ("types", "codec", "geometry", "images", "canvas", "regions", "tables", "report", "store", "viewer"),

@@ -113,7 +113,8 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     ```
 
     ## Registered Configurations
-    `o3gym/VisualSearch-v0` and one id per suite, family and difficulty: `o3gym list --envs` prints them.
+    `o3gym/VisualSearch-v0`, one id per family and difficulty of the synthetic suite, and one per released data set
+    (`gym.make("o3gym/VStar-v0", suite_args={"data": FOLDER})`): `o3gym list --envs` prints them.
 
     ## Version History
     * v0: first version.

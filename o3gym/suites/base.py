@@ -38,6 +38,7 @@ class Suite(Sequence[Task]):
         min_pixels, max_pixels: pixel budget of a shown picture that the suite is made for. The default is Mini-o3's
             (Mini-o3/Mini-o3, README: 40,000 to 2,000,000).
         wants_judge: why its published numbers need a model judge; "" where they do not. Reports say so where none is.
+        measure: name of what its reports say besides accuracy, see `o3gym.measures`; "" for nothing.
         warnings: what was odd about the data when it was loaded; reports repeat them.
     """
 
@@ -46,6 +47,7 @@ class Suite(Sequence[Task]):
     splits: ClassVar[tuple[str, ...]] = ("test",)
     licence: ClassVar[str] = ""
     wants_judge: ClassVar[str] = ""
+    measure: ClassVar[str] = ""
     min_pixels: int = 40_000
     max_pixels: int = 2_000_000
 

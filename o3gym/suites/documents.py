@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from o3gym.suites.base import BadRow
-from o3gym.suites.fields import text, word
+from o3gym.suites.fields import packed, text, word
 from o3gym.suites.released import Released
 from o3gym.suites.rows import Row
 from o3gym.types import Task
@@ -26,6 +26,7 @@ class InfoVQA(Released):
     files: ClassVar[Mapping[str, Sequence[str]]] = {"test": ("InfographicVQA/validation-*.parquet",)}
     counts: ClassVar[Mapping[str, int]] = {"test": 2801}
     columns: ClassVar[tuple[str, ...]] = ("questionId", "question", "answers", "image")
+    identity: ClassVar[tuple[str, ...]] = ("questionId",)
     judge: ClassVar[str] = "anls"
 
     def convert(self, row: Row) -> Task:
@@ -35,7 +36,7 @@ class InfoVQA(Released):
             raise BadRow("answers", "a list of texts", answers)
         return Task(
             id=word(row, "questionId"),
-            sources=(row["image"],),
+            sources=(packed(row),),
             question=text(row, "question"),
             answer=answers[0],
             origin={"answers": list(answers)},
@@ -65,7 +66,7 @@ class ChartQA(Released):
         """A question; it has no id of its own, so the row's number stands in."""
         return Task(
             id="",
-            sources=(row["image"],),
+            sources=(packed(row),),
             question=text(row, "question"),
             answer=word(row, "answer"),
             tags={"category": text(row, "type")},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -45,6 +46,14 @@ def picture(folder: Path, name: str, field: str = "image") -> Source:
     return Source.file(str(path))
 
 
+def packed(row: Mapping[str, Any], field: str = "image") -> Source:
+    """A picture that is in the table itself."""
+    value = row.get(field)
+    if not isinstance(value, Source):
+        raise BadRow(field, "a picture", value)
+    return value
+
+
 def pixel_box(box: object, source: Source, field: str) -> Box:
     """[x0, y0, x1, y1] in pixels of a picture as unit xyxy; it must lie inside."""
     if not is_box(box):
@@ -73,6 +82,31 @@ def letter(row: Mapping[str, Any], field: str, choices: Sequence[str]) -> str:
     letters = LETTERS[: len(choices)]
     if len(value) != 1 or value not in letters:
         raise BadRow(field, f"one of the letters {letters}, for which there are options", row.get(field))
+    return value
+
+
+def lettered(options: object, field: str) -> tuple[str, ...]:
+    """Options that begin with their letters, "(A) red", in order; of a letter that comes twice the first is taken."""
+    found: dict[str, str] = {}
+    for option in options if isinstance(options, list) else []:
+        match = OPTION.match(option) if isinstance(option, str) else None
+        if match is None or not match[2].strip():
+            raise BadRow(field, 'options that begin with their letters, like "(A) red"', option)
+        found.setdefault(match[1], match[2].strip())
+    if len(found) < 2 or "".join(found) != LETTERS[: len(found)]:
+        raise BadRow(field, "at least two options with the letters A, B, … in order", options)
+    return tuple(found.values())
+
+
+def boxes(value: object, field: str) -> list[Any]:
+    """A list of boxes, which may be written out as text; each is still to be checked."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise BadRow(field, "a list of boxes", value) from error
+    if not isinstance(value, list) or not value:
+        raise BadRow(field, "a list of boxes", value)
     return value
 
 

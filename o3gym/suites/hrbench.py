@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from o3gym.suites.base import BadRow
-from o3gym.suites.fields import columns_of_options, letter, text, word
+from o3gym.suites.fields import columns_of_options, letter, packed, text, word
 from o3gym.suites.released import Released
 from o3gym.suites.rows import Row
-from o3gym.types import Source, Task
+from o3gym.types import Task
 
 
 class HRBench4K(Released):
@@ -17,8 +18,8 @@ class HRBench4K(Released):
 
     Rows are used as they are stored: only the place of the right option goes round, the others stand in any order. The
     score is the plain mean over the four orders, as in VLMEvalKit, so accuracy over all rows is the published measure;
-    `single` (FSP) and `cross` (FCP) are its categories. Orders of one question are no independent tasks:
-    intervals over all rows are too narrow.
+    `single` (FSP) and `cross` (FCP) are its categories. Orders of one question are no independent tasks,
+    and some questions come more than once, so intervals are of questions with their options, drawn whole.
 
     The file is gigabytes of base64; it is read row by row, and a picture when it is looked at.
     """
@@ -30,23 +31,24 @@ class HRBench4K(Released):
     files: ClassVar[Mapping[str, Sequence[str]]] = {"test": ("hr_bench_4k.tsv", "HRBench4K.tsv")}
     counts: ClassVar[Mapping[str, int]] = {"test": 800}
     columns: ClassVar[tuple[str, ...]] = ("index", "question", "answer", "category", "A", "B", "C", "D", "image")
+    identity: ClassVar[tuple[str, ...]] = ("index",)
+    measure: ClassVar[str] = "hrbench"
 
     def convert(self, row: Row) -> Task:
         """One order of one question."""
         choices = columns_of_options(row, "ABCD")
-        image = row["image"]
-        if not isinstance(image, Source):
-            raise BadRow("image", "a picture as base64", image)
         category, index = text(row, "category"), word(row, "index")
         if category not in ("single", "cross"):
             raise BadRow("category", '"single" or "cross"', category)
+        same = [text(row, "question"), *sorted(choices)]
         return Task(
             id=index,
-            sources=(image,),
+            sources=(packed(row),),
             question=text(row, "question"),
             answer=letter(row, "answer", choices),
             choices=choices,
             kind="choice",
+            origin={"cluster": hashlib.sha256("\n".join(same).encode()).hexdigest()[:12]},
             tags={"category": category, **({"cycle": str(row["cycle_category"])} if "cycle_category" in row else {})},
         )
 

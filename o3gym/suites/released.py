@@ -7,10 +7,11 @@ has them as their hub repository does, or are downloaded from there. Rows are re
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from o3gym.registry import closest, require
 from o3gym.suites.base import BadRow, Suite, SuiteError
@@ -32,13 +33,20 @@ class Released(Suite):
         revision: of the hub repository, a branch, tag or commit; by default the newest.
         category: only tasks of these categories, joined by "+".
         n: at most so many tasks; 0 for all.
+        scoring: "o3gym", or "official" for the released rule with its flaws, where it has some.
 
     Attributes:
         repository: hub id.
         files: split to the patterns of its files, those of the rows first; the first that matches has the rows.
         counts: split to the number of rows that its authors state.
         columns: those that must be there.
+        pictures: columns of pictures, where they are in the table itself.
+        identity: columns that together tell rows apart, and are checked to do so; none where rows are numbered.
+        repeats: whether the released file is known to hold rows more than once; they are used once, but for
+            `scoring="official"`.
         judge: of its tasks; "" for the one that fits their kind.
+        official: judge that scores as the released code does, where that is known to err; "" where there is none.
+        two_scorings: whether official scoring differs in what the suite's measure makes of verdicts.
         folder: where the file of rows is, and the pictures that it names.
     """
 
@@ -46,7 +54,12 @@ class Released(Suite):
     files: ClassVar[Mapping[str, Sequence[str]]]
     counts: ClassVar[Mapping[str, int]] = {}
     columns: ClassVar[tuple[str, ...]] = ()
+    pictures: ClassVar[tuple[str, ...]] = ("image",)
+    identity: ClassVar[tuple[str, ...]] = ()
+    repeats: ClassVar[bool] = False
     judge: ClassVar[str] = ""
+    official: ClassVar[str] = ""
+    two_scorings: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -57,14 +70,15 @@ class Released(Suite):
         revision: str = "",
         category: str = "",
         n: int = 0,
+        scoring: Literal["o3gym", "official"] = "o3gym",
     ) -> None:
         super().__init__(argument, split)
         if type(n) is not int or n < 0:
             raise ValueError(f"n: expected a whole number from 0 up, got {n!r}")
-        self._n = n
+        self._n, self.scoring = n, self._known_scoring(scoring)
         self.root, self.revision = self._locate(data or argument, revision)
         files = self._row_files()
-        self.folder, self.rows = files[0].parent, open_rows(files)
+        self.folder, self.rows = files[0].parent, open_rows(files, self.pictures)
         self.rows.need(self.columns, self.root)
         self._chosen = self._choose(category)
 
@@ -73,13 +87,18 @@ class Released(Suite):
         """Rows, licence, hub id, and whether its files have been downloaded."""
         rows = sum(cls.counts.values())
         here = all(_downloaded(cls.repository, patterns) for patterns in cls.files.values())
-        return f"({rows:,} rows; licence: {cls.licence}; {cls.repository}, {'downloaded' if here else 'not here'})"
+        count = f"{rows:,} rows; " if rows else ""
+        return f"({count}licence: {cls.licence}; {cls.repository}, {'downloaded' if here else 'not here'})"
 
     # ── what a subclass says ────────────────────────────────────────────────────────────────────────────────────────
 
     @abstractmethod
     def convert(self, row: Row) -> Task:
         """The task of a row; its id is what the row calls itself, "" for its number. Raises `BadRow`."""
+
+    def belongs(self, row: Row) -> bool:
+        """Whether a row of the file is one of the suite's."""
+        return True
 
     def category_of(self, row: Row) -> str:
         """What `category` filters by."""
@@ -111,29 +130,67 @@ class Released(Suite):
             raise SuiteError(f"{self.rows.where(row)}, {problem}") from problem
 
     def _finished(self, task: Task, row: int) -> Task:
+        judge = self.judge if self.scoring == "o3gym" else self.official or self.judge
         origin = {
             "suite": self.name,
             "version": self.version,
             "split": self.split,
             "index": row,
             **({"revision": self.revision} if self.revision else {}),
-            **({"judge": self.judge} if self.judge else {}),
+            **({"judge": judge} if judge else {}),
+            **({"scoring": self.scoring} if self.scoring != "o3gym" else {}),
         }
-        return replace(task, id=f"{self.name}/{self.split}/{task.id or row}", origin={**origin, **task.origin})
+        identity = f"{task.id or row}{f'#{self._again[row]}' if row in self._again else ''}"
+        return replace(task, id=f"{self.name}/{self.split}/{identity}", origin={**origin, **task.origin})
 
     def _choose(self, category: str) -> list[int] | None:
-        """Rows of these categories; None for all, so that a table of gigabytes is not read for it."""
-        if not category:
+        """Rows that are used; None for all, so that a table of gigabytes is not read for it."""
+        self._again: dict[int, int] = {}
+        if not category and not self.repeats and type(self).belongs is Released.belongs:
             return None
         self._compare_counts(len(self.rows))
-        found, wanted = [self.category_of(row) for row in self.rows], category.split("+")
+        rows = [i for i, row in enumerate(self.rows) if self.belongs(row)]
+        rows = self._without_repeats(rows) if self.repeats else rows
+        if not category:
+            return rows
+        categories, wanted = {i: self.category_of(self.rows[i]) for i in rows}, category.split("+")
+        known = sorted(set(categories.values()))
         for name in wanted:
-            if name not in found:
-                known = sorted(set(found))
+            if name not in known:
                 raise SuiteError(
                     f'{self.name}: no category "{name}"{closest(name, known)} (it has: {", ".join(known)})'
                 )
-        return [i for i, name in enumerate(found) if name in wanted]
+        return [i for i in rows if categories[i] in wanted]
+
+    def _without_repeats(self, rows: Sequence[int]) -> list[int]:
+        """Rows without exact copies of earlier ones; those that are kept but have an earlier one's id are numbered."""
+        seen: set[str] = set()
+        ids: Counter[str] = Counter()
+        kept = []
+        for i in rows:
+            words = {column: value for column, value in self.rows[i].items() if column not in self.pictures}
+            content, identity = repr(words), repr([words[column] for column in self.identity])
+            if content in seen and self.scoring == "o3gym":
+                continue
+            seen.add(content)
+            ids[identity] += 1
+            if ids[identity] > 1:
+                self._again[i] = ids[identity]
+            kept.append(i)
+        if len(kept) < len(rows):
+            self._warn(
+                f"{self.name}: {len(rows) - len(kept)} rows of {len(rows)} are copies of others and are left out"
+            )
+        return kept
+
+    def _known_scoring(self, scoring: str) -> Literal["o3gym", "official"]:
+        if scoring == "o3gym":
+            return "o3gym"
+        if scoring != "official":
+            raise ValueError(f'scoring: expected "o3gym" or "official", got "{scoring}"')
+        if not (self.official or self.repeats or self.two_scorings):
+            raise ValueError(f"scoring: {self.name} has one, since no flaw of its official one is known")
+        return "official"
 
     def _compare_counts(self, count: int) -> None:
         expected = self.counts.get(self.split)
@@ -142,6 +199,19 @@ class Released(Suite):
                 f"{self.name}: expected {expected} rows in {self.root}, got {count}; "
                 "published numbers are of another set"
             )
+        if self.identity and not self.repeats:
+            self._check_ids()
+
+    def _check_ids(self) -> None:
+        seen: dict[tuple[str, ...], int] = {}
+        for i, row in enumerate(self.rows):
+            identity = tuple(str(row.get(column)) for column in self.identity)
+            if identity in seen:
+                raise SuiteError(
+                    f'{self.rows.where(i)}, field "{self.identity[-1]}": expected an id that no other row has, '
+                    f"got {identity[-1]!r}, as in {self.rows.where(seen[identity])}"
+                )
+            seen[identity] = i
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:

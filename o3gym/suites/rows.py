@@ -236,11 +236,33 @@ class ParquetRows(Rows):
         return f"{path}, row {row + 1}"
 
 
-def open_rows(files: Sequence[Path]) -> Rows:
-    """The table in files of one kind, which their ending tells; only Parquet files may be several."""
+class JoinedRows(Rows):
+    """Tables one after the other, each with columns of its own; those that any of them has are its columns."""
+
+    def __init__(self, tables: Sequence[Rows]) -> None:
+        self._tables = tables
+        self._places = [(table, row) for table in tables for row in range(len(table))]
+        self.columns = tuple(dict.fromkeys(column for table in tables for column in table.columns))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: Any) -> Any:
+        table, row = self._places[index]
+        return table[row]
+
+    def where(self, index: int) -> str:
+        """File and row."""
+        table, row = self._places[index]
+        return table.where(row)
+
+
+def open_rows(files: Sequence[Path], pictures: Sequence[str] = ("image",)) -> Rows:
+    """The table in files of one kind, which their ending tells, with `pictures` in these columns."""
     if files[0].suffix == ".parquet":
-        return ParquetRows(files)
-    return TsvRows(files[0]) if files[0].suffix == ".tsv" else JsonRows(files[0])
+        return ParquetRows(files, pictures)
+    tables = [TsvRows(file, pictures) if file.suffix == ".tsv" else JsonRows(file) for file in files]
+    return tables[0] if len(tables) == 1 else JoinedRows(tables)
 
 
 def read_object(path: Path) -> dict[str, Any]:

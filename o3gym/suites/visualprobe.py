@@ -32,6 +32,7 @@ class VisualProbeEasy(Released):
     files: ClassVar[Mapping[str, Sequence[str]]] = {"test": ("val.json", "VisualProbe_Easy/val.json", "data/*")}
     counts: ClassVar[Mapping[str, int]] = {"test": 141}
     columns: ClassVar[tuple[str, ...]] = ("problem", "solution", "images", "doc_id")
+    identity: ClassVar[tuple[str, ...]] = ("doc_id",)
 
     def category_of(self, row: Row) -> str:
         """The data source: one for each file."""

@@ -26,8 +26,9 @@ class VStar(Released):
     too, unevenly (A is right 71 times of 191).
 
     Args:
-        argument, split, data, revision, category, n: as for every released suite.
+        argument, split: as for every released suite.
         order: "shuffled" or "released".
+        options: the others of every released suite.
     """
 
     name: ClassVar[str] = "vstar"
@@ -39,22 +40,20 @@ class VStar(Released):
     }
     counts: ClassVar[Mapping[str, int]] = {"test": 191}
     columns: ClassVar[tuple[str, ...]] = ("image", "text", "label", "category", "question_id")
+    identity: ClassVar[tuple[str, ...]] = ("category", "question_id")
 
     def __init__(
         self,
         argument: str = "",
         split: str = "test",
         *,
-        data: str = "",
-        revision: str = "",
-        category: str = "",
-        n: int = 0,
         order: Literal["shuffled", "released"] = "shuffled",
+        **options: Any,
     ) -> None:
         if order not in ("shuffled", "released"):
             raise ValueError(f'order: expected "shuffled" or "released", got "{order}"')
         self.order = order
-        super().__init__(argument, split, data=data, revision=revision, category=category, n=n)
+        super().__init__(argument, split, **options)
 
     def convert(self, row: Row) -> Task:
         """The question, its options in order, and the boxes of its things."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import csv
+import functools
 import io
 import json
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+
+from o3gym.registry import SUITES
+from o3gym.suites.base import make_suite
 
 HR_COLUMNS = ("index", "question", "answer", "category", "A", "B", "C", "D", "cycle_category", "image")
 
@@ -115,3 +120,198 @@ def chartqa(folder: Path, **changes: Any) -> Path:
 def embedded(number: int) -> dict[str, Any]:
     """A picture whose width tells which it is."""
     return {"image": {"bytes": jpeg(size=(40 + number, 30)), "path": f"{number}.jpg"}}
+
+
+def treebench(folder: Path, **changes: Any) -> Path:
+    """Boxes as text; a row with more options than four, and one whose question is drawn into the picture."""
+    letters = "ABCDEFGHIJK"
+    columns = ("index", "image", "question", "multi-choice options", "answer", "category", "l2-category")
+    rows = []
+    for number, (category, options) in enumerate((("Perception/Attributes", 4), ("Reasoning/Ordering", 11), OCR)):
+        texts = [f"option {letter}" for letter in letters[:options]]
+        row = {"index": number, "image": base64.b64encode(jpeg()).decode(), "category": category, "l2-category": "x"}
+        row |= {"question": f"Which one, {number}?", "answer": "B", "multi-choice options": " ".join(texts)}
+        row |= {"target_instances": "[[8.0, 12.0, 24.0, 36.0], [40, 0, 64, 24]]"}
+        rows.append({**row, **dict.fromkeys(letters, ""), **dict(zip(letters, texts, strict=False)), **changes})
+    return tsv(folder / "TreeBench.tsv", (*columns, "target_instances", *letters), rows)
+
+
+OCR = ("Perception/OCR", 4)
+
+
+def mme_realworld(folder: Path, **changes: Any) -> Path:
+    """Pictures as base64 text in a column "bytes"; the second row comes twice, and one has a letter twice."""
+    options = ["(A) red", "(B) blue", "(C) green", "(D) white", "(E) The image does not feature the colour."]
+    rows = []
+    for number, repeat in enumerate((0, 1, 1, 2, 3)):
+        row = {"index": f"Perception/{repeat}", "bytes": base64.b64encode(jpeg(size=(40 + repeat, 30))).decode()}
+        row |= {"question": f"Which colour, {repeat}?", "multi-choice options": options, "answer": "BE"[repeat == 3]}
+        row |= {
+            "category": ("Perception/Monitoring", "reasoning/Diagram and Table")[repeat % 2],
+            "l2-category": "Car/Count",
+        }
+        twice = {"multi-choice options": [*options[:4], "(D) None of the above", options[4]]} if number == 0 else {}
+        rows.append({**row, **twice, **changes})
+    parquet(folder / "data" / "train-00000-of-00001.parquet", rows)
+    return folder
+
+
+def o3bench(folder: Path, **changes: Any) -> Path:
+    """Boxes of regions keyed by their numbers as text; the picture's path is relative to the list of rows."""
+    rows = []
+    for subset in ("chart", "map"):
+        (folder / "test" / "images" / subset).mkdir(parents=True, exist_ok=True)
+        (folder / "test" / "images" / subset / "1.png").write_bytes(jpeg())
+        infos = {str(i): {"layout_id": i, "bbox": [16.0 * i, 0.0, 16.0 * i + 16, 24.0]} for i in range(4)}
+        row = {"file_name": f"images/{subset}/1.png", "subset": subset, "question": "How many?", "answer": "D"}
+        row |= {"options": "A. 1\nB. 2\nC. 3\nD. 4\nE. 5\nF. No right choice", "explanation": "See [layout 1]."}
+        row |= {"target_layouts": [1, 2], "layout_infos": infos, "img_width": 64, "img_height": 48}
+        rows.append({**row, **changes})
+    path = folder / "test" / "metadata.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    return path
+
+
+def charxiv(folder: Path, **changes: Any) -> Path:
+    answers = ("blue line", "increasing", "0.5", "0.25")
+    rows = []
+    for number, answer in enumerate(answers):
+        row = {"category": "cs", "year": "20", "original_id": "2004.10956", "figure_path": f"images/{number}.jpg"}
+        row |= {"reasoning_q": f"Which, {number}?", "reasoning_a": answer, "reasoning_q_source": number + 1}
+        rows.append({**row, **embedded(number), **changes})
+    return parquet(folder / "val.parquet", rows)
+
+
+def mme(folder: Path, **changes: Any) -> Path:
+    """Two questions for each picture; a category that is not of the suite among them."""
+    rows = []
+    for number, category in enumerate((*COGNITION, "existence")):
+        for answer in ("Yes", "No"):
+            row = {"question_id": f"{category}/{number}.png", "question": "Is it so? Please answer yes or no."}
+            rows.append({**row, "answer": answer, "category": category, **embedded(number), **changes})
+    return parquet(folder / "data" / "test-00000-of-00002.parquet", rows)
+
+
+COGNITION = ("commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning")
+
+
+def pope(folder: Path, **changes: Any) -> Path:
+    rows = []
+    for number, category in enumerate(("adversarial", "popular", "random") * 2):
+        row = {"id": str(number // 3), "question_id": str(number), "question": "Is there a dog in the image?"}
+        row |= {"answer": ("yes", "no")[number % 2], "image_source": "COCO_val2014_1", "category": category}
+        rows.append({**row, **embedded(number), **changes})
+    return parquet(folder / "data" / "test-00000-of-00001.parquet", rows)
+
+
+def mmstar(folder: Path, **changes: Any) -> Path:
+    """Options in the question, one of them with a comma and a colon."""
+    rows = []
+    for number in range(4):
+        said = f"Which one, {number}?\nOptions: A: red, B: blue, or so: B, C: green, D: white"
+        row = {
+            "index": number,
+            "question": said,
+            "answer": "B",
+            "category": "math",
+            "l2_category": f"geometry {number % 2}",
+        }
+        rows.append({**row, **embedded(number), "meta_info": {"source": "MMBench", "split": "dev"}, **changes})
+    return parquet(folder / "mmstar.parquet", rows)
+
+
+def visual_cot(folder: Path, **changes: Any) -> Path:
+    """Rows in one file for each data set, pictures in a folder for each."""
+    (folder / "metadata").mkdir(parents=True, exist_ok=True)
+    for dataset in ("gqa", "docvqa"):
+        (folder / "cot" / dataset).mkdir(parents=True, exist_ok=True)
+        (folder / "cot" / dataset / "1.jpg").write_bytes(jpeg())
+        row = {"question": "What is on the table?", "answer": "a cup", "image": "1.jpg", "width": 64, "height": 48}
+        row |= {"bboxs": [[8, 12, 24, 36]], "dataset": dataset, "split": "train", **changes}
+        (folder / "metadata" / f"{dataset}_cot_train.jsonl").write_text(json.dumps(row) + "\n")
+    return folder
+
+
+def vstar_train(folder: Path, **changes: Any) -> Path:
+    for name in ("GQA_data", "spatial_relation_data", "vaw_attribute_data", "negative_data"):
+        (folder / "gqa").mkdir(parents=True, exist_ok=True)
+        (folder / "gqa" / "1.jpg").write_bytes(jpeg())
+        said = [{"from": "human", "value": "<image>\nWhat colour is it?"}, {"from": "gpt", "value": "Red."}]
+        row = {"image": "gqa/1.jpg", "conversations": said, "search": True}
+        row |= {"target_instances": [{"name": "cup", "bbox": [8, 12, 16, 24]}]} if name != "negative_data" else {}
+        (folder / f"{name}.json").write_text(json.dumps([{**row, **changes}]))
+    return folder
+
+
+def deepeyes(folder: Path, **changes: Any) -> Path:
+    """Lists of pictures in cells; the system prompt has no mark."""
+    rows = []
+    for number in range(3):
+        said = [
+            {"role": "system", "content": "You may zoom."},
+            {"role": "user", "content": f"<image>\nWhat is {number}?"},
+        ]
+        row = {"data_source": "vstar", "prompt": said, "images": [embedded(number)["image"]], "ability": "vqa"}
+        row |= {"env_name": "visual_toolbox_v2", "reward_model": {"ground_truth": "seven", "style": "model"}}
+        rows.append(
+            {**row, "extra_info": {"id": str(number), "question": f"What is {number}?", "answer": "seven"}, **changes}
+        )
+    return parquet(folder / "data_0.1.2_visual_toolbox_v2.parquet", rows)
+
+
+def regions(folder: Path, **changes: Any) -> Path:
+    rows = [
+        {
+            "question_id": "img_1",
+            "region_description": f"the chart number {i}",
+            "bbox": [4, 6, 20, 24],
+            **embedded(i),
+            **changes,
+        }
+        for i in range(3)
+    ]
+    return parquet(folder / "data" / "train-00000-of-00001.parquet", rows)
+
+
+FILES: dict[str, Callable[..., Path]] = {
+    "vstar": vstar,
+    "hrbench-4k": hrbench,
+    "hrbench-8k": lambda folder, **changes: hrbench(folder, name="hr_bench_8k.tsv", **changes),
+    "infovqa": infovqa,
+    "chartqa": chartqa,
+    "visualprobe-easy": visualprobe,
+    "visualprobe-medium": lambda folder, **changes: visualprobe(folder, "Medium", **changes),
+    "visualprobe-hard": lambda folder, **changes: visualprobe(folder, "Hard", **changes),
+    "visualprobe-train": lambda folder, **changes: visualprobe(folder, "train", "train", **changes),
+    "treebench": treebench,
+    "mme-realworld": mme_realworld,
+    "mme-realworld-lite": mme_realworld,
+    "o3-bench": o3bench,
+    "charxiv-reasoning": charxiv,
+    "mme-reasoning": mme,
+    "pope": pope,
+    "mmstar": mmstar,
+    "visual-cot": visual_cot,
+    "vstar-train": vstar_train,
+    "deepeyes-47k": deepeyes,
+    "infovqa-regions": regions,
+}
+"""Suite to what writes its files; `changes` are of every row."""
+
+
+def opened(name: str, folder: Path, changes: Mapping[str, Any] | None = None, **options: Any) -> Any:
+    """A suite on files of its own."""
+    FILES[name](folder, **(changes or {}))
+    return make_suite(name, SUITES[name].splits[0], data=str(folder), **options)
+
+
+_KEPT = tempfile.TemporaryDirectory(prefix="released-")
+
+
+@functools.cache
+def written(name: str) -> Path:
+    """A folder with a suite's files, kept until the tests end."""
+    folder = Path(_KEPT.name) / name
+    folder.mkdir()
+    FILES[name](folder)
+    return folder

@@ -16,34 +16,20 @@ from o3gym.suites.hrbench import HRBench4K
 from o3gym.suites.rows import ParquetRows, TsvRows
 from o3gym.suites.vstar import VStar
 from o3gym.testing import check_suite
+from o3gym.types import Source
 from tests.suites import released
-
-FILES: dict[str, Callable[..., Path]] = {
-    "vstar": released.vstar,
-    "hrbench-4k": released.hrbench,
-    "hrbench-8k": lambda folder: released.hrbench(folder, name="hr_bench_8k.tsv"),
-    "infovqa": released.infovqa,
-    "chartqa": released.chartqa,
-    "visualprobe-easy": released.visualprobe,
-    "visualprobe-medium": lambda folder: released.visualprobe(folder, "Medium"),
-    "visualprobe-hard": lambda folder: released.visualprobe(folder, "Hard"),
-    "visualprobe-train": lambda folder: released.visualprobe(folder, "train", "train"),
-}
-
-
-def opened(name: str, folder: Path, **options: Any) -> Any:
-    FILES[name](folder)
-    return make_suite(name, "train" if "train" in name else "test", data=str(folder), **options)
+from tests.suites.released import FILES, opened
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_suite_passes_the_checks_and_says_that_it_is_not_whole(name: str, tmp_path: Path) -> None:
     suite = opened(name, tmp_path)
     check_suite(suite)
-    expected = next(iter(suite.counts.values()))
-    assert len(suite.warnings) == 1
-    assert f"expected {expected} rows" in suite.warnings[0]
-    assert f"got {len(suite)};" in suite.warnings[0]
+    if suite.counts:
+        expected = next(iter(suite.counts.values()))
+        assert f"expected {expected} rows" in suite.warnings[0]
+        assert f"got {len(suite.rows)};" in suite.warnings[0]
+    assert len(suite.warnings) == bool(suite.counts) + suite.repeats
     assert all(task.origin["suite"] == name for task in suite)
     assert pickle.loads(pickle.dumps(suite))[0] == suite[0]
 
@@ -54,8 +40,9 @@ def test_the_oracle_is_right_and_the_report_repeats_the_warnings(name: str, tmp_
     bench = Bench(name, suite.split, {"data": str(tmp_path)}, episodes=2, env={"min_pixels": 100, "max_pixels": 4000})
     report = run(bench, tmp_path / "run")
     assert report.arms[0].accuracy.value == 1.0
-    assert any("rows in" in warning for warning in report.warnings)
-    assert any("scored by rules" in warning for warning in report.warnings) == ("visualprobe" in name)
+    assert any("rows in" in warning for warning in report.warnings) == bool(suite.counts)
+    assert any("scored by rules" in warning for warning in report.warnings) == bool(suite.wants_judge)
+    assert bool(report.arms[0].measures) == bool(suite.measure)
 
 
 def test_vstar_shuffles_what_is_always_first_and_turns_widths_into_corners(tmp_path: Path) -> None:
@@ -146,6 +133,126 @@ def test_bad_rows_are_named(write: Callable[[Path], Path], expected: str, tmp_pa
     write(tmp_path)
     with pytest.raises(SuiteError, match=expected):
         VStar(str(tmp_path))[0]
+
+
+def test_treebench_has_boxes_of_evidence_and_up_to_eleven_options(tmp_path: Path) -> None:
+    first, second, drawn = opened("treebench", tmp_path)
+    assert [target.box for target in first.targets] == [(0.125, 0.25, 0.375, 0.75), (0.625, 0.0, 1.0, 0.5)]
+    assert (len(first.choices), len(second.choices), second.choices[-1]) == (4, 11, "option K")
+    assert drawn.tags == {"category": "Perception/OCR"}
+    assert len(drawn.choices) == 4
+
+
+def test_mme_realworld_uses_copies_once_but_for_official_scoring(tmp_path: Path) -> None:
+    suite = opened("mme-realworld-lite", tmp_path)
+    assert [task.id.rpartition("/")[2] for task in suite] == ["0", "1", "2", "3"]
+    assert suite[0].choices == ("red", "blue", "green", "white", "The image does not feature the colour.")
+    assert suite[1].tags == {"category": "Diagram and Table", "ability": "reasoning", "subtask": "car/count"}
+    assert shared_store().size(suite[3].sources[0]) == (43, 30)
+    assert "1 rows of 5 are copies" in suite.warnings[1]
+    assert [task.answer for task in make_suite("mme-realworld", data=str(tmp_path), category="Monitoring")] == [
+        "B",
+        "B",
+    ]
+    official = make_suite("mme-realworld-lite", data=str(tmp_path), scoring="official")
+    assert [task.id.rpartition("/")[2] for task in official] == ["0", "1", "1#2", "2", "3"]
+    assert official[0].origin["judge"] == "first_letter"
+
+
+def test_o3_bench_points_at_the_regions_that_a_question_needs(tmp_path: Path) -> None:
+    task = opened("o3-bench", tmp_path, category="map")[0]
+    assert task.choices[-1] == "No right choice"
+    assert [(target.label, target.box) for target in task.targets] == [
+        ("layout 1", (0.25, 0.0, 0.5, 0.5)),
+        ("layout 2", (0.5, 0.0, 0.75, 0.5)),
+    ]
+
+
+def test_charxiv_says_of_which_form_the_answer_is_to_be(tmp_path: Path) -> None:
+    tasks = opened("charxiv-reasoning", tmp_path)
+    assert [task.tags["category"] for task in tasks][:2] == ["text in chart", "text in general"]
+    assert tasks[3].text.endswith("Answer with a number with 2 decimal places.")
+
+
+def test_mme_reasoning_leaves_perception_out(tmp_path: Path) -> None:
+    tasks = list(opened("mme-reasoning", tmp_path))
+    assert len(tasks) == 8
+    assert len({task.id for task in tasks}) == 8
+    assert {task.tags["pair"] for task in tasks[:2]} == {"commonsense_reasoning/0.png"}
+    assert auto(tasks[0], "Yes, it is.").verdict == "correct"
+    assert auto(tasks[1], "There is no such thing").verdict == "correct"
+
+
+def test_mmstar_takes_the_options_out_of_the_question(tmp_path: Path) -> None:
+    task = opened("mmstar", tmp_path)[0]
+    assert (task.question, task.choices) == ("Which one, 0?", ("red", "blue, or so: B", "green", "white"))
+
+
+def test_training_sources_have_their_boxes(tmp_path: Path) -> None:
+    cot = opened("visual-cot", tmp_path / "cot", category="gqa")
+    assert len(cot) == 1
+    assert cot[0].targets[0].box == (0.125, 0.25, 0.375, 0.75)
+    seal = opened("vstar-train", tmp_path / "seal")
+    assert len(seal) == 3  # the file without boxes is left out
+    assert (seal[0].question, seal[0].answer) == ("What colour is it?", "Red.")
+    assert seal[0].targets[0].label == "cup"
+    assert seal[0].targets[0].box == (0.125, 0.25, 0.375, 0.75)
+    region = opened("infovqa-regions", tmp_path / "regions")[1]
+    assert (region.kind, region.question) == ("box", "the chart number 1")
+    assert region.targets[0].box == (4 / 41, 0.2, 20 / 41, 0.8)
+
+
+def test_pictures_in_lists_are_found_one_by_one(tmp_path: Path) -> None:
+    suite = opened("deepeyes-47k", tmp_path)
+    assert [shared_store().size(task.sources[0])[0] for task in suite] == [40, 41, 42]
+    assert (suite[0].question, suite[0].answer) == ("What is 0?", "seven")
+    missing = Source("file", suite[0].sources[0].ref, {**suite[0].sources[0].args, "item": 1})
+    with pytest.raises(PictureError, match="expected a list with a picture at 1, got 1 of them"):
+        shared_store().size(missing)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("treebench", {"target_instances": "[[8, 12, 24, 96]]"}, "inside the picture of 64×48 pixels"),
+        ("treebench", {"target_instances": "[[8, 12"}, 'field "target_instances": expected a list of boxes'),
+        ("treebench", {"answer": "L"}, r'TreeBench.tsv, row 1, field "answer": expected one of the letters ABCD'),
+        ("mme-realworld", {"category": "Monitoring"}, 'field "category": expected "Perception/…"'),
+        ("mme-realworld", {"multi-choice options": ["red", "blue"]}, "options that begin with their letters"),
+        ("o3-bench", {"target_layouts": [9]}, 'field "layout_infos": expected an entry "9" with a "bbox"'),
+        ("o3-bench", {"subset": "photo"}, 'metadata.jsonl, line 1, field "subset": expected "chart" or "map"'),
+        ("o3-bench", {"options": "1 2"}, "options that begin with their letters"),
+        ("charxiv-reasoning", {"reasoning_q_source": 5}, 'field "reasoning_q_source": expected 1, 2, 3 or 4, got 5'),
+        ("mme-reasoning", {"answer": "maybe"}, 'test-00000-of-00002.parquet, row 1, field "answer": expected "yes" or'),
+        ("mmstar", {"question": "Which?"}, 'field "question": expected a question and "Options: A: …'),
+        ("visual-cot", {"bboxs": []}, 'docvqa_cot_train.jsonl, line 1, field "bboxs": expected a list of boxes'),
+        ("visual-cot", {"image": "2.jpg"}, 'field "image": expected an existing file, got .*docvqa/2.jpg'),
+        ("vstar-train", {"conversations": ["x"]}, 'field "conversations": expected a list of at least'),
+        ("vstar-train", {"target_instances": [{"bbox": [1, 2, 3, 4]}]}, 'field "target_instances": expected {"name"'),
+        ("deepeyes-47k", {"prompt": [{"role": "system", "content": "x"}]}, 'field "prompt": expected messages'),
+        ("infovqa-regions", {"bbox": [20, 6, 4, 24]}, 'field "bbox": expected x0 < x1'),
+    ],
+)
+def test_bad_rows_of_every_suite(name: str, changes: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match=expected):
+        opened(name, tmp_path, changes)[0]
+
+
+@pytest.mark.parametrize("name", ["treebench", "mmstar", "hrbench-4k"])
+def test_two_rows_with_one_id_are_an_error(name: str, tmp_path: Path) -> None:
+    suite = opened(name, tmp_path, {"index": 3})
+    with pytest.raises(SuiteError, match=r'row 2, field "index": expected an id that no other row has, got .*row 1'):
+        len(suite)
+
+
+def test_official_scoring_is_only_where_it_differs(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no flaw of its official one is known"):
+        opened("vstar", tmp_path, scoring="official")
+    with pytest.raises(ValueError, match=r'expected "o3gym" or "official", got "offical"'):
+        opened("pope", tmp_path, scoring="offical")
+    official = opened("pope", tmp_path, scoring="official")[0]
+    assert auto(official, "Yes, there is.").verdict == "wrong"
+    assert auto(opened("pope", tmp_path)[0], "Yes, there is.").verdict == "correct"
 
 
 def test_missing_columns_files_and_categories_are_named(tmp_path: Path) -> None:
