@@ -1,4 +1,4 @@
-"""The command line: `o3gym list | bench | compare | view | check | train`."""
+"""The command line: `o3gym list | bench | compare | export | view | check | train`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from o3gym.types import Sampling
 if TYPE_CHECKING:
     from o3gym.report import Report
 
-KINDS = ("envs", "suites", "dialects", "policies", "controls", "tools", "rewards", "judges", "size_rules")
+KINDS = ("envs", "suites", "dialects", "policies", "controls", "tools", "rewards", "judges", "size_rules", "exports")
 out = Console()
 err = Console(stderr=True)
 
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_list(commands)
     _add_bench(commands)
     _add_compare(commands)
+    _add_export(commands)
     _add_view(commands)
     _add_check(commands)
     add_train(commands)
@@ -107,6 +108,15 @@ def _add_compare(commands: Any) -> None:
     )
     parser.add_argument("--force", action="store_true", help="also where more than the policies differs")
     parser.set_defaults(run=_compare)
+
+
+def _add_export(commands: Any) -> None:
+    parser = commands.add_parser("export", help="write a stored run as another harness's result files")
+    parser.add_argument("folder", type=Path, help="run folder")
+    parser.add_argument("--to", required=True, metavar="FORMAT", help=", ".join(registry.EXPORTS))
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="folder to write, new or empty")
+    parser.add_argument("--arm", default="", metavar="LABEL", help="only this arm; by default each in its own folder")
+    parser.set_defaults(run=_export)
 
 
 def _add_view(commands: Any) -> None:
@@ -220,6 +230,13 @@ def _compare(args: argparse.Namespace) -> None:
     )
     for line in found.differing:
         out.print(f"differs: {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _export(args: argparse.Namespace) -> None:
+    from o3gym.exports import export
+
+    for path in export(args.folder, args.to, args.out, args.arm):
+        out.print(str(path), highlight=False, markup=False, soft_wrap=True)
 
 
 def _view(args: argparse.Namespace) -> None:

@@ -261,6 +261,14 @@ DEMONSTRATIONS = Registry(
         "mini_o3": "o3gym.train.cold_start:ColdStart",
     },
 )
+EXPORTS = Registry(
+    "export",
+    {
+        "lmms-eval": "o3gym.exports.lmms_eval:write",
+        "vlmevalkit": "o3gym.exports.vlmevalkit:write",
+        "inspect": "o3gym.exports.inspect_log:write",
+    },
+)
 
 
 ENVS: Mapping[str, Mapping[str, Any]] = {

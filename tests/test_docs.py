@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from o3gym import testing
+from o3gym.cli import _parser
 from o3gym.registry import TOOLS
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +58,29 @@ def test_worked_examples_pass_the_checks(name: str, check, tmp_path) -> None:
     exec(compile(code, f"CONTRIBUTING.md:{name}", "exec"), scope)
     check(scope[name], tmp_path)
     assert "left_half" not in TOOLS
+
+
+@pytest.mark.parametrize("name", ["docs/suites.md", "docs/reference.md"])
+def test_commands_of_the_page_are_commands(name: str) -> None:
+    lines = re.findall(r"^o3gym .*$", (ROOT / name).read_text("utf-8"), re.MULTILINE)
+    assert lines
+    for line in lines:
+        args = _parser().parse_args(shlex.split(line, comments=True)[1:])
+        assert args.run
+
+
+def test_every_published_number_has_its_source_and_a_command_of_the_page() -> None:
+    text = (ROOT / "docs/reference.md").read_text("utf-8")
+    known = {"–", *re.findall(r"^o3gym .*# (\w)$", text, re.MULTILINE)}
+    tables = re.findall(r"^(\|.* measured here \|)\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert len(tables) == 4
+    for header, rows in tables:
+        for row in rows.splitlines():
+            cells = [cell.strip() for cell in row.split("|")[1:-1]]
+            assert len(cells) == header.count("|") - 1, row
+            *_, source, command, _measured = cells
+            assert source, row
+            assert command in known, row
 
 
 def test_documents_name_files_that_exist() -> None:

@@ -51,6 +51,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "report": ("types", "codec", "registry", "metrics", "tables", "chart"),
     "store": ("types", "codec"),
     "comparison": ("registry", "metrics", "store"),
+    "exports": ("types", "codec", "registry", "judging", "metrics", "store", "exports"),
     "viewer": ("types", "codec", "geometry", "images", "canvas", "regions", "tables", "report", "store", "viewer"),
     # where they meet
     "rollout": ("types", "images", "dialogue", "dialects.base", "policies.base", "rewards.base"),
@@ -63,7 +64,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "train.tiny": (*BASE, *SEEING, "dialects.grid", "suites.synthetic", "suites.scenes", "policies.tiny", "train.tiny"),
     "synthesis": (*BASE, "images", "dialogue", "judging", "rewards", "rollout", "store", "synthesis", *PLUGINS),
-    "cli": ("types", "registry", "bench", "comparison", "report", "store", "testing", "train", "synthesis"),
+    "cli": ("types", "registry", "bench", "comparison", "exports", "report", "store", "testing", "train", "synthesis"),
     "__main__": ("cli",),
 }
 """Module or package to what it may import. The longest prefix counts, here and on the right."""
@@ -74,6 +75,7 @@ BARRED = {
     "store": ("envs", "policies", "rollout"),
     "report": ("envs", "policies", "rollout"),
     "viewer": ("envs", "policies", "rollout"),
+    "exports": ("envs", "policies", "rollout"),
 }
 """Said once more, so that a loosened table does not let these through."""
 
