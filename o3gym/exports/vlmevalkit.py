@@ -51,7 +51,7 @@ def _open(path: Path) -> TextIO:
 
 def _header(arm: ArmRun) -> list[str]:
     options = LETTERS[: arm.options]
-    return ["index", "question", *options, "answer", "category", "split", "prediction", "hit", "log"]
+    return ["index", "question", *options, "answer", "category", "l2-category", "split", "prediction", "hit", "log"]
 
 
 def _row(arm: ArmRun, episode: Trajectory) -> list[Any]:
@@ -59,7 +59,8 @@ def _row(arm: ArmRun, episode: Trajectory) -> list[Any]:
     options = [*task.choices, *[None] * (arm.options - len(task.choices))]
     category = Outcome.of(episode).family
     return [
-        *(arm.numbers[episode.group], task.question, *options, truth(task), category, arm.split),
+        *(arm.numbers[episode.group], task.question, *options, truth(task), category),
+        *(task.tags.get("subtask"), arm.split),
         *(episode.answer, hit(episode), _log(episode)),
     ]
 
