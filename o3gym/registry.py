@@ -201,7 +201,10 @@ REWARDS = Registry(
 )
 JUDGES = Registry(
     "judge",
-    {name: f"o3gym.judging:{name}" for name in ("auto", "choice", "exact", "numeric", "relaxed", "anls", "box")},
+    {
+        **{name: f"o3gym.judging:{name}" for name in ("auto", "choice", "exact", "numeric", "relaxed", "anls", "box")},
+        "openai": "o3gym.model_judge:ModelJudge",
+    },
 )
 POLICIES = Registry(
     "policy",

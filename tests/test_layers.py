@@ -35,6 +35,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "dialogue": ("types", "images", "tools.base", "dialects.base"),
     "answers": (),
     "judging": (*BASE, "answers"),
+    "verdicts": (),
+    "model_judge": ("types", "registry", "answers", "judging", "dialogue", "verdicts", "policies.openai"),
     "rewards": (*BASE, "answers", "judging", "rewards"),
     # the two sides, which never meet
     "envs": (*BASE, "images", "canvas", "spaces", "tools", "suites.base", "dialects.base", "rewards.base", "envs"),
