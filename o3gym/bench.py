@@ -158,7 +158,8 @@ class Bench:
 
     def _unjudged(self, suite: Suite) -> list[str]:
         """That a suite is scored by rules where published numbers are not."""
-        return [f"{suite.name} is scored by rules: {suite.wants_judge}"] if suite.wants_judge and not self.judge else []
+        rules = not self.judge or not getattr(JUDGES[parse_spec(self.judge)[0]], "blocks", False)
+        return [f"{suite.name} is scored by rules: {suite.wants_judge}"] if suite.wants_judge and rules else []
 
     def _judge_prompt(self) -> dict[str, str]:
         """The hash of what a judge asks its model, where it has one."""
