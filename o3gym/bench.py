@@ -19,12 +19,12 @@ from typing import Any
 from o3gym.codec import encode
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.envs.visual_search import VisualSearchEnv, default_tools
-from o3gym.judging import Judge, make_judge
+from o3gym.judging import make_judge
 from o3gym.policies.base import Policy, make_policy, split_control
-from o3gym.registry import POLICIES, REWARDS, TOOLS, UnknownName, closest, parse_spec
+from o3gym.registry import JUDGES, POLICIES, REWARDS, TOOLS, UnknownName, closest, parse_spec
 from o3gym.report import VARIANT, Report, write_report
 from o3gym.rewards.base import Recipe
-from o3gym.rewards.settle import settle
+from o3gym.rewards.settle import Settling, settle
 from o3gym.rollout import Arm, Job, collect, derive_seed, rollout
 from o3gym.store import Run, RunStore, open_run
 from o3gym.store import merge as store_merge
@@ -42,7 +42,7 @@ BLOCK = 16
 """Jobs that a scripted arm runs before the next one's turn: their pictures fit into the store at 12 megapixels each."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with (arm, episodes done, episodes in all)."""
+"""Called with (arm, episodes done, episodes in all), possibly by another thread, but never by two at a time."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,7 @@ class Bench:
         return {
             **encode(self),
             "prompt_sha256": {spec: self._prompt_hash(spec, suite) for spec in sorted({arm.dialect for arm in arms})},
+            **self._judge_prompt(),
             "suite_name": suite.name,
             "suite_version": suite.version,
             "licence": suite.licence,
@@ -158,7 +159,13 @@ class Bench:
 
     def _unjudged(self, suite: Suite) -> list[str]:
         """That a suite is scored by rules where published numbers are not."""
-        return [f"{suite.name} is scored by rules: {suite.wants_judge}"] if suite.wants_judge and not self.judge else []
+        rules = not self.judge or not getattr(JUDGES[parse_spec(self.judge)[0]], "blocks", False)
+        return [f"{suite.name} is scored by rules: {suite.wants_judge}"] if suite.wants_judge and rules else []
+
+    def _judge_prompt(self) -> dict[str, str]:
+        """The hash of what a judge asks its model, where it has one."""
+        found = getattr(JUDGES[parse_spec(self.judge)[0]], "prompt_sha256", "") if self.judge else ""
+        return {"judge_prompt_sha256": found} if found else {}
 
     def _prompt_hash(self, spec: str, suite: Suite) -> str:
         dialect = self.open_dialect(spec)
@@ -192,18 +199,23 @@ def run(
     try:
         with RunStore(out, protocol) as store:
             stored, done = store.done(), Counter(key[0] for key in store.done())
-            for arm, block, last in _plan(arms, jobs):
-                if arm.label not in policies:
-                    policies[arm.label] = bench.open_policy(arm.policy)
-                left = [job for job in block if (arm.label, job.group, job.sample, "main") not in stored]
-                dialect = bench.open_dialect(arm.dialect)
-                for trajectory in rollout(left, policies[arm.label], dialect, arm, in_flight=in_flight):
-                    store.append(verdict(trajectory, bench.reward, judge))
-                    done[arm.label] += 1
-                    if progress is not None:
-                        progress(arm.label, done[arm.label], len(jobs))
-                if last:
-                    policies.pop(arm.label).close()
+
+            def keep(trajectory: Trajectory) -> None:
+                store.append(trajectory)
+                done[trajectory.arm] += 1
+                if progress is not None:
+                    progress(trajectory.arm, done[trajectory.arm], len(jobs))
+
+            with Settling(REWARDS[bench.reward], judge, keep) as settling:
+                for arm, block, last in _plan(arms, jobs):
+                    if arm.label not in policies:
+                        policies[arm.label] = bench.open_policy(arm.policy)
+                    left = [job for job in block if (arm.label, job.group, job.sample, "main") not in stored]
+                    dialect = bench.open_dialect(arm.dialect)
+                    for trajectory in rollout(left, policies[arm.label], dialect, arm, in_flight=in_flight):
+                        settling.put(trajectory)
+                    if last:
+                        policies.pop(arm.label).close()
     finally:
         for policy in policies.values():
             policy.close()
@@ -264,11 +276,6 @@ def _compares(stored: Run) -> bool:
 def _with_siblings(stored: Run) -> Iterator[Trajectory]:
     for group in settle(collect(stored), REWARDS[stored.protocol["reward"]]):
         yield from group
-
-
-def verdict(trajectory: Trajectory, reward: str, judge: Judge | None) -> Trajectory:
-    """A finished episode with its verdict and every term that needs no siblings."""
-    return settle([[trajectory]], REWARDS[reward], judge)[0][0]
 
 
 def packages(*more: str) -> dict[str, str]:

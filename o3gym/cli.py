@@ -80,7 +80,9 @@ def _add_bench(commands: Any) -> None:
     add("--env", type=_pair, action="append", default=[], metavar="KEY=VALUE", help="argument of the environment")
     add("--sweep", type=_sweep, default={}, metavar="K=V,V;K=V", help="one arm per combination of these arguments")
     add("--reward", default="outcome", help="recipe (%(default)s)")
-    add("--judge", default="", help="judge; by default the offline one that fits each task")
+    add(
+        "--judge", default="", help="judge, openai:MODEL for one that asks a model; by default rules that fit each task"
+    )
     add("--force-answer", action="store_true", help="allow nothing but an answer in the last turn (choice tasks)")
     add("--temperature", type=float, default=0.0, help="sampling temperature (%(default)s)")
     add("--max-tokens", type=_count, default=1024, help="tokens per reply (%(default)s)")

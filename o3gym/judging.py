@@ -3,9 +3,9 @@
 A judge is three-valued. "failed" means that nobody could tell: the task has no ground truth, or a model judge broke
 down or answered something unreadable. It is never counted as "wrong": such an episode has no reward at all.
 
-The judges here work offline and never raise, whatever the answer. Accepted answers are `Task.answer` and, where a task
-has several, the list `Task.origin["answers"]`. A task with `Task.origin["ground_truth"]` set to False (a question that
-an agent made up, say) has none: no judge is asked about it.
+The judges here work offline and never raise, whatever the answer; `o3gym.model_judge` asks a model. Accepted answers
+are `Task.answer` and, where a task has several, the list `Task.origin["answers"]`. A task with
+`Task.origin["ground_truth"]` set to False (a question that an agent made up, say) has none: no judge is asked about it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,11 @@ class Judgement:
 
 
 class Judge(Protocol):
-    """Decides about one answer. May block (a model judge asks over the network); `settle` calls many at once."""
+    """Decides about one answer. `settle` calls many at once.
+
+    One that waits for something (a model judge asks over the network) has an attribute `blocks`, which is true, so that
+    runs ask it beside the rollout, and may have a method `close`, which ends what is in flight with an error.
+    """
 
     def __call__(self, task: Task, answer: str, located: Box | None) -> Judgement:
         """Judge `answer`, or the box `located` of a region search (None for "not in the picture" and for no answer)."""
@@ -64,7 +68,7 @@ class Judge(Protocol):
 
 
 def make_judge(spec: str) -> Judge:
-    """A judge by name: "auto", "anls", or "name:argument?key=value" for judges that need a model or settings.
+    """A judge by name: "auto", "anls", or "openai:MODEL?key=value" for judges that need a model or settings.
 
     A registered class is built as `cls(argument, **options)`; anything else is the judge itself and takes neither.
     """

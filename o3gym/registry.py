@@ -228,6 +228,7 @@ JUDGES = Registry(
             for name in ("auto", "choice", "exact", "numeric", "yes_no", "relaxed", "anls", "box")
         },
         **{name: f"o3gym.official:{name}" for name in ("first_letter", "leading_letter", "yes_no_prefix", "verbatim")},
+        "openai": "o3gym.model_judge:ModelJudge",
     },
 )
 MEASURES = Registry(

@@ -36,6 +36,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "answers": (),
     "judging": (*BASE, "answers"),
     "official": ("types", "judging"),
+    "verdicts": (),
+    "model_judge": ("types", "registry", "answers", "judging", "dialogue", "verdicts", "policies.openai"),
     "rewards": (*BASE, "answers", "judging", "rewards"),
     # the two sides, which never meet
     "envs": (*BASE, "images", "canvas", "spaces", "tools", "suites.base", "dialects.base", "rewards.base", "envs"),

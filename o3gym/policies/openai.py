@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from o3gym.dialogue import Key, Request
 from o3gym.policies.base import Policy
@@ -50,7 +50,12 @@ class OpenAI(Policy):
         max_image_pixels: larger views are shown smaller; 0 for no limit.
         max_image_bytes: of an encoded picture, before base64; views are kept so small that they surely fit.
         price_in, price_out: US dollars per million tokens, for the cost in reports.
+
+    Attributes:
+        renamed: parameters that some models refuse, and what is sent instead ("" for nothing).
     """
+
+    renamed: ClassVar[Mapping[str, str]] = RENAMED
 
     def __init__(
         self,
@@ -92,8 +97,9 @@ class OpenAI(Policy):
         self._open = 0
         self._ready: queue.SimpleQueue[tuple[Key, Reply]] = queue.SimpleQueue()
         self._slots = asyncio.Semaphore(concurrency)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
+        self._gate, self._closed = threading.Lock(), False
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"openai:{argument}", daemon=True)
         self._thread.start()
 
@@ -114,12 +120,27 @@ class OpenAI(Policy):
         self._open -= len(replies)
         return replies
 
+    def ask(self, request: Request) -> Reply:
+        """The reply to one request, waited for; any number of threads may ask at once, each with keys of its own.
+
+        Raises:
+            RuntimeError: the policy is closed.
+            concurrent.futures.CancelledError: it was closed before the reply came.
+        """
+        with self._gate:  # what is scheduled before `close` stops the loop is cancelled by it; later, nobody would be
+            if self._closed:
+                raise RuntimeError(f"openai:{self.model} is closed")
+            answered = asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
+        return answered.result()
+
     def release(self, key: Key) -> None:
         """Forget the encoded pictures of an episode."""
         self._chats.pop(key, None)
 
     def close(self) -> None:
         """Drop what is in flight and close the connections."""
+        with self._gate:
+            self._closed = True
         if not self._loop.is_closed():
             asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -139,14 +160,25 @@ class OpenAI(Policy):
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, request: Request) -> None:
+        self._ready.put((request.key, await self._reply(request)))
+
+    async def _answer(self, request: Request) -> Reply:
+        if (task := asyncio.current_task()) is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        try:
+            return await self._reply(request)
+        finally:
+            self.release(request.key)
+
+    async def _reply(self, request: Request) -> Reply:
         try:
             chat = self._chat(request)
             messages = await asyncio.to_thread(chat.messages) if chat.pixels() > AT_ONCE else chat.messages()
             async with self._slots:
-                reply = await self._ask(request, chat, messages)
+                return await self._ask(request, chat, messages)
         except Exception as error:
-            reply = Reply("", finish="error", error=self._endpoint.scrubbed(explain(error))[:500])
-        self._ready.put((request.key, reply))
+            return Reply("", finish="error", error=self._endpoint.scrubbed(explain(error))[:500])
 
     async def _ask(self, request: Request, chat: Chat, messages: list[bytes]) -> Reply:
         """Ask until there is a reply, or an error that stays."""
@@ -195,14 +227,14 @@ class OpenAI(Policy):
                 fields["tool_choice"] = "none"
         for name in self._refused & fields.keys():
             value = fields.pop(name)
-            if RENAMED[name]:
-                fields[RENAMED[name]] = value
+            if self.renamed[name]:
+                fields[self.renamed[name]] = value
         return fields
 
     def _adapted(self, error: Any, fields: Json) -> bool:
         """Whether the model refused a parameter that can be sent otherwise; it is from now on."""
         name = getattr(error, "param", None)
-        if getattr(error, "status_code", 0) != 400 or name not in RENAMED or name not in fields:
+        if getattr(error, "status_code", 0) != 400 or name not in self.renamed or name not in fields:
             return False
         if not str(getattr(error, "code", "")).startswith("unsupported"):
             return False

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from threading import BoundedSemaphore, Lock
+from types import TracebackType
 from typing import TypeAlias, cast
 
 from o3gym.judging import Judge, Judgement, auto, failed, has_truth
@@ -17,13 +19,16 @@ from o3gym.types import Trajectory
 Key: TypeAlias = tuple[str, str, int, str]
 log = logging.getLogger(__name__)
 
+AT_ONCE = 16
+"""Calls of a judge at a time: as many as episodes are alive in a run by default."""
+
 
 def settle(
     groups: Sequence[Sequence[Trajectory]],
     recipe: Recipe,
     judge: Judge | None = None,
     parents: Mapping[Key, Trajectory] | None = None,
-    workers: int = 8,
+    workers: int = AT_ONCE,
 ) -> list[list[Trajectory]]:
     """Give every trajectory its verdict, score, terms and reward; new trajectories in the same order.
 
@@ -49,6 +54,7 @@ def settle(
     """
     flat = [trajectory for group in groups for trajectory in group]
     judgements = _judge_all(flat, judge, workers)
+    _warn([judgement.reason for judgement in judgements if _unsure(judgement)], len(flat))
     known = parents or {}
     done = iter([_settle(*pair, recipe, known) for pair in zip(flat, judgements, strict=True)])
     return [_settle_group([next(done) for _ in group], recipe) for group in groups]
@@ -60,15 +66,20 @@ def parents_of(trajectories: Iterable[Trajectory]) -> dict[Key, Trajectory]:
 
 
 def _judge_all(flat: Sequence[Trajectory], judge: Judge | None, workers: int) -> list[Judgement]:
-    if judge is None:
-        judgements = [_judge_one(trajectory, None) for trajectory in flat]
-    else:
-        with ThreadPoolExecutor(max_workers=workers) as pool:
-            judgements = list(pool.map(partial(_judge_one, judge=judge), flat))
-    reasons = [judgement.reason for judgement in judgements if judgement.verdict == "failed" and judgement.reason]
+    if judge is None or len(flat) == 1:
+        return [_judge_one(trajectory, judge) for trajectory in flat]
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        return list(pool.map(partial(_judge_one, judge=judge), flat))
+
+
+def _unsure(judgement: Judgement) -> bool:
+    """Whether a judge failed; of an episode that stopped with an error, none was asked."""
+    return judgement.verdict == "failed" and judgement.reason != ""
+
+
+def _warn(reasons: Sequence[str], episodes: int) -> None:
     if reasons:
-        log.warning("%d of %d episodes have no verdict, the first because: %s", len(reasons), len(flat), reasons[0])
-    return judgements
+        log.warning("%d of %d episodes have no verdict, the first because: %s", len(reasons), episodes, reasons[0])
 
 
 def _judge_one(trajectory: Trajectory, judge: Judge | None) -> Judgement:
@@ -148,3 +159,98 @@ def _total(trajectory: Trajectory, terms: dict[str, float], recipe: Recipe) -> T
     ordered = {term.name: terms[term.name] for term in recipe.terms if term.name in terms}
     complete = len(ordered) == len(recipe.terms)
     return replace(trajectory, terms=ordered, reward=float(recipe.combine(ordered)) if complete else None)
+
+
+class Settling:
+    """Settles episodes one by one as they end, and hands each on as soon as it is judged; used as a context manager.
+
+    A judge that blocks (`Judge.blocks`) is asked in threads, about up to `workers` episodes at once, while the rollout
+    goes on; beyond that `put` waits. Any other judge decides within `put`. Leaving the block waits for the verdicts
+    that are still open and closes the judge. Leaving it by an exception (Ctrl-C) drops them instead: an episode without
+    a verdict of its own is not handed on, so that a run that is taken up again plays it again.
+
+    Args:
+        recipe: the reward; terms that compare siblings see one episode only, those that need a parent are left out.
+        judge: as in `settle`.
+        keep: called with each settled episode, possibly by another thread, but never by two at a time. What it raises
+            is raised by the next `put`, or at the end, and nothing is handed on any more.
+        workers: how many episodes are judged at once.
+    """
+
+    def __init__(
+        self, recipe: Recipe, judge: Judge | None, keep: Callable[[Trajectory], object], workers: int = AT_ONCE
+    ) -> None:
+        self._recipe, self._judge, self._keep = recipe, judge, keep
+        self._pool = ThreadPoolExecutor(workers) if getattr(judge, "blocks", False) else None
+        self._free, self._lock = BoundedSemaphore(workers), Lock()
+        self._reasons: list[str] = []
+        self._count = 0
+        self._failure: BaseException | None = None
+        self._stopped = False
+
+    def __enter__(self) -> Settling:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            if kind is None and self._pool is not None:
+                self._pool.shutdown()
+                self._check()
+        finally:
+            self._stop()
+
+    def put(self, trajectory: Trajectory) -> None:
+        """Take a finished episode. Raises what `keep` raised about an earlier one."""
+        if self._pool is None:
+            self._hand_on(*self._settled(trajectory))
+            return
+        self._free.acquire()
+        self._check()
+        self._pool.submit(self._work, trajectory)
+
+    def _settled(self, trajectory: Trajectory) -> tuple[Trajectory, Judgement]:
+        judgement = _judge_one(trajectory, self._judge)
+        return _settle_group([_settle(trajectory, judgement, self._recipe, {})], self._recipe)[0], judgement
+
+    def _work(self, trajectory: Trajectory) -> None:
+        try:
+            self._hand_on(*self._settled(trajectory))
+        except BaseException as error:
+            self._failure = self._failure or error
+        finally:
+            self._free.release()
+
+    def _hand_on(self, settled: Trajectory, judgement: Judgement) -> None:
+        with self._lock:
+            if self._stopped:  # also a verdict that failed because the judge was closed, which is none
+                return
+            self._note(judgement)
+            try:
+                self._keep(settled)
+            except BaseException:
+                self._stopped = True
+                raise
+
+    def _note(self, judgement: Judgement) -> None:
+        """Count the episode; the first without a verdict is told of at once, all of them at the end."""
+        self._count += 1
+        if _unsure(judgement):
+            self._reasons.append(judgement.reason)
+            if len(self._reasons) == 1:
+                log.warning("an episode has no verdict: %s", judgement.reason)
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            _warn(self._reasons, self._count)
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        close = getattr(self._judge, "close", None)
+        if close is not None:
+            close()
+        if self._pool is not None:
+            self._pool.shutdown()

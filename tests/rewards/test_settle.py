@@ -10,7 +10,7 @@ from reward_episodes import FULL, episode, look, mistake, search, task
 from o3gym.judging import Judgement, anls
 from o3gym.rewards import recipes
 from o3gym.rewards.base import Recipe, Term
-from o3gym.rewards.settle import parents_of, settle, upto
+from o3gym.rewards.settle import Settling, parents_of, settle, upto
 from o3gym.types import Parsed, Reply, Turn, answer
 
 LEFT = (0.0, 0.0, 0.5, 1.0)
@@ -218,3 +218,58 @@ def test_a_recipe_of_ones_own():
 def test_nothing_to_settle():
     assert settle([], recipes.OUTCOME) == []
     assert settle([[]], recipes.OUTCOME, say("correct", 1.0)) == [[]]
+
+
+class Slow:
+    """A judge that waits until `workers` calls of it are there at once."""
+
+    blocks = True
+
+    def __init__(self, workers):
+        self.together = threading.Barrier(workers, timeout=20)
+        self.closed = 0
+
+    def __call__(self, task, answer, located):
+        self.together.wait()
+        return Judgement("correct", 1.0)
+
+    def close(self):
+        self.closed += 1
+
+
+def test_a_judge_that_blocks_is_asked_beside_what_goes_on():
+    judge, kept = Slow(3), []
+    with Settling(recipes.OUTCOME, judge, kept.append, workers=3) as settling:
+        for sample in range(9):
+            settling.put(replace(RIGHT, sample=sample))
+    assert sorted(t.sample for t in kept) == list(range(9))
+    assert {(t.verdict, t.reward) for t in kept} == {("correct", 1.0)}
+    assert judge.closed == 1
+
+
+@pytest.mark.parametrize("judge", [None, say("wrong", 0.0)])
+def test_any_other_judge_decides_at_once(judge):
+    kept = []
+    with Settling(recipes.OUTCOME, judge, kept.append) as settling:
+        for sample in range(3):
+            settling.put(replace(WRONG, sample=sample))
+            assert [t.sample for t in kept] == list(range(sample + 1))
+    assert {t.verdict for t in kept} == {"wrong"}
+
+
+def test_what_cannot_be_kept_is_an_error_and_nothing_is_kept_after_it():
+    kept, judge = [], Slow(1)
+
+    def keep(trajectory):
+        if len(kept) == 2:
+            raise OSError("disk full")
+        kept.append(trajectory)
+
+    def all_of_them():
+        with Settling(recipes.OUTCOME, judge, keep, workers=2) as settling:
+            for sample in range(40):
+                settling.put(replace(RIGHT, sample=sample))
+
+    with pytest.raises(OSError, match="disk full"):
+        all_of_them()
+    assert (len(kept), judge.closed) == (2, 1)
