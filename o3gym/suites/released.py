@@ -87,6 +87,10 @@ class Released(Suite):
 
     # ── the suite ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def __bool__(self) -> bool:
+        """Whether there is a task: that needs one row, a count needs the whole file."""
+        return bool(self.rows if self._chosen is None else self._chosen)
+
     def __len__(self) -> int:
         count = len(self.rows) if self._chosen is None else len(self._chosen)
         if self._chosen is None:
@@ -125,8 +129,8 @@ class Released(Suite):
         """Rows of these categories; None for all, so that a table of gigabytes is not read for it."""
         if not category:
             return None
-        self._compare_counts(len(self.rows))
         found, wanted = [self.category_of(row) for row in self.rows], category.split("+")
+        self._compare_counts(len(found))
         for name in wanted:
             if name not in found:
                 known = sorted(set(found))
