@@ -39,9 +39,9 @@ def in_turn(first: Callable[[], object], second: Callable[[], object], rounds: i
     return statistics.median(times[0]), statistics.median(times[1])
 
 
-def show(title: str, figures: list[Figure]) -> None:
-    """Print the table; with `--json FILE` on the command line also write the figures."""
-    parser = argparse.ArgumentParser(description=title)
+def show(title: str, figures: list[Figure], parser: argparse.ArgumentParser | None = None) -> None:
+    """Print the table; with `--json FILE` on the command line also write the figures. `parser` has further options."""
+    parser = parser or argparse.ArgumentParser(description=title)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
     target = parser.parse_args().json
     table = Table(title=title, title_justify="left")

@@ -119,7 +119,8 @@ class Registry(Mapping[str, Any]):
             self._loaded[name] = target
 
     def _read_entry_points(self) -> None:
-        for point in entry_points(group=f"o3gym.{self.kind}s"):
+        plural = f"{self.kind.removesuffix('y')}ies" if self.kind.endswith("y") else f"{self.kind}s"
+        for point in entry_points(group=f"o3gym.{plural}"):
             self._where.setdefault(point.name, point.value)
 
 

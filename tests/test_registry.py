@@ -77,6 +77,8 @@ def test_entry_points_are_read_when_a_name_is_not_found(monkeypatch: pytest.Monk
     assert tools["enhance"] is Crop
     assert groups == ["o3gym.tools"]
     assert (tools["crop"], tools["zoom"]) == (Crop, Zoom)  # built-in names cannot be taken over
+    assert Registry("policy", {})["enhance"] is Crop
+    assert groups[1:] == ["o3gym.policies"]
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         high = self.suite.max_pixels if max_pixels is None else max_pixels
         _check(low >= 1, "min_pixels", "at least 1", low)
         _check(4 * low <= high, "max_pixels", f"at least 4 * min_pixels = {4 * low}", high)
-        _check(len(self.suite) > 0, "suite", "a suite with tasks", f"{suite} ({split}), which has none")
+        _check(bool(self.suite), "suite", "a suite with tasks", f"{suite} ({split}), which has none")
         replaced: Control = CONTROLS[control]() if control else Control()
         names = _tool_names(tools if tools is not None else default_tools(self.suite), replaced)
         self.rules = Rules(

@@ -75,7 +75,7 @@ class Released(Suite):
         super().__init__(argument, split)
         if type(n) is not int or n < 0:
             raise ValueError(f"n: expected a whole number from 0 up, got {n!r}")
-        self._n, self.scoring = n, self._known_scoring(scoring)
+        self._n, self.scoring, self._checked = n, self._known_scoring(scoring), False
         self.root, self.revision = self._locate(data or argument, revision)
         files = self._row_files()
         self.folder, self.rows = files[0].parent, open_rows(files, self.pictures)
@@ -106,10 +106,13 @@ class Released(Suite):
 
     # ── the suite ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def __bool__(self) -> bool:
+        """Whether there is a task: that needs one row, a count needs the whole file."""
+        return bool(self.rows if self._chosen is None else self._chosen)
+
     def __len__(self) -> int:
+        self._check_rows()
         count = len(self.rows) if self._chosen is None else len(self._chosen)
-        if self._chosen is None:
-            self._compare_counts(count)
         return min(count, self._n) if self._n else count
 
     def __getitem__(self, index: Any) -> Any:
@@ -148,7 +151,7 @@ class Released(Suite):
         self._again: dict[int, int] = {}
         if not category and not self.repeats and type(self).belongs is Released.belongs:
             return None
-        self._compare_counts(len(self.rows))
+        self._check_rows()
         rows = [i for i, row in enumerate(self.rows) if self.belongs(row)]
         rows = self._without_repeats(rows) if self.repeats else rows
         if not category:
@@ -192,15 +195,19 @@ class Released(Suite):
             raise ValueError(f"scoring: {self.name} has one, since no flaw of its official one is known")
         return "official"
 
-    def _compare_counts(self, count: int) -> None:
-        expected = self.counts.get(self.split)
+    def _check_rows(self) -> None:
+        """Whether the file has as many rows as its authors state, and each an id of its own."""
+        if self._checked:
+            return
+        if self.identity and not self.repeats:
+            self._check_ids()  # first: it goes through the rows as the file is read, and then they are counted
+        expected, count = self.counts.get(self.split), len(self.rows)
         if expected is not None and count != expected:
             self._warn(
                 f"{self.name}: expected {expected} rows in {self.root}, got {count}; "
                 "published numbers are of another set"
             )
-        if self.identity and not self.repeats:
-            self._check_ids()
+        self._checked = True
 
     def _check_ids(self) -> None:
         seen: dict[tuple[str, ...], int] = {}

@@ -6,10 +6,10 @@ Text in a TSV is text; "" stands for an empty field.
 
 from __future__ import annotations
 
-import csv
 import json
+import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -20,8 +20,9 @@ from o3gym.types import Source
 
 Row: TypeAlias = Mapping[str, Any]
 
-READ_AHEAD = 1 << 22
-"""Bytes read at a time from a TSV, whose rows are megabytes long."""
+CHUNK = 1 << 20
+"""Bytes read at a time where a TSV is only looked through for the ends of its rows."""
+QUOTE = ord('"')
 REFERENCE = 64
 """A text this short in a column of base64 pictures is the `index` of the row that has the picture (VLMEvalKit)."""
 
@@ -50,7 +51,10 @@ class Rows(Sequence[Row]):
 class TsvRows(Rows):
     """A TSV with base64 pictures, which may be many gigabytes.
 
-    It is read once, as far as rows are asked for; what is kept of a row is its text.
+    The file is looked through for the ends of its rows, as far as a row is asked for, and no byte of it is kept. A row
+    is read when it is asked for; what is kept of it is its text and where its pictures are. Counting reads the whole
+    file, at the speed of the disk, and only the last row's fields are checked: that is the one that a broken download
+    cuts.
 
     Args:
         path: the file; the first line has the names of the columns.
@@ -62,103 +66,139 @@ class TsvRows(Rows):
         with path.open("rb") as file:
             header = file.readline()
         self.columns = tuple(_text(header.rstrip(b"\r\n"), f"{path}, line 1").lstrip("\ufeff").split("\t"))
-        self._rows: list[dict[str, Any]] = []
+        self._starts: list[int] = []
         self._end, self._done = len(header), False
+        self._kept: dict[int, dict[str, Any]] = {}
         self._by_index: dict[str, int] = {}
+        self._named = 0
 
     def __len__(self) -> int:
-        self._read(None)
-        return len(self._rows)
+        self._look(None)
+        if self._starts:
+            self._row(len(self._starts) - 1)
+        return len(self._starts)
+
+    def __bool__(self) -> bool:
+        return self._has(0)
 
     def __getitem__(self, index: Any) -> Any:
-        self._read(index)
-        if not 0 <= index < len(self._rows):
+        if not self._has(index):
             raise IndexError(index)
-        return {column: self._resolved(column, value) for column, value in self._rows[index].items()}
+        return {column: self._resolved(column, value) for column, value in self._row(index).items()}
 
     def where(self, index: int) -> str:
         """File and row."""
         return f"{self.path}, row {index + 1}"
 
-    def _read(self, index: int | None) -> None:
-        """Read on to the row at `index`, or to the end."""
-        if self._done or (index is not None and index < len(self._rows)):
-            return
-        with self.path.open("rb", buffering=READ_AHEAD) as file:
-            file.seek(self._end)
-            while index is None or index >= len(self._rows):
-                record = _record(file)
-                if not record:
-                    self._done = True
-                    return
-                start, self._end = self._end, self._end + len(record)
-                body = record.rstrip(b"\r\n")
-                if body:
-                    self._keep(body, start)
+    def _has(self, index: int) -> bool:
+        self._look(index)
+        return 0 <= index < len(self._starts)
 
-    def _keep(self, record: bytes, start: int) -> None:
-        where = self.where(len(self._rows))
-        fields = _plain(record, start) if b'"' not in record else _quoted(record, start, where)
+    def _look(self, index: int | None) -> None:
+        """Find where rows begin, on to the row at `index` or to the end of the file."""
+        if self._done or (index is not None and index < len(self._starts)):
+            return
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self._end)
+            for ends in _ends(file, self._end):
+                for end in ends:
+                    self._add(file, end)
+                if index is not None and index < len(self._starts):
+                    return
+            if self._end < file.seek(0, 2):
+                where = self.where(len(self._starts))
+                raise SuiteError(f"{where}: a quote is opened and never closed; is the file downloaded whole?")
+        self._done = True
+
+    def _add(self, file: BinaryIO, end: int) -> None:
+        """A row more, unless its line is empty."""
+        start, self._end = self._end, end
+        if end - start > 2 or os.pread(file.fileno(), 2, start)[: end - start].strip(b"\r\n"):
+            self._starts.append(start)
+
+    def _row(self, index: int) -> dict[str, Any]:
+        """The row at `index`, which has been found; references are as they are stored."""
+        if index not in self._kept:
+            start, end = (*self._starts[index : index + 2], self._end)[:2]
+            with self.path.open("rb") as file:
+                file.seek(start)
+                self._kept[index] = self._parsed(file.read(end - start), start, self.where(index))
+        return self._kept[index]
+
+    def _parsed(self, record: bytes, start: int, where: str) -> dict[str, Any]:
+        fields = list(_fields(record))
         if len(fields) != len(self.columns):
             raise SuiteError(
                 f"{where}: expected {len(self.columns)} fields, got {len(fields)}; is the file downloaded whole?"
             )
         row: dict[str, Any] = {}
-        for column, (offset, raw) in zip(self.columns, fields, strict=True):
+        for column, (begin, raw) in zip(self.columns, fields, strict=True):
             if column in self._pictures and len(raw) > REFERENCE:
-                row[column] = in_text(self.path, offset, len(raw))
+                quote = int(raw[0] == QUOTE)
+                row[column] = in_text(self.path, start + begin + quote, len(raw) - 2 * quote)
             else:
-                row[column] = _text(bytes(raw), where)
-        self._by_index.setdefault(row.get("index", ""), len(self._rows))
-        self._rows.append(row)
+                row[column] = _text(_unquoted(raw), where)
+        return row
 
     def _resolved(self, column: str, value: Any) -> Any:
         """A value; for a reference, the picture of the row that it names."""
         if column not in self._pictures or isinstance(value, Source) or not value:
             return value
-        if value not in self._by_index:
-            self._read(None)
+        while value not in self._by_index and self._has(self._named):
+            self._by_index.setdefault(self._row(self._named).get("index", ""), self._named)
+            self._named += 1
         found = self._by_index.get(value)
-        other = None if found is None else self._rows[found][column]
+        other = None if found is None else self._row(found)[column]
         if not isinstance(other, Source):
             raise SuiteError(f'{self.path}: column "{column}" refers to row {value!r}, which has no picture')
         return other
 
 
-def _record(file: BinaryIO) -> bytes:
-    """The next record: a line, or more where a quoted field has line breaks in it."""
-    record = file.readline()
-    while record.count(b'"') % 2:
-        more = file.readline()
-        if not more:
-            return record
-        record += more
-    return record
+def _ends(file: BinaryIO, position: int) -> Iterator[list[int]]:
+    """Where records end, chunk by chunk, from `position` on: at line breaks with an even number of quotes before them.
+
+    A last record without a line break ends with the file, unless it ends inside of a quoted field.
+    """
+    quotes = 0
+    while chunk := file.read(CHUNK):
+        ends, at = [], 0
+        while found := chunk.find(b"\n", at) + 1:
+            quotes += _quotes(chunk, at, found)
+            at = found
+            if quotes % 2 == 0:
+                ends.append(position + found)
+        quotes += _quotes(chunk, at, len(chunk))
+        position += len(chunk)
+        yield ends
+    yield [] if quotes % 2 else [position]
 
 
-def _plain(record: bytes, start: int) -> list[tuple[int, memoryview]]:
-    """Fields without quotes, with their offsets in the file; nothing is copied."""
-    fields, begin, view = [], 0, memoryview(record)
+def _quotes(chunk: bytes, begin: int, end: int) -> int:
+    """`chunk.count`, which is many times slower than `find` up to Python 3.12, and here there are few."""
+    count = 0
+    while begin := chunk.find(b'"', begin, end) + 1:
+        count += 1
+    return count
+
+
+def _fields(record: bytes) -> Iterator[tuple[int, memoryview]]:
+    """Where the fields of a record begin, and their text with its quotes; nothing is copied."""
+    begin, stop, view = 0, len(record), memoryview(record)
+    while stop and record[stop - 1] in b"\r\n":
+        stop -= 1
     while True:
-        end = record.find(b"\t", begin)
-        stop = len(record) if end < 0 else end
-        fields.append((start + begin, view[begin:stop]))
+        end = record.find(b"\t", begin, stop)
+        while end >= 0 and record[begin] == QUOTE and _quotes(record, begin, end) % 2:
+            end = record.find(b"\t", end + 1, stop)
+        yield begin, view[begin : stop if end < 0 else end]
         if end < 0:
-            return fields
+            return
         begin = end + 1
 
 
-def _quoted(record: bytes, start: int, where: str) -> list[tuple[int, memoryview]]:
-    """Fields of a record with quoted ones. A picture is found again by its text, which is nowhere else in the row."""
-    csv.field_size_limit(max(len(record), csv.field_size_limit()))
-    (values,) = csv.reader([_text(record, where)], delimiter="\t")
-    fields, begin = [], 0
-    for value in values:
-        raw = value.encode()
-        at = record.find(raw, begin) if len(raw) > REFERENCE else -1
-        begin = at + len(raw) if at >= 0 else begin
-        fields.append((start + at, memoryview(raw)))
-    return fields
+def _unquoted(raw: memoryview) -> bytes:
+    text = bytes(raw)
+    return text.removesuffix(b'"')[1:].replace(b'""', b'"') if text[:1] == b'"' else text
 
 
 class JsonRows(Rows):

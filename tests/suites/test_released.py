@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import csv
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -94,6 +96,71 @@ def test_a_tsv_is_read_only_as_far_as_it_is_asked_for(tmp_path: Path) -> None:
         SuiteError, match=r"hr_bench_4k.tsv, row \d+: expected 10 fields, got \d; is the file downloaded"
     ):
         len(suite)
+
+
+def test_opening_an_environment_and_its_first_task_read_no_more_than_the_first_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("o3gym.suites.rows.CHUNK", 512)
+    path = released.hrbench(tmp_path, 50)
+    path.write_bytes(path.read_bytes() + b"broken")
+    env = gym.make(
+        "o3gym/VisualSearch-v0",
+        suite="hrbench-4k",
+        suite_args={"data": str(path)},
+        min_pixels=100,
+        max_pixels=4000,
+    )
+    env.reset(options={"task": 0})
+    with pytest.raises(SuiteError, match=r"row 201: expected 10 fields, got 1"):
+        env.reset(seed=0)  # to draw one of them, they must be counted
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_rows_end_where_csv_says_that_they_do(
+    chunk: int, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("o3gym.suites.rows.CHUNK", chunk)
+    said = ["a", 'say ""', "two\nlines\n", "\t\t", '"', "", 'é\r\n"\t"', "last"]
+    path = tmp_path / "a.tsv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator=end)
+        writer.writerow(("question", "image", "z"))
+        writer.writerows((text, "x" * (65 + i), text[::-1]) for i, text in enumerate(said))
+    path.write_bytes(path.read_bytes().removesuffix(end.encode()))
+    for count_first in (False, True):
+        table = TsvRows(path)
+        assert not count_first or len(table) == len(said)
+        for i in (7, 0, 5, 3, 6, 1, 2, 4):
+            assert (table[i]["question"], table[i]["z"]) == (said[i], said[i][::-1])
+            offset, length = table[i]["image"].args["base64"]
+            assert path.read_bytes()[offset : offset + length] == b"x" * (65 + i)
+        assert len(table) == len(said)
+        with pytest.raises(IndexError):
+            table[8]
+
+
+def test_empty_lines_are_no_rows_and_quoted_pictures_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    text = "y" * 100
+    path.write_text(f'index\timage\r\n\r\n1\t"{text}"\r\n\n\n2\t{text}\n\r\n', newline="")
+    table = TsvRows(path)
+    assert len(table) == 2
+    for row in table:
+        offset, length = row["image"].args["base64"]
+        assert path.read_bytes()[offset : offset + length] == text.encode()
+    path.write_bytes(b"index\timage\n\n")
+    assert not TsvRows(path)
+
+
+def test_a_file_that_ends_inside_of_a_quoted_field_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text('index\timage\n1\tx\n2\t"x\ny\n')
+    table = TsvRows(path)
+    assert table
+    with pytest.raises(SuiteError, match=r"a.tsv, row 2: a quote is opened and never closed"):
+        len(table)
 
 
 def test_a_short_text_in_place_of_a_picture_names_the_row_that_has_it(tmp_path: Path) -> None:
