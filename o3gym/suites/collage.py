@@ -32,6 +32,8 @@ POOL = 48
 """Pictures that are dealt to a collage to choose companions and fillers from."""
 LOOKED_AT = 1000
 """Tasks of the source that are looked at for one collage, at most."""
+GIVEN_UP = 100
+"""Targets that are given up for one collage, at most."""
 SYNTHETIC: Mapping[str, Any] = {"family": "attribute+relation", "difficulty": "easy", "pixels": 500_000}
 """Of the synthetic suite, what can still be made out when its picture is shrunk as far as placement may."""
 
@@ -124,7 +126,7 @@ class Collage(Suite):
         tally = Tally(accepted=1)
         stream = self._stream(number, rng)
         pool = self._pool(number, tally)
-        while cores := self._cores(stream, rng.randint(*self.rules.cores), tally):
+        while tally.given_up < GIVEN_UP and (cores := self._cores(stream, rng.randint(*self.rules.cores), tally)):
             keys = {core.source.key for core in cores}
             pictures = [*cores, *(other for other in pool if other.source.key not in keys)]
             layout = self._laid_out(pictures, len(cores), rng, tally)
@@ -224,18 +226,25 @@ class Collage(Suite):
 
     def _kept(self, file: Path) -> list[int]:
         """Numbers of the collages that a filter kept."""
-        numbers = []
-        for line, text in enumerate(file.read_text("utf-8").splitlines(), 1):
-            row = json.loads(text)
+        rows = [(line, _row(file, line, text)) for line, text in enumerate(file.read_text("utf-8").splitlines(), 1)]
+        for line, row in rows:
             identity = str(row.get("id"))
-            number = identity.removeprefix(self.prefix)
-            if not identity.startswith(self.prefix) or not number.isdigit():
+            if not identity.startswith(self.prefix) or not identity.removeprefix(self.prefix).isdigit():
                 raise SuiteError(
                     f'{file}, line {line}, field "id": expected {self.prefix}NUMBER, got {identity}; '
-                    "it is of another collage suite, or of one with other options"
+                    "it is of another suite, or of collages with other options"
                 )
-            numbers += [int(number)] if row.get("kept", True) else []
-        return numbers
+        return [int(row["id"].removeprefix(self.prefix)) for _, row in rows if row.get("kept", True)]
+
+
+def _row(file: Path, line: int, text: str) -> dict[str, Any]:
+    try:
+        row = json.loads(text)
+    except ValueError as error:
+        raise SuiteError(f"{file}, line {line}: expected a JSON object ({error})") from error
+    if not isinstance(row, dict):
+        raise SuiteError(f"{file}, line {line}: expected a JSON object, got {row!r:.80}")
+    return row
 
 
 def _open(spec: str, split: str, options: Mapping[str, Any]) -> Suite:
