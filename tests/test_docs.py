@@ -60,7 +60,7 @@ def test_worked_examples_pass_the_checks(name: str, check, tmp_path) -> None:
     assert "left_half" not in TOOLS
 
 
-@pytest.mark.parametrize("name", ["docs/suites.md", "docs/reference.md"])
+@pytest.mark.parametrize("name", ["docs/suites.md", "docs/synthesis.md", "docs/reference.md"])
 def test_commands_of_the_page_are_commands(name: str) -> None:
     lines = re.findall(r"^o3gym .*$", (ROOT / name).read_text("utf-8"), re.MULTILINE)
     assert lines

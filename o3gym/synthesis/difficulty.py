@@ -34,7 +34,8 @@ class Filter:
     def row(self, task: Task, verdicts: Iterable[Verdict]) -> dict[str, Any]:
         """What the file says of a task. A try without a verdict may be either, so the task must be kept both ways."""
         found = list(verdicts)
-        passes, failed = found.count("correct"), found.count("failed")
+        passes = found.count("correct")
+        failed = len(found) - passes - found.count("wrong")  # the judge or the policy's server
         kept = self.low <= passes and passes + failed <= self.high
         row = {"id": task.id, "passes": passes, "k": self.k, "rate": passes / self.k, "kept": kept}
         return {**row, **({"failed": failed} if failed else {})}
