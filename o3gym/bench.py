@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from o3gym.codec import encode
+from o3gym.delegation import check_reasoner, crew, delegates, is_pair, reasoning_tools
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.envs.visual_search import VisualSearchEnv, default_tools
 from o3gym.judging import make_judge
 from o3gym.policies.base import Policy, make_policy, split_control
+from o3gym.policies.two_agent import agents
 from o3gym.registry import JUDGES, POLICIES, REWARDS, TOOLS, UnknownName, closest, parse_spec
 from o3gym.report import VARIANT, Report, write_report
 from o3gym.rewards.base import Recipe
@@ -29,7 +31,7 @@ from o3gym.rollout import Arm, Job, collect, derive_seed, rollout
 from o3gym.store import Run, RunStore, open_run
 from o3gym.store import merge as store_merge
 from o3gym.suites.base import Suite, make_suite
-from o3gym.types import Sampling, Trajectory
+from o3gym.types import Sampling, Task, Trajectory
 from o3gym.viewer import write_viewer
 
 DIALECT = "qwen3_vl"
@@ -51,7 +53,7 @@ class Bench:
 
     Attributes:
         suite, split, suite_args: where the tasks come from.
-        policies: specs; "P+control" runs P under a control.
+        policies: specs; "P+control" runs P under a control, "two_agent(reasoner=P, searcher=Q)" two as one arm.
         dialect: spec of the wire format; "" for what each policy speaks, `DIALECT` where that is anything.
         episodes: number of tasks, drawn by `seed`; 0 takes all.
         turns: turn budgets; episodes run at the largest and are cut at the others.
@@ -120,10 +122,14 @@ class Bench:
             "reward": self.reward,
             "size_rule": dialect.size_rule,
             "control": control,
+            **_policy_class(agents(policy)[0]).env,
             **_policy_class(policy).env,
             **self.env,
             **variant,
         }
+        if is_pair(policy):
+            check_reasoner(policy, spoken)
+            env["tools"] = env.get("tools") or reasoning_tools(default_tools(suite))
         env["tools"] = expressible(env.get("tools"), dialect, suite)
         settings = ", ".join(f"{key}={_short(value)}" for key, value in variant.items())
         label = f"{spec}{VARIANT}{settings}" if settings else spec
@@ -143,9 +149,10 @@ class Bench:
     def protocol(self) -> dict[str, Any]:
         """Everything that the numbers depend on, as JSON."""
         suite, arms = self.open_suite(), self.arms()
+        others = {arm.label: given for arm in arms if (given := delegates(arm))}
         return {
             **encode(self),
-            "prompt_sha256": {spec: self._prompt_hash(spec, suite) for spec in sorted({arm.dialect for arm in arms})},
+            "prompt_sha256": self._prompt_hashes(arms, others, suite[0]),
             **self._judge_prompt(),
             "suite_name": suite.name,
             "suite_version": suite.version,
@@ -153,8 +160,9 @@ class Bench:
             **({"measure": suite.measure} if suite.measure else {}),
             "items": len(suite),
             "arms": {arm.label: encode(arm.env) for arm in arms},
+            **({"delegates": _named(others)} if others else {}),
             "warnings": [*suite.warnings, *self._unjudged(suite)],
-            "packages": packages(*(name for arm in arms for name in _policy_class(arm.policy).packages)),
+            "packages": packages(*(name for a in arms for one in _policy_classes(a.policy) for name in one.packages)),
         }
 
     def _unjudged(self, suite: Suite) -> list[str]:
@@ -167,10 +175,14 @@ class Bench:
         found = getattr(JUDGES[parse_spec(self.judge)[0]], "prompt_sha256", "") if self.judge else ""
         return {"judge_prompt_sha256": found} if found else {}
 
-    def _prompt_hash(self, spec: str, suite: Suite) -> str:
-        dialect = self.open_dialect(spec)
-        tools = {name: TOOLS[name]() for name in dialect.tools if name in TOOLS}
-        return hashlib.sha256(dialect.system(tools, suite[0]).encode()).hexdigest()
+    def _prompt_hashes(
+        self, arms: Sequence[Arm], others: Mapping[str, Mapping[str, Arm]], task: Task
+    ) -> dict[str, str]:
+        """The hash of each dialect's prompt; that of searchers is about a region."""
+        found = {spec: _prompt_hash(self.open_dialect(spec), task) for spec in sorted({arm.dialect for arm in arms})}
+        region = Task(task.id, task.sources, "", kind="box")
+        spoken = {arm.dialect for given in others.values() for arm in given.values()}
+        return found | {f"{spec} (delegate)": _prompt_hash(make_dialect(spec), region) for spec in sorted(spoken)}
 
 
 def run(
@@ -193,8 +205,8 @@ def run(
     arms, jobs, protocol = bench.arms(), _part(bench.jobs(), *shard), bench.protocol()
     judge = make_judge(bench.judge) if bench.judge else None
     for arm in arms:  # a bad argument must not wait for the arms before it
-        VisualSearchEnv(**arm.env).close()
-        _policy_class(arm.policy)
+        for one in (arm, *delegates(arm).values()):
+            VisualSearchEnv(**one.env).close()
     policies = {arms[0].label: bench.open_policy(arms[0].policy)}
     try:
         with RunStore(out, protocol) as store:
@@ -212,7 +224,8 @@ def run(
                         policies[arm.label] = bench.open_policy(arm.policy)
                     left = [job for job in block if (arm.label, job.group, job.sample, "main") not in stored]
                     dialect = bench.open_dialect(arm.dialect)
-                    for trajectory in rollout(left, policies[arm.label], dialect, arm, in_flight=in_flight):
+                    policy, others = crew(arm, policies[arm.label])
+                    for trajectory in rollout(left, policy, dialect, arm, in_flight=in_flight, delegates=others):
                         settling.put(trajectory)
                     if last:
                         policies.pop(arm.label).close()
@@ -243,7 +256,7 @@ def _plan(arms: Sequence[Arm], jobs: Sequence[Job]) -> Iterator[tuple[Arm, Seque
     so that a picture is made once for all of them, and once more for the page, which reads episodes as they were
     stored.
     """
-    for scripted, some in itertools.groupby(arms, lambda arm: _policy_class(arm.policy).peeks):
+    for scripted, some in itertools.groupby(arms, lambda arm: all(one.peeks for one in _policy_classes(arm.policy))):
         turns = list(some)
         size = BLOCK if scripted else max(1, len(jobs))
         for start in range(0, max(1, len(jobs)), size):
@@ -295,8 +308,26 @@ def _policy_class(spec: str) -> type[Policy]:
     return found
 
 
+def _policy_classes(spec: str) -> list[type[Policy]]:
+    """The classes of the policies that reply, one or two."""
+    return [_policy_class(one) for one in agents(spec)]
+
+
 def _is_remote(spec: str) -> bool:
-    return parse_spec(spec)[0] == "openai"
+    return any(parse_spec(one)[0] == "openai" for one in agents(split_control(spec)[0]))
+
+
+def _prompt_hash(dialect: Dialect, task: Task) -> str:
+    tools = {name: TOOLS[name]() for name in dialect.tools if name in TOOLS}
+    return hashlib.sha256(dialect.system(tools, task).encode()).hexdigest()
+
+
+def _named(others: Mapping[str, Mapping[str, Arm]]) -> dict[str, Any]:
+    """Who carries out what in each arm, for the protocol."""
+    return {
+        label: {tool: {"policy": a.policy, "dialect": a.dialect, "env": encode(a.env)} for tool, a in given.items()}
+        for label, given in others.items()
+    }
 
 
 def _check_argument(key: str) -> None:

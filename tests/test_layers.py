@@ -56,9 +56,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "exports": ("types", "codec", "registry", "judging", "metrics", "store", "exports"),
     "viewer": ("types", "codec", "geometry", "images", "canvas", "regions", "tables", "report", "store", "viewer"),
     # where they meet
-    "rollout": ("types", "images", "dialogue", "dialects.base", "policies.base", "rewards.base"),
+    "live": ("types", "images", "dialogue", "rollout"),
+    "polling": ("types", "dialogue", "policies.base"),
+    "rollout": ("types", "dialogue", "dialects.base", "policies.base", "live", "polling"),
+    "delegation": ("registry", "dialects.base", "policies.base", "policies.two_agent", "rollout"),
     "testing": (*BASE, "images", "rollout", *PLUGINS),
-    "bench": (*BASE, "judging", "rewards.settle", "rollout", "store", "report", "viewer", "dialogue", *PLUGINS),
+    "bench": (
+        *(*BASE, "judging", "rewards.settle", "rollout", "delegation", "store", "report", "viewer", "dialogue"),
+        *("policies.two_agent", *PLUGINS),
+    ),
     "train": (*BASE, *SEEING, "judging", "rewards", "rollout", "store", "bench", "train", *PLUGINS),
     "train.samplers": (
         *("registry", "train", "policies.base", "policies.encoding", "policies.processors"),
