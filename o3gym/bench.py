@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from o3gym.codec import encode
-from o3gym.delegation import check_reasoner, crew, delegates, is_pair, reasoning_tools
+from o3gym.delegation import check_reasoner, crew, delegates, described, is_pair, reasoning_tools
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.envs.visual_search import VisualSearchEnv, default_tools
 from o3gym.judging import make_judge
@@ -160,7 +160,7 @@ class Bench:
             **({"measure": suite.measure} if suite.measure else {}),
             "items": len(suite),
             "arms": {arm.label: encode(arm.env) for arm in arms},
-            **({"delegates": _named(others)} if others else {}),
+            **({"delegates": described(others)} if others else {}),
             "warnings": [*suite.warnings, *self._unjudged(suite)],
             "packages": packages(*(name for a in arms for one in _policy_classes(a.policy) for name in one.packages)),
         }
@@ -320,14 +320,6 @@ def _is_remote(spec: str) -> bool:
 def _prompt_hash(dialect: Dialect, task: Task) -> str:
     tools = {name: TOOLS[name]() for name in dialect.tools if name in TOOLS}
     return hashlib.sha256(dialect.system(tools, task).encode()).hexdigest()
-
-
-def _named(others: Mapping[str, Mapping[str, Arm]]) -> dict[str, Any]:
-    """Who carries out what in each arm, for the protocol."""
-    return {
-        label: {tool: {"policy": a.policy, "dialect": a.dialect, "env": encode(a.env)} for tool, a in given.items()}
-        for label, given in others.items()
-    }
 
 
 def _check_argument(key: str) -> None:

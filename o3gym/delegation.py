@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from o3gym.codec import encode
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.policies.base import Policy
 from o3gym.policies.two_agent import TwoAgent, agents, searcher_control, searcher_dialect
@@ -64,6 +65,14 @@ def crew(arm: Arm, policy: Policy) -> tuple[Policy, dict[str, Agent]]:
         return policy, {}
     others = delegates(arm).items()
     return policy.reasoner, {tool: Agent(policy.searcher, make_dialect(other.dialect), other) for tool, other in others}
+
+
+def described(others: Mapping[str, Mapping[str, Arm]]) -> dict[str, Any]:
+    """Who carries out what in each arm (label to delegated tool to arm), as JSON for the protocol."""
+    return {
+        label: {tool: {"policy": a.policy, "dialect": a.dialect, "env": encode(a.env)} for tool, a in given.items()}
+        for label, given in others.items()
+    }
 
 
 def _searching_tools(spec: str, dialect: Dialect) -> list[str]:

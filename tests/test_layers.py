@@ -59,7 +59,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "live": ("types", "images", "dialogue", "rollout"),
     "polling": ("types", "dialogue", "policies.base"),
     "rollout": ("types", "dialogue", "dialects.base", "policies.base", "live", "polling"),
-    "delegation": ("registry", "dialects.base", "policies.base", "policies.two_agent", "rollout"),
+    "delegation": ("codec", "registry", "dialects.base", "policies.base", "policies.two_agent", "rollout"),
     "testing": (*BASE, "images", "rollout", *PLUGINS),
     "bench": (
         *(*BASE, "judging", "rewards.settle", "rollout", "delegation", "store", "report", "viewer", "dialogue"),

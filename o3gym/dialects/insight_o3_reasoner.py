@@ -160,8 +160,8 @@ class InsightO3Reasoner(Tagged):
             "There is a tool that finds a region from its description and shows it to you in full resolution. "
             "Think about which visual facts you need, and have the regions found that hold them. Describe one region "
             "per call, in few words, by what is seen there (a sign, a chart, a block of text), with its rough place if "
-            'you know it ("at the top left"); do not count things off ("the third bar"). The tool makes mistakes: judge '
-            f"what it shows you, and ask again in other words if that is something else.{numbered}"
+            'you know it ("at the top left"); do not count things off ("the third bar"). The tool makes mistakes: '
+            f"judge what it shows you, and ask again in other words if that is something else.{numbered}"
         )
         rated = (
             f"\n\nThe rating in <{RATED}> is about what your last call brought: helpful or unhelpful for the question, "

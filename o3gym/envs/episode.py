@@ -144,15 +144,24 @@ class Episode:
             if call.tool != "noop":
                 call = self.rules.control.call(call, scene, rng)
                 tool = self.rules.tools.get(call.tool) or TOOLS[call.tool]()
+            if tool.results and call.args.keys().isdisjoint(tool.results):  # nobody was sent: a budget may be why
+                tool.errand(scene, **tool.complete(call.args))
+                if refusal := self._over_budget(1):
+                    return refusal
             outcome = self.rules.control.outcome(tool.apply(scene, **tool.complete(call.args)), scene)
         except Invalid as invalid:
             return Happened(None, invalid.kind, invalid.reason)
         return self._within_budgets(outcome)
 
     def _within_budgets(self, outcome: Outcome) -> Happened:
-        refused = None if outcome.stop else self._refused(len(outcome.looks))
+        refusal = None if outcome.stop else self._over_budget(len(outcome.looks))
+        return refusal or Happened(outcome, "", outcome.text)
+
+    def _over_budget(self, looks: int) -> Happened | None:
+        """The refusal of a call that shows `looks` views, which may end the episode; None if the budgets allow it."""
+        refused = self._refused(looks)
         if refused is None:
-            return Happened(outcome, "", outcome.text)
+            return None
         self.stop, reason = refused
         return Happened(None, "budget", reason)
 
