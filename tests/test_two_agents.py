@@ -1,4 +1,4 @@
-"""A reasoner has regions found by a searcher: episodes within episodes, in one pool, with nobody in the way of others."""
+"""A reasoner has regions found by a searcher: episodes within episodes, and nobody waits for others."""
 
 from __future__ import annotations
 

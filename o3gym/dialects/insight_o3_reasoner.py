@@ -83,9 +83,10 @@ class InsightO3Reasoner(Tagged):
 
     def read_call(self, body: str, views: Sequence[View]) -> tuple[Call, bool]:
         """A search for the description."""
+        value, is_json = read(body)
         asked = ASKS.search(body)
-        if asked is None:
-            return self._read_json(body)
+        if is_json or asked is None:
+            return _in_json(value, is_json)
         rest = body[asked.end() :]
         if ASKS.search(rest):
             raise Unreadable("one call asks for one region; this one asks for several")
@@ -94,14 +95,6 @@ class InsightO3Reasoner(Tagged):
         described = (rest[start + 1 : end] if braces else rest).strip()
         strict = braces and not (body[: asked.start()] + rest[:start] + rest[end + 1 :]).strip()
         return _search(described, 0), strict
-
-    def _read_json(self, body: str) -> tuple[Call, bool]:
-        value, strict = read(body)
-        described = value.get(KEY) if isinstance(value, dict) else None
-        index = whole(value.get("img_idx", 0)) if isinstance(value, dict) else None
-        if not isinstance(described, str) or index is None:
-            raise Unreadable(f"the call must be {KEY}={{a description of the region}}")
-        return _search(described.strip(), index), strict and set(value) == {KEY, "img_idx"}
 
     def well_formed(self, text: str, block: Block) -> bool:
         """One think block, the rating where it is asked for, then one call and nothing else, or one box and no call."""
@@ -192,6 +185,15 @@ class InsightO3Reasoner(Tagged):
         call = f"or call the tool: <tool_call>{self.call_form()}</tool_call>"
         again = f"Write {self.lead_form()} and then answer: {self.close('…')}"
         return f"Error: {reason}. {again}{'' if info.get('calls_left') == 0 else f', {call}'}."
+
+
+def _in_json(value: Any, strict: bool) -> tuple[Call, bool]:
+    """The call of the variant for several pictures."""
+    described = value.get(KEY) if isinstance(value, dict) else None
+    index = whole(value.get("img_idx", 0)) if isinstance(value, dict) else None
+    if not isinstance(described, str) or index is None:
+        raise Unreadable(f"the call must be {KEY}={{a description of the region}}")
+    return _search(described.strip(), index), strict and set(value) == {KEY, "img_idx"}
 
 
 def _search(described: str, view: int) -> Call:
