@@ -10,8 +10,8 @@ import hashlib
 import itertools
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from o3gym.report import VARIANT, Report, write_report
 from o3gym.rewards.base import Recipe
 from o3gym.rewards.settle import Settling, settle
 from o3gym.rollout import Arm, Job, collect, derive_seed, rollout
-from o3gym.store import Run, RunStore, open_run
+from o3gym.store import Key, Run, RunStore, open_run
 from o3gym.store import merge as store_merge
 from o3gym.suites.base import Suite, make_suite
 from o3gym.types import Sampling, Trajectory
@@ -173,18 +173,83 @@ class Bench:
         return hashlib.sha256(dialect.system(tools, suite[0]).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Block:
+    """Jobs of one arm that run together; `last`: whether they are its last."""
+
+    arm: Arm
+    jobs: Sequence[Job]
+    last: bool
+
+
+class Workers:
+    """Where the episodes of a run happen; wherever it is, they are the same."""
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def block(self, jobs: int, scripted: bool) -> int:
+        """How many of an arm's jobs run together."""
+        raise NotImplementedError
+
+    def run(self, blocks: Iterable[Block]) -> Iterator[Trajectory]:
+        """Episodes as they end, without verdicts."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Free the policies."""
+
+
+class Here(Workers):
+    """In this process. The first arm's policy is opened at once: what is wrong with it is said before a run begins."""
+
+    def __init__(self, bench: Bench, arms: Sequence[Arm], protocol: Mapping[str, Any], in_flight: int) -> None:
+        self.bench, self.in_flight = bench, in_flight
+        self._policies = {arms[0].label: bench.open_policy(arms[0].policy)}
+
+    def block(self, jobs: int, scripted: bool) -> int:
+        """All of a model's; few of a scripted policy's, see `BLOCK`."""
+        return BLOCK if scripted else jobs
+
+    def run(self, blocks: Iterable[Block]) -> Iterator[Trajectory]:
+        """Block after block."""
+        for block in blocks:
+            arm = block.arm
+            if arm.label not in self._policies:
+                self._policies[arm.label] = self.bench.open_policy(arm.policy)
+            policy, dialect = self._policies[arm.label], self.bench.open_dialect(arm.dialect)
+            yield from rollout(block.jobs, policy, dialect, arm, in_flight=self.in_flight)
+            if block.last:
+                self._policies.pop(arm.label).close()
+
+    def close(self) -> None:
+        """Free the policies."""
+        for policy in self._policies.values():
+            policy.close()
+
+
 def run(
-    bench: Bench, out: Path, *, in_flight: int = 16, progress: Progress | None = None, shard: tuple[int, int] = (1, 1)
+    bench: Bench,
+    out: Path,
+    *,
+    in_flight: int = 16,
+    progress: Progress | None = None,
+    shard: tuple[int, int] = (1, 1),
+    workers: Callable[[Bench, Sequence[Arm], Mapping[str, Any], int], Workers] = Here,
 ) -> Report:
     """Run what is not stored in `out` yet, then settle and report the whole.
 
     Args:
         bench: what to run.
-        out: the run folder.
+        out: the run folder; only this process writes it.
         in_flight: episodes alive at once.
         progress: see `Progress`.
         shard: which part of the tasks, and of how many, counted from 1; `merge` puts the parts of several machines
             together.
+        workers: where the episodes happen.
 
     Raises:
         ValueError, TypeError: the arguments do not fit; before any episode starts.
@@ -195,31 +260,25 @@ def run(
     for arm in arms:  # a bad argument must not wait for the arms before it
         VisualSearchEnv(**arm.env).close()
         _policy_class(arm.policy)
-    policies = {arms[0].label: bench.open_policy(arms[0].policy)}
-    try:
-        with RunStore(out, protocol) as store:
-            stored, done = store.done(), Counter(key[0] for key in store.done())
+    with workers(bench, arms, protocol, in_flight) as place, RunStore(out, protocol) as store:
+        stored, done = store.done(), Counter(key[0] for key in store.done())
 
-            def keep(trajectory: Trajectory) -> None:
-                store.append(trajectory)
-                done[trajectory.arm] += 1
-                if progress is not None:
-                    progress(trajectory.arm, done[trajectory.arm], len(jobs))
+        def keep(trajectory: Trajectory) -> None:
+            store.append(trajectory)
+            done[trajectory.arm] += 1
+            if progress is not None:
+                progress(trajectory.arm, done[trajectory.arm], len(jobs))
 
-            with Settling(REWARDS[bench.reward], judge, keep) as settling:
-                for arm, block, last in _plan(arms, jobs):
-                    if arm.label not in policies:
-                        policies[arm.label] = bench.open_policy(arm.policy)
-                    left = [job for job in block if (arm.label, job.group, job.sample, "main") not in stored]
-                    dialect = bench.open_dialect(arm.dialect)
-                    for trajectory in rollout(left, policies[arm.label], dialect, arm, in_flight=in_flight):
-                        settling.put(trajectory)
-                    if last:
-                        policies.pop(arm.label).close()
-    finally:
-        for policy in policies.values():
-            policy.close()
+        with Settling(REWARDS[bench.reward], judge, keep) as settling:
+            for trajectory in place.run(_left(block, stored) for block in _plan(arms, jobs, place.block)):
+                settling.put(trajectory)
     return report(out)
+
+
+def _left(block: Block, stored: set[Key]) -> Block:
+    """A block without what is stored."""
+    label = block.arm.label
+    return replace(block, jobs=[j for j in block.jobs if (label, j.group, j.sample, "main") not in stored])
 
 
 def _part(jobs: Sequence[Job], number: int, of: int) -> list[Job]:
@@ -236,8 +295,8 @@ def merge(folders: Sequence[str | Path], out: Path) -> Report:
     return report(out)
 
 
-def _plan(arms: Sequence[Arm], jobs: Sequence[Job]) -> Iterator[tuple[Arm, Sequence[Job], bool]]:
-    """Which arm runs which jobs, in order, and whether they are its last.
+def _plan(arms: Sequence[Arm], jobs: Sequence[Job], size_of: Callable[[int, bool], int]) -> Iterator[Block]:
+    """Which arm runs which jobs, in order.
 
     Models run one after the other, since two may not fit into memory. Scripted arms take turns, a block of jobs each,
     so that a picture is made once for all of them, and once more for the page, which reads episodes as they were
@@ -245,9 +304,10 @@ def _plan(arms: Sequence[Arm], jobs: Sequence[Job]) -> Iterator[tuple[Arm, Seque
     """
     for scripted, some in itertools.groupby(arms, lambda arm: _policy_class(arm.policy).peeks):
         turns = list(some)
-        size = BLOCK if scripted else max(1, len(jobs))
-        for start in range(0, max(1, len(jobs)), size):
-            yield from ((arm, jobs[start : start + size], start + size >= len(jobs)) for arm in turns)
+        size = max(1, size_of(len(jobs), scripted))
+        starts = range(0, max(1, len(jobs)), size)
+        pairs = itertools.product(starts, turns) if scripted else ((at, arm) for arm in turns for at in starts)
+        yield from (Block(arm, jobs[at : at + size], at + size >= len(jobs)) for at, arm in pairs)
 
 
 def report(out: Path) -> Report:

@@ -59,6 +59,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "rollout": ("types", "images", "dialogue", "dialects.base", "policies.base", "rewards.base"),
     "testing": (*BASE, "images", "rollout", *PLUGINS),
     "bench": (*BASE, "judging", "rewards.settle", "rollout", "store", "report", "viewer", "dialogue", *PLUGINS),
+    "ray_bench": ("registry", "types", "policies.base", "rollout", "store", "bench"),
     "train": (*BASE, *SEEING, "judging", "rewards", "rollout", "store", "bench", "train", *PLUGINS),
     "train.samplers": (
         *("registry", "train", "policies.base", "policies.encoding", "policies.processors"),
@@ -66,7 +67,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "train.tiny": (*BASE, *SEEING, "dialects.grid", "suites.synthetic", "suites.scenes", "policies.tiny", "train.tiny"),
     "synthesis": (*BASE, "images", "dialogue", "judging", "rewards", "rollout", "store", "synthesis", *PLUGINS),
-    "cli": ("types", "registry", "bench", "comparison", "exports", "report", "store", "testing", "train", "synthesis"),
+    "cli": (
+        *("types", "registry", "bench", "ray_bench", "comparison", "exports", "report", "store", "testing", "train"),
+        "synthesis",
+    ),
     "__main__": ("cli",),
 }
 """Module or package to what it may import. The longest prefix counts, here and on the right."""
@@ -168,6 +172,7 @@ HEAVY = (
     "pandas",
     "pyarrow",
     "pygame",
+    "ray",
     "PIL.ImageQt",
 )
 
