@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(CONSTRAINTS
 bench: .venv/model ## the model on board, its controls, and scripted agents on the synthetic suite, about 5 minutes
 	$(BIN)/o3gym bench --suite "synthetic?family=text+attribute+hidden&difficulty=easy" --episodes 150 --turns 4,6,8,16 \
 	  --policy tiny --policy tiny+random_crop --policy tiny+blank_crop --policy tiny+no_tool \
-	  --policy sweep --policy random --policy always --force-answer --max-tokens 160
+	  --policy sweep --policy random --policy always --force-answer --max-tokens 224
 
 experiment: .venv/train ## over-turn masking in miniature: the first pair, one seed
 	$(BIN)/python examples/mini_o3_in_miniature.py
@@ -64,7 +64,7 @@ clean:
 	@touch $@
 
 .venv/train: .venv/core
-	$(PIP) -e ".[train]"
+	$(PIP) -e ".[train,figures]"
 	@touch $@
 
 .venv/dev: .venv/core
