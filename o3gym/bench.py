@@ -11,13 +11,13 @@ import itertools
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from o3gym.codec import encode
-from o3gym.delegation import check_reasoner, crew, delegates, described, is_pair, reasoning_tools
+from o3gym.delegation import check_reasoner, delegates, described, is_pair, reasoning_tools
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.envs.visual_search import VisualSearchEnv, default_tools
 from o3gym.judging import make_judge
@@ -27,21 +27,19 @@ from o3gym.registry import JUDGES, POLICIES, REWARDS, TOOLS, UnknownName, closes
 from o3gym.report import VARIANT, Report, write_report
 from o3gym.rewards.base import Recipe
 from o3gym.rewards.settle import Settling, settle
-from o3gym.rollout import Arm, Job, collect, derive_seed, rollout
-from o3gym.store import Run, RunStore, open_run
+from o3gym.rollout import Arm, Job, collect, derive_seed
+from o3gym.store import Key, Run, RunStore, open_run
 from o3gym.store import merge as store_merge
 from o3gym.suites.base import Suite, make_suite
 from o3gym.types import Sampling, Task, Trajectory
 from o3gym.viewer import write_viewer
+from o3gym.workers import Block, Here, Workers
 
 DIALECT = "qwen3_vl"
 """Of policies that speak any."""
 
 FIXED = ("suite", "split", "suite_args", "max_turns", "control", "reward", "render_mode")
 """Arguments of the environment that `--env` and `--sweep` may not set: the bench sets them itself."""
-
-BLOCK = 16
-"""Jobs that a scripted arm runs before the next one's turn: their pictures fit into the store at 12 megapixels each."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (arm, episodes done, episodes in all), possibly by another thread, but never by two at a time."""
@@ -186,17 +184,24 @@ class Bench:
 
 
 def run(
-    bench: Bench, out: Path, *, in_flight: int = 16, progress: Progress | None = None, shard: tuple[int, int] = (1, 1)
+    bench: Bench,
+    out: Path,
+    *,
+    in_flight: int = 16,
+    progress: Progress | None = None,
+    shard: tuple[int, int] = (1, 1),
+    workers: Callable[[Bench, Sequence[Arm], Mapping[str, Any], int], Workers] = Here,
 ) -> Report:
     """Run what is not stored in `out` yet, then settle and report the whole.
 
     Args:
         bench: what to run.
-        out: the run folder.
+        out: the run folder; only this process writes it.
         in_flight: episodes alive at once.
         progress: see `Progress`.
         shard: which part of the tasks, and of how many, counted from 1; `merge` puts the parts of several machines
             together.
+        workers: where the episodes happen.
 
     Raises:
         ValueError, TypeError: the arguments do not fit; before any episode starts.
@@ -207,32 +212,25 @@ def run(
     for arm in arms:  # a bad argument must not wait for the arms before it
         for one in (arm, *delegates(arm).values()):
             VisualSearchEnv(**one.env).close()
-    policies = {arms[0].label: bench.open_policy(arms[0].policy)}
-    try:
-        with RunStore(out, protocol) as store:
-            stored, done = store.done(), Counter(key[0] for key in store.done())
+    with workers(bench, arms, protocol, in_flight) as place, RunStore(out, protocol) as store:
+        stored, done = store.done(), Counter(key[0] for key in store.done())
 
-            def keep(trajectory: Trajectory) -> None:
-                store.append(trajectory)
-                done[trajectory.arm] += 1
-                if progress is not None:
-                    progress(trajectory.arm, done[trajectory.arm], len(jobs))
+        def keep(trajectory: Trajectory) -> None:
+            store.append(trajectory)
+            done[trajectory.arm] += 1
+            if progress is not None:
+                progress(trajectory.arm, done[trajectory.arm], len(jobs))
 
-            with Settling(REWARDS[bench.reward], judge, keep) as settling:
-                for arm, block, last in _plan(arms, jobs):
-                    if arm.label not in policies:
-                        policies[arm.label] = bench.open_policy(arm.policy)
-                    left = [job for job in block if (arm.label, job.group, job.sample, "main") not in stored]
-                    dialect = bench.open_dialect(arm.dialect)
-                    policy, others = crew(arm, policies[arm.label])
-                    for trajectory in rollout(left, policy, dialect, arm, in_flight=in_flight, delegates=others):
-                        settling.put(trajectory)
-                    if last:
-                        policies.pop(arm.label).close()
-    finally:
-        for policy in policies.values():
-            policy.close()
+        with Settling(REWARDS[bench.reward], judge, keep) as settling:
+            for trajectory in place.run(_left(block, stored) for block in _plan(arms, jobs, place.block)):
+                settling.put(trajectory)
     return report(out)
+
+
+def _left(block: Block, stored: set[Key]) -> Block:
+    """A block without what is stored."""
+    label = block.arm.label
+    return replace(block, jobs=[j for j in block.jobs if (label, j.group, j.sample, "main") not in stored])
 
 
 def _part(jobs: Sequence[Job], number: int, of: int) -> list[Job]:
@@ -249,8 +247,8 @@ def merge(folders: Sequence[str | Path], out: Path) -> Report:
     return report(out)
 
 
-def _plan(arms: Sequence[Arm], jobs: Sequence[Job]) -> Iterator[tuple[Arm, Sequence[Job], bool]]:
-    """Which arm runs which jobs, in order, and whether they are its last.
+def _plan(arms: Sequence[Arm], jobs: Sequence[Job], size_of: Callable[[int, bool], int]) -> Iterator[Block]:
+    """Which arm runs which jobs, in order.
 
     Models run one after the other, since two may not fit into memory. Scripted arms take turns, a block of jobs each,
     so that a picture is made once for all of them, and once more for the page, which reads episodes as they were
@@ -258,9 +256,10 @@ def _plan(arms: Sequence[Arm], jobs: Sequence[Job]) -> Iterator[tuple[Arm, Seque
     """
     for scripted, some in itertools.groupby(arms, lambda arm: all(one.peeks for one in _policy_classes(arm.policy))):
         turns = list(some)
-        size = BLOCK if scripted else max(1, len(jobs))
-        for start in range(0, max(1, len(jobs)), size):
-            yield from ((arm, jobs[start : start + size], start + size >= len(jobs)) for arm in turns)
+        size = max(1, size_of(len(jobs), scripted))
+        starts = range(0, max(1, len(jobs)), size)
+        pairs = itertools.product(starts, turns) if scripted else ((at, arm) for arm in turns for at in starts)
+        yield from (Block(arm, jobs[at : at + size], at + size >= len(jobs)) for at, arm in pairs)
 
 
 def report(out: Path) -> Report:

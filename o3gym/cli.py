@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,16 @@ def _add_bench(commands: Any) -> None:
         metavar="I/N",
         help="only part I of N of the tasks, for several machines",
     )
+    add(
+        "--ray",
+        nargs="?",
+        const="local",
+        default="",
+        metavar="ADDRESS",
+        help='on a Ray cluster: started here, or "auto" or HOST:PORT to join',
+    )
+    add("--workers", type=_count, metavar="N", help="processes on the Ray cluster (2)")
+    add("--worker-gpus", type=float, metavar="G", help="GPUs of each of them, may be a fraction (0)")
     add("--merge", nargs="+", type=Path, metavar="RUN", help="run nothing: put these runs of one protocol into --out")
     add("--no-view", action="store_true", help="do not write the HTML page")
     parser.set_defaults(run=_bench)
@@ -201,8 +212,22 @@ def _bench(args: argparse.Namespace) -> None:
                 bars[arm] = progress.add_task(arm, total=total)
             progress.update(bars[arm], completed=done)
 
-        report = run(bench, folder, in_flight=args.in_flight, progress=update, shard=args.shard)
+        place = _workers(args)
+        report = run(bench, folder, in_flight=args.in_flight, progress=update, shard=args.shard, workers=place)
     _show_run(report, folder, args.no_view)
+
+
+def _workers(args: argparse.Namespace) -> Any:
+    """Where the episodes happen."""
+    from o3gym.workers import Here
+
+    if not args.ray:
+        if args.workers is not None or args.worker_gpus is not None:
+            raise ValueError("--workers, --worker-gpus: they are of a Ray cluster, add --ray")
+        return Here
+    from o3gym.ray_bench import RayWorkers
+
+    return partial(RayWorkers, address=args.ray, count=max(1, args.workers or 2), gpus=args.worker_gpus or 0.0)
 
 
 def _show_run(report: Report, folder: Path, no_view: bool) -> None:

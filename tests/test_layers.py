@@ -62,9 +62,22 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "delegation": ("codec", "registry", "dialects.base", "policies.base", "policies.two_agent", "rollout"),
     "testing": (*BASE, "images", "rollout", *PLUGINS),
     "bench": (
-        *(*BASE, "judging", "rewards.settle", "rollout", "delegation", "store", "report", "viewer", "dialogue"),
+        *(
+            *BASE,
+            "judging",
+            "rewards.settle",
+            "rollout",
+            "delegation",
+            "workers",
+            "store",
+            "report",
+            "viewer",
+            "dialogue",
+        ),
         *("policies.two_agent", *PLUGINS),
     ),
+    "workers": ("dialects.base", "policies.base", "rollout", "delegation", "types"),
+    "ray_bench": ("registry", "types", "policies.base", "rollout", "delegation", "store", "bench", "workers"),
     "train": (*BASE, *SEEING, "judging", "rewards", "rollout", "store", "bench", "train", *PLUGINS),
     "train.samplers": (
         *("registry", "train", "policies.base", "policies.encoding", "policies.processors"),
@@ -72,7 +85,22 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "train.tiny": (*BASE, *SEEING, "dialects.grid", "suites.synthetic", "suites.scenes", "policies.tiny", "train.tiny"),
     "synthesis": (*BASE, "images", "dialogue", "judging", "rewards", "rollout", "store", "synthesis", *PLUGINS),
-    "cli": ("types", "registry", "bench", "comparison", "exports", "report", "store", "testing", "train", "synthesis"),
+    "cli": (
+        *(
+            "types",
+            "registry",
+            "bench",
+            "workers",
+            "ray_bench",
+            "comparison",
+            "exports",
+            "report",
+            "store",
+            "testing",
+            "train",
+        ),
+        "synthesis",
+    ),
     "__main__": ("cli",),
 }
 """Module or package to what it may import. The longest prefix counts, here and on the right."""
@@ -174,6 +202,7 @@ HEAVY = (
     "pandas",
     "pyarrow",
     "pygame",
+    "ray",
     "PIL.ImageQt",
 )
 
