@@ -165,13 +165,17 @@ class Bench:
 
     def _unjudged(self, suite: Suite) -> list[str]:
         """That a suite is scored by rules where published numbers are not."""
-        rules = not self.judge or not getattr(JUDGES[parse_spec(self.judge)[0]], "blocks", False)
+        rules = not self._of_judge("blocks", False)
         return [f"{suite.name} is scored by rules: {suite.wants_judge}"] if suite.wants_judge and rules else []
 
     def _judge_prompt(self) -> dict[str, str]:
         """The hash of what a judge asks its model, where it has one."""
-        found = getattr(JUDGES[parse_spec(self.judge)[0]], "prompt_sha256", "") if self.judge else ""
+        found = self._of_judge("prompt_sha256", "")
         return {"judge_prompt_sha256": found} if found else {}
+
+    def _of_judge(self, attribute: str, default: Any) -> Any:
+        """What the judge's class says of itself; nothing is opened."""
+        return getattr(JUDGES[parse_spec(self.judge)[0]], attribute, default) if self.judge else default
 
     def _prompt_hashes(
         self, arms: Sequence[Arm], others: Mapping[str, Mapping[str, Arm]], task: Task

@@ -293,9 +293,9 @@ ENVS: Mapping[str, Mapping[str, Any]] = {
 """Registered environment ids that need no data, and the arguments that they stand for."""
 
 RELEASED_ENVS: Mapping[str, Mapping[str, Any]] = {
-    **{
-        f"o3gym/{name}-v0": {"suite": suite, "split": "test"}
-        for name, suite in {
+    f"o3gym/{name}-v0": {"suite": suite, "split": split}
+    for split, suites in {
+        "test": {
             "VStar": "vstar",
             "HRBench-4K": "hrbench-4k",
             "HRBench-8K": "hrbench-8k",
@@ -312,18 +312,16 @@ RELEASED_ENVS: Mapping[str, Mapping[str, Any]] = {
             "POPE": "pope",
             "InfoVQA": "infovqa",
             "ChartQA": "chartqa",
-        }.items()
-    },
-    **{
-        f"o3gym/{name}-v0": {"suite": suite, "split": "train"}
-        for name, suite in {
+        },
+        "train": {
             "VisualProbe-Train": "visualprobe-train",
             "Visual-CoT": "visual-cot",
             "VStar-Train": "vstar-train",
             "DeepEyes-47k": "deepeyes-47k",
             "InfoVQA-Regions": "infovqa-regions",
-        }.items()
-    },
+        },
+    }.items()
+    for name, suite in suites.items()
 }
 """Registered ids of released data sets: downloaded, or taken from `suite_args={"data": FOLDER}`."""
 

@@ -347,6 +347,11 @@ class Trajectory:
         """What makes an episode unique within a run: (arm, group, sample, agent)."""
         return (self.arm, self.group, self.sample, self.agent)
 
+    @property
+    def right(self) -> bool | None:
+        """Whether it is correct; None where there is no verdict, or the judge failed."""
+        return self.verdict == "correct" if self.verdict in ("correct", "wrong") else None
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `Trajectory.from_json` reads them back equal."""
         data: dict[str, Any] = encode(self)

@@ -18,6 +18,8 @@ from o3gym.suites.base import BadRow, Suite, SuiteError
 from o3gym.suites.rows import Row, open_rows
 from o3gym.types import Task
 
+BY_MODEL = "published numbers are by a model judge; answers that say the same otherwise are wrong here"
+"""What `Suite.wants_judge` says of suites with free answers."""
 TABLES = (".tsv", ".json", ".jsonl", ".parquet")
 """Endings of files of rows."""
 
@@ -40,6 +42,7 @@ class Released(Suite):
         files: split to the patterns of its files, those of the rows first; the first that matches has the rows.
         counts: split to the number of rows that its authors state.
         columns: those that must be there.
+        grouped_by: the column that `category` filters by, see `category_of`.
         pictures: columns of pictures, where they are in the table itself.
         identity: columns that together tell rows apart, and are checked to do so; none where rows are numbered.
         repeats: whether the released file is known to hold rows more than once; they are used once, but for
@@ -54,6 +57,7 @@ class Released(Suite):
     files: ClassVar[Mapping[str, Sequence[str]]]
     counts: ClassVar[Mapping[str, int]] = {}
     columns: ClassVar[tuple[str, ...]] = ()
+    grouped_by: ClassVar[str] = "category"
     pictures: ClassVar[tuple[str, ...]] = ("image",)
     identity: ClassVar[tuple[str, ...]] = ()
     repeats: ClassVar[bool] = False
@@ -102,7 +106,7 @@ class Released(Suite):
 
     def category_of(self, row: Row) -> str:
         """What `category` filters by."""
-        return str(row.get("category", ""))
+        return str(row.get(self.grouped_by, ""))
 
     # ── the suite ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -293,7 +293,7 @@ def test_pictures_in_lists_are_found_one_by_one(tmp_path: Path) -> None:
         ("mme-reasoning", {"answer": "maybe"}, 'test-00000-of-00002.parquet, row 1, field "answer": expected "yes" or'),
         ("mmstar", {"question": "Which?"}, 'field "question": expected a question and "Options: A: …'),
         ("visual-cot", {"bboxs": []}, 'docvqa_cot_train.jsonl, line 1, field "bboxs": expected a list of boxes'),
-        ("visual-cot", {"image": "2.jpg"}, 'field "image": expected an existing file, got .*docvqa/2.jpg'),
+        ("visual-cot", {"image": "2.jpg"}, 'field "image": expected an existing file'),
         ("vstar-train", {"conversations": ["x"]}, 'field "conversations": expected a list of at least'),
         ("vstar-train", {"target_instances": [{"bbox": [1, 2, 3, 4]}]}, 'field "target_instances": expected {"name"'),
         ("deepeyes-47k", {"prompt": [{"role": "system", "content": "x"}]}, 'field "prompt": expected messages'),

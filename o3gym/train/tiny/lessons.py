@@ -8,6 +8,7 @@ answer per picture does not learn to see. The places tell it where to look for t
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 from o3gym.dialects.grid import cell_box, cell_name
 from o3gym.dialogue import Message
@@ -72,22 +73,16 @@ class Reading(Lesson):
     container, strip, plate, or a look that went astray.
 
     Args:
-        families, views, start, named, echoed: as for every lesson.
+        families: as for every lesson.
         thumbnail: text tasks are at their beginning, and ask for a colour if any is there only once.
         asked: share of looks at scattered things whose question is made for what the view shows.
+        options: the others of every lesson.
     """
 
     def __init__(
-        self,
-        families: str = "+".join(FAMILIES),
-        views: int = 8,
-        start: int = 0,
-        named: bool = False,
-        thumbnail: bool = False,
-        asked: float = ASKED,
-        echoed: bool = False,
+        self, families: str = "+".join(FAMILIES), *, thumbnail: bool = False, asked: float = ASKED, **options: Any
     ) -> None:
-        super().__init__(families, views, start, named, echoed)
+        super().__init__(families, **options)
         self.thumbnail, self.asked = thumbnail, asked
 
     def talk(self, at: Stage, rng: Random) -> Talk:
@@ -138,7 +133,7 @@ class Search(Lesson):
     """Whole searches: cell by cell from anywhere, round and round, until it is found; or straight to what is known.
 
     Args:
-        families, views, start, named, echoed: as for every lesson.
+        families, views: as for every lesson.
         looks: a search of scattered things begins at most so many cells before the one that shows what is asked for;
             0 for anywhere.
         told: what each view shows is said instead of shown: how to search, at next to no cost.
@@ -147,22 +142,22 @@ class Search(Lesson):
         late: all cells are looked at once before, but for those that show it: the number of a view may then be 30.
             Meant for a loss on the last replies alone.
         free: the question has no options.
+        options: the others of every lesson.
     """
 
     def __init__(
         self,
         families: str = "+".join(FAMILIES),
         views: int = 2,
-        start: int = 0,
+        *,
         looks: int = 0,
         told: bool = False,
-        named: bool = False,
         guess: float = 0.0,
         late: bool = False,
         free: bool = False,
-        echoed: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(families, views, start, named, echoed)
+        super().__init__(families, views, **options)
         if "text" in self.families and (guess or late or free):
             raise ValueError("guess, late, free: expected families without text, where nothing is scattered")
         self.looks, self.told, self.guess, self.late, self.free = looks, told, guess, late, free
