@@ -149,7 +149,7 @@ def evaluated(
         episodes=episodes,
         turns=(turns,),
         force_answer=force,
-        sampling=Sampling(temperature=1.0, max_tokens=96),
+        sampling=Sampling(temperature=1.0, max_tokens=160),
     )
     run(bench, folder)
     return sorted(open_run(folder), key=lambda t: t.group)

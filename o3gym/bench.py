@@ -154,6 +154,7 @@ class Bench:
             **self._judge_prompt(),
             "suite_name": suite.name,
             "suite_version": suite.version,
+            **({"suite_revision": suite.revision} if suite.revision else {}),
             "licence": suite.licence,
             **({"measure": suite.measure} if suite.measure else {}),
             "items": len(suite),

@@ -61,6 +61,7 @@ def _add_list(commands: Any) -> None:
     parser = commands.add_parser("list", help="what there is: environments, suites, dialects, policies, …")
     for kind in KINDS:
         parser.add_argument(f"--{kind.replace('_', '-')}", action="store_true", help=f"only {kind.replace('_', ' ')}")
+    parser.add_argument("--sizes", action="store_true", help="ask the hub how large the downloads of suites are")
     parser.set_defaults(run=_list)
 
 
@@ -151,17 +152,18 @@ def _list(args: argparse.Namespace) -> None:
     chosen = [kind for kind in KINDS if getattr(args, kind)] or list(KINDS)
     for kind in chosen:
         table = Table(title=kind.replace("_", " "), title_justify="left", box=None, show_header=False, padding=(0, 2))
-        for name, about in _rows(kind):
+        for name, about in _rows(kind, args.sizes):
             table.add_row(Text(name), Text(about))  # Text: square brackets are not markup
         out.print(table)
 
 
-def _rows(kind: str) -> list[tuple[str, str]]:
+def _rows(kind: str, sizes: bool) -> list[tuple[str, str]]:
     if kind == "envs":
         return [(name, _settings(kwargs)) for name, kwargs in {**registry.ENVS, **registry.RELEASED_ENVS}.items()]
     entries: registry.Registry = getattr(registry, kind.upper())
     if kind == "suites":
-        return [(name, " ".join(filter(None, (_about(entries[name]), entries[name].about())))) for name in entries]
+        said = {name: (_about(entries[name]), entries[name].about(sizes)) for name in entries}
+        return [(name, " ".join(filter(None, both))) for name, both in said.items()]
     return [(name, _about(entries[name])) for name in entries if name != "noop"]
 
 
