@@ -10,36 +10,36 @@ import hashlib
 import itertools
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from o3gym.codec import encode
+from o3gym.delegation import check_reasoner, delegates, described, is_pair, reasoning_tools
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.envs.visual_search import VisualSearchEnv, default_tools
 from o3gym.judging import make_judge
 from o3gym.policies.base import Policy, make_policy, split_control
+from o3gym.policies.two_agent import agents
 from o3gym.registry import JUDGES, POLICIES, REWARDS, TOOLS, UnknownName, closest, parse_spec
 from o3gym.report import VARIANT, Report, write_report
 from o3gym.rewards.base import Recipe
 from o3gym.rewards.settle import Settling, settle
-from o3gym.rollout import Arm, Job, collect, derive_seed, rollout
+from o3gym.rollout import Arm, Job, collect, derive_seed
 from o3gym.store import Key, Run, RunStore, open_run
 from o3gym.store import merge as store_merge
 from o3gym.suites.base import Suite, make_suite
-from o3gym.types import Sampling, Trajectory
+from o3gym.types import Sampling, Task, Trajectory
 from o3gym.viewer import write_viewer
+from o3gym.workers import Block, Here, Workers
 
 DIALECT = "qwen3_vl"
 """Of policies that speak any."""
 
 FIXED = ("suite", "split", "suite_args", "max_turns", "control", "reward", "render_mode")
 """Arguments of the environment that `--env` and `--sweep` may not set: the bench sets them itself."""
-
-BLOCK = 16
-"""Jobs that a scripted arm runs before the next one's turn: their pictures fit into the store at 12 megapixels each."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (arm, episodes done, episodes in all), possibly by another thread, but never by two at a time."""
@@ -51,7 +51,7 @@ class Bench:
 
     Attributes:
         suite, split, suite_args: where the tasks come from.
-        policies: specs; "P+control" runs P under a control.
+        policies: specs; "P+control" runs P under a control, "two_agent(reasoner=P, searcher=Q)" two as one arm.
         dialect: spec of the wire format; "" for what each policy speaks, `DIALECT` where that is anything.
         episodes: number of tasks, drawn by `seed`; 0 takes all.
         turns: turn budgets; episodes run at the largest and are cut at the others.
@@ -120,10 +120,14 @@ class Bench:
             "reward": self.reward,
             "size_rule": dialect.size_rule,
             "control": control,
+            **_policy_class(agents(policy)[0]).env,
             **_policy_class(policy).env,
             **self.env,
             **variant,
         }
+        if is_pair(policy):
+            check_reasoner(policy, spoken)
+            env["tools"] = env.get("tools") or reasoning_tools(default_tools(suite))
         env["tools"] = expressible(env.get("tools"), dialect, suite)
         settings = ", ".join(f"{key}={_short(value)}" for key, value in variant.items())
         label = f"{spec}{VARIANT}{settings}" if settings else spec
@@ -143,9 +147,10 @@ class Bench:
     def protocol(self) -> dict[str, Any]:
         """Everything that the numbers depend on, as JSON."""
         suite, arms = self.open_suite(), self.arms()
+        others = {arm.label: given for arm in arms if (given := delegates(arm))}
         return {
             **encode(self),
-            "prompt_sha256": {spec: self._prompt_hash(spec, suite) for spec in sorted({arm.dialect for arm in arms})},
+            "prompt_sha256": self._prompt_hashes(arms, others, suite[0]),
             **self._judge_prompt(),
             "suite_name": suite.name,
             "suite_version": suite.version,
@@ -154,8 +159,9 @@ class Bench:
             **({"measure": suite.measure} if suite.measure else {}),
             "items": len(suite),
             "arms": {arm.label: encode(arm.env) for arm in arms},
+            **({"delegates": described(others)} if others else {}),
             "warnings": [*suite.warnings, *self._unjudged(suite)],
-            "packages": packages(*(name for arm in arms for name in _policy_class(arm.policy).packages)),
+            "packages": packages(*(name for a in arms for one in _policy_classes(a.policy) for name in one.packages)),
         }
 
     def _unjudged(self, suite: Suite) -> list[str]:
@@ -172,68 +178,14 @@ class Bench:
         """What the judge's class says of itself; nothing is opened."""
         return getattr(JUDGES[parse_spec(self.judge)[0]], attribute, default) if self.judge else default
 
-    def _prompt_hash(self, spec: str, suite: Suite) -> str:
-        dialect = self.open_dialect(spec)
-        tools = {name: TOOLS[name]() for name in dialect.tools if name in TOOLS}
-        return hashlib.sha256(dialect.system(tools, suite[0]).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Block:
-    """Jobs of one arm that run together; `last`: whether they are its last."""
-
-    arm: Arm
-    jobs: Sequence[Job]
-    last: bool
-
-
-class Workers:
-    """Where the episodes of a run happen; wherever it is, they are the same."""
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def block(self, jobs: int, scripted: bool) -> int:
-        """How many of an arm's jobs run together."""
-        raise NotImplementedError
-
-    def run(self, blocks: Iterable[Block]) -> Iterator[Trajectory]:
-        """Episodes as they end, without verdicts."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Free the policies."""
-
-
-class Here(Workers):
-    """In this process. The first arm's policy is opened at once: what is wrong with it is said before a run begins."""
-
-    def __init__(self, bench: Bench, arms: Sequence[Arm], protocol: Mapping[str, Any], in_flight: int) -> None:
-        self.bench, self.in_flight = bench, in_flight
-        self._policies = {arms[0].label: bench.open_policy(arms[0].policy)}
-
-    def block(self, jobs: int, scripted: bool) -> int:
-        """All of a model's; few of a scripted policy's, see `BLOCK`."""
-        return BLOCK if scripted else jobs
-
-    def run(self, blocks: Iterable[Block]) -> Iterator[Trajectory]:
-        """Block after block."""
-        for block in blocks:
-            arm = block.arm
-            if arm.label not in self._policies:
-                self._policies[arm.label] = self.bench.open_policy(arm.policy)
-            policy, dialect = self._policies[arm.label], self.bench.open_dialect(arm.dialect)
-            yield from rollout(block.jobs, policy, dialect, arm, in_flight=self.in_flight)
-            if block.last:
-                self._policies.pop(arm.label).close()
-
-    def close(self) -> None:
-        """Free the policies."""
-        for policy in self._policies.values():
-            policy.close()
+    def _prompt_hashes(
+        self, arms: Sequence[Arm], others: Mapping[str, Mapping[str, Arm]], task: Task
+    ) -> dict[str, str]:
+        """The hash of each dialect's prompt; that of searchers is about a region."""
+        found = {spec: _prompt_hash(self.open_dialect(spec), task) for spec in sorted({arm.dialect for arm in arms})}
+        region = Task(task.id, task.sources, "", kind="box")
+        spoken = {arm.dialect for given in others.values() for arm in given.values()}
+        return found | {f"{spec} (delegate)": _prompt_hash(make_dialect(spec), region) for spec in sorted(spoken)}
 
 
 def run(
@@ -263,8 +215,8 @@ def run(
     arms, jobs, protocol = bench.arms(), _part(bench.jobs(), *shard), bench.protocol()
     judge = make_judge(bench.judge) if bench.judge else None
     for arm in arms:  # a bad argument must not wait for the arms before it
-        VisualSearchEnv(**arm.env).close()
-        _policy_class(arm.policy)
+        for one in (arm, *delegates(arm).values()):
+            VisualSearchEnv(**one.env).close()
     with workers(bench, arms, protocol, in_flight) as place, RunStore(out, protocol) as store:
         stored, done = store.done(), Counter(key[0] for key in store.done())
 
@@ -307,7 +259,7 @@ def _plan(arms: Sequence[Arm], jobs: Sequence[Job], size_of: Callable[[int, bool
     so that a picture is made once for all of them, and once more for the page, which reads episodes as they were
     stored.
     """
-    for scripted, some in itertools.groupby(arms, lambda arm: _policy_class(arm.policy).peeks):
+    for scripted, some in itertools.groupby(arms, lambda arm: all(one.peeks for one in _policy_classes(arm.policy))):
         turns = list(some)
         size = max(1, size_of(len(jobs), scripted))
         starts = range(0, max(1, len(jobs)), size)
@@ -360,8 +312,18 @@ def _policy_class(spec: str) -> type[Policy]:
     return found
 
 
+def _policy_classes(spec: str) -> list[type[Policy]]:
+    """The classes of the policies that reply, one or two."""
+    return [_policy_class(one) for one in agents(spec)]
+
+
 def _is_remote(spec: str) -> bool:
-    return parse_spec(spec)[0] == "openai"
+    return any(parse_spec(one)[0] == "openai" for one in agents(split_control(spec)[0]))
+
+
+def _prompt_hash(dialect: Dialect, task: Task) -> str:
+    tools = {name: TOOLS[name]() for name in dialect.tools if name in TOOLS}
+    return hashlib.sha256(dialect.system(tools, task).encode()).hexdigest()
 
 
 def _check_argument(key: str) -> None:

@@ -221,7 +221,7 @@ def _bench(args: argparse.Namespace) -> None:
 
 def _workers(args: argparse.Namespace) -> Any:
     """Where the episodes happen."""
-    from o3gym.bench import Here
+    from o3gym.workers import Here
 
     if not args.ray:
         if args.workers is not None or args.worker_gpus is not None:

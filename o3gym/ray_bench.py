@@ -15,12 +15,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from o3gym.bench import BLOCK, Bench, Block, Workers
+from o3gym.bench import Bench
+from o3gym.delegation import crew
 from o3gym.policies.base import Policy
 from o3gym.registry import require
 from o3gym.rollout import Arm, rollout
 from o3gym.store import RunError, differences
 from o3gym.types import Trajectory
+from o3gym.workers import BLOCK, Block, Workers
 
 TRIES = 3
 """How often a block is begun before its workers' deaths are its fault."""
@@ -47,7 +49,8 @@ class Worker:
         """The episodes of a block."""
         arm = block.arm
         dialect = self.bench.open_dialect(arm.dialect)
-        return list(rollout(block.jobs, self._policy(arm), dialect, arm, in_flight=self.in_flight))
+        policy, others = crew(arm, self._policy(arm))
+        return list(rollout(block.jobs, policy, dialect, arm, in_flight=self.in_flight, delegates=others))
 
     def _policy(self, arm: Arm) -> Policy:
         if arm.label not in self.policies:

@@ -65,6 +65,8 @@ CONDUCT: Columns = (
     ("invalid %", lambda m: share(m.invalid_calls)),
     ("over-turn %", lambda m: share(m.over_turn)),
     ("answered %", lambda m: share(m.answered)),
+    ("searches", lambda m: _number(m.searches)),
+    ("found %", lambda m: share(m.found)),
     ("tokens/episode", _tokens),
     ("cost $", _dollars),
 )

@@ -380,6 +380,11 @@ def reuse(view: int = 0) -> Call:
     return Call("reuse", {"view": view})
 
 
+def search(description: str, view: int = 0) -> Call:
+    """Have the described region of picture `view` found by another agent, and look at it."""
+    return Call("search", {"view": view, "description": description})
+
+
 def answer(text: str) -> Call:
     """End the episode with an answer: a letter for multiple choice, otherwise text."""
     return Call("answer", {"text": text})

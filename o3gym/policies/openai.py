@@ -118,6 +118,10 @@ class OpenAI(Policy):
         self._open -= len(replies)
         return replies
 
+    def waits(self) -> bool:
+        """Whether requests are open and no reply has come."""
+        return self._open > 0 and self._ready.empty()
+
     def ask(self, request: Request) -> Reply:
         """The reply to one request, waited for; any number of threads may ask at once, each with keys of its own.
 

@@ -381,6 +381,18 @@ def test_a_parameter_that_a_model_refuses_is_sent_otherwise_from_then_on(make: M
     assert "temperature" in reply(policy).error
 
 
+def test_whether_a_poll_would_only_wait(make: Make, stub: Stub) -> None:
+    stub.script({"body": completion(), "delay": 0.2})
+    policy = make()
+    assert not policy.waits()
+    policy.submit(asked())
+    assert policy.waits()
+    while policy.waits():
+        time.sleep(0.01)
+    assert len(policy.poll()) == 1
+    assert not policy.waits()
+
+
 def test_the_slowest_holds_up_nobody_and_concurrency_is_bounded(make: Make, stub: Stub) -> None:
     stub.script({"body": completion("slow"), "delay": 0.6}, *[{"body": completion("fast"), "delay": 0.05}] * 9)
     policy = make(concurrency=4)
