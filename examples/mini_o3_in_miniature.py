@@ -9,7 +9,7 @@ reinforced with at most 6 turns, masked or not. All are evaluated once with 32 t
 at fewer. Why it should happen: an early guess pays a quarter of the time, an unmasked over-turn never; so without the
 masking a policy that cannot finish learns to guess.
 
-    pip install "o3gym[train]"
+    pip install "o3gym[train,figures]"
     python examples/mini_o3_in_miniature.py                       # the first pair, one seed, small: make experiment
     python examples/mini_o3_in_miniature.py --cells all --episodes 200     # more seeds, free answers, other statistics
 
@@ -28,11 +28,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 from o3gym.bench import Bench, run
-from o3gym.chart import Point, line_chart
+from o3gym.chart import Point
 from o3gym.geometry import coverage
 from o3gym.metrics import bootstrap_interval
 from o3gym.store import open_run
@@ -48,6 +49,7 @@ WHOLE = 0.9
 GUESS = 0.12
 """How often the start answers before it has found the star, per reply."""
 NAMES = {"masked": "masked", "unmasked": "not masked", "start": "start"}
+COLOURS = {"masked": "tab:blue", "not masked": "tab:orange", "start": "tab:gray"}
 LESSON = "o3gym.train.tiny.lessons:Search"
 out = Console()
 
@@ -92,7 +94,7 @@ CELLS = (
 
 def start(answers: str, threads: int) -> Recipe:
     """Imitation: search place by place, and guess now and then; some searches are long."""
-    search = {"source": LESSON, "families": "hidden", "named": True, "free": answers == "free"}
+    search = {"source": LESSON, "families": "hidden", "named": True, "echoed": True, "free": answers == "free"}
     data = [
         {**search, "guess": GUESS, "weight": 0.75},
         {**search, "late": True, "last_turns": 3, "weight": 0.1},
@@ -147,7 +149,7 @@ def evaluated(
         episodes=episodes,
         turns=(turns,),
         force_answer=force,
-        sampling=Sampling(temperature=1.0, max_tokens=96),
+        sampling=Sampling(temperature=1.0, max_tokens=160),
     )
     run(bench, folder)
     return sorted(open_run(folder), key=lambda t: t.group)
@@ -210,11 +212,12 @@ def chosen(results: Mapping[str, Any], start: str) -> list[dict[str, Any]]:
 
 def show(results: Mapping[str, Any], target: Path) -> None:
     """The table, the comparisons and the figure."""
-    table = Table("cell", *map(str, CUTS), "turns", "over-turn", "guesses", f"forced {max(CUTS)}")
+    table = Table("solved in %", *map(str, CUTS), "forced", "turns", "over %", "guesses %", box=None, padding=(0, 1))
     for name, found in results.items():
-        shares = [f"{accuracy(found, turns).mean():.2f}" for turns in CUTS]
-        means = [f"{found['turns']:.1f}", f"{found['over_turn']:.2f}", f"{found['guesses_per_blind_reply']:.3f}"]
-        table.add_row(name, *shares, *means, f"{found['forced']:.2f}")
+        shares = [*(accuracy(found, turns).mean() for turns in CUTS), found["forced"]]
+        others = [f"{found['turns']:.1f}", f"{100 * found['over_turn']:.0f}"]
+        guesses = f"{100 * found['guesses_per_blind_reply']:.1f}"
+        table.add_row(name, *(f"{100 * share:.0f}" for share in shares), *others, guesses)
     out.print(table)
     lines = {}
     for answers in ("choice", "free"):
@@ -223,8 +226,25 @@ def show(results: Mapping[str, Any], target: Path) -> None:
         for other in ("unmasked", "start"):
             if arms["masked"] and arms[other]:
                 compare(answers, arms["masked"], arms[other], other)
-    title = f"Trained with 6 turns, tested with up to {max(CUTS)}"
-    target.with_suffix(".svg").write_text(line_chart(lines, title, "turns allowed", "accuracy", percent=True), "utf-8")
+    draw(lines, target.with_suffix(".png"))
+
+
+def draw(lines: Mapping[str, Sequence[Point]], path: Path) -> None:
+    """The curves with their intervals; free answers are dashed."""
+    figure = Figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    for name, points in lines.items():
+        turns, colour = [point.x for point in points], COLOURS[name.partition(", ")[2]]
+        axes.plot(turns, [100 * p.y for p in points], "--o" if "free" in name else "-o", color=colour, label=name)
+        axes.fill_between(
+            turns, [100 * p.low for p in points], [100 * p.high for p in points], color=colour, alpha=0.12
+        )
+    axes.axvline(6, color="0.6", linewidth=1, linestyle=":")
+    axes.set(title=f"Trained with 6 turns, tested with up to {max(CUTS)}", xlabel="turns allowed", ylabel="accuracy, %")
+    axes.set(xticks=CUTS, ylim=(0, 100))
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
 
 
 def compare(answers: str, masked: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]], arm: str) -> None:

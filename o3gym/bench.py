@@ -11,35 +11,35 @@ import itertools
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from o3gym.codec import encode
+from o3gym.delegation import check_reasoner, delegates, described, is_pair, reasoning_tools
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.envs.visual_search import VisualSearchEnv, default_tools
 from o3gym.judging import make_judge
 from o3gym.policies.base import Policy, make_policy, split_control
+from o3gym.policies.two_agent import agents
 from o3gym.registry import JUDGES, POLICIES, REWARDS, TOOLS, UnknownName, closest, parse_spec
 from o3gym.report import VARIANT, Report, write_report
 from o3gym.rewards.base import Recipe
 from o3gym.rewards.settle import Settling, settle
-from o3gym.rollout import Arm, Job, collect, derive_seed, rollout
-from o3gym.store import Run, RunStore, open_run
+from o3gym.rollout import Arm, Job, collect, derive_seed
+from o3gym.store import Key, Run, RunStore, open_run
 from o3gym.store import merge as store_merge
 from o3gym.suites.base import Suite, make_suite
-from o3gym.types import Sampling, Trajectory
+from o3gym.types import Sampling, Task, Trajectory
 from o3gym.viewer import write_viewer
+from o3gym.workers import Block, Here, Workers
 
 DIALECT = "qwen3_vl"
 """Of policies that speak any."""
 
 FIXED = ("suite", "split", "suite_args", "max_turns", "control", "reward", "render_mode")
 """Arguments of the environment that `--env` and `--sweep` may not set: the bench sets them itself."""
-
-BLOCK = 16
-"""Jobs that a scripted arm runs before the next one's turn: their pictures fit into the store at 12 megapixels each."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (arm, episodes done, episodes in all), possibly by another thread, but never by two at a time."""
@@ -51,7 +51,7 @@ class Bench:
 
     Attributes:
         suite, split, suite_args: where the tasks come from.
-        policies: specs; "P+control" runs P under a control.
+        policies: specs; "P+control" runs P under a control, "two_agent(reasoner=P, searcher=Q)" two as one arm.
         dialect: spec of the wire format; "" for what each policy speaks, `DIALECT` where that is anything.
         episodes: number of tasks, drawn by `seed`; 0 takes all.
         turns: turn budgets; episodes run at the largest and are cut at the others.
@@ -120,10 +120,14 @@ class Bench:
             "reward": self.reward,
             "size_rule": dialect.size_rule,
             "control": control,
+            **_policy_class(agents(policy)[0]).env,
             **_policy_class(policy).env,
             **self.env,
             **variant,
         }
+        if is_pair(policy):
+            check_reasoner(policy, spoken)
+            env["tools"] = env.get("tools") or reasoning_tools(default_tools(suite))
         env["tools"] = expressible(env.get("tools"), dialect, suite)
         settings = ", ".join(f"{key}={_short(value)}" for key, value in variant.items())
         label = f"{spec}{VARIANT}{settings}" if settings else spec
@@ -143,48 +147,66 @@ class Bench:
     def protocol(self) -> dict[str, Any]:
         """Everything that the numbers depend on, as JSON."""
         suite, arms = self.open_suite(), self.arms()
+        others = {arm.label: given for arm in arms if (given := delegates(arm))}
         return {
             **encode(self),
-            "prompt_sha256": {spec: self._prompt_hash(spec, suite) for spec in sorted({arm.dialect for arm in arms})},
+            "prompt_sha256": self._prompt_hashes(arms, others, suite[0]),
             **self._judge_prompt(),
             "suite_name": suite.name,
             "suite_version": suite.version,
+            **({"suite_revision": suite.revision} if suite.revision else {}),
             "licence": suite.licence,
             **({"measure": suite.measure} if suite.measure else {}),
             "items": len(suite),
             "arms": {arm.label: encode(arm.env) for arm in arms},
+            **({"delegates": described(others)} if others else {}),
             "warnings": [*suite.warnings, *self._unjudged(suite)],
-            "packages": packages(*(name for arm in arms for name in _policy_class(arm.policy).packages)),
+            "packages": packages(*(name for a in arms for one in _policy_classes(a.policy) for name in one.packages)),
         }
 
     def _unjudged(self, suite: Suite) -> list[str]:
         """That a suite is scored by rules where published numbers are not."""
-        rules = not self.judge or not getattr(JUDGES[parse_spec(self.judge)[0]], "blocks", False)
+        rules = not self._of_judge("blocks", False)
         return [f"{suite.name} is scored by rules: {suite.wants_judge}"] if suite.wants_judge and rules else []
 
     def _judge_prompt(self) -> dict[str, str]:
         """The hash of what a judge asks its model, where it has one."""
-        found = getattr(JUDGES[parse_spec(self.judge)[0]], "prompt_sha256", "") if self.judge else ""
+        found = self._of_judge("prompt_sha256", "")
         return {"judge_prompt_sha256": found} if found else {}
 
-    def _prompt_hash(self, spec: str, suite: Suite) -> str:
-        dialect = self.open_dialect(spec)
-        tools = {name: TOOLS[name]() for name in dialect.tools if name in TOOLS}
-        return hashlib.sha256(dialect.system(tools, suite[0]).encode()).hexdigest()
+    def _of_judge(self, attribute: str, default: Any) -> Any:
+        """What the judge's class says of itself; nothing is opened."""
+        return getattr(JUDGES[parse_spec(self.judge)[0]], attribute, default) if self.judge else default
+
+    def _prompt_hashes(
+        self, arms: Sequence[Arm], others: Mapping[str, Mapping[str, Arm]], task: Task
+    ) -> dict[str, str]:
+        """The hash of each dialect's prompt; that of searchers is about a region."""
+        found = {spec: _prompt_hash(self.open_dialect(spec), task) for spec in sorted({arm.dialect for arm in arms})}
+        region = Task(task.id, task.sources, "", kind="box")
+        spoken = {arm.dialect for given in others.values() for arm in given.values()}
+        return found | {f"{spec} (delegate)": _prompt_hash(make_dialect(spec), region) for spec in sorted(spoken)}
 
 
 def run(
-    bench: Bench, out: Path, *, in_flight: int = 16, progress: Progress | None = None, shard: tuple[int, int] = (1, 1)
+    bench: Bench,
+    out: Path,
+    *,
+    in_flight: int = 16,
+    progress: Progress | None = None,
+    shard: tuple[int, int] = (1, 1),
+    workers: Callable[[Bench, Sequence[Arm], Mapping[str, Any], int], Workers] = Here,
 ) -> Report:
     """Run what is not stored in `out` yet, then settle and report the whole.
 
     Args:
         bench: what to run.
-        out: the run folder.
+        out: the run folder; only this process writes it.
         in_flight: episodes alive at once.
         progress: see `Progress`.
         shard: which part of the tasks, and of how many, counted from 1; `merge` puts the parts of several machines
             together.
+        workers: where the episodes happen.
 
     Raises:
         ValueError, TypeError: the arguments do not fit; before any episode starts.
@@ -193,33 +215,27 @@ def run(
     arms, jobs, protocol = bench.arms(), _part(bench.jobs(), *shard), bench.protocol()
     judge = make_judge(bench.judge) if bench.judge else None
     for arm in arms:  # a bad argument must not wait for the arms before it
-        VisualSearchEnv(**arm.env).close()
-        _policy_class(arm.policy)
-    policies = {arms[0].label: bench.open_policy(arms[0].policy)}
-    try:
-        with RunStore(out, protocol) as store:
-            stored, done = store.done(), Counter(key[0] for key in store.done())
+        for one in (arm, *delegates(arm).values()):
+            VisualSearchEnv(**one.env).close()
+    with workers(bench, arms, protocol, in_flight) as place, RunStore(out, protocol) as store:
+        stored, done = store.done(), Counter(key[0] for key in store.done())
 
-            def keep(trajectory: Trajectory) -> None:
-                store.append(trajectory)
-                done[trajectory.arm] += 1
-                if progress is not None:
-                    progress(trajectory.arm, done[trajectory.arm], len(jobs))
+        def keep(trajectory: Trajectory) -> None:
+            store.append(trajectory)
+            done[trajectory.arm] += 1
+            if progress is not None:
+                progress(trajectory.arm, done[trajectory.arm], len(jobs))
 
-            with Settling(REWARDS[bench.reward], judge, keep) as settling:
-                for arm, block, last in _plan(arms, jobs):
-                    if arm.label not in policies:
-                        policies[arm.label] = bench.open_policy(arm.policy)
-                    left = [job for job in block if (arm.label, job.group, job.sample, "main") not in stored]
-                    dialect = bench.open_dialect(arm.dialect)
-                    for trajectory in rollout(left, policies[arm.label], dialect, arm, in_flight=in_flight):
-                        settling.put(trajectory)
-                    if last:
-                        policies.pop(arm.label).close()
-    finally:
-        for policy in policies.values():
-            policy.close()
+        with Settling(REWARDS[bench.reward], judge, keep) as settling:
+            for trajectory in place.run(_left(block, stored) for block in _plan(arms, jobs, place.block)):
+                settling.put(trajectory)
     return report(out)
+
+
+def _left(block: Block, stored: set[Key]) -> Block:
+    """A block without what is stored."""
+    label = block.arm.label
+    return replace(block, jobs=[j for j in block.jobs if (label, j.group, j.sample, "main") not in stored])
 
 
 def _part(jobs: Sequence[Job], number: int, of: int) -> list[Job]:
@@ -236,18 +252,19 @@ def merge(folders: Sequence[str | Path], out: Path) -> Report:
     return report(out)
 
 
-def _plan(arms: Sequence[Arm], jobs: Sequence[Job]) -> Iterator[tuple[Arm, Sequence[Job], bool]]:
-    """Which arm runs which jobs, in order, and whether they are its last.
+def _plan(arms: Sequence[Arm], jobs: Sequence[Job], size_of: Callable[[int, bool], int]) -> Iterator[Block]:
+    """Which arm runs which jobs, in order.
 
     Models run one after the other, since two may not fit into memory. Scripted arms take turns, a block of jobs each,
     so that a picture is made once for all of them, and once more for the page, which reads episodes as they were
     stored.
     """
-    for scripted, some in itertools.groupby(arms, lambda arm: _policy_class(arm.policy).peeks):
+    for scripted, some in itertools.groupby(arms, lambda arm: all(one.peeks for one in _policy_classes(arm.policy))):
         turns = list(some)
-        size = BLOCK if scripted else max(1, len(jobs))
-        for start in range(0, max(1, len(jobs)), size):
-            yield from ((arm, jobs[start : start + size], start + size >= len(jobs)) for arm in turns)
+        size = max(1, size_of(len(jobs), scripted))
+        starts = range(0, max(1, len(jobs)), size)
+        pairs = itertools.product(starts, turns) if scripted else ((at, arm) for arm in turns for at in starts)
+        yield from (Block(arm, jobs[at : at + size], at + size >= len(jobs)) for at, arm in pairs)
 
 
 def report(out: Path) -> Report:
@@ -295,8 +312,18 @@ def _policy_class(spec: str) -> type[Policy]:
     return found
 
 
+def _policy_classes(spec: str) -> list[type[Policy]]:
+    """The classes of the policies that reply, one or two."""
+    return [_policy_class(one) for one in agents(spec)]
+
+
 def _is_remote(spec: str) -> bool:
-    return parse_spec(spec)[0] == "openai"
+    return any(parse_spec(one)[0] == "openai" for one in agents(split_control(spec)[0]))
+
+
+def _prompt_hash(dialect: Dialect, task: Task) -> str:
+    tools = {name: TOOLS[name]() for name in dialect.tools if name in TOOLS}
+    return hashlib.sha256(dialect.system(tools, task).encode()).hexdigest()
 
 
 def _check_argument(key: str) -> None:

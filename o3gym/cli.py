@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ def _add_list(commands: Any) -> None:
     parser = commands.add_parser("list", help="what there is: environments, suites, dialects, policies, …")
     for kind in KINDS:
         parser.add_argument(f"--{kind.replace('_', '-')}", action="store_true", help=f"only {kind.replace('_', ' ')}")
+    parser.add_argument("--sizes", action="store_true", help="ask the hub how large the downloads of suites are")
     parser.set_defaults(run=_list)
 
 
@@ -97,6 +99,16 @@ def _add_bench(commands: Any) -> None:
         metavar="I/N",
         help="only part I of N of the tasks, for several machines",
     )
+    add(
+        "--ray",
+        nargs="?",
+        const="local",
+        default="",
+        metavar="ADDRESS",
+        help='on a Ray cluster: started here, or "auto" or HOST:PORT to join',
+    )
+    add("--workers", type=_count, metavar="N", help="processes on the Ray cluster (2)")
+    add("--worker-gpus", type=float, metavar="G", help="GPUs of each of them, may be a fraction (0)")
     add("--merge", nargs="+", type=Path, metavar="RUN", help="run nothing: put these runs of one protocol into --out")
     add("--no-view", action="store_true", help="do not write the HTML page")
     parser.set_defaults(run=_bench)
@@ -142,17 +154,18 @@ def _list(args: argparse.Namespace) -> None:
     chosen = [kind for kind in KINDS if getattr(args, kind)] or list(KINDS)
     for kind in chosen:
         table = Table(title=kind.replace("_", " "), title_justify="left", box=None, show_header=False, padding=(0, 2))
-        for name, about in _rows(kind):
+        for name, about in _rows(kind, args.sizes):
             table.add_row(Text(name), Text(about))  # Text: square brackets are not markup
         out.print(table)
 
 
-def _rows(kind: str) -> list[tuple[str, str]]:
+def _rows(kind: str, sizes: bool) -> list[tuple[str, str]]:
     if kind == "envs":
         return [(name, _settings(kwargs)) for name, kwargs in {**registry.ENVS, **registry.RELEASED_ENVS}.items()]
     entries: registry.Registry = getattr(registry, kind.upper())
     if kind == "suites":
-        return [(name, " ".join(filter(None, (_about(entries[name]), entries[name].about())))) for name in entries]
+        said = {name: (_about(entries[name]), entries[name].about(sizes)) for name in entries}
+        return [(name, " ".join(filter(None, both))) for name, both in said.items()]
     return [(name, _about(entries[name])) for name in entries if name != "noop"]
 
 
@@ -203,8 +216,22 @@ def _bench(args: argparse.Namespace) -> None:
                 bars[arm] = progress.add_task(arm, total=total)
             progress.update(bars[arm], completed=done)
 
-        report = run(bench, folder, in_flight=args.in_flight, progress=update, shard=args.shard)
+        place = _workers(args)
+        report = run(bench, folder, in_flight=args.in_flight, progress=update, shard=args.shard, workers=place)
     _show_run(report, folder, args.no_view)
+
+
+def _workers(args: argparse.Namespace) -> Any:
+    """Where the episodes happen."""
+    from o3gym.workers import Here
+
+    if not args.ray:
+        if args.workers is not None or args.worker_gpus is not None:
+            raise ValueError("--workers, --worker-gpus: they are of a Ray cluster, add --ray")
+        return Here
+    from o3gym.ray_bench import RayWorkers
+
+    return partial(RayWorkers, address=args.ray, count=max(1, args.workers or 2), gpus=args.worker_gpus or 0.0)
 
 
 def _show_run(report: Report, folder: Path, no_view: bool) -> None:

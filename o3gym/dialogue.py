@@ -69,6 +69,7 @@ class Peek:
         tools: enabled tools by name.
         dialect: to write calls with.
         turn: number of replies so far; `turns_left`: replies that are still allowed, this one included.
+        parent: the same of the episode that delegated this one, whose own task has no truth; None if nobody did.
     """
 
     task: Task
@@ -78,6 +79,7 @@ class Peek:
     dialect: Dialect
     turn: int
     turns_left: int
+    parent: Peek | None = None
 
 
 @dataclass(frozen=True)

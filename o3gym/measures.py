@@ -41,11 +41,6 @@ class Measure:
     total: Callable[[Sequence[Any]], Numbers]
 
 
-def _right(trajectory: Trajectory) -> bool | None:
-    """Whether it is correct; None without a verdict."""
-    return trajectory.verdict == "correct" if trajectory.verdict in ("correct", "wrong") else None
-
-
 def _percent(values: Iterable[float | bool | None]) -> float | None:
     known = [float(value) for value in values if value is not None]
     return 100 * fmean(known) if known else None
@@ -57,7 +52,7 @@ def _official(trajectory: Trajectory) -> bool:
 
 def _tagged(*names: str) -> Callable[[Trajectory], tuple[Any, ...]]:
     """Reads the verdict and these tags."""
-    return lambda trajectory: (_right(trajectory), *(trajectory.task.tags.get(name, "") for name in names))
+    return lambda trajectory: (trajectory.right, *(trajectory.task.tags.get(name, "") for name in names))
 
 
 # ── hrbench ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -132,7 +127,7 @@ treebench = Measure(_treebench_read, _treebench)
 def _mme_realworld_read(trajectory: Trajectory) -> tuple[bool | None, str, bool]:
     task = trajectory.task
     letter = read_letter(trajectory.answer, task.letters or "ABCDE", task.choices)[0]
-    return _right(trajectory), task.tags.get("ability", ""), letter == "E"
+    return trajectory.right, task.tags.get("ability", ""), letter == "E"
 
 
 def _mme_realworld(read: Sequence[tuple[bool | None, str, bool]]) -> Numbers:
@@ -187,7 +182,7 @@ o3_bench = Measure(_o3_bench_read, _o3_bench)
 def _charxiv_read(trajectory: Trajectory) -> float | None:
     if _official(trajectory) and trajectory.verdict == "failed":
         return -1.0
-    right = _right(trajectory)
+    right = trajectory.right
     return None if right is None else float(right)
 
 
@@ -207,7 +202,7 @@ charxiv = Measure(_charxiv_read, _charxiv)
 
 def _mme_read(trajectory: Trajectory) -> tuple[bool | None, str, tuple[str, int]]:
     tags = trajectory.task.tags
-    return _right(trajectory), tags.get("category", ""), (tags.get("pair", ""), trajectory.sample)
+    return trajectory.right, tags.get("category", ""), (tags.get("pair", ""), trajectory.sample)
 
 
 def _mme(read: Sequence[tuple[bool | None, str, tuple[str, int]]]) -> Numbers:
@@ -239,7 +234,7 @@ mme = Measure(_mme_read, _mme)
 def _pope_read(trajectory: Trajectory) -> tuple[bool | None, str, str, bool]:
     official = _official(trajectory)
     said = trajectory.answer.strip().lower() if official else read_yes_no(trajectory.answer)
-    return _right(trajectory), trajectory.task.answer, said, official
+    return trajectory.right, trajectory.task.answer, said, official
 
 
 def _pope(read: Sequence[tuple[bool | None, str, str, bool]]) -> Numbers:

@@ -63,6 +63,8 @@ class Outcome:
     iou: float | None
     reward: float | None
     usage: tuple[Usage, ...] = ()
+    searches: int = 0
+    found: int = 0
     reason: str = ""
     cluster: str = ""
     read: Any = None
@@ -84,6 +86,8 @@ class Outcome:
             iou=trajectory.score if trajectory.task.kind == "box" else None,
             reward=trajectory.reward,
             usage=tuple(turn.reply.usage for turn in _all_turns(trajectory) if turn.reply.usage is not None),
+            searches=len(trajectory.children),
+            found=sum(child.located is not None for child in trajectory.children),
             reason=trajectory.turns[-1].reply.error if trajectory.stop == "error" and trajectory.turns else "",
             cluster=str(trajectory.task.origin.get("cluster") or trajectory.group),
             read=measure.read(trajectory) if measure else None,
@@ -124,6 +128,7 @@ class ArmMetrics:
         first_error: why the first episode that stopped with an error did, "" if none or if it did not say.
         families: accuracy per `tags["family"]` (or "category").
         cost: tokens and dollars; None where no reply says.
+        searches: mean number of delegated episodes; found: share of them that located something. None without any.
         measures: what the suite's measure makes of them, see `o3gym.measures`.
     """
 
@@ -145,6 +150,8 @@ class ArmMetrics:
     stops: Mapping[str, int] = field(default_factory=dict)
     families: Mapping[str, Rate] = field(default_factory=dict)
     cost: Cost | None = None
+    searches: float | None = None
+    found: float | None = None
     first_error: str = ""
     measures: Mapping[str, float | None] = field(default_factory=dict)
 
@@ -168,6 +175,7 @@ def measure(arm: str, episodes: Sequence[Outcome], more: Measure | None = None) 
     judged = [[o.correct for o in group if o.scored] for group in groups]
     passed = [float(any(group)) for group in judged if group]
     families = _split(episodes, lambda o: o.family)
+    searches = sum(o.searches for o in episodes)
     return ArmMetrics(
         arm=arm,
         episodes=len(episodes),
@@ -188,6 +196,8 @@ def measure(arm: str, episodes: Sequence[Outcome], more: Measure | None = None) 
         first_error=next((o.reason for o in episodes if o.reason), ""),
         families={family: accuracy(families[family]) for family in sorted(families)},
         cost=_cost([usage for o in episodes for usage in o.usage]),
+        searches=searches / len(episodes) if searches else None,
+        found=sum(o.found for o in episodes) / searches if searches else None,
         measures=more.total([o.read for o in episodes]) if more else {},
     )
 

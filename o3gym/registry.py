@@ -11,6 +11,7 @@ import difflib
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any
@@ -70,9 +71,11 @@ def _parameters(factory: Any) -> list[str]:
 
 
 def stands_alone(factory: Any) -> bool:
-    """Whether a factory makes something without being told what: a model's name, a file."""
-    argument = inspect.signature(factory).parameters.get("argument")
-    return argument is None or argument.default is not argument.empty
+    """Whether a factory makes something without being told what: a model's name, a file, other policies."""
+    named = [
+        p for p in inspect.signature(factory).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    return all(p.default is not p.empty for p in named)
 
 
 class Registry(Mapping[str, Any]):
@@ -134,6 +137,7 @@ TOOLS = Registry(
         "locate": "o3gym.tools.locate:Locate",
         "rotate": "o3gym.tools.rotate:Rotate",
         "draw": "o3gym.tools.draw:Draw",
+        "search": "o3gym.tools.search:Search",
         "noop": "o3gym.tools.noop:Noop",
     },
 )
@@ -176,6 +180,7 @@ DIALECTS = Registry(
         "mini_o3": "o3gym.dialects.mini_o3:MiniO3",
         "deepeyes": "o3gym.dialects.deepeyes:DeepEyes",
         "insight_o3": "o3gym.dialects.insight_o3:InsightO3",
+        "insight_o3_reasoner": "o3gym.dialects.insight_o3_reasoner:InsightO3Reasoner",
         "simple_o3": "o3gym.dialects.simple_o3:SimpleO3",
         "pixel_reasoner": "o3gym.dialects.pixel_reasoner:PixelReasoner",
         "qwen3_vl": "o3gym.dialects.qwen3_vl:Qwen3VL",
@@ -256,6 +261,7 @@ POLICIES = Registry(
         "detour": "o3gym.policies.detour:Detour",
         "sweep": "o3gym.policies.scripted:Sweep",
         "always": "o3gym.policies.scripted:Always",
+        "two_agent": "o3gym.policies.two_agent:TwoAgent",
         "openai": "o3gym.policies.openai:OpenAI",
         "tiny": "o3gym.policies.tiny:Tiny",
         "transformers": "o3gym.policies.transformers:Transformers",
@@ -297,9 +303,9 @@ ENVS: Mapping[str, Mapping[str, Any]] = {
 """Registered environment ids that need no data, and the arguments that they stand for."""
 
 RELEASED_ENVS: Mapping[str, Mapping[str, Any]] = {
-    **{
-        f"o3gym/{name}-v0": {"suite": suite, "split": "test"}
-        for name, suite in {
+    f"o3gym/{name}-v0": {"suite": suite, "split": split}
+    for split, suites in {
+        "test": {
             "VStar": "vstar",
             "HRBench-4K": "hrbench-4k",
             "HRBench-8K": "hrbench-8k",
@@ -316,18 +322,16 @@ RELEASED_ENVS: Mapping[str, Mapping[str, Any]] = {
             "POPE": "pope",
             "InfoVQA": "infovqa",
             "ChartQA": "chartqa",
-        }.items()
-    },
-    **{
-        f"o3gym/{name}-v0": {"suite": suite, "split": "train"}
-        for name, suite in {
+        },
+        "train": {
             "VisualProbe-Train": "visualprobe-train",
             "Visual-CoT": "visual-cot",
             "VStar-Train": "vstar-train",
             "DeepEyes-47k": "deepeyes-47k",
             "InfoVQA-Regions": "infovqa-regions",
-        }.items()
-    },
+        },
+    }.items()
+    for name, suite in suites.items()
 }
 """Registered ids of released data sets: downloaded, or taken from `suite_args={"data": FOLDER}`."""
 
@@ -337,7 +341,11 @@ def parse_spec(spec: str) -> tuple[str, str, dict[str, Any]]:
 
     Option values are read as JSON where they are JSON (numbers, true, lists) and as text otherwise:
     `parse_spec("local:photos/index.jsonl?split=test")` gives `("local", "photos/index.jsonl", {"split": "test"})`.
+
+    A name made of others is written "name(key=spec, key=spec)"; the options are then those specs, as text.
     """
+    if composed := re.match(r"\s*(\w+)\(", spec):
+        return composed[1], "", _parts(spec, composed.end())
     head, _, tail = spec.partition("?")
     name, _, argument = head.partition(":")
     options: dict[str, Any] = {}
@@ -347,6 +355,26 @@ def parse_spec(spec: str) -> tuple[str, str, dict[str, Any]]:
             raise ValueError(f'"{item}" in "{spec}": expected key=value')
         options[key] = parse_value(value)
     return name, argument, options
+
+
+def _parts(spec: str, start: int) -> dict[str, str]:
+    """The parts of a composed spec by their keys. A comma in brackets, or with no "key=" after it, parts nothing."""
+    depth, marks = 1, [start]
+    for at in range(start, len(spec)):
+        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(spec[at], 0)
+        if depth == 1 and spec[at] == "," and re.match(r"\s*\w+\s*=", spec[at + 1 :]):
+            marks.append(at + 1)
+        if depth == 0:
+            break
+    if depth or spec[at + 1 :].strip():
+        raise ValueError(f'"{spec}": expected one closing bracket for each opening one, and nothing after the last')
+    parts: dict[str, str] = {}
+    for begin, end in zip(marks, [*(mark - 1 for mark in marks[1:]), at], strict=True):
+        key, equals, value = (piece.strip() for piece in spec[begin:end].partition("="))
+        if not equals or key in parts:
+            raise ValueError(f'"{spec[begin:end].strip()}" in "{spec}": expected key=value, each key once')
+        parts[key] = value
+    return parts
 
 
 def parse_value(text: str) -> Any:

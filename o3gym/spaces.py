@@ -101,7 +101,8 @@ class CallSpace(spaces.Space[Call]):
     """Exactly the valid-shape calls of the enabled tools, plus `noop`, by which dialects say that a reply had no call.
 
     Whether a call can be carried out (the view exists, the box has an area) is decided by `step`, which answers with an
-    observation. `sample()` makes calls that can: never `noop`, views that exist from the start, boxes with an area.
+    observation. `sample()` makes calls that can: never `noop`, views that exist from the start, boxes with an area, and
+    calls of delegated tools with results.
     """
 
     def __init__(self, tools: Sequence[Tool], n_sources: int = 1, seed: int | Generator | None = None) -> None:
@@ -118,7 +119,8 @@ class CallSpace(spaces.Space[Call]):
         """A random call that can be carried out, each tool with equal probability."""
         names = [name for name in self.tools if name != "noop"]
         tool = self.tools[names[int(self.np_random.integers(len(names)))]]
-        return Call(tool.name, {k: arg.sample(self.np_random, self.n_sources) for k, arg in tool.args.items()})
+        args = {**tool.args, **tool.results}
+        return Call(tool.name, {k: arg.sample(self.np_random, self.n_sources) for k, arg in args.items()})
 
     def contains(self, x: Any) -> bool:
         """Whether `x` is a `Call` of an enabled tool whose arguments have the declared keys and shapes."""

@@ -268,10 +268,11 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> Run:
             changes = [f"\n  {path}: {one}, {other}" for path, one, other in differences(store.protocol, run.protocol)]
             if changes:
                 raise RunError(f"{run.path} has another protocol than {runs[0].path}:{''.join(changes)}")
-        for run in runs:
-            for trajectory in run:
-                if trajectory.key not in store.done():
-                    store.append(trajectory)
+        stored = store.done()
+        for trajectory in (trajectory for run in runs for trajectory in run):
+            if trajectory.key not in stored:
+                store.append(trajectory)
+                stored.add(trajectory.key)
     return open_run(out)
 
 

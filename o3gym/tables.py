@@ -65,6 +65,8 @@ CONDUCT: Columns = (
     ("invalid %", lambda m: share(m.invalid_calls)),
     ("over-turn %", lambda m: share(m.over_turn)),
     ("answered %", lambda m: share(m.answered)),
+    ("searches", lambda m: _number(m.searches)),
+    ("found %", lambda m: share(m.found)),
     ("tokens/episode", _tokens),
     ("cost $", _dollars),
 )
@@ -139,12 +141,13 @@ def markdown(protocol: Mapping[str, Any], arms: Sequence[ArmMetrics], warnings: 
 
 def rich_tables(arms: Sequence[ArmMetrics], warnings: Sequence[str]) -> Group:
     """The arms and families for a terminal, the warnings below."""
-    parts = [
-        _rich_table("Arms", metric_rows(arms, RESULTS)),
-        _rich_table("Conduct", metric_rows(arms, CONDUCT)),
-        _rich_table("Accuracy by family, % [95%]", family_rows(arms)),
-        *([_rich_table("Measures of the suite", measure_rows(arms))] if measure_rows(arms) else []),
-    ]
+    tables = (
+        ("Arms", metric_rows(arms, RESULTS)),
+        ("Conduct", metric_rows(arms, CONDUCT)),
+        ("Accuracy by family, % [95%]", family_rows(arms)),
+        ("Measures of the suite", measure_rows(arms)),
+    )
+    parts = [_rich_table(title, rows) for title, rows in tables if rows]
     return Group(*parts, *(Text(f"warning: {text}", style="yellow") for text in warnings))
 
 

@@ -95,7 +95,7 @@ def check_tool(tool: Tool) -> None:
     rng = np.random.default_rng(0)
     scene = _scene("box" if tool.name == "locate" else "free")
     for _ in range(20):
-        args = {key: arg.sample(rng, len(scene.views)) for key, arg in tool.args.items()}
+        args = {key: arg.sample(rng, len(scene.views)) for key, arg in {**tool.args, **tool.results}.items()}
         _expect(not tool.accepts(args), f"{tool.name} refuses what it samples: {tool.accepts(args)}")
         _expect(bool(tool.accepts({**args, "unheard_of": 1})), f"{tool.name} accepts an argument it does not declare")
         try:

@@ -347,6 +347,11 @@ class Trajectory:
         """What makes an episode unique within a run: (arm, group, sample, agent)."""
         return (self.arm, self.group, self.sample, self.agent)
 
+    @property
+    def right(self) -> bool | None:
+        """Whether it is correct; None where there is no verdict, or the judge failed."""
+        return self.verdict == "correct" if self.verdict in ("correct", "wrong") else None
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `Trajectory.from_json` reads them back equal."""
         data: dict[str, Any] = encode(self)
@@ -373,6 +378,11 @@ def zoom(center: tuple[float, float] | list[float], factor: float = 2.0, view: i
 def reuse(view: int = 0) -> Call:
     """Look at an earlier view again; 0 is the original picture."""
     return Call("reuse", {"view": view})
+
+
+def search(description: str, view: int = 0) -> Call:
+    """Have the described region of picture `view` found by another agent, and look at it."""
+    return Call("search", {"view": view, "description": description})
 
 
 def answer(text: str) -> Call:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import signal
 import subprocess
@@ -35,6 +36,12 @@ def bench(out: Path, *more: str) -> int:
         (["bench", "--suite", "synthetics"], ['unknown suite "synthetics"', 'did you mean "synthetic"']),
         (["bench", "--policy", "orcale"], ['did you mean "oracle"']),
         (["bench", "--policy", "oracle", "--policy", "swep"], ['did you mean "sweep"']),
+        (["bench", "--policy", "two_agent(reasoner=orcale, searcher=oracle)"], ['did you mean "oracle"']),
+        (["bench", "--policy", "two_agent(reasoner=oracle, searcher=swep)"], ['did you mean "sweep"']),
+        (["bench", "--policy", "two_agent(reasoner=oracle, searcher=oracle"], ["closing bracket"]),
+        (["bench", "--policy", "two_agent(reasoner=oracle, sercher=oracle)"], ["needs a searcher"]),
+        (["bench", "--policy", "two_agent(reasoner=oracle, searcher=oracle+blank)"], ['unknown control "blank"']),
+        (["bench", "--policy", "two_agnet(reasoner=oracle, searcher=oracle)"], ['did you mean "two_agent"']),
         (["bench", "--policy", "oracle+blank"], ['unknown control "blank"', "blank_crop"]),
         (["bench", "--dialect", "mini-o3"], ['did you mean "mini_o3"']),
         (["bench", "--reward", "minio3"], ['did you mean "mini_o3"']),
@@ -108,6 +115,24 @@ def test_bench_writes_a_run_a_report_and_a_page(tmp_path: Path, capsys: pytest.C
     assert len(open_run(tmp_path).trajectories()) == 2 * 6 * 2
     for name in ("report.md", "curve.svg", "view.html", "thumbs"):
         assert (tmp_path / name).exists()
+
+
+def test_two_agents_are_one_arm_and_a_stopped_run_of_them_goes_on(tmp_path: Path) -> None:
+    pair, other = "two_agent(reasoner=oracle, searcher=oracle)", "two_agent(reasoner=oracle, searcher=random)+no_tool"
+    command = ["--policy", pair, "--policy", other, "--no-view"]
+    assert bench(tmp_path / "whole", *command) == 0
+    assert bench(tmp_path / "cut", *command) == 0
+    stored = tmp_path / "cut" / "episodes.jsonl"
+    stored.write_bytes(b"".join(stored.read_bytes().splitlines(keepends=True)[:5]))
+    assert bench(tmp_path / "cut", *command) == 0
+    for name in ("report.json", "report.md", "run.json"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    first, second = json.loads((tmp_path / "whole" / "report.json").read_text())["arms"]
+    assert (first["accuracy"]["value"], first["found"]) == (1.0, 1.0)
+    assert first["searches"] > 0
+    assert second["searches"] is None
+    key = operator.attrgetter("key")
+    assert sorted(open_run(tmp_path / "cut"), key=key) == sorted(open_run(tmp_path / "whole"), key=key)
 
 
 def test_sweep_compares_every_combination(tmp_path: Path) -> None:

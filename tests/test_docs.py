@@ -60,6 +60,12 @@ def test_worked_examples_pass_the_checks(name: str, check, tmp_path) -> None:
     assert "left_half" not in TOOLS
 
 
+def test_two_agents_as_the_page_of_policies_has_them(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks("docs/policies.md")
+    exec(compile(code, "docs/policies.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
 @pytest.mark.parametrize("name", ["docs/suites.md", "docs/synthesis.md", "docs/reference.md"])
 def test_commands_of_the_page_are_commands(name: str) -> None:
     lines = re.findall(r"^o3gym .*$", (ROOT / name).read_text("utf-8"), re.MULTILINE)

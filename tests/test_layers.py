@@ -56,9 +56,17 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "exports": ("types", "codec", "registry", "judging", "metrics", "store", "exports"),
     "viewer": ("types", "codec", "geometry", "images", "canvas", "regions", "tables", "report", "store", "viewer"),
     # where they meet
-    "rollout": ("types", "images", "dialogue", "dialects.base", "policies.base", "rewards.base"),
+    "live": ("types", "images", "dialogue", "rollout"),
+    "polling": ("types", "dialogue", "policies.base"),
+    "rollout": ("types", "dialogue", "dialects.base", "policies.base", "live", "polling"),
+    "delegation": ("codec", "registry", "dialects.base", "policies.base", "policies.two_agent", "rollout"),
     "testing": (*BASE, "images", "rollout", *PLUGINS),
-    "bench": (*BASE, "judging", "rewards.settle", "rollout", "store", "report", "viewer", "dialogue", *PLUGINS),
+    "bench": (
+        *(*BASE, "judging", "rewards.settle", "rollout", "delegation", "workers", "store", "report", "viewer"),
+        *("dialogue", "policies.two_agent", *PLUGINS),
+    ),
+    "workers": ("dialects.base", "policies.base", "rollout", "delegation", "types"),
+    "ray_bench": ("registry", "types", "policies.base", "rollout", "delegation", "store", "bench", "workers"),
     "train": (*BASE, *SEEING, "judging", "rewards", "rollout", "store", "bench", "train", *PLUGINS),
     "train.samplers": (
         *("registry", "train", "policies.base", "policies.encoding", "policies.processors"),
@@ -71,7 +79,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         *(*BASE, "images", "dialogue", "judging", "rewards", "rollout", "store", "bench", "synthesis", *PLUGINS),
         *("suites.collage", "suites.collages"),
     ),
-    "cli": ("types", "registry", "bench", "comparison", "exports", "report", "store", "testing", "train", "synthesis"),
+    "cli": (
+        *("types", "registry", "bench", "workers", "ray_bench", "comparison", "exports", "report", "store", "testing"),
+        *("train", "synthesis"),
+    ),
     "__main__": ("cli",),
 }
 """Module or package to what it may import. The longest prefix counts, here and on the right."""
@@ -173,6 +184,7 @@ HEAVY = (
     "pandas",
     "pyarrow",
     "pygame",
+    "ray",
     "PIL.ImageQt",
 )
 

@@ -242,7 +242,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str, int]] = {
     "429": (failure(429, "slow down"), "slow down", 2),
     "400": (failure(400, "bad KEY"), "bad", 1),
     "401": ({"status": 401, "body": "no KEY here"}, "[key]", 1),
-    "dropped": ({"body": completion(), "drop": True}, "onnection", 2),
+    "dropped": ({"body": completion(), "drop": True}, "payload", 2),
     "not JSON": ({"body": "correct"}, "not JSON", 1),
     "refusal": ({"body": completion(None, refusal="I will not")}, "I will not", 1),
     "filter": ({"body": completion("correct", "content_filter")}, "filter", 1),

@@ -93,6 +93,9 @@ def test_entry_points_are_read_when_a_name_is_not_found(monkeypatch: pytest.Monk
         ),
         ("a?", ("a", "", {})),
         ("a?k=", ("a", "", {"k": ""})),
+        ("local:a(b, c=d).jsonl", ("local", "a(b, c=d).jsonl", {})),
+        ("two(a=x?k=1, b = y(c=z,d=w))", ("two", "", {"a": "x?k=1", "b": "y(c=z,d=w)"})),
+        ("two(a=x?list=[1, k=2]&s=p,q)", ("two", "", {"a": "x?list=[1, k=2]&s=p,q"})),
     ],
 )
 def test_specs_are_split_and_their_values_read_as_json(spec: str, parts: Any) -> None:

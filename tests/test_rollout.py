@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from o3gym.dialects.base import make_dialect
-from o3gym.dialogue import Picture, Request
+from o3gym.dialogue import CONTEXT_FULL, Picture, Request
 from o3gym.policies.base import Policy, make_policy
-from o3gym.rollout import CONTEXT_FULL, Arm, Job, collect, derive_seed, rollout
+from o3gym.rollout import Arm, Job, collect, derive_seed, rollout
 from o3gym.types import FULL, OVER_TURN, Call, Reply, Source, Task, Trajectory, View, crop
 
 SMALL = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}

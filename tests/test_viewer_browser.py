@@ -11,6 +11,7 @@ import sample_run
 from browser import drive, dump, in_browser
 from sample_run import HOSTILE, block, stored
 
+from o3gym.types import Task
 from o3gym.viewer import write_viewer
 
 
@@ -77,6 +78,26 @@ def test_an_episode_is_told_whole(page: Path) -> None:
     assert "choice-0002" in found["alt"]
     assert found["gold"] == ["C"]
     assert found["summary"] is False
+
+
+@in_browser
+def test_a_search_stands_under_the_turn_that_delegated_it(tmp_path: Path) -> None:
+    asked = Task("q/search", (sample_run.picture(0),), "the small dot", kind="box")
+    asked = dataclasses.replace(asked, origin={"ground_truth": False})
+    child = dataclasses.replace(sample_run.episode(0, kind="box"), task=asked, agent="searcher-1", verdict="")
+    parent = dataclasses.replace(sample_run.episode(0, child=True), children=(child,))
+    lost = dataclasses.replace(child, located=None, agent="searcher-1")
+    other = dataclasses.replace(sample_run.episode(1, child=True), children=(lost,))
+    page = write_viewer(stored(tmp_path / "run", [parent, other]))
+    script = """
+        const card = $(".turn .child"); card.open = true; await pause();
+        const inside = (css) => [...card.querySelectorAll(css)];
+        const facts = inside("dt").map((element) => element.textContent);
+        return [inside("summary")[0].textContent, inside(".turn").length, facts, inside("rect.located").length];
+        """
+    found, nothing = (drive(page, script, hash=f"#oracle/choice-000{number}/0") for number in (0, 1))
+    assert found == ["Delegated to searcher-1: “the small dot” – found, 3 turns", 3, ["Located"], 1]
+    assert nothing == ["Delegated to searcher-1: “the small dot” – not found, 3 turns", 3, ["Located"], 0]
 
 
 @in_browser

@@ -60,6 +60,7 @@ class Dialect:
             views: the views that are new in this step (the sources at reset; none after an invalid call).
             text: the environment's text: the question at reset, feedback later.
             info: the environment's info; `info["turn"]` is 0 at reset, `info["error"]` is "" after a valid call.
+                Rollout adds `info["calls_left"]`: the tool calls that may still be made, None where there is no limit.
         """
         raise NotImplementedError
 

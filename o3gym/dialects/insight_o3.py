@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from o3gym.dialects.frames import GRID, Frame, check_frame, shown_pixels
 from o3gym.dialects.functions import Functions, named
@@ -41,6 +41,7 @@ class InsightO3(Functions):
     names: ClassVar[Mapping[str, str]] = {"crop": "image_zoom_in_tool"}
     labelled: ClassVar[bool] = True
     reminder: ClassVar[str] = "Think on, then call the function or answer with the box."
+    at_limit: ClassVar[str] = "\nNo call is left: answer with the box now."
 
     def __post_init__(self) -> None:
         check_frame(self.frame, ("shown", "grid1000"))
@@ -103,6 +104,11 @@ class InsightO3(Functions):
     def called(self, index: int) -> str:
         """Views have no names."""
         return "the first picture" if index == 0 else "a later picture"
+
+    def show(self, views: Sequence[View], text: str, info: Mapping[str, Any]) -> list[str | View]:
+        """As in other dialects; after the last call that is allowed, it says so."""
+        parts = super().show(views, text, info)
+        return [*parts, self.at_limit] if info.get("calls_left") == 0 else parts
 
     def observation(self, parts: list[str | View]) -> list[str | View]:
         """Pictures in tool_response tags."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from o3gym.dialects.boxed import BOXED, guarded, last_boxed
 from o3gym.dialects.frames import UNIT, check_frame, read_box, shown_pixels, write_box
 from o3gym.dialects.functions import Functions
 from o3gym.dialects.tags import Block, last_block
@@ -76,8 +77,7 @@ class PixelReasoner(Functions):
 
     def write_answer(self, call: Call, views: Sequence[View]) -> str:
         """The text, its braces escaped if they are not balanced."""
-        text = super().write_answer(call, views).replace(BOXED, "boxed{")
-        return text if _end_of(text + "}", 0) == len(text) else re.sub(r"[{}]", r"\\\g<0>", text.rstrip("\\"))
+        return guarded(super().write_answer(call, views))
 
     def format(self, call: Call, views: Sequence[View], thought: str = "") -> str:
         r"""As in other dialects, without `\boxed` in the thought."""
@@ -112,28 +112,3 @@ class PixelReasoner(Functions):
     def trouble(self, reason: str) -> str:
         """Feedback on a call that was not carried out."""
         return f"Execution error: {reason}"
-
-
-BOXED = r"\boxed{"
-BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-
-
-def last_boxed(text: str) -> Block | None:
-    r"""The last `\boxed{…}` up to its own closing brace; up to the end, unclosed, if there is none."""
-    start = text.rfind(BOXED)
-    if start < 0:
-        return None
-    inside = start + len(BOXED)
-    end = _end_of(text, inside)
-    body = text[inside : len(text) if end < 0 else end]
-    return Block("answer", start, re.sub(r"\\([{}])", r"\1", body), end >= 0)
-
-
-def _end_of(text: str, start: int) -> int:
-    """Where the brace that was opened before `start` closes; −1 if it does not."""
-    depth = 1
-    for match in BRACE.finditer(text, start):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        if depth == 0:
-            return match.start()
-    return -1

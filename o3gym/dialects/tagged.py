@@ -160,6 +160,10 @@ class Tagged(Dialect):
             return f"<think>{thought}</think>\n"
         return f"{thought}\n" if thought else ""
 
+    def lead_form(self) -> str:
+        """What stands in front of an action, for the prompt."""
+        return "<think>your reasoning</think>" if self.think else "your reasoning"
+
     def close(self, text: str) -> str:
         """An answer in its tags."""
         return f"<answer>{text}</answer>"

@@ -23,11 +23,10 @@ def compose(dialect: Tagged, task: Task, section: str, answered: bool = True) ->
 
     With `answered` false, the way to end is one of the tools.
     """
-    before = "<think>your reasoning</think>" if dialect.think else "your reasoning"
     forms = []
     if section:
         forms.append(f"- a call: <{dialect.call_tag}>{dialect.call_form()}</{dialect.call_tag}>")
     if answered:
         forms.append(f"- once you are sure, the answer: {dialect.close('…')}, with {dialect.answer_form(task)}.")
-    rule = f"Write every reply as {before}, followed by exactly one of these and nothing after it:"
+    rule = f"Write every reply as {dialect.lead_form()}, followed by exactly one of these and nothing after it:"
     return "\n\n".join(filter(None, [opening(task, bool(section)), section, "\n".join([rule, *forms])]))

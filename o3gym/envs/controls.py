@@ -55,7 +55,7 @@ class BlankCrop(Control):
 
 
 class RandomCrop(Control):
-    """Every crop keeps its size and view and goes somewhere else, uniformly at random."""
+    """Every crop, and what a search found, keeps its size and view and goes somewhere else, uniformly at random."""
 
     def call(self, call: Call, scene: Scene, rng: np.random.Generator) -> Call:
         """Move the box or the centre."""
@@ -63,28 +63,33 @@ class RandomCrop(Control):
         if call.tool == "zoom":
             side = 1.0 / TOOLS["zoom"]().complete(call.args)["factor"]
             return Call("zoom", {**call.args, "center": [side / 2 + v * (1.0 - side) for v in (x, y)]})
-        if call.tool != "crop":
+        if call.tool not in ("crop", "search") or call.args.get("box") is None:
             return call
         x0, y0, x1, y1 = clamp(call.args["box"])
         width, height = max(x1 - x0, 0.0), max(y1 - y0, 0.0)
         low = (x * (1.0 - width), y * (1.0 - height))
-        return Call("crop", {**call.args, "box": [low[0], low[1], low[0] + width, low[1] + height]})
+        return Call(call.tool, {**call.args, "box": [low[0], low[1], low[0] + width, low[1] + height]})
 
 
 class OracleCrop(Control):
-    """Every crop goes to the next target that no view shows yet (at last to the last): what perfect search gives."""
+    """Every crop, and every search, goes to the next target that no view shows yet (at last to the last).
+
+    It is what perfect search gives.
+    """
 
     def call(self, call: Call, scene: Scene, rng: np.random.Generator) -> Call:
         """Look at the target with half its size as margin."""
-        if call.tool not in ("crop", "zoom") or not scene.task.targets:
+        if call.tool not in ("crop", "zoom", "search") or not scene.task.targets:
             return call
-        calls = [_towards(call.tool, target) for target in scene.task.targets]
+        calls = [_towards(call, target) for target in scene.task.targets]
         return next((c for c in calls if not _is_shown(c, scene)), calls[-1])
 
 
-def _towards(tool: str, target: Target) -> Call:
+def _towards(call: Call, target: Target) -> Call:
     box = surround(target.box)
-    if tool == "crop":
+    if call.tool == "search":
+        return Call("search", {**call.args, "view": target.source, "box": list(box)})
+    if call.tool == "crop":
         return Call("crop", {"view": target.source, "box": list(box)})
     factor = min(max(1.0 / max(box[2] - box[0], box[3] - box[1]), 1.0), 16.0)
     return Call("zoom", {"view": target.source, "center": list(center(box)), "factor": factor})
@@ -95,6 +100,8 @@ def _is_shown(call: Call, scene: Scene) -> bool:
     try:
         outcome = TOOLS[call.tool]().apply(scene, **call.args)
     except Invalid:
+        return True
+    if not outcome.looks:
         return True
     look = outcome.looks[0]
     source = (*scene.sources, *outcome.sources)[look.source]

@@ -88,6 +88,21 @@ class Episode:
         self._reward()
         return new
 
+    def errand(self, call: Call) -> Task | None:
+        """What a call asks of another agent; None if `step` can carry it out, or will refuse it, without one."""
+        tool = self.rules.tools.get(call.tool)
+        if tool is None or not tool.results or tool.accepts(call.args) or self._refused(1):
+            return None
+        try:
+            return tool.errand(self.scene(), **tool.complete(call.args))
+        except Invalid:
+            return None
+
+    @property
+    def calls_left(self) -> int | None:
+        """Tool calls that may still be made; None where their number has no limit."""
+        return None if self.rules.max_calls is None else self.rules.max_calls - self.calls
+
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the rules, which the environment makes again from its arguments."""
         return {key: value for key, value in self.__dict__.items() if key != "rules"}
@@ -129,24 +144,37 @@ class Episode:
             if call.tool != "noop":
                 call = self.rules.control.call(call, scene, rng)
                 tool = self.rules.tools.get(call.tool) or TOOLS[call.tool]()
+            if tool.results and call.args.keys().isdisjoint(tool.results):  # nobody was sent: a budget may be why
+                tool.errand(scene, **tool.complete(call.args))
+                if refusal := self._over_budget(1):
+                    return refusal
             outcome = self.rules.control.outcome(tool.apply(scene, **tool.complete(call.args)), scene)
         except Invalid as invalid:
             return Happened(None, invalid.kind, invalid.reason)
         return self._within_budgets(outcome)
 
     def _within_budgets(self, outcome: Outcome) -> Happened:
+        refusal = None if outcome.stop else self._over_budget(len(outcome.looks))
+        return refusal or Happened(outcome, "", outcome.text)
+
+    def _over_budget(self, looks: int) -> Happened | None:
+        """The refusal of a call that shows `looks` views, which may end the episode; None if the budgets allow it."""
+        refused = self._refused(looks)
+        if refused is None:
+            return None
+        self.stop, reason = refused
+        return Happened(None, "budget", reason)
+
+    def _refused(self, looks: int) -> tuple[Stop, str] | None:
+        """Why a call that shows `looks` views is refused, after the stop that this means ("" for none); None if not."""
         rules = self.rules
-        if outcome.stop:
-            return Happened(outcome, "", outcome.text)
         if rules.max_calls is not None and self.calls >= rules.max_calls:
-            return Happened(None, "budget", f"All {rules.max_calls} tool calls are used; give the final answer.")
+            return "", f"All {rules.max_calls} tool calls are used; give the final answer."
         if len(self.turns) + 1 >= rules.max_turns:
-            self.stop = "over_turn"
-            return Happened(None, "budget", LAST_TURN)
-        if rules.max_views is not None and len(self.views) + len(outcome.looks) > rules.max_views:
-            self.stop = "over_views"
-            return Happened(None, "budget", f"No more than {rules.max_views} pictures can be shown.")
-        return Happened(outcome, "", outcome.text)
+            return "over_turn", LAST_TURN
+        if rules.max_views is not None and len(self.views) + looks > rules.max_views:
+            return "over_views", f"No more than {rules.max_views} pictures can be shown."
+        return None
 
     def _accept(self, call: Call, outcome: Outcome) -> None:
         self.sources.extend(outcome.sources)

@@ -47,6 +47,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     | `reuse(view=0)` | an earlier view again |
     | `Call("rotate", {"view": 0, "angle": 90})` | a derived picture, turned |
     | `Call("draw", {"view": 0, "boxes": [[…]]})` | a derived picture with boxes drawn on it |
+    | `Call("search", {"view": 0, "description": "…"})` | a region that another agent finds, see `o3gym.tools.search` |
     | `answer(text)` | ends the episode |
     | `locate(box or None, view=0)` | ends a region search; None means "not in the picture" |
 

@@ -149,7 +149,7 @@ def dumps(value: Any, indent: int | None = None) -> str:
 
 def hit(trajectory: Trajectory) -> int | None:
     """1 for a right answer, 0 for a wrong one, None where there is no verdict."""
-    return {"correct": 1, "wrong": 0}.get(trajectory.verdict)
+    return None if trajectory.right is None else int(trajectory.right)
 
 
 def truths(task: Task) -> list[str]:

@@ -61,6 +61,10 @@ class Policy:
             error = again
         return Reply("", finish="error", error=f"{type(error).__name__}: {error}"[:500])
 
+    def waits(self) -> bool:
+        """Whether `poll` would do nothing but wait now: replies are made elsewhere, and none has come yet."""
+        return False
+
     def release(self, key: Key) -> None:
         """The episode `key` is over: forget what was kept for it."""
 
@@ -73,9 +77,13 @@ class Policy:
 
 
 def split_control(spec: str) -> tuple[str, str | None]:
-    """Split a policy from its control: "oracle+blank_crop" is "oracle" under "blank_crop"."""
-    policy, plus, control = spec.rpartition("+")
-    return (policy, control) if plus else (spec, None)
+    """Split a policy from its control: "oracle+blank_crop" is "oracle" under "blank_crop".
+
+    What stands in parentheses belongs to the policy.
+    """
+    end = spec.rfind(")") + 1
+    policy, plus, control = spec[end:].rpartition("+")
+    return (spec[:end] + policy, control) if plus else (spec, None)
 
 
 def make_policy(spec: str, **options: Any) -> Policy:

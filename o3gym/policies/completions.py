@@ -10,6 +10,7 @@ from typing import Any
 
 from o3gym.dialects.openai import call_text
 from o3gym.dialogue import CONTEXT_FULL
+from o3gym.policies.endpoint import Refused
 from o3gym.types import Reply, Usage
 
 TOO_LONG = re.compile(
@@ -103,18 +104,6 @@ def with_stop(text: str, reason: object, stop: Sequence[str]) -> str:
 
 def context_full(error: Exception) -> Reply | None:
     """The reply for a dialogue that the server finds too long, None for other errors."""
-    if getattr(error, "status_code", 0) in (400, 413, 422) and TOO_LONG.search(explain(error)):
+    if isinstance(error, Refused) and error.status in (400, 413, 422) and TOO_LONG.search(str(error)):
         return Reply("", finish="length", error=CONTEXT_FULL)
     return None
-
-
-def explain(error: Exception) -> str:
-    """An error of the client with what lies behind it: the server's own words, or what broke the connection.
-
-    The client's message alone is not enough: it holds the server's words in some versions only.
-    """
-    response = getattr(error, "response", None)
-    if response is not None:
-        return f"{type(error).__name__}: status {response.status_code}: {response.text}"
-    cause = f" ({error.__cause__})" if str(error.__cause__ or "") else ""
-    return f"{type(error).__name__}: {error}{cause}"

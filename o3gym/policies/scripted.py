@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from o3gym.dialogue import Peek, Request
 from o3gym.geometry import surround
 from o3gym.policies.base import Policy
-from o3gym.types import LETTERS, Call, Reply, answer, crop, locate
+from o3gym.types import LETTERS, Call, Reply, Target, Task, answer, crop, locate, search
 
 
 class Scripted(Policy):
@@ -55,15 +56,23 @@ class Random(Scripted):
 
 
 class Oracle(Scripted):
-    """Looks at each target, then gives the right answer: the upper bound, and a source of demonstrations."""
+    """Looks at each target, then gives the right answer: the upper bound, and a source of demonstrations.
+
+    Where it can have things found (`search`) but not look itself, it asks for each target by its name; and where it is
+    asked, it finds what it knows by that name.
+    """
 
     def choose(self, peek: Peek, rng: np.random.Generator) -> tuple[Call, str]:
         """The next target, or the answer."""
-        done = peek.turn
-        if "crop" in peek.tools and done < len(peek.task.targets) and peek.turns_left > 1:
-            target = peek.task.targets[done]
-            what = f" at the {target.label}" if target.label else ""
+        targets, done = wanted(peek), peek.turn
+        if done >= len(targets) or peek.turns_left <= 1:
+            return truth(peek), "Now it is clear."
+        target = targets[done]
+        what = f" at the {target.label}" if target.label else ""
+        if "crop" in peek.tools:
             return crop(surround(target.box), target.source), f"I need a closer look{what}."
+        if "search" in peek.tools:
+            return search(called(peek.task)[done], target.source), f"I need a closer look{what}."
         return truth(peek), "Now it is clear."
 
 
@@ -116,5 +125,27 @@ def guess(peek: Peek, rng: np.random.Generator) -> Call:
 def truth(peek: Peek) -> Call:
     """The right final call."""
     if peek.task.kind == "box":
-        return locate(peek.task.targets[0].box if peek.task.targets else None)
+        return locate(next((target.box for target in wanted(peek)), None))
     return answer(peek.task.answer)
+
+
+def wanted(peek: Peek) -> list[Target]:
+    """The regions that matter: the task's, or where another agent asked for one, that of its task with the name."""
+    if peek.parent is None:
+        return list(peek.task.targets)
+    asking = peek.parent
+    named = zip(called(asking.task), asking.task.targets, strict=True)
+    here = [(name, target) for name, target in named if asking.sources[target.source] == peek.sources[0]]
+    asked = peek.task.question.casefold()
+    exact = [target for name, target in here if name == peek.task.question]
+    found = exact or [target for _, target in here if target.label and target.label.casefold() in asked]
+    return [replace(target, source=0) for target in found[:1]]
+
+
+def called(task: Task) -> list[str]:
+    """A name for each target that no other has: its label, or that with its number."""
+    labels = [target.label for target in task.targets]
+    return [
+        label if label and labels.count(label) == 1 else f"{label or 'region'} {number}"
+        for number, label in enumerate(labels, start=1)
+    ]

@@ -77,6 +77,10 @@ class VllmServer(Vllm):
         self._begin(located_encoder(argument)[1], engine, engine.room, max_images)
         self._form = lambda pixels: data_url(encoded(pixels, "png"), "png")  # exactly the pixels
 
+    def waits(self) -> bool:
+        """Whether requests are with the server and no reply has come."""
+        return bool(self._asked) and not self._ready and not self._engine.finished()
+
     def _parameters(self, sampling: Sampling) -> Mapping[str, Any]:
         """As JSON; 2 is vLLM's FINAL_ONLY."""
         return {**self._settings(sampling), "output_kind": 2}
@@ -116,6 +120,10 @@ class Remote:
     def add_request(self, number: str, prompt: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
         """Send a request; it waits for its turn if as many as may be are in flight."""
         self._futures[number] = self._pool.submit(self._serve, number, prompt, parameters)
+
+    def finished(self) -> bool:
+        """Whether a request has finished that `step` has not given yet."""
+        return not self._finished.empty()
 
     def step(self) -> list[Output]:
         """Requests that have finished; waits for one."""

@@ -83,11 +83,17 @@ def pseudo_iou(trajectory: Trajectory, parent: Trajectory) -> float:
 
 
 def rating(trajectory: Trajectory, parent: Trajectory) -> str:
-    """What `parent` said about this child: `extras["feedback"]` of its turn after the one that delegated, or "NA"."""
-    for turn, following in zip(parent.turns, parent.turns[1:], strict=False):
-        for index in turn.children:
-            if index < len(parent.children) and parent.children[index].key == trajectory.key:
-                return str(following.parsed.extras.get("feedback", "NA"))
+    """What `parent` said about this child, or "NA".
+
+    That is the first `extras["feedback"]` in its turns after the one that delegated, up to the next that delegates: a
+    reply without a rating is asked for again.
+    """
+    found = False
+    for turn in parent.turns:
+        if found and "feedback" in turn.parsed.extras:
+            return str(turn.parsed.extras["feedback"])
+        asked = [parent.children[index].key for index in turn.children if index < len(parent.children)]
+        found = trajectory.key in asked or (found and not asked)
     return "NA"
 
 

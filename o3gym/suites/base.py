@@ -39,6 +39,7 @@ class Suite(Sequence[Task]):
             (Mini-o3/Mini-o3, README: 40,000 to 2,000,000).
         wants_judge: why its published numbers need a model judge; "" where they do not. Reports say so where none is.
         measure: name of what its reports say besides accuracy, see `o3gym.measures`; "" for nothing.
+        revision: commit of the data, where they were downloaded; "" elsewhere. A part of a run's protocol.
         warnings: what was odd about the data when it was loaded; reports repeat them.
     """
 
@@ -57,11 +58,16 @@ class Suite(Sequence[Task]):
             raise ValueError(f'suite {self.name} has no split "{split}"{closest(split, self.splits)} (known: {known})')
         self.argument = argument
         self.split = split
+        self.revision = ""
         self.warnings: tuple[str, ...] = ()
 
     @classmethod
-    def about(cls) -> str:
-        """Where its tasks come from and under which licence, for lists; nothing is opened or downloaded."""
+    def about(cls, ask: bool = False) -> str:
+        """Where its tasks come from and under which licence, for lists; nothing is opened or downloaded.
+
+        Args:
+            ask: whether servers are asked for what is not known here, such as the size of a download.
+        """
         return f"(licence: {cls.licence})" if cls.licence else ""
 
     def pick(self, count: int, seed: int) -> list[int]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from o3gym.suites.base import BadRow
 from o3gym.suites.fields import packed, text, word
-from o3gym.suites.released import Released
+from o3gym.suites.released import BY_MODEL, Released
 from o3gym.suites.rows import Row
 from o3gym.types import Task
 
@@ -33,9 +33,7 @@ class CharXivReasoning(Released):
     name: ClassVar[str] = "charxiv-reasoning"
     version: ClassVar[str] = "1"
     licence: ClassVar[str] = "CC BY-SA 4.0 for questions; charts are their authors'"
-    wants_judge: ClassVar[str] = (
-        "published numbers are by a model judge; answers that say the same otherwise are wrong here"
-    )
+    wants_judge: ClassVar[str] = BY_MODEL
     repository: ClassVar[str] = "princeton-nlp/CharXiv"
     files: ClassVar[Mapping[str, Sequence[str]]] = {
         "test": ("val.parquet", "data/validation-*.parquet", "validation-*.parquet")

@@ -56,11 +56,8 @@ class ChartQA(Released):
     files: ClassVar[Mapping[str, Sequence[str]]] = {"test": ("data/test-*.parquet",)}
     counts: ClassVar[Mapping[str, int]] = {"test": 2500}
     columns: ClassVar[tuple[str, ...]] = ("type", "question", "answer", "image")
+    grouped_by: ClassVar[str] = "type"
     judge: ClassVar[str] = "relaxed"
-
-    def category_of(self, row: Row) -> str:
-        """Who asks."""
-        return str(row["type"])
 
     def convert(self, row: Row) -> Task:
         """A question; it has no id of its own, so the row's number stands in."""

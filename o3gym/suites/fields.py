@@ -13,10 +13,12 @@ from o3gym.geometry import from_pixels, is_box, is_empty
 from o3gym.images import PictureError, shared_store
 from o3gym.registry import closest
 from o3gym.suites.base import BadRow
-from o3gym.types import LETTERS, Box, Size, Source
+from o3gym.types import LETTERS, Box, Size, Source, Target
 
 OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\s*(.*)$")
 """An option with its letter: "(A) red", "A. red"."""
+MARK = "<image>"
+"""Where a picture stands in a question that was written for a model."""
 ROUNDING = 2.0
 """Pixels by which a released box may leave its picture; it is cut there."""
 
@@ -27,6 +29,11 @@ def text(row: Mapping[str, Any], field: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise BadRow(field, "a text", value)
     return value.strip()
+
+
+def unmarked(said: str) -> str:
+    """A question without the marks of its pictures."""
+    return said.replace(MARK, "").strip()
 
 
 def word(row: Mapping[str, Any], field: str) -> str:
@@ -108,6 +115,11 @@ def boxes(value: object, field: str) -> list[Any]:
     if not isinstance(value, list) or not value:
         raise BadRow(field, "a list of boxes", value)
     return value
+
+
+def evidence(row: Mapping[str, Any], field: str, source: Source) -> tuple[Target, ...]:
+    """Targets in a picture, from a field that lists their boxes in its pixels."""
+    return tuple(Target(pixel_box(box, source, field)) for box in boxes(row[field], field))
 
 
 def columns_of_options(row: Mapping[str, Any], letters: str) -> tuple[str, ...]:

@@ -35,11 +35,8 @@ class O3Bench(Released):
         "target_layouts",
         "layout_infos",
     )
+    grouped_by: ClassVar[str] = "subset"
     measure: ClassVar[str] = "o3_bench"
-
-    def category_of(self, row: Row) -> str:
-        """Chart or map."""
-        return str(row["subset"])
 
     def convert(self, row: Row) -> Task:
         """A question with the regions that it needs."""

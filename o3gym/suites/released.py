@@ -13,11 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from o3gym.registry import closest, require
+from o3gym.registry import closest
+from o3gym.suites import hub
 from o3gym.suites.base import BadRow, Suite, SuiteError
 from o3gym.suites.rows import Row, open_rows
 from o3gym.types import Task
 
+BY_MODEL = "published numbers are by a model judge; answers that say the same otherwise are wrong here"
+"""What `Suite.wants_judge` says of suites with free answers."""
 TABLES = (".tsv", ".json", ".jsonl", ".parquet")
 """Endings of files of rows."""
 
@@ -40,6 +43,7 @@ class Released(Suite):
         files: split to the patterns of its files, those of the rows first; the first that matches has the rows.
         counts: split to the number of rows that its authors state.
         columns: those that must be there.
+        grouped_by: the column that `category` filters by, see `category_of`.
         pictures: columns of pictures, where they are in the table itself.
         identity: columns that together tell rows apart, and are checked to do so; none where rows are numbered.
         repeats: whether the released file is known to hold rows more than once; they are used once, but for
@@ -54,6 +58,7 @@ class Released(Suite):
     files: ClassVar[Mapping[str, Sequence[str]]]
     counts: ClassVar[Mapping[str, int]] = {}
     columns: ClassVar[tuple[str, ...]] = ()
+    grouped_by: ClassVar[str] = "category"
     pictures: ClassVar[tuple[str, ...]] = ("image",)
     identity: ClassVar[tuple[str, ...]] = ()
     repeats: ClassVar[bool] = False
@@ -83,12 +88,19 @@ class Released(Suite):
         self._chosen = self._choose(category)
 
     @classmethod
-    def about(cls) -> str:
-        """Rows, licence, hub id, and whether its files have been downloaded."""
+    def about(cls, ask: bool = False) -> str:
+        """Rows, size of the download (where the hub is asked), licence, hub id, and whether it has been downloaded."""
         rows = sum(cls.counts.values())
-        here = all(_downloaded(cls.repository, patterns) for patterns in cls.files.values())
-        count = f"{rows:,} rows; " if rows else ""
-        return f"({count}licence: {cls.licence}; {cls.repository}, {'downloaded' if here else 'not here'})"
+        said = [f"{rows:,} rows"] if rows else []
+        if ask:
+            said.append(hub.size(cls.repository, [pattern for some in cls.files.values() for pattern in some]))
+        here = "downloaded" if cls._downloaded() else "not here"
+        return f"({'; '.join([*said, f'licence: {cls.licence}', cls.repository])}, {here})"
+
+    @classmethod
+    def _downloaded(cls) -> bool:
+        """Whether the hub's cache has a table for every split."""
+        return all(_has_table(hub.cached(cls.repository, patterns), patterns) for patterns in cls.files.values())
 
     # ── what a subclass says ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -102,7 +114,7 @@ class Released(Suite):
 
     def category_of(self, row: Row) -> str:
         """What `category` filters by."""
-        return str(row.get("category", ""))
+        return str(row.get(self.grouped_by, ""))
 
     # ── the suite ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -238,7 +250,7 @@ class Released(Suite):
             if revision:
                 raise ValueError("revision: is of a download; leave it out where data are given")
             return path, ""
-        folder = download(self.repository, self.files[self.split], revision)
+        folder = hub.download(self.repository, self.files[self.split], revision)
         return folder, folder.name
 
     def _row_files(self) -> list[Path]:
@@ -253,33 +265,6 @@ class Released(Suite):
         raise SuiteError(f"{self.name}: expected a file like {patterns} in {self.root}, found {inside}")
 
 
-def download(repository: str, patterns: Sequence[str], revision: str = "") -> Path:
-    """Files of a hub data set, downloaded unless they are there already; the folder is named by its commit.
-
-    Raises:
-        SuiteError: they cannot be had; the message says how else to get them.
-    """
-    hub = require("huggingface_hub", "suites")
-    try:
-        return Path(
-            hub.snapshot_download(
-                repository, repo_type="dataset", revision=revision or None, allow_patterns=list(patterns)
-            )
-        )
-    except Exception as error:  # network, authentication, a name that is gone, a full disk: each with its own class
-        why = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise SuiteError(
-            f"cannot download {repository} ({why}); "
-            f"where there is a network: hf download {repository} --repo-type dataset --local-dir FOLDER, "
-            f"then name the folder in the suite: ?data=FOLDER"
-        ) from error
-
-
-def _downloaded(repository: str, patterns: Sequence[str]) -> bool:
-    """Whether the hub's cache has a table of a data set."""
-    try:
-        hub = require("huggingface_hub", "suites")
-        folder = Path(hub.snapshot_download(repository, repo_type="dataset", local_files_only=True))
-    except Exception:  # no package, nothing in the cache, a cache that cannot be read: it is not here
-        return False
-    return any(path.suffix in TABLES for pattern in patterns for path in folder.glob(pattern))
+def _has_table(folder: Path | None, patterns: Sequence[str]) -> bool:
+    """Older versions of the hub's package hand out a folder in which the files are not."""
+    return folder is not None and any(path.suffix in TABLES for some in patterns for path in folder.glob(some))

@@ -9,12 +9,10 @@ from typing import Any, ClassVar
 from o3gym.geometry import from_xywh, is_box
 from o3gym.packed import item
 from o3gym.suites.base import BadRow
-from o3gym.suites.fields import boxes, packed, picture, pixel_box, text, word
+from o3gym.suites.fields import MARK, boxes, evidence, packed, picture, pixel_box, text, unmarked, word
 from o3gym.suites.released import Released
 from o3gym.suites.rows import Row
 from o3gym.types import Source, Target, Task
-
-MARK = "<image>"
 
 
 class _Apart(Released):
@@ -30,7 +28,7 @@ class _Apart(Released):
         self.images = images
         super().__init__(argument, split, **options)
 
-    def picture(self, row: Row, *names: str) -> Source:
+    def picture(self, *names: str) -> Source:
         """The first of these files that is there, in the folder of pictures."""
         root = Path(self.images) if self.images else self.root if self.root.is_dir() else self.folder
         for name in names[1:]:
@@ -53,24 +51,18 @@ class VisualCoT(_Apart):
     repository: ClassVar[str] = "deepcs233/Visual-CoT"
     files: ClassVar[Mapping[str, Sequence[str]]] = {"train": ("metadata/*_cot_train.jsonl", "*_cot_train.jsonl")}
     columns: ClassVar[tuple[str, ...]] = ("question", "answer", "image", "bboxs", "dataset")
-
-    def category_of(self, row: Row) -> str:
-        """The data set."""
-        return str(row.get("dataset", ""))
+    grouped_by: ClassVar[str] = "dataset"
 
     def convert(self, row: Row) -> Task:
         """A question with the boxes of its evidence."""
         dataset, name = text(row, "dataset"), text(row, "image")
-        image = self.picture(
-            row, f"{dataset}/{name}", f"cot/{dataset}/{name}", f"cot_image_data/{dataset}/{name}", name
-        )
-        evidence = [pixel_box(box, image, "bboxs") for box in boxes(row["bboxs"], "bboxs")]
+        image = self.picture(f"{dataset}/{name}", f"cot/{dataset}/{name}", f"cot_image_data/{dataset}/{name}", name)
         return Task(
             id="",
             sources=(image,),
             question=text(row, "question"),
             answer=word(row, "answer"),
-            targets=tuple(map(Target, evidence)),
+            targets=evidence(row, "bboxs", image),
             tags={"category": dataset},
         )
 
@@ -94,7 +86,7 @@ class VStarTrain(_Apart):
     def convert(self, row: Row) -> Task:
         """The first question of a conversation."""
         name = text(row, "image")
-        image = self.picture(row, name, Path(name).name)
+        image = self.picture(name, Path(name).name)
         question, answer = _first_exchange(row)
         return Task(id="", sources=(image,), question=question, answer=answer, targets=_instances(row, image))
 
@@ -113,11 +105,8 @@ class DeepEyes47k(Released):
     repository: ClassVar[str] = "ChenShawn/DeepEyes-Datasets-47k"
     files: ClassVar[Mapping[str, Sequence[str]]] = {"train": ("data*.parquet", "data/*.parquet")}
     columns: ClassVar[tuple[str, ...]] = ("data_source", "prompt", "images", "reward_model")
+    grouped_by: ClassVar[str] = "data_source"
     pictures: ClassVar[tuple[str, ...]] = ("images",)
-
-    def category_of(self, row: Row) -> str:
-        """The kind of data."""
-        return str(row.get("data_source", ""))
 
     def convert(self, row: Row) -> Task:
         """The question of a prompt, without its system prompt and marks."""
@@ -129,7 +118,7 @@ class DeepEyes47k(Released):
         return Task(
             id="",
             sources=tuple(item(cell, number) for number in range(max(1, asked.count(MARK)))),
-            question=str(question).replace(MARK, "").strip(),
+            question=unmarked(str(question)),
             answer=word({"ground_truth": truth}, "ground_truth"),
             tags={"category": text(row, "data_source")},
         )
@@ -162,9 +151,9 @@ def _first_exchange(row: Row) -> tuple[str, str]:
     if not isinstance(said, list) or len(said) < 2 or not all(isinstance(turn, dict) for turn in said):
         raise BadRow("conversations", "a list of at least a question and an answer", said)
     values = [turn.get("value") for turn in said[:2]]
-    if not all(isinstance(value, str) and value.replace(MARK, "").strip() for value in values):
+    if not all(isinstance(value, str) and unmarked(value) for value in values):
         raise BadRow("conversations", 'a text as the "value" of each turn', values)
-    question, answer = (str(value).replace(MARK, "").strip() for value in values)
+    question, answer = (unmarked(str(value)) for value in values)
     return question, answer
 
 
@@ -181,6 +170,6 @@ def _last_of_user(row: Row) -> str:
     prompt: Any = row["prompt"]
     turns = prompt if isinstance(prompt, list) else []
     said = [turn["content"] for turn in turns if isinstance(turn, dict) and turn.get("role") == "user"]
-    if not said or not isinstance(said[-1], str) or not said[-1].replace(MARK, "").strip():
+    if not said or not isinstance(said[-1], str) or not unmarked(said[-1]):
         raise BadRow("prompt", "messages, one of the user among them", prompt)
     return str(said[-1])

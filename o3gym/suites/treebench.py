@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from o3gym.suites.fields import boxes, columns_of_options, letter, packed, pixel_box, text, word
+from o3gym.suites.fields import columns_of_options, evidence, letter, packed, text, word
 from o3gym.suites.released import Released
 from o3gym.suites.rows import Row
-from o3gym.types import Target, Task
+from o3gym.types import Task
 
 
 class TreeBench(Released):
@@ -37,16 +37,13 @@ class TreeBench(Released):
         """A question with the boxes of its evidence, in pixels of the stored picture."""
         image = packed(row)
         choices = columns_of_options(row, "ABCDEFGHIJK")
-        evidence = [
-            pixel_box(box, image, "target_instances") for box in boxes(row["target_instances"], "target_instances")
-        ]
         return Task(
             id=word(row, "index"),
             sources=(image,),
             question=text(row, "question"),
             answer=letter(row, "answer", choices),
             choices=choices,
-            targets=tuple(map(Target, evidence)),
+            targets=evidence(row, "target_instances", image),
             kind="choice",
             tags={"category": text(row, "category")},
         )

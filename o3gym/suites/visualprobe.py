@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from o3gym.suites.base import BadRow
-from o3gym.suites.fields import picture, text, word
-from o3gym.suites.released import Released
+from o3gym.suites.fields import MARK, picture, text, unmarked, word
+from o3gym.suites.released import BY_MODEL, Released
 from o3gym.suites.rows import Row
 from o3gym.types import Task
-
-MARK = "<image>"
 
 
 class VisualProbeEasy(Released):
@@ -25,18 +23,13 @@ class VisualProbeEasy(Released):
     name: ClassVar[str] = "visualprobe-easy"
     version: ClassVar[str] = "1"
     licence: ClassVar[str] = "CC BY-NC 4.0"
-    wants_judge: ClassVar[str] = (
-        "published numbers are by a model judge; answers that say the same otherwise are wrong here"
-    )
+    wants_judge: ClassVar[str] = BY_MODEL
     repository: ClassVar[str] = "Mini-o3/VisualProbe_Easy"
     files: ClassVar[Mapping[str, Sequence[str]]] = {"test": ("val.json", "VisualProbe_Easy/val.json", "data/*")}
     counts: ClassVar[Mapping[str, int]] = {"test": 141}
     columns: ClassVar[tuple[str, ...]] = ("problem", "solution", "images", "doc_id")
+    grouped_by: ClassVar[str] = "data_source"
     identity: ClassVar[tuple[str, ...]] = ("doc_id",)
-
-    def category_of(self, row: Row) -> str:
-        """The data source: one for each file."""
-        return str(row.get("data_source", ""))
 
     def convert(self, row: Row) -> Task:
         """A question about one picture."""
@@ -46,7 +39,7 @@ class VisualProbeEasy(Released):
         path = Path(names[0])
         inside = Path(*path.parts[1:]) if path.parts[0] == self.repository.partition("/")[2] else path
         problem = text(row, "problem")
-        question = problem.replace(MARK, "").strip()
+        question = unmarked(problem)
         if problem.count(MARK) != 1 or not question:
             raise BadRow("problem", f"a question with one {MARK}", problem)
         return Task(

@@ -155,15 +155,22 @@ class Tool:
         doc: one sentence for prompts and schemas.
         args: declared arguments in order.
         ends: a valid call ends the episode.
+        results: of a delegated tool, the arguments that whoever carries its calls out adds to them before `step`. No
+            dialect reads or writes them, so a model cannot make them up. Empty for tools that need nobody's help.
     """
 
     name: ClassVar[str]
     doc: ClassVar[str]
     args: ClassVar[Mapping[str, Arg]]
     ends: ClassVar[bool] = False
+    results: ClassVar[Mapping[str, Arg]] = {}
 
     def apply(self, scene: Scene, **args: Any) -> Outcome:
         """Carry out a valid-shape call. Raises `Invalid` where the call cannot be done in this episode."""
+        raise NotImplementedError
+
+    def errand(self, scene: Scene, **args: Any) -> Task:
+        """What a call of a delegated tool (one with `results`) asks of another agent. Raises `Invalid` as `apply`."""
         raise NotImplementedError
 
     def accepts(self, args: Any) -> str:
@@ -171,11 +178,12 @@ class Tool:
         if not isinstance(args, dict):
             return f"arguments must be an object, got {type(args).__name__}"
         for key in args:
-            if key not in self.args:
+            if key not in self.args and key not in self.results:
                 return f'"{key!s:.40}" is not an argument of {self.name} (it takes {", ".join(self.args) or "none"})'
         for key, arg in self.args.items():
             if key not in args and arg.required:
                 return f'{self.name} needs "{key}": {arg.doc}'
+        for key, arg in {**self.args, **self.results}.items():
             if key in args and not arg.accepts(args[key]):
                 return f'"{key}" of {self.name} must be {describe(arg)}, got {brief(args[key])}'
         return ""

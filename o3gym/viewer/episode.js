@@ -75,7 +75,7 @@ function legend(episode, board) {
 function outcome(episode) {
   if (episode.kind === "box") {
     const gold = episode.targets.length ? "the dashed region" : "not in the picture";
-    return h("dl", { class: "answers" }, fact("Wanted", gold), fact("Located", episode.located ? boxText(episode.located) : "nothing"));
+    return h("dl", { class: "answers" }, episode.truth && fact("Wanted", gold), fact("Located", episode.located ? boxText(episode.located) : "nothing"));
   }
   const chosen = episode.answer.trim();
   if (!episode.choices.length) return h("dl", { class: "answers" }, fact("Expected", episode.gold), fact("Answered", chosen || "nothing"));
@@ -120,7 +120,8 @@ function turnCard(episode, turn, number, prefix) {
 /** A delegated episode, drawn when it is first unfolded. */
 function childCard(child, prefix) {
   if (!child) return null;
-  const label = `Delegated to ${child.agent}: ${child.verdict}, ${child.turns.length} turn${child.turns.length === 1 ? "" : "s"}`;
+  const came = child.truth ? child.verdict : child.located ? "found" : child.stop === "located" ? "not found" : child.stop;
+  const label = `Delegated to ${child.agent}: “${child.question}” – ${came}, ${child.turns.length} turn${child.turns.length === 1 ? "" : "s"}`;
   const card = h("details", { class: "child" }, h("summary", {}, label));
   card.addEventListener("toggle", () => { if (card.open && card.children.length === 1) card.append(body(child, prefix)); });
   return card;

@@ -40,6 +40,7 @@ def describe(trajectory: Trajectory, thumbnails: Thumbnails) -> dict[str, Any]:
         "choices": task.choices,
         "kind": task.kind,
         "gold": task.answer,
+        "truth": task.origin.get("ground_truth") is not False,
         "answer": trajectory.answer,
         "located": trajectory.located,
         "verdict": trajectory.verdict or "unjudged",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from o3gym.registry import TOOLS
-from o3gym.types import FULL, Call, Source, Task, View, answer, crop, locate, reuse, zoom
+from o3gym.types import FULL, Call, Source, Task, View, answer, crop, locate, reuse, search, zoom
 
 SPECS = (
     "mini_o3",
@@ -13,6 +13,8 @@ SPECS = (
     "deepeyes?frame=native",
     "insight_o3",
     "insight_o3?frame=grid1000",
+    "insight_o3_reasoner",
+    "insight_o3_reasoner?feedback=true",
     "simple_o3",
     "pixel_reasoner",
     "pixel_reasoner?frame=released",
@@ -24,7 +26,7 @@ VIEWS = (
     View(0, 0, FULL, (4000, 3000), (1000, 750)),
     View(1, 0, (0.1, 0.1, 0.3, 0.4), (800, 900), (400, 450), 0),
 )
-TOOLSET = {name: TOOLS[name]() for name in ("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw")}
+TOOLSET = {name: TOOLS[name]() for name in ("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw", "search")}
 CHOICE = Task("c", (Source.file("a.png"),), "Which colour?", "B", ("red", "blue"), kind="choice")
 FREE = Task("f", (Source.file("a.png"), Source.file("b.png")), "What does the sign say?", "stop")
 BOX = Task("b", (Source.file("a.png"),), "the sign", kind="box")
@@ -61,6 +63,7 @@ CALLS: dict[str, st.SearchStrategy[Call]] = {
     "zoom": st.builds(zoom, st.tuples(unit, unit), factors, indices),
     "reuse": st.builds(reuse, indices),
     "answer": st.builds(answer, texts),
+    "search": st.builds(search, texts.filter(bool), indices),
     "locate": st.builds(locate, st.none() | boxes(), indices),
     "rotate": st.builds(lambda view, angle: Call("rotate", {"view": view, "angle": angle}), indices, angles),
     "draw": st.builds(

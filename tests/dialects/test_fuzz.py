@@ -15,7 +15,7 @@ from dialect_samples import SPECS, VIEWS
 
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.registry import DIALECTS, TOOLS
-from o3gym.types import Call, Parsed, answer, crop, locate, reuse, zoom
+from o3gym.types import Call, Parsed, answer, crop, locate, reuse, search, zoom
 
 N = int(os.environ.get("O3GYM_FUZZ", "100000"))
 CALLS = (
@@ -23,6 +23,8 @@ CALLS = (
     crop([0.0, 0.0, 1.0, 1.0], 1),
     zoom((0.5, 0.25), 3.5),
     reuse(0),
+    search("the sign {left} of the door"),
+    search("the sign", 1),
     answer("B"),
     answer("a {nested} 'quoted' \"text\""),
     locate([0.1, 0.1, 0.9, 0.9]),
@@ -30,11 +32,32 @@ CALLS = (
     Call("rotate", {"view": 0, "angle": 45.0}),
     Call("draw", {"view": 0, "boxes": [[0.1, 0.1, 0.2, 0.2], [0.5, 0.5, 0.9, 0.9]]}),
 )
-TAGS = ("think", "answer", "tool_call", "grounding", "function", "observation", "tool_response")
+TAGS = ("think", "tool_feedback", "answer", "tool_call", "grounding", "function", "observation", "tool_response")
 FRAGMENTS = (
     *(f"<{tag}>" for tag in TAGS),
     *(f"</{tag}>" for tag in TAGS),
-    *("{", "}", "[", "]", "(", ")", ",", ":", "=", '"', "'", "\\", "\\boxed{", "```json\n", "\n", " ", "\x00"),
+    *(
+        "{",
+        "}",
+        "[",
+        "]",
+        "(",
+        ")",
+        ",",
+        ":",
+        "=",
+        '"',
+        "'",
+        "\\",
+        "\\boxed{",
+        "region_description=",
+        '"region_description"',
+        "helpful",
+        "```json\n",
+        "\n",
+        " ",
+        "\x00",
+    ),
     *("NaN", "-Infinity", "1e999", "1e-999", "9" * 400, "-0", "0x10", "1_0", "٣", "true", "null", "None", "½"),
     *(
         '"bbox_2d"',

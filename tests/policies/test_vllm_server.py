@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -124,6 +125,13 @@ def test_ids_and_pictures_go_there_and_ids_come_back(policy: Any, server: Server
     assert settings["structured_outputs"] == {"choice": list(choices)}
     assert settings["logit_bias"][str(encoder.image_id)] == -1e9
     assert (body["model"], settings["seed"], settings["temperature"]) == ("served", 7, 1.0)
+
+
+def test_whether_a_poll_would_only_wait(policy: Any, server: Server) -> None:
+    while policy.waits():
+        time.sleep(0.01)
+    assert len(policy.poll()) == 1
+    assert not policy.waits()
 
 
 def test_what_the_server_refuses_is_the_error_of_an_episode(policy: Any, server: Server) -> None:

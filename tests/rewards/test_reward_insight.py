@@ -6,7 +6,7 @@ import pytest
 from reward_episodes import FULL, PICTURE, episode, look, search, task
 
 from o3gym.rewards import insight
-from o3gym.types import Parsed, Reply, Source, Turn, answer
+from o3gym.types import Parsed, Reply, Source, Turn, answer, noop
 
 LEFT, TOP_LEFT = (0.0, 0.0, 0.5, 1.0), (0.0, 0.0, 0.5, 0.5)
 RIGHT = (0.5, 0.0, 1.0, 1.0)
@@ -84,6 +84,16 @@ def family(feedback, verdict, extra_turn=True):
 )
 def test_pseudo_iou_needs_both(feedback, verdict, value):
     assert insight.pseudo_iou(*family(feedback, verdict)) == value
+
+
+def test_a_rating_may_come_after_a_reply_that_was_refused_but_not_after_the_next_search():
+    child, parent = family("helpful", "correct")
+    asking, rated = parent.turns
+    broken = Turn(Reply("…"), Parsed(noop("parse", "no rating")), "parse")
+    assert insight.pseudo_iou(child, replace(parent, turns=(asking, broken, rated))) == 1.0
+    other = replace(child, agent="searcher-1")
+    again = replace(parent, turns=(asking, replace(asking, children=(1,)), rated), children=(child, other))
+    assert (insight.pseudo_iou(child, again), insight.pseudo_iou(other, again)) == (0.0, 1.0)
 
 
 def test_pseudo_iou_without_a_rating():

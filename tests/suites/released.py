@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import csv
 import functools
@@ -306,6 +307,7 @@ def opened(name: str, folder: Path, changes: Mapping[str, Any] | None = None, **
 
 
 _KEPT = tempfile.TemporaryDirectory(prefix="released-")
+atexit.register(_KEPT.cleanup)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ answer per picture does not learn to see. The places tell it where to look for t
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 from o3gym.dialects.grid import cell_box, cell_name
 from o3gym.dialogue import Message
@@ -24,7 +25,7 @@ FAMILIES = ("attribute", "hidden", "text")
 GRID = (4, 4)
 """Looks at scattered things."""
 ASKED = 0.25
-"""Share of readings whose question is made for what the view shows; as many others happen to fit."""
+"""Share of readings whose question is made for what the view shows; about half as many others happen to fit."""
 
 
 class Lesson:
@@ -36,10 +37,19 @@ class Lesson:
         start: number of the first scene of the train split.
         named: replies that look for something begin with what is asked for: then each item is compared with a word of
             the same reply, which is learned, and not with one long before it, which is not.
+        echoed: what is asked for stands after each item as well: then it is compared with the word before it.
     """
 
-    def __init__(self, families: str = "+".join(FAMILIES), views: int = 8, start: int = 0, named: bool = False) -> None:
+    def __init__(
+        self,
+        families: str = "+".join(FAMILIES),
+        views: int = 8,
+        start: int = 0,
+        named: bool = False,
+        echoed: bool = False,
+    ) -> None:
         self.families, self.views, self.start, self.named = tuple(families.split("+")), views, start, named
+        self.echoed = echoed
         if wrong := set(self.families) - set(FAMILIES):
             raise ValueError(f"families: expected some of {'+'.join(FAMILIES)}, got {'+'.join(sorted(wrong))}")
 
@@ -63,20 +73,17 @@ class Reading(Lesson):
     container, strip, plate, or a look that went astray.
 
     Args:
-        families, views, start, named: as for every lesson.
+        families: as for every lesson.
         thumbnail: text tasks are at their beginning, and ask for a colour if any is there only once.
+        asked: share of looks at scattered things whose question is made for what the view shows.
+        options: the others of every lesson.
     """
 
     def __init__(
-        self,
-        families: str = "+".join(FAMILIES),
-        views: int = 8,
-        start: int = 0,
-        named: bool = False,
-        thumbnail: bool = False,
+        self, families: str = "+".join(FAMILIES), *, thumbnail: bool = False, asked: float = ASKED, **options: Any
     ) -> None:
-        super().__init__(families, views, start, named)
-        self.thumbnail = thumbnail
+        super().__init__(families, **options)
+        self.thumbnail, self.asked = thumbnail, asked
 
     def talk(self, at: Stage, rng: Random) -> Talk:
         """By family."""
@@ -88,8 +95,8 @@ class Reading(Lesson):
         probe.look("", GRID, cell)
         items = visible(at.items, probe.views[-1])
         nouns = [item.noun for item in items]
-        wanted = rng.choice(nouns) if nouns and rng.random() < ASKED else _anything(at.family, rng)
-        said, found = listed(items, probe.views[-1], wanted, self.named)
+        wanted = rng.choice(nouns) if nouns and rng.random() < self.asked else _anything(at.family, rng)
+        said, found = listed(items, probe.views[-1], wanted, self.named, self.echoed)
         talk = Talk(at, asked(rng, at.family, wanted, found))
         talk.look("", GRID, cell)
         if found:
@@ -126,7 +133,7 @@ class Search(Lesson):
     """Whole searches: cell by cell from anywhere, round and round, until it is found; or straight to what is known.
 
     Args:
-        families, views, start, named: as for every lesson.
+        families, views: as for every lesson.
         looks: a search of scattered things begins at most so many cells before the one that shows what is asked for;
             0 for anywhere.
         told: what each view shows is said instead of shown: how to search, at next to no cost.
@@ -135,21 +142,22 @@ class Search(Lesson):
         late: all cells are looked at once before, but for those that show it: the number of a view may then be 30.
             Meant for a loss on the last replies alone.
         free: the question has no options.
+        options: the others of every lesson.
     """
 
     def __init__(
         self,
         families: str = "+".join(FAMILIES),
         views: int = 2,
-        start: int = 0,
+        *,
         looks: int = 0,
         told: bool = False,
-        named: bool = False,
         guess: float = 0.0,
         late: bool = False,
         free: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(families, views, start, named)
+        super().__init__(families, views, **options)
         if "text" in self.families and (guess or late or free):
             raise ValueError("guess, late, free: expected families without text, where nothing is scattered")
         self.looks, self.told, self.guess, self.late, self.free = looks, told, guess, late, free
@@ -169,7 +177,7 @@ class Search(Lesson):
                 talk.say(f"{thought}\nanswer {rng.choice(options)}".strip())
                 return talk
             talk.look(thought, GRID, cell)
-            thought, found = listed(visible(at.items, talk.views[-1]), talk.views[-1], wanted, self.named)
+            thought, found = listed(visible(at.items, talk.views[-1]), talk.views[-1], wanted, self.named, self.echoed)
             if found:
                 talk.say(f"{thought}\nanswer {found.words.split()[0]}")
                 return talk
@@ -200,6 +208,37 @@ class Walk:
             messages.append(Message("user", (f"picture {number}",)))
             cell = (cell + 1) % (grid[0] * grid[1])
         return messages[:-1]
+
+
+class Marks:
+    """Searches without pictures, in which what is asked for is written after every word, with "!" where it is the same.
+
+    Whether two words are the same is asked after every word, of the one before it. Where it was asked of a word long
+    before, a model learned to notice that a word had been said already, which in a long search most have: it stopped at
+    the wrong ones, and the more so the longer it searched.
+    """
+
+    def example(self, index: int, seed: int) -> list[Message]:
+        """The search at `index`, of up to twelve views."""
+        rng = Random(f"marks/{index}/{seed}")
+        wanted, cell = rng.choice([*ICONS, "sign"]), rng.randrange(16)
+        often = rng.choice((0.1, 0.25, 0.45))
+        messages = [Message("user", (f"picture 0\n{asked(rng, 'attribute', wanted, None)}",))]
+        thought = ""
+        for number in range(1, rng.randint(3, 13)):
+            messages.append(Message("assistant", (f"{thought}look 4x4 {cell_name(cell % 4, cell // 4)}",)))
+            messages.append(Message("user", (f"picture {number}",)))
+            cell, thought = (cell + 1) % 16, f"{wanted}? {self._listed(wanted, often, rng)}\n"
+        return messages[:-1]
+
+    @staticmethod
+    def _listed(wanted: str, often: float, rng: Random) -> str:
+        words = []
+        for at in sorted(rng.sample(range(24), rng.randint(0, 9))):
+            noun = wanted if rng.random() < often else rng.choice([*ICONS, "sign"])
+            colour = rng.choice(list(SHAPES if noun == "sign" else COLOURS))
+            words.append(f"@{cell_name(at % 6, at // 6)} {colour} {noun} {wanted}{'?!'[noun == wanted]}")
+        return " ".join(words) or "nothing"
 
 
 class Match:

@@ -131,14 +131,24 @@ def colours(at: Stage) -> list[str]:
     return [f"{cell_name(i % 3, i // 3)} {item.words.split()[0]}" for i, item in enumerate(at.items[::2])]
 
 
-def listed(items: Sequence[Item], view: View, wanted: str, named: bool = False) -> tuple[str, Item | None]:
-    """The list as written, cut after the first item that is wanted, and that item; `named`: after what is wanted."""
+def listed(
+    items: Sequence[Item], view: View, wanted: str, named: bool = False, echoed: bool = False
+) -> tuple[str, Item | None]:
+    """The list as written, cut after the first item that is wanted, and that item.
+
+    Args:
+        items: what there is, in order.
+        view: in which view.
+        wanted: the noun that is asked for.
+        named: the list begins with it: "mug? @b3 red kite @c1 blue mug!".
+        echoed: it stands after every item: "@b3 red kite mug? @c1 blue mug mug!".
+    """
     words = [f"{wanted}?"] if named else []
     first = len(words)
     for item in items:
-        words.append(f"{place_in(view, item.box)} {item.words}")
+        words.append(f"{place_in(view, item.box)} {item.words}" + f" {wanted}?" * echoed)
         if item.noun == wanted:
-            return " ".join(words) + "!", item
+            return " ".join(words).removesuffix("?") + "!", item
     return " ".join(words if words[first:] else [*words, "nothing"]), None
 
 

@@ -18,7 +18,7 @@ from o3gym.policies.tiny.sight import SIDE, shown
 from o3gym.rollout import Arm, Job, rollout
 from o3gym.suites.base import make_suite
 from o3gym.train.tiny.boards import KINDS, Boards
-from o3gym.train.tiny.lessons import FAMILIES, Match, Reading, Search, Walk
+from o3gym.train.tiny.lessons import FAMILIES, Marks, Match, Reading, Search, Walk
 from o3gym.train.tiny.talk import stage
 from o3gym.types import Reply, Source, Task
 
@@ -35,6 +35,8 @@ SOURCES = {
     "a search that guesses": Search("hidden", guess=0.5),
     "walk": Walk(),
     "match": Match(),
+    "marks": Marks(),
+    "echoed": Search("attribute+hidden", named=True, echoed=True),
 }
 
 
@@ -101,6 +103,32 @@ def test_a_search_ends_with_an_option_that_its_last_view_shows(family: str) -> N
         assert any(said in item.words and coverage(box, item.box) > 0.7 for item in scene)
         if family != "text":
             assert said == stage(family, index).scene.answer
+
+
+def test_marks_stand_after_what_is_asked_for_and_nowhere_else() -> None:
+    said = [m.text for index in range(40) for m in Marks().example(index, 0) if m.role == "assistant"]
+    lists = [re.findall(r"(\w+) (\w+)([?!])", text) for text in said if "?" in text]
+    assert any(mark == "!" for found in lists for *_, mark in found)
+    for found in lists:
+        assert len({wanted for _, wanted, _ in found}) <= 1
+        assert all((noun == wanted) == (mark == "!") for noun, wanted, mark in found)
+
+
+def test_what_is_asked_for_is_echoed_after_every_item() -> None:
+    for index in range(24):
+        said = Reading("attribute", named=True, echoed=True, asked=0.5).example(index, 0)[-1].text
+        head, *items = re.findall(r"(?:^|@\w\d \w+ (\w+) )(\w+)([?!])", said.partition("\n")[0])
+        assert head[2] == "?"
+        assert all(wanted == head[1] and (noun == wanted) == (mark == "!") for noun, wanted, mark in items)
+
+
+def test_looks_show_what_is_asked_for_as_often_as_told() -> None:
+    found = [
+        sum("!" in Reading("attribute", asked=share).example(8 * index, 0)[-1].text for index in range(40))
+        for share in (0.0, 1.0)
+    ]
+    assert found[0] <= 15
+    assert found[1] >= 35  # some looks show nothing at all
 
 
 @pytest.mark.parametrize("family", FAMILIES)

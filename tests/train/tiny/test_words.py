@@ -12,7 +12,7 @@ from o3gym.policies.processors import smart_size
 from o3gym.policies.tiny.sight import SIDE, STEPS, shown
 from o3gym.suites.base import make_suite
 from o3gym.train.tiny.boards import KINDS, Boards
-from o3gym.train.tiny.lessons import FAMILIES, Match, Reading, Search
+from o3gym.train.tiny.lessons import FAMILIES, Marks, Match, Reading, Search
 from o3gym.train.tiny.model import LIMITS, fresh
 
 
@@ -34,7 +34,7 @@ def test_every_word_of_a_task_is_known(made: tuple[Any, Any], family: str, split
 
 def test_every_word_of_a_lesson_is_known_and_survives(made: tuple[Any, Any]) -> None:
     tokenizer = made[1].tokenizer
-    sources = [Search(views=1, named=True), Search(told=True), Reading(), Match(), *map(Boards, KINDS)]
+    sources = [Search(views=1, named=True), Search(told=True), Reading(), Match(), Marks(), *map(Boards, KINDS)]
     lessons = [source.example(i, 0) for source in sources for i in range(60)]
     for text in {message.text for lesson in lessons for message in lesson if message.role == "assistant"}:
         ids = tokenizer(text).input_ids
