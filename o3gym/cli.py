@@ -1,4 +1,4 @@
-"""The command line: `o3gym list | bench | compare | export | view | check | train`."""
+"""The command line: `o3gym list | bench | compare | export | view | check | train | synth`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rich.text import Text
 
 from o3gym import registry
 from o3gym.registry import parse_value
+from o3gym.synthesis.commands import add_synth
 from o3gym.train.commands import add_train
 from o3gym.types import Sampling
 
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_view(commands)
     _add_check(commands)
     add_train(commands)
+    add_synth(commands)
     return parser
 
 

@@ -26,7 +26,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from o3gym.geometry import snap
 from o3gym.packed import unpack
-from o3gym.registry import GENERATORS, OPERATIONS
+from o3gym.registry import GENERATED_SIZES, GENERATORS, OPERATIONS
 from o3gym.types import FULL, Box, Size, Source
 
 Pixels: TypeAlias = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
@@ -194,7 +194,10 @@ class ImageStore:
             return to_pixels(upright)
 
     def _header_size(self, source: Source) -> Size | None:
-        """Size without decoding, for encoded pictures; EXIF orientations 5 to 8 swap the sides."""
+        """Size without decoding or drawing, where there is one; EXIF orientations 5 to 8 swap the sides."""
+        if source.kind == "generated" and source.ref in GENERATED_SIZES:
+            w, h = GENERATED_SIZES[source.ref](**source.args)
+            return (w, h)
         if source.kind not in ("file", "bytes"):
             return None
         with _opened(source) as image:

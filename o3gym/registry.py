@@ -148,7 +148,15 @@ SIZE_RULES = Registry(
         for name in ("o3gym", "mini_o3", "deepeyes", "insight_o3", "pixel_reasoner", "thyme")
     },
 )
-GENERATORS = Registry("generator", {"synthetic": "o3gym.suites.synthetic:render"})
+GENERATORS = Registry(
+    "generator",
+    {"synthetic": "o3gym.suites.synthetic:render", "collage": "o3gym.suites.collages.drawing:render"},
+)
+GENERATED_SIZES = Registry(
+    "generated_size",
+    {"synthetic": "o3gym.suites.synthetic:size", "collage": "o3gym.suites.collages.drawing:size"},
+)
+"""Generators to what tells the size of their picture from the same arguments, where that needs no drawing."""
 OPERATIONS = Registry(
     "operation",
     {
@@ -184,6 +192,7 @@ SUITES = Registry(
     "suite",
     {
         "synthetic": "o3gym.suites.synthetic:Synthetic",
+        "collage": "o3gym.suites.collage:Collage",
         "local": "o3gym.suites.local:Local",
         "vstar": "o3gym.suites.vstar:VStar",
         "hrbench-4k": "o3gym.suites.hrbench:HRBench4K",
@@ -289,6 +298,7 @@ ENVS: Mapping[str, Mapping[str, Any]] = {
         for family in ("attribute", "text", "relation", "hidden", "chart", "map", "region")
         for difficulty in ("easy", "medium", "hard")
     },
+    "o3gym/Collage-v0": {"suite": "collage"},
 }
 """Registered environment ids that need no data, and the arguments that they stand for."""
 

@@ -76,7 +76,7 @@ def _checks(plugin: str) -> Iterator[tuple[str, Callable[[], None]]]:
         yield plugin, partial(kinds[kind], spec)
         return
     policies = [name for name in POLICIES if registry.stands_alone(POLICIES[name])]
-    names = {"tool": TOOLS, "dialect": DIALECTS, "suite": ("synthetic",), "policy": policies, "env": ENVS}
+    names = {"tool": TOOLS, "dialect": DIALECTS, "suite": ("synthetic", "collage"), "policy": policies, "env": ENVS}
     for kind, known in names.items():
         for name in known:
             yield f"{kind}:{name}", partial(kinds[kind], name)

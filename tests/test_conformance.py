@@ -29,15 +29,16 @@ def environment(name: str, **kwargs) -> gym.Env:
     if name in RELEASED_ENVS:
         suite_args = {"data": str(written(RELEASED_ENVS[name]["suite"]))}
         return gym.make(name, suite_args=suite_args, min_pixels=100, max_pixels=60_000, **kwargs)
-    suite_args = {**ENVS[name].get("suite_args", {}), "pixels": 200_000}
+    small = {"megapixels": "0.6-1", "share": 2e-3} if "Collage" in name else {"pixels": 200_000}
+    suite_args = {**ENVS[name].get("suite_args", {}), **small}
     return gym.make(name, suite_args=suite_args, min_pixels=1000, max_pixels=60_000, **kwargs)
 
 
 def test_ids_are_the_families_and_difficulties_of_the_suite() -> None:
     expected = {f"o3gym/Synthetic-{f}-{d}-v0" for f in FAMILIES for d in DIFFICULTIES}
-    assert set(ENVS) == {"o3gym/VisualSearch-v0", *expected}
+    assert set(ENVS) == {"o3gym/VisualSearch-v0", "o3gym/Collage-v0", *expected}
     assert all(name in gym.registry for name in (*ENVS, *RELEASED_ENVS))
-    assert {kwargs["suite"] for kwargs in RELEASED_ENVS.values()} == set(SUITES) - {"synthetic", "local"}
+    assert {kwargs["suite"] for kwargs in RELEASED_ENVS.values()} == set(SUITES) - {"synthetic", "local", "collage"}
 
 
 @pytest.mark.parametrize("name", [*ENVS, *RELEASED_ENVS])

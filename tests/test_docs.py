@@ -66,7 +66,7 @@ def test_two_agents_as_the_page_of_policies_has_them(capsys: pytest.CaptureFixtu
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["docs/suites.md", "docs/reference.md"])
+@pytest.mark.parametrize("name", ["docs/suites.md", "docs/synthesis.md", "docs/reference.md"])
 def test_commands_of_the_page_are_commands(name: str) -> None:
     lines = re.findall(r"^o3gym .*$", (ROOT / name).read_text("utf-8"), re.MULTILINE)
     assert lines

@@ -13,7 +13,7 @@ from o3gym.suites.base import Suite
 from o3gym.suites.scenes import attribute, chart, hidden, region, relation, text, town
 from o3gym.suites.scenes.base import Family, Scene
 from o3gym.suites.scenes.painter import Painter
-from o3gym.types import Box, Kind, Source, Target, Task
+from o3gym.types import Box, Kind, Size, Source, Target, Task
 
 Answers: TypeAlias = Literal["choice", "free"]
 
@@ -43,10 +43,15 @@ def render(*, family: str, difficulty: str, seed: int, pixels: int = 0) -> Image
         seed: of the scene.
         pixels: about how many in all; 0 for the difficulty's own size.
     """
-    kind = SCENES[_known("family", family, FAMILIES)]
-    painter = Painter(kind.size(_known("difficulty", difficulty, DIFFICULTIES), pixels), kind.aspect)
+    painter = Painter(size(family=family, difficulty=difficulty, pixels=pixels), SCENES[family].aspect)
     lay_out(family, difficulty, seed).paint(painter)
     return painter.image
+
+
+def size(*, family: str, difficulty: str, seed: int = 0, pixels: int = 0) -> Size:
+    """Width and height of the picture that `render` draws with the same arguments."""
+    kind = SCENES[_known("family", family, FAMILIES)]
+    return kind.size(_known("difficulty", difficulty, DIFFICULTIES), pixels)
 
 
 def lay_out(family: str, difficulty: str, seed: int) -> Scene:

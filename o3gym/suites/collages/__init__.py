@@ -1,0 +1,1 @@
+"""How a collage is laid out (`placement`) and drawn (`drawing`)."""

@@ -1,0 +1,103 @@
+"""A laid-out collage as a task: its picture, its question, its boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from o3gym.codec import encode
+from o3gym.geometry import compose, from_pixels, intersection, is_empty
+from o3gym.suites.collages.drawing import CORNERS, label_box, label_of
+from o3gym.suites.collages.placement import Layout, Picture, Tile
+from o3gym.types import Box, Source, Target, Task
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A task of the source, the one picture it has, and what placement knows of that."""
+
+    task: Task
+    picture: Picture
+
+    @property
+    def source(self) -> Source:
+        """Of its pixels."""
+        return self.task.sources[0]
+
+
+def corners(layout: Layout, candidates: Sequence[Candidate]) -> list[str]:
+    """For each tile the first corner in which a label covers no target of a core; "" where it always would."""
+    return [_corner(tile, number, candidates) for number, tile in enumerate(layout.tiles, 1)]
+
+
+def composed(identity: str, origin: Mapping[str, Any], candidates: Sequence[Candidate], layout: Layout) -> Task:
+    """The task that a collage is: a question about the first candidate, with all others around it.
+
+    Args:
+        identity: its id.
+        origin: what the suite says of it; tiles and cores are added.
+        candidates: pictures by the indices that the layout has; the cores first.
+        layout: where they are.
+    """
+    places = {tile.picture: (k, tile) for k, tile in enumerate(layout.tiles, 1) if tile.role == "core"}
+    cores = [_about(candidates[i].task, *places[i], layout) for i in sorted(places)]
+    first, asked = cores[0], candidates[0].task
+    boxes = [Target((box[0], box[1], box[2], box[3])) for box in first["targets"]]
+    return replace(
+        asked,
+        id=identity,
+        sources=(_picture(candidates, layout),),
+        question=first["question"],
+        targets=tuple(replace(old, box=new.box) for old, new in zip(asked.targets, boxes, strict=True)),
+        tags={**asked.tags, "tiles": str(len(layout.tiles))},
+        origin={**origin, **_carried(asked), "tile": first["tile"], "tile_box": first["tile_box"], "cores": cores},
+    )
+
+
+def _picture(candidates: Sequence[Candidate], layout: Layout) -> Source:
+    tiles = [
+        {
+            "source": encode(candidates[tile.picture].source),
+            "crop": list(tile.crop),
+            "box": list(tile.box),
+            "corner": corner,
+        }
+        for tile, corner in zip(layout.tiles, corners(layout, candidates), strict=True)
+    ]
+    return Source.generated("collage", size=list(layout.size), tiles=tiles)
+
+
+def _corner(tile: Tile, number: int, candidates: Sequence[Candidate]) -> str:
+    """The first corner in which a label covers no target of a core; "" if it always would."""
+    targets = candidates[tile.picture].task.targets if tile.role == "core" else ()
+    boxes = [_placed(target, tile) for target in targets]
+    for corner in CORNERS:
+        label = label_box(tile.box, number, corner)
+        if all(is_empty(intersection(label, box)) for box in boxes):
+            return corner
+    return ""
+
+
+def _placed(target: Target, tile: Tile) -> Box:
+    """A target of the picture of a tile, in pixels of the canvas."""
+    x0, y0, x1, y1 = tile.box
+    return compose((float(x0), float(y0), float(x1), float(y1)), target.box)
+
+
+def _about(task: Task, number: int, tile: Tile, layout: Layout) -> dict[str, Any]:
+    """A core, as `origin` has it: everything that a question about it needs."""
+    return {
+        "task": task.id,
+        "tile": number,
+        "tile_box": list(from_pixels(tile.box, layout.size)),
+        "targets": [list(from_pixels(_placed(target, tile), layout.size)) for target in task.targets],
+        "question": f"In {label_of(number)}: {task.question}",
+        "answer": task.answer,
+        "choices": list(task.choices),
+    }
+
+
+def _carried(task: Task) -> dict[str, Any]:
+    """What the source says of how its tasks are judged and belong together."""
+    return {key: task.origin[key] for key in ("judge", "scoring", "cluster") if key in task.origin}

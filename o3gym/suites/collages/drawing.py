@@ -1,0 +1,73 @@
+"""A collage's pixels, made of other pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from o3gym.codec import decode
+from o3gym.images import shared_store
+from o3gym.suites.scenes.painter import font
+from o3gym.types import Box, Size, Source
+
+LABEL = 20
+"""Font size of a tile's number, pixels, and the three below: as the released generator draws them."""
+LABEL_AT = 6
+"""Distance of a label from the tile's corner."""
+HALO = 2
+"""White around the letters of a label."""
+EDGE = 3
+"""Width of the black line inside of a tile's edge, as in the released run."""
+CORNERS = ("left top", "right top", "left bottom", "right bottom")
+"""Where a label may stand; the first is the released generator's."""
+
+
+def label_of(number: int) -> str:
+    """How pictures and questions call the tile with a number."""
+    return f"Image {number}"
+
+
+def label_box(box: Sequence[int], number: int, corner: str) -> Box:
+    """Pixels of the canvas that a tile's label may cover, halo and edge included."""
+    width = font(LABEL).getlength(label_of(number)) + LABEL_AT + 2 * HALO
+    height = LABEL_AT + LABEL * 1.3 + 2 * HALO
+    x0 = box[0] if "left" in corner else box[2] - width
+    y0 = box[1] if "top" in corner else box[3] - height
+    return (x0, y0, x0 + width, y0 + height)
+
+
+def size(*, size: Sequence[int], tiles: object = None) -> Size:
+    """Of the picture that `render` draws with the same arguments."""
+    return (int(size[0]), int(size[1]))
+
+
+def render(*, size: Sequence[int], tiles: Sequence[Mapping[str, Any]]) -> Image.Image:
+    """Draw a collage on a white ground, tile by tile, so that one picture at a time is needed whole.
+
+    Args:
+        size: width and height, pixels.
+        tiles: each with its `source` (a `Source` as JSON), the part of it that is shown as `crop` (unit xyxy), its
+            place as `box` (pixels of the canvas) and the `corner` of its label; tile k, counted from 1, is "Image k".
+
+    Raises:
+        PictureError: a picture cannot be had.
+    """
+    canvas = Image.new("RGB", (size[0], size[1]), "white")
+    draw = ImageDraw.Draw(canvas)
+    for number, tile in enumerate(tiles, 1):
+        x0, y0, x1, y1 = tile["box"]
+        source, crop = decode(Source, tile["source"]), tile["crop"]
+        pixels = shared_store().region(source, (crop[0], crop[1], crop[2], crop[3]), (x1 - x0, y1 - y0))
+        canvas.paste(Image.fromarray(pixels), (x0, y0))
+        draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline="black", width=EDGE)
+        _label(draw, tile["box"], number, tile["corner"])
+    return canvas
+
+
+def _label(draw: ImageDraw.ImageDraw, box: Sequence[int], number: int, corner: str) -> None:
+    x = box[0] + LABEL_AT if "left" in corner else box[2] - LABEL_AT
+    y = box[1] + LABEL_AT if "top" in corner else box[3] - LABEL_AT
+    anchor = ("l" if "left" in corner else "r") + ("a" if "top" in corner else "d")
+    draw.text((x, y), label_of(number), "black", font(LABEL), anchor, stroke_width=HALO, stroke_fill="white")

@@ -1,0 +1,1 @@
+"""Data made of other data: collages, and which of them are hard enough to train search on."""

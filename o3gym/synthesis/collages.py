@@ -1,0 +1,82 @@
+"""Making collages in number: how many canvases were accepted, and a folder of them for anyone to use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from o3gym.codec import encode
+from o3gym.geometry import to_pixels
+from o3gym.images import shared_store
+from o3gym.suites.base import make_suite
+from o3gym.suites.collage import Collage
+from o3gym.suites.collages.tally import Tally
+from o3gym.types import Task
+
+INDEX = "index.jsonl"
+"""The file of rows in a folder of collages, as the suite `local` reads it."""
+
+
+def open_collages(spec: str, split: str) -> Collage:
+    """The suite of a spec like "collage:local:FILE?seed=1". Raises ValueError where it is not one of collages."""
+    suite = make_suite(spec, split)
+    if not isinstance(suite, Collage):
+        raise ValueError(f'expected a suite of collages, got "{spec}"; write "collage:{spec.partition("?")[0]}"')
+    return suite
+
+
+def make(suite: Collage, count: int, out: Path | None = None, progress: Callable[[int], None] | None = None) -> Tally:
+    """Lay out the first `count` collages, and write them into a folder if one is named.
+
+    Args:
+        suite: where they are from.
+        count: how many; no more than the suite has.
+        out: folder for `index.jsonl` and the pictures as PNG; pictures that are there already are not drawn again.
+        progress: called with the number of collages done.
+
+    Returns:
+        What was accepted, rejected and skipped.
+
+    Raises:
+        SuiteError: a collage cannot be made of any task of the source.
+    """
+    tally, rows = Tally(), []
+    for number in range(min(count, len(suite))):
+        task, tried = suite.trial(number)
+        tally += tried
+        if out is not None:
+            rows.append(_saved(task, out))
+        if progress is not None:
+            progress(number + 1)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / INDEX).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return tally
+
+
+def _saved(task: Task, out: Path) -> dict[str, Any]:
+    """The row of a task, its picture written under a name that says which it is."""
+    source = task.sources[0]
+    path = out / "images" / f"{task.origin['index']:06d}-{source.key}.png"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        Image.fromarray(shared_store().region(source)).save(partial, "PNG")
+        partial.replace(path)
+    size = shared_store().size(source)
+    boxes = [{"box": to_pixels(target.box, size), "label": target.label} for target in task.targets]
+    options = [f"{letter}. {choice}" for letter, choice in zip(task.letters, task.choices, strict=True)]
+    return {
+        "question_id": task.id,
+        "image": str(path.relative_to(out)),
+        "question": task.question,
+        **({"options": options} if options else {}),
+        **({"answer": task.answer} if task.kind != "box" else {}),
+        "boxes": boxes,
+        "category": task.tags.get("category") or task.tags.get("family", ""),
+        "origin": encode(task.origin),
+    }
