@@ -59,6 +59,15 @@ def lay_out(family: str, difficulty: str, seed: int) -> Scene:
     return SCENES[family].build(Random(f"{family}/{difficulty}/{seed}"), difficulty)
 
 
+def layout(*, family: str, difficulty: str, seed: int, pixels: int = 0) -> list[tuple[str, Box]]:
+    """Class and box of each block of the picture that `render` draws with the same arguments: "chart", "figure_title".
+
+    Boxes are unit xyxy of the picture, whatever `pixels`. Empty for families without a layout, such as "hidden".
+    """
+    aspect = SCENES[_known("family", family, FAMILIES)].aspect
+    return [(label, _unit(box, aspect)) for label, box in lay_out(family, difficulty, seed).layout]
+
+
 def _known(kind: str, name: str, names: tuple[str, ...]) -> str:
     if name not in names:
         raise UnknownName(f'unknown {kind} "{name}"{closest(name, names)} (known: {", ".join(names)})')

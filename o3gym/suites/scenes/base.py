@@ -26,6 +26,7 @@ class Scene:
         paint: draws the whole scene.
         items: label and box of everything else that can be read off the picture, where a family says so: "red star",
             "JW-4K7". Demonstrations of reading are made from them.
+        layout: class and box of each block of the picture, "chart", "figure_title", where a family draws documents.
     """
 
     question: str
@@ -34,6 +35,7 @@ class Scene:
     targets: tuple[tuple[str, Box], ...]
     paint: Callable[[Painter], None]
     items: tuple[tuple[str, Box], ...] = ()
+    layout: tuple[tuple[str, Box], ...] = ()
 
 
 @dataclass(frozen=True)
