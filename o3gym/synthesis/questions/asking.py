@@ -22,6 +22,8 @@ from o3gym.types import Box, Reply, Sampling, Source, View
 
 Name: TypeAlias = tuple[str, ...]
 
+LONGEST = 100_000
+"""Characters kept of a reply (ours): several times what the default token limit allows, whatever a server sends."""
 LEAST_PIXELS = 40_000
 """Smaller crops are enlarged to it: the least that Mini-o3 shows (Mini-o3/Mini-o3, README)."""
 
@@ -125,7 +127,8 @@ class Ledger:
         return self._known.get(digest)
 
     def put(self, digest: str, reply: Reply) -> None:
-        """Keep a reply."""
+        """Keep a reply, its text cut at `LONGEST`."""
+        reply = Reply(reply.text[:LONGEST], finish=reply.finish, error=reply.error)
         row = {"key": digest, "text": reply.text, "finish": reply.finish, "error": reply.error}
         line = json.dumps(row).encode() + b"\n"
         if os.write(self._file, line) != len(line):

@@ -12,10 +12,10 @@ from o3gym.synthesis.questions.sheets import Sheet
 from o3gym.types import FULL, Reply
 
 LONGEST = 6_000
-"""Characters kept of a caption, and of a text (ours): some 1,500 tokens each, so that notes of 20 layouts fit a context."""
+"""Characters kept of a caption, and of a text (ours): some 1,500 tokens each, so that 20 layouts fit a context."""
 PAGE = ""
 """Where the notes of a picture have the one of the whole."""
-_HEADING = re.compile(r"^\W*(CAPTION|TEXT)\W*$", re.MULTILINE)
+_HEADING = re.compile(r"^[^\w\n]{0,8}(CAPTION|TEXT)[^\w\n]{0,8}$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

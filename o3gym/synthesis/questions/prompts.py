@@ -17,8 +17,9 @@ This picture shows {kind}. Describe it for someone who has to write exam questio
 Write two sections, each under its heading, and nothing else.
 
 CAPTION
-What is shown, in full: what kind of thing it is, its titles, axes and units, its legend with colours and symbols, every \
-value that can be read, what is where, and how things are connected. Say only what can be seen. Guess and explain nothing.
+What is shown, in full: what kind of thing it is, its titles, axes and units, its legend with colours and symbols, \
+every value that can be read, what is where, and how things are connected. Say only what can be seen. Guess and \
+explain nothing.
 
 TEXT
 Every piece of text in the picture, letter for letter, from top to bottom and from left to right. Write tables as \
@@ -38,9 +39,9 @@ Layouts: {layouts}
 Each question:
 - needs at least two different layouts. Examples: {hops}
 - needs careful comparison, counting or a light calculation, and nothing that the captions and texts do not say.
-- has exactly six options. The last is always "No right choice". Exactly one option is right. It is "No right choice" in \
-at most one question of ten; then all others must be wrong.
-- has wrong options that are tempting: labels and numbers that occur in the picture, or that come out of a likely mistake.
+- has exactly six options. The last is always "No right choice". Exactly one option is right. It is "No right choice" \
+in at most one question of ten; then all others must be wrong.
+- has wrong options that are tempting: labels and numbers that occur in the picture, or results of a likely mistake.
 - has no two options that mean the same, and no option like "All of the above".
 - puts every label and title of the picture in double quotes, copied letter for letter: case, spelling, accents. An \
 option without a number is such a label as a whole.

@@ -129,7 +129,9 @@ def _drawn(spec: str, out: Path) -> list[Sheet]:
     for family in suite.families:
         if family not in WITH_LAYOUTS:
             known = ", ".join(WITH_LAYOUTS)
-            raise ValueError(f'layouts: scenes of family "{family}" have none; write "synthetic?family=chart" ({known})')
+            raise ValueError(
+                f'layouts: scenes of family "{family}" have none; write "synthetic?family=chart" ({known})'
+            )
     sheets = []
     for task in suite:
         layouts = [Layout(str(i), label, box) for i, (label, box) in enumerate(true_layouts(task.sources[0]), 1)]
