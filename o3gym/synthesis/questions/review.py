@@ -12,19 +12,22 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 from o3gym.registry import closest
 from o3gym.suites.base import BadRow, SuiteError
 from o3gym.synthesis.questions.proposals import LETTERS, Proposal, cited, letter, one_line
 from o3gym.synthesis.questions.rows import Row, proposal_of, worded
-from o3gym.synthesis.questions.validation import normal, structural_flaw
+from o3gym.synthesis.questions.validation import structural_flaw
 
 MARKS = ("keep", "drop", "edit")
 CHANGEABLE = ("question", *LETTERS, "answer", "layouts", "explanation")
 COLUMNS = ("id", "mark", "comment", "picture", *CHANGEABLE)
+_NUMBER = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """A cell that begins so gets an apostrophe in front, or a spreadsheet might run what a model wrote as a formula."""
 
@@ -94,7 +97,7 @@ def _marked(row: Row, cells: Mapping[str, str]) -> Row | None:
     if mark == "edit":
         return _edited(row, cells)
     for name, was in _row_cells(row).items():
-        if name in CHANGEABLE and normal(cells[name]) != normal(was):
+        if name in CHANGEABLE and not _same(cells[name], was):
             raise BadRow(
                 name, f"{was!r:.80} under the mark keep; mark it edit if it was changed on purpose", cells[name]
             )
@@ -102,15 +105,22 @@ def _marked(row: Row, cells: Mapping[str, str]) -> Row | None:
 
 
 def _edited(row: Row, cells: Mapping[str, str]) -> Row:
-    """The row with what its cells say now; those that say the same keep their very text, whatever a spreadsheet did."""
+    """The row with what its cells say now; those that say the same keep their text, whatever a spreadsheet did."""
     was = _row_cells(row)
-    now = {name: was[name] if normal(cells[name]) == normal(was[name]) else cells[name].strip() for name in CHANGEABLE}
+    now = {name: was[name] if _same(cells[name], was[name]) else cells[name].strip() for name in CHANGEABLE}
     options = tuple(one_line(now[name]) for name in LETTERS)
     proposal = Proposal(one_line(now["question"]), options, letter(now["answer"]), now["explanation"])
     proposal = replace(proposal, layouts=cited(now["layouts"]))
     if flaw := structural_flaw(proposal, row["layout_infos"]):
         raise BadRow("mark", "an edit without a flaw", flaw)
     return {**row, **worded(proposal)}
+
+
+def _same(cell: str, was: str) -> bool:
+    """Whether two cells say the same: up to white space, and "1.50" is 1.5, as spreadsheets write a number again."""
+    if cell.split() == was.split():
+        return True
+    return bool(_NUMBER.fullmatch(cell.strip()) and _NUMBER.fullmatch(was.strip()) and Decimal(cell) == Decimal(was))
 
 
 def _row_cells(row: Row) -> dict[str, str]:
@@ -139,7 +149,7 @@ def _cells(path: Path) -> list[tuple[int, dict[str, str]]]:
     try:
         rows = list(enumerate(table, 2))
     except csv.Error as error:
-        raise SuiteError(f"{path}, row {table.line_num}: expected CSV ({error})") from error
+        raise SuiteError(f"{path}, after line {table.line_num}: expected CSV ({error})") from error
     for name in ("id", "mark", *CHANGEABLE):
         if name not in (table.fieldnames or ()):
             near = closest(name, table.fieldnames or ())
