@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from o3gym.bench import Bench
+from o3gym.registry import POLICIES, parse_spec
 from o3gym.suites.rows import JsonRows
 from o3gym.synthesis.difficulty import CONTROL, Filter, write_filter
 from o3gym.synthesis.questions.asking import Asker, Ledger, Name, answered
@@ -48,7 +49,7 @@ class Recipe:
         caption_prompt, question_prompt: see `o3gym.synthesis.questions.prompts`.
 
     Raises:
-        ValueError: a number does not fit.
+        ValueError: a number does not fit, or a solver comes twice; `UnknownName` for one that there is not.
     """
 
     captioner: Asker
@@ -66,6 +67,8 @@ class Recipe:
         most = max(len(self.solvers) - 1, 0)
         if not 0 <= self.solved <= most:
             raise ValueError(f"solved: expected 0 to {most}, one less than there are solvers, got {self.solved}")
+        for solver in self.solvers:  # a bad name must not wait for captions and questions
+            POLICIES[parse_spec(solver)[0]]
         if len(set(self.solvers)) < len(self.solvers):
             raise ValueError(f"solvers: expected different policies, got {', '.join(self.solvers)}")
         if self.count < 1 or self.layouts < FEWEST:

@@ -18,7 +18,7 @@ TRIES = 500
 """Opening braces of a reply at which an object is looked for (ours), so that reading takes bounded time."""
 LETTERS = "ABCDEF"
 _OPTION = re.compile(r"\(?([A-F])[.):]\s*(.*)")
-_CITED = re.compile(r"\[\s*layouts?\s*([^\[\]\n]{1,200})\]", re.IGNORECASE)
+_CITED = re.compile(r"\[\s{0,9}layouts?\s{0,9}([^\[\]\n]{1,200})\]", re.IGNORECASE)
 _UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _PARTED = re.compile(r"[,;&\s]+(?:and\s+)?(?:layouts?\s+)?", re.IGNORECASE)
 

@@ -76,7 +76,8 @@ def test_no_reply_raises_and_what_is_read_can_be_written(reply: str, after: str)
 
 
 @pytest.mark.parametrize(
-    "filler", ['{"a":', "{", "[", '{"question":', '{"question": "', '"', '{"a":[', "9", "[layout ", "\n"]
+    "filler",
+    ['{"a":', "{", "[", '{"question":', '{"question": "', '"', '{"a":[', "9", "[layout ", "[layout" + " " * 2000, "\n"],
 )
 def test_a_hostile_reply_takes_bounded_time(filler: str) -> None:
     start = time.perf_counter()
