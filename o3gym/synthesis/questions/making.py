@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from o3gym.bench import Bench
+from o3gym.codec import encode
 from o3gym.registry import POLICIES, parse_spec
 from o3gym.suites.rows import JsonRows
 from o3gym.synthesis.difficulty import CONTROL, Filter, write_filter
@@ -20,7 +21,7 @@ from o3gym.synthesis.questions.page import write_page
 from o3gym.synthesis.questions.prompts import CAPTION, QUESTIONS
 from o3gym.synthesis.questions.proposals import Proposal, read_proposals, writer_ask, writer_name
 from o3gym.synthesis.questions.review import read_review, write_review
-from o3gym.synthesis.questions.rows import Row, identity, row_of, shuffled, within_quota, write_rows
+from o3gym.synthesis.questions.rows import Row, file_name, identity, row_of, shuffled, within_quota, write_rows
 from o3gym.synthesis.questions.sheets import Sheet
 from o3gym.synthesis.questions.validation import FEWEST, normal, structural_flaw, wording_flaw
 from o3gym.types import Reply
@@ -220,36 +221,50 @@ def _valid(
             tally.rejected[flaw] += 1
             continue
         asked.add(normal(proposal.question))
-        name = identity(sheet, proposal)
+        name = identity(file_name(sheet, out), proposal)
         rows.append(row_of(sheet, shuffled(proposal, f"{recipe.seed}/{name}"), name, out))
     return rows
 
 
 def _unsolved(rows: list[Row], recipe: Recipe, out: Path, tally: Tally, progress: Progress) -> list[Row]:
-    """Rows that few enough solvers solve. Their run is of exactly these rows, so its name has their hash."""
+    """Rows that few enough solvers solve; who failed to reply may have solved it."""
     if not rows or not recipe.solvers:
         return rows
-    digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:8]
-    file = out / f"proposed-{digest}.jsonl"
+    file = out / f"proposed-{_digest(rows)}.jsonl"
     write_rows(file, rows)
+    found = [_tried(solver, file, recipe, progress) for solver in recipe.solvers]
+    kept = []
+    for number, row in enumerate(rows):
+        passes = sum(tries[number]["passes"] for tries in found)
+        failed = sum(tries[number].get("failed", 0) for tries in found)
+        if passes + failed <= recipe.solved:
+            kept.append(row)
+        else:
+            why = "solved by too many" if passes > recipe.solved else "a solver failed, so it may be solved by too many"
+            tally.rejected[why] += 1
+    return kept
+
+
+def _tried(solver: str, file: Path, recipe: Recipe, progress: Progress) -> Sequence[Mapping[str, Any]]:
+    """What the difficulty filter says of each row of a file: one run for each solver, so another asks no one twice.
+
+    A run is of exactly these rows and settings, so its name has their hash.
+    """
     bench = Bench(
         suite="o3-bench",
         suite_args={"data": str(file)},
-        policies=tuple(f"{solver}+{CONTROL}" for solver in recipe.solvers),
+        policies=(f"{solver}+{CONTROL}",),
         episodes=0,
         seed=recipe.seed,
         sampling=recipe.writer.sampling,
     )
-    solved = file.with_suffix(".solved.jsonl")
-    write_filter(bench, Filter(len(recipe.solvers), 0, recipe.solved), solved, progress, recipe.writer.in_flight)
-    kept = []
-    for row, found in zip(rows, JsonRows(solved), strict=True):
-        if found["kept"]:
-            kept.append(row)
-        else:
-            easy = found["passes"] > recipe.solved
-            tally.rejected["solved by too many" if easy else "a solver failed, so it may be solved by too many"] += 1
-    return kept
+    told = file.with_name(f"solved-{_digest([file.name, solver, encode(bench)])}.jsonl")
+    write_filter(bench, Filter(k=1), told, progress, recipe.writer.in_flight)
+    return JsonRows(told)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:8]
 
 
 def _quota(rows: list[Row], seed: int, tally: Tally) -> list[Row]:

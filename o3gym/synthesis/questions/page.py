@@ -74,7 +74,7 @@ def _section(number: int, row: Row) -> str:
 def _picture(row: Row) -> str:
     width, height = row["img_width"], row["img_height"]
     boxes = "".join(
-        _box(info, height / 40, cited=name in row["target_layouts"]) for name, info in row["layout_infos"].items()
+        _box(info, height / 60, cited=name in row["target_layouts"]) for name, info in row["layout_infos"].items()
     )
     image = f'<image href="{quote(row["file_name"])}" width="{width}" height="{height}"/>'
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="the picture with layouts">{image}{boxes}</svg>'
@@ -82,9 +82,10 @@ def _picture(row: Row) -> str:
 
 def _box(info: dict[str, Any], em: float, *, cited: bool) -> str:
     x0, y0, x1, y1 = info["bbox"]
+    base = y0 - em / 4 if y0 > 1.2 * em else y1 - em / 3  # above the box, where it hides no title, or else low in it
     marked = ' class="cited"' if cited else ""
     name = escape(" ".join(filter(None, (info["layout_id"], info["label"]))))
     return (
         f'<rect x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}"{marked}/>'
-        f'<text x="{x0 + em / 4:.1f}" y="{y0 + em:.1f}" font-size="{em:.1f}"{marked}>{name}</text>'
+        f'<text x="{x0 + em / 4:.1f}" y="{base:.1f}" font-size="{em:.1f}"{marked}>{name}</text>'
     )

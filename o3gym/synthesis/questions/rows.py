@@ -25,9 +25,14 @@ NO_RIGHT_SHARE = Fraction(1, 10)
 """Share of questions whose answer is "No right choice", at most (paper, appendix E.2; 7.2% of O3-Bench)."""
 
 
-def identity(sheet: Sheet, proposal: Proposal) -> str:
-    """Ten hex digits that follow from the picture's name and what is asked."""
-    said = [Path(sheet.image.ref).name, proposal.question, proposal.options, proposal.answer]
+def file_name(sheet: Sheet, folder: Path) -> str:
+    """How a file of rows in `folder` names a picture: its path from there."""
+    return Path(os.path.relpath(sheet.image.ref, folder)).as_posix()
+
+
+def identity(picture: str, proposal: Proposal) -> str:
+    """Ten hex digits that follow from a picture's path in a file of rows and from what is asked."""
+    said = [picture, proposal.question, proposal.options, proposal.answer]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:10]
 
 
@@ -46,7 +51,7 @@ def row_of(sheet: Sheet, proposal: Proposal, name: str, folder: Path) -> Row:
         for layout in sheet.layouts
     }
     return {
-        "file_name": Path(os.path.relpath(sheet.image.ref, folder)).as_posix(),
+        "file_name": file_name(sheet, folder),
         "subset": sheet.subset,
         **worded(proposal),
         "layout_infos": infos,

@@ -126,6 +126,11 @@ def test_from_layouts_to_a_reviewed_suite_with_a_stop_in_the_middle(
     server.script(step("unused"))
     assert main(command(server, out, *solvers)) == 0
     assert server.log() == []
+    assert main(command(server, out, *solvers, "--solver", "openai:c?base_url=http://127.0.0.1:9&retries=0")) == 0
+    assert server.log() == [], "another solver asks nobody twice"
+    said = capsys.readouterr().out
+    assert "rejected questions: 1 (a solver failed, so it may be solved by too many)" in said
+    assert main(command(server, out, *solvers)) == 0
     reviewed(out, capsys)
 
 
