@@ -124,18 +124,13 @@ def test_a_dialect_without_boxes_cannot_search() -> None:
         reasoning(dialect="mini_o3")
 
 
-@pytest.mark.parametrize("prompts", [2, 0])
-def test_searches_are_learnt_from_with_and_without_the_other_half(start: Path, tmp_path: Path, prompts: int) -> None:
-    made = recipe(start, steps=16, prompts=prompts, learning_rate=1e-2, save_steps=100)
-    train_grpo(replace(made, in_loop=replace(made.in_loop, samples=10)), tmp_path)
+def test_searches_alone_are_learnt_from(start: Path, tmp_path: Path) -> None:
+    made = recipe(start, steps=9, prompts=0, learning_rate=2e-2, save_steps=100)
+    train_grpo(replace(made, in_loop=replace(made.in_loop, samples=8)), tmp_path)
     curves = json.loads((tmp_path / "training.json").read_text())["curves"]
     rewards = curves["in_loop/reward"]
-    assert sum(rewards[-4:]) > 2 * sum(rewards[:4])
+    assert sum(rewards[-3:]) > 2 * sum(rewards[:3])
     assert min(curves["in_loop/searches"]) > 0
-    stored = list(open_run(tmp_path / "rollouts" / "000000-0"))
-    assert {t.arm for t in stored} == ({"train", "in_loop"} if prompts else {"in_loop"})
-    children = [child for t in stored for child in t.children]
-    assert all(child.turns[0].reply.token_ids for child in children)
 
 
 def test_a_training_of_both_halves_goes_on_where_it_was(start: Path, tmp_path: Path) -> None:
@@ -151,6 +146,9 @@ def test_a_training_of_both_halves_goes_on_where_it_was(start: Path, tmp_path: P
     train_grpo(made, tmp_path / "killed")
     assert same(tmp_path / "whole", tmp_path / "killed")
     assert not same(tmp_path / "whole", start)
+    stored = list(open_run(tmp_path / "whole" / "rollouts" / "000000-0"))
+    assert [t.arm for t in stored].count("train") == [t.arm for t in stored].count("in_loop") == 6
+    assert all(child.turns[0].reply.token_ids for t in stored for child in t.children)
 
 
 def test_a_recipe_counts_the_searches_that_may_come() -> None:
