@@ -57,7 +57,13 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recipe(start: Path, **more: Any) -> GrpoRecipe:
     """Both halves; outside of the loop what is sought is a region of the synthetic suite."""
     regions = {"suite_args": {"family": "region", "difficulty": "easy", "pixels": 60_000}}
-    inside = {"reasoner": "random?stop=0.4", "env": {**SUITE, **PIXELS, "max_calls": 2}, "reward": E_SHARE, "prompts": 2, "samples": 3}
+    inside = {
+        "reasoner": "random?stop=0.4",
+        "env": {**SUITE, **PIXELS, "max_calls": 2},
+        "reward": E_SHARE,
+        "prompts": 2,
+        "samples": 3,
+    }
     base: dict[str, Any] = {
         **{"model": str(start), "dialect": "qwen3_vl", "reward": "iou", "save_dtype": "float32", "seed": 5},
         **{"env": {**regions, **PIXELS, "max_turns": 2, "on_void": "continue"}, "in_loop": inside},
