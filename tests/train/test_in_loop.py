@@ -66,7 +66,8 @@ def recipe(start: Path, **more: Any) -> GrpoRecipe:
     }
     base: dict[str, Any] = {
         **{"model": str(start), "dialect": "qwen3_vl", "reward": "iou", "save_dtype": "float32", "seed": 5},
-        **{"env": {**regions, **PIXELS, "max_turns": 2, "on_void": "continue"}, "in_loop": inside},
+        **{"env": {**regions, **PIXELS, "max_turns": 2, "on_void": "continue"}},
+        "in_loop": {**inside, "prompts": 2, "samples": 3},
         **{"prompts": 2, "samples": 3, "micro_batch": 8, "max_tokens": 6, "learning_rate": 3e-3, "log_steps": 1},
         **{"steps": 4, "save_steps": 2, "watch": 1},
     }
