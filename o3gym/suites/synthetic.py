@@ -73,7 +73,7 @@ class Synthetic(Suite):
         split: "test" or "train"; the two never share a seed.
         family: one of `FAMILIES`, several joined by "+", or "all".
         difficulty: one of `DIFFICULTIES`, or "all".
-        answers: "choice" for four to six options, "free" for text; "box" for a region search, as a reasoner asks for it:
+        answers: "choice" for four to six options, "free" for text; "box" for a region search, as reasoners ask for it:
             the question is what the (first) target is called, the answer where it is. Region tasks are answered by a
             box in any case.
         pixels: about how many per picture, at the family's aspect ratio; 0 for each difficulty's own size. Where this
