@@ -262,6 +262,7 @@ POLICIES = Registry(
     {
         "random": "o3gym.policies.scripted:Random",
         "oracle": "o3gym.policies.scripted:Oracle",
+        "asker": "o3gym.policies.scripted:Asker",
         "detour": "o3gym.policies.detour:Detour",
         "sweep": "o3gym.policies.scripted:Sweep",
         "always": "o3gym.policies.scripted:Always",
