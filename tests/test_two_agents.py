@@ -11,7 +11,7 @@ from o3gym.dialects.base import make_dialect
 from o3gym.dialogue import Request
 from o3gym.judging import has_truth
 from o3gym.policies.base import Policy, make_policy
-from o3gym.policies.two_agent import TwoAgent
+from o3gym.policies.two_agent import TwoAgent, searcher_env
 from o3gym.rewards.insight import rating
 from o3gym.rewards.recipes import make_recipe
 from o3gym.rewards.settle import parents_of, settle
@@ -23,7 +23,7 @@ ENV = {"suite": "synthetic", "suite_args": SMALL, "min_pixels": 1000, "max_pixel
 REASONER = {**ENV, "tools": ["search", "answer"], "size_rule": "insight_o3", **TwoAgent.env}
 SEARCHER = {
     **{**ENV, "tools": ["crop", "locate"], "size_rule": "insight_o3", "reward": "insight_o3_in_loop"},
-    **TwoAgent.searcher_env,
+    **searcher_env(),
 }
 ASK = "<think>Where?</think>\n<tool_call>region_description={the sign}</tool_call>"
 TELL = "<think>There.</think>\nAnswer: \\boxed{A}"

@@ -15,7 +15,7 @@ from o3gym.dialects.base import make_dialect
 from o3gym.envs.visual_search import default_tools
 from o3gym.judging import make_judge
 from o3gym.policies.base import Policy, make_policy
-from o3gym.policies.two_agent import TwoAgent
+from o3gym.policies.two_agent import TwoAgent, searcher_env
 from o3gym.registry import REWARDS
 from o3gym.rewards.settle import parents_of, settle
 from o3gym.rollout import Agent, Arm, Job, collect, rollout
@@ -69,7 +69,7 @@ class Reasoning:
         where: dict[str, Any] = {key: env[key] for key in ("suite", "split", "suite_args") if key in env}
         own = {key: value for key, value in recipe.env.items() if key not in ("suite", "split", "suite_args", "tools")}
         tools = [name for name in FIRST if name in self.speaks.tools]
-        budgets = {**TwoAgent.searcher_env, "size_rule": self.speaks.size_rule, **own, **where, "tools": tools}
+        budgets = {**searcher_env(), "size_rule": self.speaks.size_rule, **own, **where, "tools": tools}
         sampling = Sampling(recipe.temperature, recipe.top_p, recipe.max_tokens)
         arm = Arm("in_loop", {**budgets, "reward": recipe.in_loop.reward}, recipe.name, recipe.dialect, sampling)
         return Agent(policy, self.speaks, arm)
