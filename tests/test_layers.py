@@ -68,6 +68,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "workers": ("dialects.base", "policies.base", "rollout", "delegation", "types"),
     "ray_bench": ("registry", "types", "policies.base", "rollout", "delegation", "store", "bench", "workers"),
     "train": (*BASE, *SEEING, "judging", "rewards", "rollout", "store", "bench", "train", *PLUGINS),
+    "train.in_loop": (*BASE, "judging", "rewards", "rollout", "delegation", "policies.two_agent", "train", *PLUGINS),
     "train.samplers": (
         *("registry", "train", "policies.base", "policies.encoding", "policies.processors"),
         *("policies.transformers", "policies.vllm", "policies.vllm_server"),
