@@ -80,6 +80,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         *(*BASE, "images", "dialogue", "judging", "rewards", "rollout", "store", "bench", "synthesis", *PLUGINS),
         *("suites.collage", "suites.collages"),
     ),
+    "synthesis.questions": (
+        *(*BASE, "images", "dialogue", "store", "bench", "policies.base", "suites.base", "suites.fields"),
+        *("suites.rows", "suites.synthetic", "synthesis.difficulty", "synthesis.questions"),
+    ),
     "cli": (
         *("types", "registry", "bench", "workers", "ray_bench", "comparison", "exports", "report", "store", "testing"),
         *("train", "synthesis"),

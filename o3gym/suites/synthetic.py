@@ -59,6 +59,13 @@ def lay_out(family: str, difficulty: str, seed: int) -> Scene:
     return SCENES[family].build(Random(f"{family}/{difficulty}/{seed}"), difficulty)
 
 
+def true_layouts(source: Source) -> list[tuple[str, Box]]:
+    """Kind and box (unit xyxy) of the layouts of a picture of this suite, in reading order; none where it has none."""
+    args = source.args
+    scene = lay_out(args["family"], args["difficulty"], args["seed"])
+    return [(kind, _unit(box, SCENES[args["family"]].aspect)) for kind, box in scene.layouts]
+
+
 def _known(kind: str, name: str, names: tuple[str, ...]) -> str:
     if name not in names:
         raise UnknownName(f'unknown {kind} "{name}"{closest(name, names)} (known: {", ".join(names)})')

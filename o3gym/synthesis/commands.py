@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from o3gym.synthesis.questions.command import add_questions
+
 out = Console()
 err = Console(stderr=True)
 
@@ -19,6 +21,7 @@ def add_synth(commands: Any) -> None:
     kinds = group.add_subparsers(required=True, metavar="KIND")
     _add_collage(kinds)
     _add_filter(kinds)
+    add_questions(kinds)
 
 
 def _add_collage(kinds: Any) -> None:

@@ -26,6 +26,7 @@ class Scene:
         paint: draws the whole scene.
         items: label and box of everything else that can be read off the picture, where a family says so: "red star",
             "JW-4K7". Demonstrations of reading are made from them.
+        layouts: kind and box of the parts that the board is divided into, where a family says so: "bar chart".
     """
 
     question: str
@@ -34,6 +35,7 @@ class Scene:
     targets: tuple[tuple[str, Box], ...]
     paint: Callable[[Painter], None]
     items: tuple[tuple[str, Box], ...] = ()
+    layouts: tuple[tuple[str, Box], ...] = ()
 
 
 @dataclass(frozen=True)

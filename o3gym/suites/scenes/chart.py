@@ -69,7 +69,8 @@ def build(rng: Random, difficulty: str) -> Scene:
     first, second = rng.sample(panels, 2)
     question, answer, wrong = rng.choice((ask_chain, ask_chain, ask_difference, ask_sum))(rng, noun, first, second)
     targets = ((first.title, first.box), (second.title, second.box))
-    return Scene(question, str(answer), tuple(map(str, wrong)), targets, paint)
+    layouts = tuple((f"{panel.kind} chart", panel.box) for panel in panels)
+    return Scene(question, str(answer), tuple(map(str, wrong)), targets, paint, layouts=layouts)
 
 
 def ask_chain(rng: Random, noun: str, first: Panel, second: Panel) -> tuple[str, int, list[int]]:
