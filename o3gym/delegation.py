@@ -8,7 +8,7 @@ from typing import Any
 from o3gym.codec import encode
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.policies.base import Policy
-from o3gym.policies.two_agent import TwoAgent, agents, searcher_control, searcher_dialect
+from o3gym.policies.two_agent import TwoAgent, agents, searcher_calls, searcher_control, searcher_dialect, searcher_env
 from o3gym.registry import POLICIES, TOOLS, parse_spec
 from o3gym.rollout import Agent, Arm
 
@@ -49,7 +49,7 @@ def delegates(arm: Arm) -> dict[str, Arm]:
     dialect = make_dialect(spoken)
     env: dict[str, Any] = {
         **POLICIES[parse_spec(spec)[0]].env,
-        **TwoAgent.searcher_env,
+        **searcher_env(searcher_calls(arm.policy)),
         **{key: arm.env[key] for key in SHARED if key in arm.env},
         "tools": _searching_tools(spec, dialect),
         "reward": REWARD,

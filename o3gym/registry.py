@@ -227,6 +227,10 @@ REWARDS = Registry(
         "insight_o3_code": "o3gym.rewards.recipes:INSIGHT_O3_CODE",
         "insight_o3_in_loop": "o3gym.rewards.recipes:INSIGHT_O3_IN_LOOP",
         "insight_o3_code_in_loop": "o3gym.rewards.recipes:INSIGHT_O3_CODE_IN_LOOP",
+        "insight_o3_no_tool": "o3gym.rewards.recipes:INSIGHT_O3_NO_TOOL",
+        "insight_o3_in_loop_no_tool": "o3gym.rewards.recipes:INSIGHT_O3_IN_LOOP_NO_TOOL",
+        "insight_o3_in_loop_no_feedback": "o3gym.rewards.recipes:INSIGHT_O3_IN_LOOP_NO_FEEDBACK",
+        "insight_o3_in_loop_no_outcome": "o3gym.rewards.recipes:INSIGHT_O3_IN_LOOP_NO_OUTCOME",
         "deepeyes": "o3gym.rewards.recipes:DEEPEYES",
         "pixel_reasoner": "o3gym.rewards.recipes:PIXEL_REASONER",
         "pixel_reasoner_paper": "o3gym.rewards.recipes:PIXEL_REASONER_PAPER",
@@ -258,6 +262,7 @@ POLICIES = Registry(
     {
         "random": "o3gym.policies.scripted:Random",
         "oracle": "o3gym.policies.scripted:Oracle",
+        "asker": "o3gym.policies.scripted:Asker",
         "detour": "o3gym.policies.detour:Detour",
         "sweep": "o3gym.policies.scripted:Sweep",
         "always": "o3gym.policies.scripted:Always",

@@ -68,6 +68,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "workers": ("dialects.base", "policies.base", "rollout", "delegation", "types"),
     "ray_bench": ("registry", "types", "policies.base", "rollout", "delegation", "store", "bench", "workers"),
     "train": (*BASE, *SEEING, "judging", "rewards", "rollout", "store", "bench", "train", *PLUGINS),
+    "train.in_loop": (*BASE, "judging", "rewards", "rollout", "delegation", "policies.two_agent", "train", *PLUGINS),
     "train.samplers": (
         *("registry", "train", "policies.base", "policies.encoding", "policies.processors"),
         *("policies.transformers", "policies.vllm", "policies.vllm_server"),
@@ -82,6 +83,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "synthesis.detectors": (*BASE, "images", "suites.synthetic", "synthesis.detectors"),
     "synthesis.region_rules": ("types", "geometry", "synthesis.detectors.base"),
     "synthesis.journal": (),
+    "synthesis.questions": (
+        *(*BASE, "images", "dialogue", "store", "bench", "policies.base", "suites.base", "suites.fields"),
+        *("suites.rows", "suites.synthetic", "synthesis.difficulty", "synthesis.questions"),
+    ),
     "cli": (
         *("types", "registry", "bench", "workers", "ray_bench", "comparison", "exports", "report", "store", "testing"),
         *("train", "synthesis"),

@@ -11,7 +11,8 @@ from o3gym.dialects.base import make_dialect
 from o3gym.dialogue import Request
 from o3gym.judging import has_truth
 from o3gym.policies.base import Policy, make_policy
-from o3gym.policies.two_agent import TwoAgent
+from o3gym.policies.two_agent import TwoAgent, searcher_env
+from o3gym.rewards.insight import rating
 from o3gym.rewards.recipes import make_recipe
 from o3gym.rewards.settle import parents_of, settle
 from o3gym.rollout import Agent, Arm, Job, collect, rollout
@@ -22,7 +23,7 @@ ENV = {"suite": "synthetic", "suite_args": SMALL, "min_pixels": 1000, "max_pixel
 REASONER = {**ENV, "tools": ["search", "answer"], "size_rule": "insight_o3", **TwoAgent.env}
 SEARCHER = {
     **{**ENV, "tools": ["crop", "locate"], "size_rule": "insight_o3", "reward": "insight_o3_in_loop"},
-    **TwoAgent.searcher_env,
+    **searcher_env(),
 }
 ASK = "<think>Where?</think>\n<tool_call>region_description={the sign}</tool_call>"
 TELL = "<think>There.</think>\nAnswer: \\boxed{A}"
@@ -319,3 +320,31 @@ def test_environments_are_closed_however_the_run_ends() -> None:
     next(ended)
     ended.close()
     assert sorted(closed) == ["crop", "crop", "search", "search"]
+
+
+# ── A reasoner that is as good as its searcher ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("noise", "right", "wrong"), [(0.0, "helpful", "unhelpful"), (1.0, "unhelpful", "helpful")])
+def test_an_asker_rates_what_came_and_knows_only_what_it_was_shown(noise: float, right: str, wrong: str) -> None:
+    speaks, asker = make_dialect("insight_o3_reasoner?feedback=true"), make_policy(f"asker?tries=3&noise={noise}")
+    oracle = make_policy("oracle")
+
+    def late(request: Request) -> Reply:
+        """The first search finds nothing."""
+        absent = Reply("<think>?</think>\n<answer>[0, 0, 0, 0]</answer>")
+        return absent if request.key[3] == "searcher-1" else oracle.act([request])[0]  # type: ignore[attr-defined]
+
+    searcher = Writer(late)
+    searcher.peeks = True  # type: ignore[misc]
+    who = {"search": Agent(searcher, make_dialect("insight_o3"), Arm("", SEARCHER))}
+    done = list(rollout(jobs(6), asker, speaks, Arm("a", REASONER), delegates=who))
+    (settled,) = settle([done], make_recipe("outcome"))
+    assert [t.verdict for t in settled] == ["correct"] * 6
+    assert [[rating(child, t) for child in t.children] for t in settled] == [[wrong, right]] * 6
+    assert all(t.turns[0].parsed.extras["feedback"] == "NA" and t.turns[0].parsed.well_formed for t in settled)
+    corner = replace(who["search"], policy=script("<think>!</think>\n<answer>[0, 0, 60, 60]</answer>"))
+    blind = list(rollout(jobs(6), asker, speaks, Arm("a", REASONER), delegates={"search": corner}))
+    assert {len(t.children) for t in blind} == {3}
+    assert {rating(child, t) for t in blind for child in t.children} == {wrong}
+    assert {t.stop for t in blind} == {"answered"}

@@ -75,6 +75,10 @@ class Dialect:
         """Write a call as a model would; `parse(format(call)) == call` up to the dialect's own rounding."""
         raise NotImplementedError
 
+    def rated(self, reply: str, rating: str) -> str:
+        """A reply that `format` wrote, with a rating of what the last search brought, where the dialect has ratings."""
+        return reply
+
 
 def unreadable(kind: Error, reason: str, thought: str = "") -> Parsed:
     """A `Parsed` without a usable call."""

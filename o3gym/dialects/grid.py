@@ -1,4 +1,4 @@
-"""`grid`: looks at the cells of a grid, in few words; the wire format of the model on board."""
+"""`grid`: looks at the cells of a grid, and boxes by their place, in few words; what the model on board speaks."""
 
 from __future__ import annotations
 
@@ -8,19 +8,30 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from o3gym.dialects.base import MAX_REPLY, Dialect, unreadable
-from o3gym.geometry import iou
+from o3gym.geometry import iou, pad
 from o3gym.tools.base import MAX_TEXT, Tool
-from o3gym.types import Box, Call, Parsed, Task, View, answer, crop
+from o3gym.types import Box, Call, Parsed, Task, View, answer, crop, locate
 
 ROWS = "abcdefghi"
 MARGIN = 1.25
 """Side of what is shown for a cell, in cells: things on a border are whole in one of their cells."""
 SHAPES: tuple[tuple[int, int], ...] = ((4, 4), (3, 3), (3, 6), (2, 3))
 """Grids (columns, rows) that `format` writes; `parse` reads any with up to nine of each."""
+PLACES = (6, 4)
+"""Columns and rows of the places in a view by which boxes are answered, those of the tokens of a wide view."""
+AROUND = 2.0
+"""Side of the box that a place stands for, in places: what has its middle in the place is nearly whole in it.
+
+With the `MARGIN` of looks half of a card of the hidden family would be left out.
+"""
+NOTHING = "@nothing"
 _ACTION = re.compile(r"^[ \t]*(?:look\b|answer(?![^ \t\n]))", re.MULTILINE)
 _LOOK = re.compile(
     r"look[ \t]+(?P<columns>[1-9])x(?P<rows>[1-9])[ \t]+(?P<row>[a-i])(?P<column>[1-9])"
     r"(?:[ \t]+in[ \t]+(?P<view>[0-9]{1,6}))?"
+)
+_PLACE = re.compile(
+    rf"@(?P<row>[a-{ROWS[PLACES[1] - 1]}])(?P<column>[1-{PLACES[0]}])(?:[ \t]+in[ \t]+(?P<view>[0-9]{{1,6}}))?"
 )
 
 
@@ -29,6 +40,12 @@ def cell_box(columns: int, rows: int, column: int, row: int) -> Box:
     x0, x1 = _span(columns, column)
     y0, y1 = _span(rows, row)
     return (x0, y0, x1, y1)
+
+
+def place_box(column: int, row: int) -> Box:
+    """The unit xyxy box, of the same view, that a place (counted from 0) stands for: `AROUND` it, cut at the edges."""
+    columns, rows = PLACES
+    return pad((column / columns, row / rows, (column + 1) / columns, (row + 1) / rows), AROUND)
 
 
 def _span(count: int, place: int) -> tuple[float, float]:
@@ -51,21 +68,28 @@ class Grid(Dialect):
     box is written as the cell of a 4×4, 3×3, 3×6 or 2×3 grid that it overlaps most, so calls are coarse on purpose: one
     of sixteen places is learned by models that never learn four exact coordinates. Options are answered by their
     text, not by their letter. The last action counts.
+
+    Where a box is asked for, `answer @b3 in 5` locates what has its middle in row b and column 3 of view 5, divided
+    into 6 columns and 4 rows, and `answer @nothing` says that it is not there. No other answer has these forms: a text
+    that does is written with "- " before it.
     """
 
     name: ClassVar[str] = "grid"
-    tools: ClassVar[tuple[str, ...]] = ("crop", "answer")
+    tools: ClassVar[tuple[str, ...]] = ("crop", "answer", "locate")
 
     def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
-        """The two actions, if `crop` is enabled, or the answer alone."""
+        """The two actions, if `crop` is enabled, or the answer alone, by the kind of the task."""
         look = (
             'To look closer, end your reply with a line like "look 4x4 b3": divide the picture into 4 columns and 4 '
             "rows and look at the cell in row b (the second from the top) and column 3. Any grid up to 9x9 will do. "
             '"look 3x6 e2 in 5" looks at a cell of picture 5, which you were shown before. '
         )
+        looks = look if "crop" in tools else ""
+        if task.kind == "box":
+            return f"{looks}{_box_form()}"
         end = 'To answer, end your reply with a line like "answer TEXT", where TEXT is '
         form = "the right option, word by word." if task.kind == "choice" else "a word, a number or a short phrase."
-        return (look if "crop" in tools else "") + end + form
+        return looks + end + form
 
     def options(self, task: Task) -> tuple[str, ...]:
         """By their texts."""
@@ -87,7 +111,7 @@ class Grid(Dialect):
             return unreadable("void", 'the reply has no line "look …" and no line "answer …"', text.strip())
         thought, action = text[: starts[-1]].strip(), text[starts[-1] :].strip()
         if action.startswith("answer"):
-            return Parsed(answer(action.removeprefix("answer").strip()[:MAX_TEXT]), len(starts) == 1, thought)
+            return Parsed(_ending(action.removeprefix("answer").strip()), len(starts) == 1, thought)
         found = _LOOK.match(action)
         if found is None:
             return unreadable("parse", 'expected a line like "look 4x4 b3" or "look 3x6 e2 in 1"', thought)
@@ -105,11 +129,48 @@ class Grid(Dialect):
         if call.tool == "noop":
             return thought or "I do not know what to do."
         if call.tool == "answer":
-            return f"{lead}answer {_disarmed(call.args['text'])}"
+            text = _disarmed(call.args["text"])
+            return f"{lead}answer {text if _ending(text.strip()).tool == 'answer' else f'- {text}'}"
+        if call.tool == "locate":
+            return f"{lead}answer {_place_of(call)}"
         if call.tool != "crop":
             raise ValueError(f'dialect {self.name} cannot express "{call.tool}"; it has {", ".join(self.tools)}')
-        view = call.args.get("view", 0)
-        return f"{lead}look {nearest(call.args['box'])}" + (f" in {view}" if view else "")
+        return f"{lead}look {nearest(call.args['box'])}{_in_view(call)}"
+
+
+def _box_form() -> str:
+    """How boxes are answered, for the prompt."""
+    columns, rows = PLACES
+    return (
+        'To answer, end your reply with a line like "answer @b3 in 5": of picture 5, divided into '
+        f"{columns} columns and {rows} rows, row b (the second from the top) and column 3 hold the middle of what you "
+        f'were asked to find. Without "in" it is picture 0. If it is not there, end with "answer {NOTHING}".'
+    )
+
+
+def _ending(text: str) -> Call:
+    """What an answer says: a place, nothing, or words."""
+    if text == NOTHING:
+        return locate(None)
+    found = _PLACE.fullmatch(text)
+    if found is None:
+        return answer(text[:MAX_TEXT])
+    return locate(place_box(int(found["column"]) - 1, ROWS.index(found["row"])), int(found["view"] or 0))
+
+
+def _place_of(call: Call) -> str:
+    """A located box as the place whose box it overlaps most: "@b3 in 5"."""
+    if call.args["box"] is None:
+        return NOTHING
+    x0, y0, x1, y1 = call.args["box"]
+    places = [(column, row) for row in range(PLACES[1]) for column in range(PLACES[0])]
+    best = max(places, key=lambda place: iou(place_box(*place), (x0, y0, x1, y1)))
+    return f"@{cell_name(*best)}{_in_view(call)}"
+
+
+def _in_view(call: Call) -> str:
+    view = call.args.get("view", 0)
+    return f" in {view}" if view else ""
 
 
 def _disarmed(text: str) -> str:

@@ -101,8 +101,7 @@ class InsightO3Reasoner(Tagged):
         head, end, tail = text.strip().partition(END)
         if not (end and head.startswith("<think>") and head.count("<think>") == 1 and END not in tail):
             return False
-        said = f"<{RATED}>{_rating(text)}</{RATED}>"
-        rest = tail.strip().removeprefix(said).strip()
+        rest = tail.strip().removeprefix(_tagged(_rating(text))).strip()
         if f"<{RATED}>" in rest or (self.feedback and rest == tail.strip()):
             return False
         if block.tag == "answer":
@@ -129,7 +128,13 @@ class InsightO3Reasoner(Tagged):
         if not self.feedback or call.tool == "noop":
             return text
         rating = "helpful" if any(view.parent >= 0 for view in views) else "NA"
-        return text.replace(END, f"{END}\n<{RATED}>{rating}</{RATED}>", 1)
+        return text.replace(END, f"{END}\n{_tagged(rating)}", 1)
+
+    def rated(self, reply: str, rating: str) -> str:
+        """With another rating than that all went well: one of `RATINGS`."""
+        if rating not in RATINGS:
+            raise ValueError(f"rating: expected one of {', '.join(RATINGS)}, got {rating!r}")
+        return reply.replace(_tagged(_rating(reply)), _tagged(rating), 1) if self.feedback else reply
 
     def close(self, text: str) -> str:
         r"""An answer in `\boxed{…}`."""
@@ -208,3 +213,7 @@ def _rating(text: str) -> str:
     block = first_block(tail, RATED)
     said = block.body.strip() if block and block.closed else ""
     return said if said in RATINGS else ""
+
+
+def _tagged(rating: str) -> str:
+    return f"<{RATED}>{rating}</{RATED}>"

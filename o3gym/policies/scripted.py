@@ -9,10 +9,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from o3gym.dialogue import Peek, Request
-from o3gym.geometry import surround
+from o3gym.dialogue import Peek, Picture, Request
+from o3gym.geometry import coverage, surround
 from o3gym.policies.base import Policy
-from o3gym.types import LETTERS, Call, Reply, Target, Task, answer, crop, locate, search
+from o3gym.types import LETTERS, Call, Reply, Target, Task, View, answer, crop, locate, search
+
+SHOWN = 0.7
+"""Share of a target that a view has to show for it to count as seen."""
 
 
 class Scripted(Policy):
@@ -74,6 +77,51 @@ class Oracle(Scripted):
         if "search" in peek.tools:
             return search(called(peek.task)[done], target.source), f"I need a closer look{what}."
         return truth(peek), "Now it is clear."
+
+
+class Asker(Scripted):
+    """A reasoner: has each target searched for until it is shown, then gives the right answer; otherwise it guesses.
+
+    It knows the answer, but gives it only where its views show all targets: so it is as good as who searches for it,
+    `two_agent(reasoner=asker, searcher=P)`. It rates each search by whether it brought a target.
+
+    Args:
+        tries: searches per target, at most.
+        noise: probability that a rating says the opposite.
+    """
+
+    def __init__(self, tries: int = 2, noise: float = 0.0) -> None:
+        super().__init__()
+        if type(tries) is not int or tries < 1:
+            raise ValueError(f"tries: expected a whole number from 1 up, got {tries}")
+        if not 0.0 <= noise <= 1.0:
+            raise ValueError(f"noise: expected a probability from 0 to 1, got {noise}")
+        self.tries, self.noise = tries, noise
+
+    def choose(self, peek: Peek, rng: np.random.Generator) -> tuple[Call, str]:
+        """A search for the first target that no view shows, or the end."""
+        targets = peek.task.targets
+        unseen = [i for i, target in enumerate(targets) if not any(_shows(view, target) for view in peek.views)]
+        if not unseen:
+            return truth(peek), "Now I have seen it."
+        if "search" not in peek.tools or peek.turns_left <= 1 or peek.turn >= self.tries * len(targets):
+            return guess(peek, rng), "It was not found, so I will guess."
+        return search(called(peek.task)[unseen[0]], targets[unseen[0]].source), "I have not seen it yet."
+
+    def _reply(self, request: Request) -> Reply:
+        reply, peek = super()._reply(request), request.peek
+        assert peek is not None
+        if peek.turn == 0:
+            return replace(reply, text=peek.dialect.rated(reply.text, "NA"))
+        brought = any(isinstance(part, Picture) for part in request.dialogue.messages[-1].parts)
+        helpful = brought and any(_shows(peek.views[-1], target) for target in peek.task.targets)
+        helpful ^= np.random.default_rng([request.sampling.seed, 1]).random() < self.noise
+        return replace(reply, text=peek.dialect.rated(reply.text, "helpful" if helpful else "unhelpful"))
+
+
+def _shows(view: View, target: Target) -> bool:
+    """Whether a view is a look at nearly all of a target; the whole picture is none."""
+    return view.parent >= 0 and view.source == target.source and coverage(view.box, target.box) >= SHOWN
 
 
 class Sweep(Scripted):

@@ -30,18 +30,26 @@ class TwoAgent(Policy):
     Args:
         reasoner, searcher: specs.
         searcher_dialect: spec of the searcher's wire format; by default what it speaks, else `insight_o3`.
+        searcher_calls: looks of the searcher in each search.
         base_url: the server of policies named openai whose spec names none.
 
     Raises:
-        ValueError: the reasoner has a control of its own, or one of them is two agents itself.
+        ValueError: the reasoner has a control of its own, one of them is two agents itself, or a number does not fit.
     """
 
     dialect: ClassVar[str] = "insight_o3_reasoner"
     env: ClassVar[Mapping[str, Any]] = {"max_calls": CALLS, "max_turns": CALLS + 1 + REPAIRS, "on_void": "continue"}
-    searcher_env: ClassVar[Mapping[str, Any]] = {"max_calls": CALLS, "max_turns": CALLS + 1}
 
-    def __init__(self, reasoner: str, searcher: str, searcher_dialect: str = "", base_url: str = "") -> None:
+    def __init__(
+        self,
+        reasoner: str,
+        searcher: str,
+        searcher_dialect: str = "",
+        base_url: str = "",
+        searcher_calls: int | str = CALLS,
+    ) -> None:
         super().__init__()
+        _checked(searcher_calls)
         first, second = _apart(reasoner, searcher)
         self.reasoner = _made(first, base_url)
         self.searcher = self.reasoner if first == second else _made(second, base_url)
@@ -72,6 +80,23 @@ def searcher_dialect(spec: str) -> str:
     """The spec of the dialect that the searcher of a two_agent spec speaks."""
     asked: str = parse_spec(spec)[2].get("searcher_dialect", "")
     return asked or _class(agents(spec)[1]).dialect or DIALECT
+
+
+def searcher_env(calls: int = CALLS) -> dict[str, Any]:
+    """Budgets of a searcher's environment: so many looks, and a turn for the box."""
+    return {"max_calls": calls, "max_turns": calls + 1}
+
+
+def searcher_calls(spec: str) -> int:
+    """The looks of a two_agent spec's searcher."""
+    return _checked(parse_spec(spec)[2].get("searcher_calls", CALLS))
+
+
+def _checked(calls: int | str) -> int:
+    """Options of a composed spec are text."""
+    if not str(calls).isdecimal() or int(calls) < 1:
+        raise ValueError(f"searcher_calls: expected a whole number from 1 up, got {calls}")
+    return int(calls)
 
 
 def searcher_control(spec: str) -> str | None:

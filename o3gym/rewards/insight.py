@@ -79,7 +79,17 @@ def fresh_looks(trajectory: Trajectory) -> float:
 
 def pseudo_iou(trajectory: Trajectory, parent: Trajectory) -> float:
     """`1[s = c = 1]`: the reasoner rated this search "helpful" (s) and its own final answer is correct (c)."""
-    return float(rating(trajectory, parent) == "helpful" and parent.verdict == "correct")
+    return rated_helpful(trajectory, parent) * parent_correct(trajectory, parent)
+
+
+def rated_helpful(trajectory: Trajectory, parent: Trajectory) -> float:
+    """`s`: 1 if the reasoner rated this search "helpful"."""
+    return float(rating(trajectory, parent) == "helpful")
+
+
+def parent_correct(trajectory: Trajectory, parent: Trajectory) -> float:
+    """`c`: 1 if the final answer of the reasoner that asked for this search is correct."""
+    return float(parent.verdict == "correct")
 
 
 def rating(trajectory: Trajectory, parent: Trajectory) -> str:
@@ -101,3 +111,5 @@ SHAPED_IOU = Term("shaped_iou", "end", shaped_iou, PAPER)
 COVERING_IOU = Term("covering_iou", "end", covering_iou, CODE)
 FRESH_LOOKS = Term("fresh_looks", "end", fresh_looks, CODE)
 PSEUDO_IOU = Term("pseudo_iou", "late", pseudo_iou, PAPER)
+RATED_HELPFUL = Term("rated_helpful", "late", rated_helpful, PAPER)
+PARENT_CORRECT = Term("parent_correct", "late", parent_correct, PAPER)

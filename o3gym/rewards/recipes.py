@@ -68,6 +68,26 @@ def insight_o3_code_in_loop(values: Values) -> float:
     return values["fresh_looks"] * values["format"] * (FORMAT_WEIGHT + IOU_WEIGHT * values["pseudo_iou"])
 
 
+def insight_o3_no_tool(values: Values) -> float:
+    """`0.2·format + 0.8·IoU'`."""
+    return FORMAT_WEIGHT * values["format"] + IOU_WEIGHT * values["shaped_iou"]
+
+
+def insight_o3_in_loop_no_tool(values: Values) -> float:
+    """`0.2·format + 0.8·1[s = c = 1]`."""
+    return FORMAT_WEIGHT * values["format"] + IOU_WEIGHT * values["pseudo_iou"]
+
+
+def insight_o3_in_loop_no_feedback(values: Values) -> float:
+    """`1[n_tool > 0] · (0.2·format + 0.8·1[c = 1])`."""
+    return values["used_tool"] * (FORMAT_WEIGHT * values["format"] + IOU_WEIGHT * values["parent_correct"])
+
+
+def insight_o3_in_loop_no_outcome(values: Values) -> float:
+    """`1[n_tool > 0] · (0.2·format + 0.8·1[s = 1])`."""
+    return values["used_tool"] * (FORMAT_WEIGHT * values["format"] + IOU_WEIGHT * values["rated_helpful"])
+
+
 INSIGHT_O3 = Recipe("insight_o3", (terms.USED_TOOL, terms.FORMAT, insight.SHAPED_IOU), insight_o3, insight.PAPER)
 INSIGHT_O3_CODE = Recipe(
     "insight_o3_code", (insight.FRESH_LOOKS, terms.FORMAT, insight.COVERING_IOU), insight_o3_code, insight.CODE
@@ -80,6 +100,23 @@ INSIGHT_O3_CODE_IN_LOOP = Recipe(
     (insight.FRESH_LOOKS, terms.FORMAT, insight.PSEUDO_IOU),
     insight_o3_code_in_loop,
     insight.CODE,
+)
+ABLATED = "InSight-o3 paper, section 5.2, table 3"
+INSIGHT_O3_NO_TOOL = Recipe("insight_o3_no_tool", (terms.FORMAT, insight.SHAPED_IOU), insight_o3_no_tool, ABLATED)
+INSIGHT_O3_IN_LOOP_NO_TOOL = Recipe(
+    "insight_o3_in_loop_no_tool", (terms.FORMAT, insight.PSEUDO_IOU), insight_o3_in_loop_no_tool, ABLATED
+)
+INSIGHT_O3_IN_LOOP_NO_FEEDBACK = Recipe(
+    "insight_o3_in_loop_no_feedback",
+    (terms.USED_TOOL, terms.FORMAT, insight.PARENT_CORRECT),
+    insight_o3_in_loop_no_feedback,
+    ABLATED,
+)
+INSIGHT_O3_IN_LOOP_NO_OUTCOME = Recipe(
+    "insight_o3_in_loop_no_outcome",
+    (terms.USED_TOOL, terms.FORMAT, insight.RATED_HELPFUL),
+    insight_o3_in_loop_no_outcome,
+    ABLATED,
 )
 
 

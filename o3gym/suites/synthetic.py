@@ -15,7 +15,7 @@ from o3gym.suites.scenes.base import Family, Scene
 from o3gym.suites.scenes.painter import Painter
 from o3gym.types import Box, Kind, Size, Source, Target, Task
 
-Answers: TypeAlias = Literal["choice", "free"]
+Answers: TypeAlias = Literal["choice", "free", "box"]
 
 SCENES: Mapping[str, Family] = {
     "attribute": attribute.FAMILY,
@@ -59,13 +59,21 @@ def lay_out(family: str, difficulty: str, seed: int) -> Scene:
     return SCENES[family].build(Random(f"{family}/{difficulty}/{seed}"), difficulty)
 
 
-def layout(*, family: str, difficulty: str, seed: int, pixels: int = 0) -> list[tuple[str, Box]]:
-    """Class and box of each block of the picture that `render` draws with the same arguments: "chart", "figure_title".
+def true_layouts(source: Source) -> list[tuple[str, Box]]:
+    """Kind and box (unit xyxy) of the layouts of a picture of this suite, in reading order; none where it has none."""
+    args = source.args
+    scene = lay_out(args["family"], args["difficulty"], args["seed"])
+    return [(kind, _unit(box, SCENES[args["family"]].aspect)) for kind, box in scene.layouts]
 
-    Boxes are unit xyxy of the picture, whatever `pixels`. Empty for families without a layout, such as "hidden".
+
+def true_blocks(source: Source) -> list[tuple[str, Box]]:
+    """Class and box (unit xyxy) of what a layout detector should find in a picture of this suite.
+
+    Most families have none. Classes are those of PP-DocLayout: "chart", "figure_title".
     """
-    aspect = SCENES[_known("family", family, FAMILIES)].aspect
-    return [(label, _unit(box, aspect)) for label, box in lay_out(family, difficulty, seed).layout]
+    args = source.args
+    scene = lay_out(args["family"], args["difficulty"], args["seed"])
+    return [(label, _unit(box, SCENES[args["family"]].aspect)) for label, box in scene.blocks]
 
 
 def _known(kind: str, name: str, names: tuple[str, ...]) -> str:
@@ -82,7 +90,9 @@ class Synthetic(Suite):
         split: "test" or "train"; the two never share a seed.
         family: one of `FAMILIES`, several joined by "+", or "all".
         difficulty: one of `DIFFICULTIES`, or "all".
-        answers: "choice" for four to six options, "free" for text. Region tasks are answered by a box either way.
+        answers: "choice" for four to six options, "free" for text; "box" for a region search, as reasoners ask for it:
+            the question is what the (first) target is called, the answer where it is. Region tasks are answered by a
+            box in any case.
         pixels: about how many per picture, at the family's aspect ratio; 0 for each difficulty's own size. Where this
             is too small for the finest details to be made out, `warnings` says so.
         n: number of tasks.
@@ -113,7 +123,7 @@ class Synthetic(Suite):
         chosen = dict.fromkeys(_known("family", name, families) for name in family.split("+"))
         self.families = FAMILIES if "all" in chosen else tuple(chosen)
         self.difficulties = DIFFICULTIES if _known("difficulty", difficulty, levels) == "all" else (difficulty,)
-        _known("kind of answers", answers, ("choice", "free"))
+        _known("kind of answers", answers, ("choice", "free", "box"))
         self.answers: Answers = answers
         if pixels < 0 or n < 0:
             raise ValueError(f"pixels and n must not be negative, got {pixels} and {n}")
@@ -146,13 +156,15 @@ class Synthetic(Suite):
         scene = lay_out(family, difficulty, seed)
         kind: Kind = "box" if family == "region" else self.answers
         letter, options = _options(scene, f"{family}/{difficulty}/{seed}/options")
+        targets = tuple(Target(_unit(box, SCENES[family].aspect), label=label) for label, box in scene.targets)
+        sought = kind == "box" and family != "region"
         return Task(
             id=f"{self.name}/{self.split}/{self._variant(family, difficulty)}/{ordinal}",
             sources=(Source.generated(self.name, family=family, difficulty=difficulty, seed=seed, pixels=self.pixels),),
-            question=scene.question,
-            answer=letter if kind == "choice" else scene.answer,
+            question=targets[0].label if sought else scene.question,
+            answer=letter if kind == "choice" else "" if sought else scene.answer,
             choices=options if kind == "choice" else (),
-            targets=tuple(Target(_unit(box, SCENES[family].aspect), label=label) for label, box in scene.targets),
+            targets=targets[:1] if sought else targets,
             kind=kind,
             tags={"family": family, "difficulty": difficulty},
             origin=self._origin(index, seed),
@@ -160,8 +172,8 @@ class Synthetic(Suite):
 
     def _variant(self, family: str, difficulty: str) -> str:
         """What else than the seed tells two tasks apart: "hidden-easy", "hidden-easy-free-262144px"."""
-        free = "-free" if self.answers == "free" and family != "region" else ""
-        return f"{family}-{difficulty}{free}" + (f"-{self.pixels}px" if self.pixels else "")
+        answers = f"-{self.answers}" if self.answers != "choice" and family != "region" else ""
+        return f"{family}-{difficulty}{answers}" + (f"-{self.pixels}px" if self.pixels else "")
 
     def _origin(self, index: int, seed: int) -> dict[str, Any]:
         return {"suite": self.name, "version": self.version, "split": self.split, "index": index, "seed": seed}

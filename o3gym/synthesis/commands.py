@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from o3gym.synthesis.questions.command import add_questions
+
 if TYPE_CHECKING:
     from o3gym.synthesis.regions import Tally
 
@@ -23,6 +25,7 @@ def add_synth(commands: Any) -> None:
     _add_collage(kinds)
     _add_filter(kinds)
     _add_regions(kinds)
+    add_questions(kinds)
 
 
 def _add_collage(kinds: Any) -> None:

@@ -1,10 +1,10 @@
-"""Describing regions: a policy sees a picture with a red frame and says in a few words what somebody should look for."""
+"""Describing regions: a policy sees a picture with a red frame and says in a few words what is to be looked for."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from PIL import Image
 
@@ -74,7 +74,7 @@ class Describer:
 
     spec: str
     base_url: str = ""
-    sampling: Sampling = Sampling(temperature=1.0, max_tokens=MAX_TOKENS)
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=1.0, max_tokens=MAX_TOKENS))
     max_pixels: int = MAX_PIXELS
     in_flight: int = 16
 

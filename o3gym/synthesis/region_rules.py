@@ -25,8 +25,10 @@ WRITING = ("text", *TITLES)
 KEPT = (*FIGURES, "image", *WRITING)
 """Classes that are kept (paper). Which of them a merged box has is the first that one of its parts has (ours)."""
 SAME_IOU, OTHER_IOU = 0.6, 0.98
-"""Of two boxes that overlap at least so much, the one with the lower score goes: of one class, of two classes. The paper
-has `layout_nms: True`; these are PaddleX's numbers for it, as rapid-layout 1.2.1 has them (`pp_doc_layout`)."""
+"""Of two boxes that overlap at least so much, the one with the lower score goes: of one class, of two classes.
+
+The paper has `layout_nms: True`; these are PaddleX's numbers for it, as rapid-layout 1.2.1 has them (`pp_doc_layout`).
+"""
 LARGE = 0.25
 """Greatest area of a box, and of a merged one (paper)."""
 LARGE_CHART = 0.8
@@ -38,7 +40,7 @@ LONGEST = 5.0
 TITLE_EFFORT, EFFORT = 0.15, 0.1
 """A merge must take less effort: where one of the two is a title, and else (paper)."""
 INSIDE = 0.9
-"""Share of a box that must lie in another for the other to enclose or contain it (ours: detected edges are not exact)."""
+"""Share of a box that must lie in another for the other to contain it (ours: detected edges are not exact)."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ def choose(blocks: Sequence[Block], aspect: float) -> tuple[list[Region], Counte
     The order of `blocks` is of no importance.
 
     Returns:
-        Regions by their top and left edges, and why how many of the blocks are in none of them. Each block is in exactly
-        one region or counted once.
+        Regions by their top and left edges, and why how many of the blocks are in none of them. Each block is in
+        exactly one region or counted once.
     """
     dropped: Counter[str] = Counter()
     fit = []

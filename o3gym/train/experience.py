@@ -26,6 +26,7 @@ class Facts(NamedTuple):
         reward, stop: of the episode.
         tokens: how many the policy wrote.
         update: which optimiser step of this rollout learns from it, from 0.
+        in_loop: whether a reasoner asked for it.
     """
 
     group: str
@@ -33,6 +34,7 @@ class Facts(NamedTuple):
     stop: str
     tokens: int
     update: int
+    in_loop: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,20 @@ def usable(group: Sequence[Trajectory]) -> bool:
     A group with a failed judge or a broken environment is left out whole: its statistics would be those of a smaller,
     other group, and a failure must never count as a wrong answer.
     """
-    return all(t.reward is not None and t.stop != "error" and written(t) > 0 for t in group)
+    return all(map(_counts, group))
+
+
+def usable_searches(group: Sequence[Trajectory]) -> list[Trajectory]:
+    """The searches for a task that have a reward and their exact tokens.
+
+    Those of a reasoner that failed, or whose judge did, have none. Here the others stay: they are no group whose size
+    was meant.
+    """
+    return [t for t in group if _counts(t)]
+
+
+def _counts(trajectory: Trajectory) -> bool:
+    return trajectory.reward is not None and trajectory.stop != "error" and written(trajectory) > 0
 
 
 def informative(group: Sequence[Trajectory]) -> bool:
@@ -89,19 +104,24 @@ def experience(
     seed: int,
     everyone: Callable[[list[Facts]], list[list[Facts]]] = lambda mine: [mine],
     rank: int = 0,
+    searches: Sequence[Sequence[Trajectory]] = (),
 ) -> Experience:
     """Weigh the episodes of all processes, and keep this one's that have a loss.
 
     Args:
         groups: this process's settled groups, each of them `usable`.
+        searches: those that a reasoner asked for, task by task, `usable_searches`.
         recipe: how they are weighed.
         seed: of the order in which groups are dealt out to updates.
         everyone: gathers the facts of all processes, in rank order.
         rank: this process's place in there.
     """
     updates = _dealt(len(groups), recipe.updates, derive_seed(seed, rank))
-    episodes = [(t, update) for group, update in zip(groups, updates, strict=True) for t in group]
-    facts = [Facts(f"{rank}/{t.group}", float(t.reward or 0.0), t.stop, written(t), u) for t, u in episodes]
+    updates += _dealt(len(searches), recipe.updates, derive_seed(seed, rank, "in_loop"))
+    within = [False] * len(groups) + [True] * len(searches)
+    dealt = list(zip([*groups, *searches], updates, within, strict=True))
+    episodes = [(t, update) for group, update, _ in dealt for t in group]
+    facts = [_facts(t, rank, update, inside) for group, update, inside in dealt for t in group]
     shares = everyone(facts)
     everything = [fact for share in shares for fact in share]
     pushes, heavy, totals = weigh(everything, recipe)
@@ -115,16 +135,23 @@ def experience(
     return Experience(tuple(lessons), totals)
 
 
+def _facts(trajectory: Trajectory, rank: int, update: int, in_loop: bool) -> Facts:
+    group, reward = f"{rank}/{trajectory.group}", float(trajectory.reward or 0.0)
+    return Facts(group, reward, trajectory.stop, written(trajectory), update, in_loop)
+
+
 def weigh(facts: Sequence[Facts], recipe: GrpoRecipe) -> tuple[Any, Any, tuple[float, ...]]:
     """Per episode its advantage and whether it has a loss; per update the total that the loss is divided by."""
     if not facts:
         return np.zeros(0), np.zeros(0, bool), (0.0,) * recipe.updates
-    groups, rewards, stops, tokens, updates = map(np.asarray, zip(*facts, strict=True))
+    groups, rewards, stops, tokens, updates, in_loop = map(np.asarray, zip(*facts, strict=True))
     counted = kept(list(stops), recipe.over_turn_masking, recipe.void)
-    statistics = counted if recipe.stats == "exclude" else None
-    pushes = advantages(
-        rewards, list(groups), norm=recipe.norm, std=recipe.std, epsilon=recipe.epsilon, counted=statistics
-    )
+    pushes = np.zeros(len(facts))
+    for rows, norm in ((~in_loop, recipe.norm), (in_loop, recipe.in_loop.norm)):
+        statistics = counted[rows] if recipe.stats == "exclude" else None
+        pushes[rows] = advantages(
+            rewards[rows], list(groups[rows]), norm=norm, std=recipe.std, epsilon=recipe.epsilon, counted=statistics
+        )
     totals = []
     for update in range(recipe.updates):
         rows = updates == update
@@ -178,10 +205,14 @@ def blank_row(encoder: Encoder) -> Row:
     return Row(ids, np.zeros(len(ids), np.int64), opening.images)
 
 
-def chunks(lessons: Sequence[Lesson], update: int, count: int) -> list[Sequence[Lesson]]:
-    """An update's lessons in `count` portions of similar length, some of them empty if there are too few."""
+def chunks(lessons: Sequence[Lesson], update: int, count: int, most: int = 0) -> list[Sequence[Lesson]]:
+    """An update's lessons in `count` portions of similar length; no more are in use than portions of `most` rows need.
+
+    With `most` = 0 all are in use, as far as there are lessons.
+    """
     mine = sorted((lesson for lesson in lessons if lesson.update == update), key=_length)
-    return portions(mine, count)
+    used = min(count, -(-len(mine) // most)) if most else count
+    return [*portions(mine, max(used, 1)), *[()] * (count - max(used, 1))]
 
 
 def _length(lesson: Lesson) -> int:
@@ -206,6 +237,21 @@ def measures(groups: Sequence[Sequence[Trajectory]]) -> Mapping[str, float]:
         "failed": _mean([t.reward is None for t in flat]),
         "uniform_groups": _mean([not informative(group) for group in groups]),
         "tokens": _mean([written(t) for t in flat]),
+    }
+
+
+def in_loop_measures(tasks: Sequence[Trajectory], searches: Sequence[Sequence[Trajectory]]) -> Mapping[str, float]:
+    """How the in-loop half of a rollout went: the reasoner's settled episodes, and the searches it asked for."""
+    flat = [t for group in searches for t in group]
+    judged = [t for t in tasks if t.verdict in ("correct", "wrong")]
+    rewards = [t.reward for t in flat if t.reward is not None]
+    return {
+        "in_loop/reward": _mean(rewards),
+        "in_loop/accuracy": _mean([t.verdict == "correct" for t in judged]),
+        "in_loop/searches": _mean([len(t.children) for t in tasks]),
+        "in_loop/found": _mean([t.located is not None for t in flat]),
+        "in_loop/turns": _mean([len(t.turns) for t in flat]),
+        "in_loop/failed": _mean([t.reward is None for t in flat]),
     }
 
 

@@ -23,6 +23,7 @@ CHANGEABLE = ("threads", "log_steps", "save_steps", "report_to", "keep", "slots"
 NOTED = (
     *("loss", "reward", "accuracy", "turns", "over_turn", "answered", "valid_calls", "failed", "uniform_groups"),
     *("tokens", "tokens_per_second", "refills", "kl", "entropy", "grad_norm", "learning_rate"),
+    *("in_loop/reward", "in_loop/accuracy", "in_loop/searches", "in_loop/found", "in_loop/failed"),
     "clip_ratio/region_mean",
     *("seconds/rollout", "seconds/logprobs", "seconds/update"),
 )
@@ -59,14 +60,16 @@ def arithmetic(recipe: GrpoRecipe) -> dict[str, Any]:
     """
     processes = devices()
     passes = recipe.accumulation(processes)
-    episodes = recipe.prompts * recipe.samples
+    episodes, inside = recipe.prompts * recipe.samples, recipe.in_loop.prompts * recipe.in_loop.samples
+    most = episodes + inside * recipe.in_loop.calls
     return {
         "devices": processes,
         "rollouts": recipe.steps // recipe.updates,
         "episodes_per_rollout": episodes,
+        **({"reasoner_episodes_per_rollout": inside, "most_searches_per_rollout": most - episodes} if inside else {}),
         "episodes_per_update": episodes // recipe.updates,
         "passes_per_update": passes,
-        "most_rows_per_pass": recipe.micro_batch or episodes // (recipe.updates * processes),
+        "most_rows_per_pass": recipe.micro_batch or most // (recipe.updates * processes),
         "episodes_in_all": episodes * recipe.steps // recipe.updates,
         "most_rollouts_per_step": recipe.refills + 1,
         "memory_gib": _memory(recipe),
@@ -119,7 +122,10 @@ class _Learning:
         player = Player(self.recipe, self.encoder, self.out / "rollouts", cursor)
         trainer = GrpoTrainer(self.model, self.processor, self.recipe, self.encoder, player, folder, self._report)
         player.rank, player.everyone = trainer.rank, trainer.everyone
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        try:
+            trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        finally:
+            player.close()
         if trainer.is_world_process_zero():
             self._note(trainer.state.log_history, trainer.state.global_step)
         if trainer.interrupted:

@@ -17,11 +17,50 @@ from o3gym.train.recipe import (
     at_least,
     changes,
     decoded,
+    known_keys,
     read_toml,
     warmup_steps,
 )
 
+CALLS = 6
+"""Searches of a reasoner in an episode by default, as in InSight-o3 (arXiv 2512.18745, appendix D.1)."""
+
 OldLogprobs: TypeAlias = Literal["compute", "rollout"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InLoop:
+    """Searches that a reasoner asks the learner for while it works on tasks: the in-loop half of InSight-o3's training.
+
+    Every search is an episode of the learner's; its reward rests on what the reasoner makes of it. Budgets and picture
+    sizes of searches are those of the recipe's `env`.
+
+    Attributes:
+        reasoner: spec of the policy that works on the tasks; it does not learn.
+        dialect: its wire format; one that rates what a search brought.
+        env: arguments of its environment: suite, suite_args, max_calls, ….
+        reward: name of the searches' reward; `judge`: of the judge of the reasoner's answers, "" for rules alone.
+        temperature, max_tokens: how the reasoner's replies are sampled.
+        prompts: tasks per rollout over all devices, each worked on `samples` times; 0 for no in-loop half.
+        norm: what searches are compared with: all searches of the rollout ("global"), since no two need be alike, or
+            those for the same task ("group"), see `o3gym.train.advantages.advantages`.
+    """
+
+    reasoner: str = ""
+    dialect: str = "insight_o3_reasoner?feedback=true"
+    env: Mapping[str, Any] = field(default_factory=dict)
+    reward: str = "insight_o3_in_loop"
+    judge: str = ""
+    temperature: float = 1.0
+    max_tokens: int = 2048
+    prompts: int = 0
+    samples: int = 8
+    norm: Norm = "global"
+
+    @property
+    def calls(self) -> int:
+        """Searches that the reasoner may ask for in an episode."""
+        return int(self.env.get("max_calls", CALLS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +93,7 @@ class GrpoRecipe(Training):
         refills: rollouts that may be added until `prompts` groups have rewards that differ; 0 takes what comes.
         slots: dialogues that are kept at once; `in_flight`: episodes alive at once.
         watch: every how many rollouts the episodes are stored in the run-folder format; 0 for never.
+        in_loop: a second half of each rollout, in which a reasoner asks for the episodes.
     """
 
     env: Mapping[str, Any] = field(default_factory=dict)
@@ -89,6 +129,7 @@ class GrpoRecipe(Training):
     slots: int = 32
     in_flight: int = 32
     watch: int = 0
+    in_loop: InLoop = InLoop()
 
     def warmup_steps(self, steps: int) -> int:
         """Steps of the linear rise, of `steps` in all."""
@@ -96,23 +137,31 @@ class GrpoRecipe(Training):
 
     def share(self, devices: int) -> int:
         """Tasks per rollout and device. Raises `RecipeError` where they do not divide."""
-        if self.prompts % devices:
-            raise RecipeError(f"prompts: expected a multiple of {devices} devices, got {self.prompts}")
-        return self.prompts // devices
+        return _share(self.prompts, devices, "prompts")
 
     def accumulation(self, devices: int) -> int:
-        """Forward passes per step and device, each of at most `micro_batch` rows."""
+        """Forward passes per step and device, each of at most `micro_batch` rows, however many searches there are."""
+        inside = _share(self.in_loop.prompts, devices, "in_loop.prompts")
         rows = math.ceil(self.share(devices) / self.updates) * self.samples
+        rows += math.ceil(inside / self.updates) * self.in_loop.samples * self.in_loop.calls
         return math.ceil(rows / (self.micro_batch or rows))
 
 
+def _share(prompts: int, devices: int, name: str) -> int:
+    if prompts % devices:
+        raise RecipeError(f"{name}: expected a multiple of {devices} devices, got {prompts}")
+    return prompts // devices
+
+
 KEYS = tuple(f.name for f in dataclasses.fields(GrpoRecipe))
+NESTED = ("env", "lora", "in_loop")
+IN_LOOP_KEYS = tuple(f.name for f in dataclasses.fields(InLoop))
 
 
 def load_grpo(spec: str, settings: Iterable[str] = ()) -> GrpoRecipe:
     """A recipe by name or path, changed by settings "key=value".
 
-    A key is a field of the recipe ("prompts"), or one of "env.KEY" and "lora.KEY".
+    A key is a field of the recipe ("prompts"), or one of "env.KEY", "lora.KEY", "in_loop.KEY" and "in_loop.env.KEY".
 
     Raises:
         UnknownName: no such recipe or key; with the closest one.
@@ -126,9 +175,13 @@ def load_grpo(spec: str, settings: Iterable[str] = ()) -> GrpoRecipe:
 
 def read_grpo(data: Mapping[str, Any], where: str = "recipe") -> GrpoRecipe:
     """A recipe from plain values, as TOML gives them; see `load_grpo` for errors."""
+    if isinstance(data.get("in_loop"), Mapping):
+        known_keys(data["in_loop"], IN_LOOP_KEYS, f"{where}: in_loop")
     recipe = decoded(GrpoRecipe, data, where)
-    for key in ("steps", "prompts", "updates", "max_tokens", "slots", "in_flight"):
+    for key in ("steps", "updates", "max_tokens", "slots", "in_flight"):
         at_least(getattr(recipe, key), 1, f"{where}: {key}")
+    _check_in_loop(recipe.in_loop, where)
+    at_least(recipe.prompts, 0 if recipe.in_loop.prompts else 1, f"{where}: prompts")
     at_least(recipe.samples, 2, f"{where}: samples")
     for key in ("context", "refills", "watch", "kl", "clip_low", "clip_high", "warmup"):
         at_least(getattr(recipe, key), 0, f"{where}: {key}")
@@ -146,10 +199,23 @@ def read_grpo(data: Mapping[str, Any], where: str = "recipe") -> GrpoRecipe:
     return recipe
 
 
+def _check_in_loop(in_loop: InLoop, where: str) -> None:
+    at_least(in_loop.prompts, 0, f"{where}: in_loop.prompts")
+    for key in ("samples", "max_tokens", "calls"):
+        at_least(getattr(in_loop, key), 1, f"{where}: in_loop.{key}")
+    if in_loop.prompts and not in_loop.reasoner:
+        raise RecipeError(f'{where}: in_loop.reasoner: expected the spec of a policy, such as "openai:MODEL"')
+
+
 def _assign(data: dict[str, Any], key: str, value: Any) -> None:
-    first, dot, rest = key.partition(".")
-    if dot and first not in ("env", "lora"):
-        raise UnknownName(f'--set: unknown key "{key}" (nested ones are env.KEY and lora.KEY)')
+    first, *rest = key.split(".")
+    if rest and (first not in NESTED or len(rest) > 2 or (len(rest) == 2 and (first, rest[0]) != ("in_loop", "env"))):
+        raise UnknownName(
+            f'--set: unknown key "{key}" (nested ones are env.KEY, lora.KEY, in_loop.KEY and in_loop.env.KEY)'
+        )
     if first not in KEYS:
         raise UnknownName(f'--set: unknown key "{first}"{closest(first, KEYS)} (known: {", ".join(KEYS)})')
-    data[first] = {**(data.get(first) or {}), rest: value} if dot else value
+    for name in (first, *rest)[:-1]:
+        data[name] = dict(data.get(name) or {})
+        data = data[name]
+    data[(first, *rest)[-1]] = value

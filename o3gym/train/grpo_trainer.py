@@ -210,7 +210,11 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
     def _batches(self, experience: Experience) -> list[dict[str, Any]]:
         """The rollout's batches in the order in which they are used."""
         updates = range(self.recipe.updates)
-        parts = [part for update in updates for part in chunks(experience.lessons, update, self.passes)]
+        parts = [
+            part
+            for update in updates
+            for part in chunks(experience.lessons, update, self.passes, self.recipe.micro_batch)
+        ]
         # TRL gathers measures of every row, and gloo hangs or dies where processes have different numbers of them
         sizes = [max(1, *counts) for counts in zip(*self.everyone([len(part) for part in parts]), strict=True)]
         totals = [experience.totals[update] for update in updates for _ in range(self.passes)]

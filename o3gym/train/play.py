@@ -18,9 +18,18 @@ from o3gym.registry import REWARDS
 from o3gym.rewards.settle import settle
 from o3gym.rollout import Arm, Job, collect, derive_seed, rollout
 from o3gym.store import RunStore
-from o3gym.suites.base import make_suite
-from o3gym.train.experience import Experience, experience, informative, measures, usable
+from o3gym.suites.base import Suite, make_suite
+from o3gym.train.experience import (
+    Experience,
+    experience,
+    in_loop_measures,
+    informative,
+    measures,
+    usable,
+    usable_searches,
+)
 from o3gym.train.grpo_recipe import GrpoRecipe
+from o3gym.train.in_loop import Reasoning
 from o3gym.train.recipe import devices
 from o3gym.train.sources import shuffled
 from o3gym.types import Sampling, Trajectory
@@ -62,22 +71,39 @@ class Player:
         self.reward = REWARDS[recipe.reward]
         self.judge = make_judge(recipe.judge) if recipe.judge else None
         sampling = Sampling(recipe.temperature, recipe.top_p, recipe.max_tokens)
+        self.reasoning = Reasoning(recipe) if recipe.in_loop.prompts else None
         self.arm = Arm("train", self.env, recipe.name, recipe.dialect, sampling)
 
     def __call__(self, number: int, policy: Policy) -> tuple[Experience, Mapping[str, float]]:
         """Rollout `number`: what there is to learn from this process's share, and how the whole of it went."""
         started, played, found = time.monotonic(), list[list[Trajectory]](), list[list[Trajectory]]()
-        share = self.recipe.share(devices())
+        share, seed = self.recipe.share(devices()), derive_seed(self.recipe.seed, number)
+        tasks, searches = self._asked_for(number, policy)
         for attempt in range(self.recipe.refills + 1):
             groups = self._groups(number, attempt, policy)
             played += groups
             found += [group for group in groups if usable(group) and (informative(group) or not self.recipe.refills)]
             if min(self.everyone(len(found))) >= share:
                 break
-        self._store(number, played)
+        self._store(number, [*played, tasks])
         seconds = time.monotonic() - started
-        made = experience(found[:share], self.recipe, derive_seed(self.recipe.seed, number), self.everyone, self.rank)
-        return made, self._measured(played, attempt, seconds)
+        inside = [usable_searches(group) for group in searches]
+        made = experience(found[:share], self.recipe, seed, self.everyone, self.rank, inside)
+        more = in_loop_measures(tasks, searches) if self.reasoning else {}
+        return made, self._measured([*played, *searches], {**measures(played), **more}, attempt, seconds)
+
+    def _asked_for(self, number: int, policy: Policy) -> tuple[list[Trajectory], list[list[Trajectory]]]:
+        """This process's share of the in-loop half: the reasoner's episodes, and the searches task by task."""
+        if self.reasoning is None:
+            return [], []
+        given, suite = self.recipe.in_loop, self.reasoning.suite
+        mine = range(number * given.prompts + self.rank, (number + 1) * given.prompts, devices())
+        jobs = [
+            self._task(suite, f"{number:06d}.in_loop.{place:08d}", place, sample, "in_loop")
+            for place in mine
+            for sample in range(given.samples)
+        ]
+        return self.reasoning.play(jobs, policy)
 
     def _groups(self, number: int, attempt: int, policy: Policy) -> list[list[Trajectory]]:
         """This process's share of the next tasks, played and settled."""
@@ -88,9 +114,12 @@ class Player:
         return settle(collect(episodes), self.reward, self.judge)
 
     def _job(self, number: int, attempt: int, place: int, sample: int) -> Job:
-        epoch, rank = divmod(place, len(self.suite))
-        task = shuffled(derive_seed(self.recipe.seed, "tasks"), epoch, len(self.suite))[rank]
-        group = f"{number:06d}.{attempt}.{place:08d}"
+        return self._task(self.suite, f"{number:06d}.{attempt}.{place:08d}", place, sample, "tasks")
+
+    def _task(self, suite: Suite, group: str, place: int, sample: int, order: str) -> Job:
+        """The task at `place` of a suite's endless shuffled order."""
+        epoch, rank = divmod(place, len(suite))
+        task = shuffled(derive_seed(self.recipe.seed, order), epoch, len(suite))[rank]
         return Job(task, group, sample, derive_seed(self.recipe.seed, group, sample))
 
     def _store(self, number: int, played: Sequence[Sequence[Trajectory]]) -> None:
@@ -103,10 +132,12 @@ class Player:
             for trajectory in (t for group in played for t in group):
                 store.append(trajectory)
 
-    def _measured(self, played: Sequence[Sequence[Trajectory]], refills: int, seconds: float) -> dict[str, float]:
-        """How the rollout went, over all processes."""
+    def _measured(
+        self, played: Sequence[Sequence[Trajectory]], said: Mapping[str, float], refills: int, seconds: float
+    ) -> dict[str, float]:
+        """How the rollout went, over all processes; `said` of this one's."""
         tokens = sum(len(turn.reply.token_ids or ()) for group in played for t in group for turn in t.turns)
-        shares = self.everyone({**measures(played), "tokens_per_second": tokens / max(seconds, 1e-9)})
+        shares = self.everyone({**said, "tokens_per_second": tokens / max(seconds, 1e-9)})
         means = {name: sum(share[name] for share in shares) / len(shares) for name in shares[0]}
         return {
             **means,
@@ -114,3 +145,8 @@ class Player:
             "refills": float(refills),
             "seconds": seconds,
         }
+
+    def close(self) -> None:
+        """Free what plays beside the learner."""
+        if self.reasoning is not None:
+            self.reasoning.close()

@@ -6,6 +6,7 @@ import pytest
 
 from o3gym.bench import Bench
 from o3gym.delegation import delegates
+from o3gym.dialects.grid import Grid
 from o3gym.dialogue import Dialogue, Request
 from o3gym.policies.base import make_policy, split_control
 from o3gym.policies.scripted import Oracle, called
@@ -118,7 +119,21 @@ def test_agents_that_cannot_do_their_part_are_refused(spec: str, options: dict[s
         arm(spec, **options)
 
 
-def test_a_searcher_that_cannot_locate_is_refused() -> None:
+def test_the_model_on_board_searches_in_its_own_words() -> None:
+    searcher = delegates(arm("two_agent(reasoner=oracle, searcher=tiny)"))["search"]
+    assert (searcher.dialect, searcher.env["tools"]) == ("grid", ["crop", "locate"])
+    assert (searcher.env["max_calls"], searcher.env["max_turns"]) == (6, 7)
+
+
+def test_a_searcher_may_look_more_often() -> None:
+    searcher = delegates(arm("two_agent(reasoner=oracle, searcher=oracle, searcher_calls=16)"))["search"]
+    assert (searcher.env["max_calls"], searcher.env["max_turns"]) == (16, 17)
+    with pytest.raises(ValueError, match="searcher_calls: expected a whole number from 1 up, got 0"):
+        delegates(arm("two_agent(reasoner=oracle, searcher=oracle, searcher_calls=0)"))
+
+
+def test_a_searcher_that_cannot_locate_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Grid, "tools", ("crop", "answer"))
     with pytest.raises(ValueError, match="cannot be a searcher in dialect grid"):
         delegates(arm("two_agent(reasoner=oracle, searcher=tiny)"))
 

@@ -88,6 +88,18 @@ def test_insight_o3_in_loop_formulas():
     assert recipes.INSIGHT_O3_CODE_IN_LOOP.combine({**values, "format": 0.0}) == 0.0
 
 
+@pytest.mark.parametrize("name", ["NO_TOOL", "IN_LOOP_NO_TOOL", "IN_LOOP_NO_FEEDBACK", "IN_LOOP_NO_OUTCOME"])
+def test_ablations_of_insight_o3(name):
+    recipe = getattr(recipes, f"INSIGHT_O3_{name}")
+    gate = "used_tool" in {term.name for term in recipe.terms}
+    values = {term.name: 1.0 for term in recipe.terms}
+    assert recipe.combine(values) == pytest.approx(1.0)
+    assert recipe.combine({**values, recipe.terms[-1].name: 0.0}) == pytest.approx(0.2)
+    assert recipe.combine({**values, "format": 0.0}) == pytest.approx(0.8)
+    assert gate == (not name.endswith("NO_TOOL"))
+    assert not gate or recipe.combine({**values, "used_tool": 0.0}) == 0.0
+
+
 @pytest.mark.parametrize(
     ("trajectory", "value"),
     [

@@ -151,6 +151,17 @@ def test_targets_are_boxes_inside_the_picture(family: str) -> None:
             assert target.label
 
 
+def test_any_family_can_be_searched_for_its_target() -> None:
+    suite = Synthetic(family="hidden+attribute+region", difficulty="easy", answers="box", n=30)
+    assert suite.kinds == {"box"}
+    hidden, attribute, region = suite[0], suite[1], suite[2]
+    whole = Synthetic(family="hidden+attribute+region", difficulty="easy", n=30)
+    assert (hidden.question, hidden.kind, hidden.choices, hidden.answer) == ("star", "box", (), "")
+    assert hidden.targets == whole[0].targets
+    assert attribute.question == whole[1].targets[0].label
+    assert region == whole[2]
+
+
 def test_some_regions_are_absent_and_answers_are_boxes() -> None:
     found = tasks("region", n=1200)
     assert all((t.kind, t.answer, t.choices) == ("box", "", ()) for t in found)

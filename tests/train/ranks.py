@@ -65,7 +65,17 @@ def whole(start: Path, out: Path) -> None:
     train_grpo(recipe(start, updates=2, refills=1, watch=2), out)
 
 
+def in_loop(start: Path, out: Path) -> None:
+    """A training half of whose episodes are searches: no two processes have as many."""
+    from test_in_loop import recipe, registered
+
+    from o3gym.train.grpo import train_grpo
+
+    registered()
+    train_grpo(recipe(start), out)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     allow_fsdp_on_a_cpu()
-    {"gradients": gradients, "whole": whole}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
+    {"gradients": gradients, "whole": whole, "in_loop": in_loop}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))

@@ -62,3 +62,12 @@ def test_a_whole_training_in_two_processes_ends(start: Path, tmp_path: Path, con
     groups = [{t.group for t in open_run(tmp_path / "rollouts" / f"000000-{rank}")} for rank in (0, 1)]
     assert groups[0]
     assert not groups[0] & groups[1]
+
+
+def test_processes_with_different_numbers_of_searches_end(start: Path, tmp_path: Path) -> None:
+    launch(2, "in_loop", start, tmp_path)
+    assert json.loads((tmp_path / "training.json").read_text())["finished"]
+    runs = [list(open_run(tmp_path / "rollouts" / f"000000-{rank}")) for rank in (0, 1)]
+    searches = [sum(len(t.children) for t in run) for run in runs]
+    assert searches[0] != searches[1]
+    assert min(searches) > 0

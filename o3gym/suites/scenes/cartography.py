@@ -14,6 +14,8 @@ from o3gym.types import Box
 ASPECT = 4 / 3
 FRAME: Box = (0.045, 0.055, 0.985, 0.975)
 """The map itself, board units; the legend is to the right of it."""
+MAP: Box = (0.0, 0.0, FRAME[2], 1.0)
+"""The map with the letters and numbers of its grid."""
 _LEGEND = (1.01, 0.055, 1.315)
 _PAGE: RGB = (240, 237, 230)
 _LAND: RGB = (232, 228, 212)
@@ -73,6 +75,12 @@ def legend_box(sheet: Sheet, line: int) -> Box:
     """The box of a legend line: kinds first, then trails."""
     top = _LEGEND[1] + sheet.em * (3.2 + 2.1 * line)
     return (_LEGEND[0] + sheet.em * 0.4, top, _LEGEND[2] - sheet.em * 0.4, top + sheet.em * 2.1)
+
+
+def key_box(sheet: Sheet) -> Box:
+    """The box of the whole legend."""
+    x0, y0, x1 = _LEGEND
+    return (x0, y0, x1, legend_box(sheet, len(sheet.key) + len(sheet.trails))[1] + sheet.em * 0.6)
 
 
 def label_boxes(sheet: Sheet, column: int, row: int) -> tuple[Box, Box]:
@@ -160,12 +168,9 @@ def _paint_margin(painter: Painter, sheet: Sheet) -> None:
 
 
 def _paint_legend(painter: Painter, sheet: Sheet) -> None:
-    x0, y0, x1 = _LEGEND
-    lines, em = len(sheet.key) + len(sheet.trails), sheet.em
-    painter.box((x0, y0, x1, legend_box(sheet, lines)[1] + em * 0.6), INK, em * 0.4)
-    painter.box(
-        (x0 + 0.0015, y0 + 0.0015, x1 - 0.0015, legend_box(sheet, lines)[1] + em * 0.6 - 0.0015), CARD, em * 0.4
-    )
+    em, (x0, y0, x1, y1) = sheet.em, key_box(sheet)
+    painter.box((x0, y0, x1, y1), INK, em * 0.4)
+    painter.box((x0 + 0.0015, y0 + 0.0015, x1 - 0.0015, y1 - 0.0015), CARD, em * 0.4)
     painter.text((x0 + em, y0 + em * 1.7), "Legend", em * 1.25, INK, "lm", weight=0.03)
     for i, symbol in enumerate(sheet.key):
         middle = legend_box(sheet, i)[1] + em * 1.05

@@ -69,8 +69,9 @@ def build(rng: Random, difficulty: str) -> Scene:
     first, second = rng.sample(panels, 2)
     question, answer, wrong = rng.choice((ask_chain, ask_chain, ask_difference, ask_sum))(rng, noun, first, second)
     targets = ((first.title, first.box), (second.title, second.box))
-    layout = tuple(block for panel in panels for block in blocks(panel, em))
-    return Scene(question, str(answer), tuple(map(str, wrong)), targets, paint, layout=layout)
+    layouts = tuple((f"{panel.kind} chart", panel.box) for panel in panels)
+    parts = tuple(block for panel in panels for block in blocks(panel, em))
+    return Scene(question, str(answer), tuple(map(str, wrong)), targets, paint, layouts=layouts, blocks=parts)
 
 
 def ask_chain(rng: Random, noun: str, first: Panel, second: Panel) -> tuple[str, int, list[int]]:

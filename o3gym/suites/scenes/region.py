@@ -48,8 +48,8 @@ def _panel_scene(rng: Random, difficulty: str) -> Scene:
 
     title = spare if absent else wanted.title
     description = rng.choice((f'the panel titled "{title}"', f'the chart with the heading "{title}"'))
-    layout = tuple(block for panel in panels for block in blocks(panel, em))
-    return Scene(_ask(rng, description), "", (), () if absent else ((title, wanted.box),), paint, layout=layout)
+    parts = tuple(block for panel in panels for block in blocks(panel, em))
+    return Scene(_ask(rng, description), "", (), () if absent else ((title, wanted.box),), paint, blocks=parts)
 
 
 def _shelf_scene(rng: Random, difficulty: str) -> Scene:

@@ -12,11 +12,13 @@ from o3gym.suites.scenes.base import Family, Scene, levels, others
 from o3gym.suites.scenes.cartography import (
     ASPECT,
     FRAME,
+    MAP,
     Sheet,
     Symbol,
     Trail,
     badge_box,
     cell_box,
+    key_box,
     label_boxes,
     legend_box,
     paint_sheet,
@@ -61,7 +63,8 @@ def build(rng: Random, difficulty: str) -> Scene:
     sheet = Sheet(size.cells, size.em, size.radius, symbols, key, trails, rng.getrandbits(32))
     asked = rng.choice((_ask_square, ask_nearest, _ask_trail))
     question, answer, wrong, targets = asked(rng, sheet)
-    return Scene(question, answer, wrong, tuple(targets), lambda painter: paint_sheet(painter, sheet))
+    layouts = (("map", MAP), ("legend", key_box(sheet)))
+    return Scene(question, answer, wrong, tuple(targets), lambda painter: paint_sheet(painter, sheet), layouts=layouts)
 
 
 _Asked = tuple[str, str, tuple[str, ...], list[tuple[str, Box]]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from o3gym.suites.synthetic import layout
+from o3gym.suites.synthetic import true_blocks
 from o3gym.synthesis.detectors.base import Block, Detector, Page
 
 
@@ -16,5 +16,5 @@ class Truth(Detector):
     def detect(self, page: Page) -> list[Block]:
         """Blocks with score 1; none where nothing is known."""
         if page.source.kind == "generated" and page.source.ref == "synthetic":
-            return [Block(box, label) for label, box in layout(**page.source.args)]
+            return [Block(box, label) for label, box in true_blocks(page.source)]
         return [Block(target.box, target.label) for target in page.targets]

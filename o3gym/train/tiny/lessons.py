@@ -10,14 +10,14 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from o3gym.dialects.grid import cell_box, cell_name
+from o3gym.dialects.grid import PLACES, cell_box, cell_name
 from o3gym.dialogue import Message
 from o3gym.geometry import coverage
 from o3gym.suites.scenes.base import Scene
 from o3gym.suites.scenes.icons import ICONS
 from o3gym.suites.scenes.outlines import SHAPES
 from o3gym.suites.scenes.palette import COLOURS
-from o3gym.train.tiny.talk import SEEN, Item, Stage, Talk, asked, listed, optioned, stage, visible
+from o3gym.train.tiny.talk import SEEN, Item, Stage, Talk, asked, listed, optioned, place_in, stage, visible
 from o3gym.train.tiny.yards import HALVES, STRIPS, THIRDS, Yard, best_cell
 from o3gym.types import FULL
 
@@ -190,6 +190,37 @@ class Search(Lesson):
         first = (rng.choice(shown) - rng.randrange(self.looks)) % 16 if self.looks else rng.randrange(16)
         lap = [(first + step) % 16 for step in range(16)]
         return [cell for cell in lap if cell not in shown] + lap if self.late else lap
+
+
+class Finding(Search):
+    """Region searches, as a reasoner asks for them: the name of something alone, which ends with its place in a view.
+
+    Args:
+        families, options: as for `Search`, of scattered things; `guess` is here the chance per reply, once something
+            was looked at, of ending at a random place although it has not been found.
+    """
+
+    def __init__(self, families: str = "hidden", views: int = 2, **options: Any) -> None:
+        super().__init__(families, views, **options)
+        if "text" in self.families:
+            raise ValueError("families: expected some of attribute+hidden, where something is scattered")
+
+    def talk(self, at: Stage, rng: Random) -> Talk:
+        """Cell by cell."""
+        wanted, thought = at.scene.targets[0][0], ""
+        talk = Talk(at, wanted, self.told)
+        for cell in self._cells(at, wanted, rng):
+            if thought and rng.random() < self.guess:
+                place = cell_name(rng.randrange(PLACES[0]), rng.randrange(PLACES[1]))
+                talk.say(f"{thought}\nanswer @{place} in {len(talk.views) - 1}")
+                return talk
+            talk.look(thought, GRID, cell)
+            view = talk.views[-1]
+            thought, found = listed(visible(at.items, view), view, wanted, self.named, self.echoed)
+            if found:
+                talk.say(f"{thought}\nanswer {place_in(view, found.box)} in {view.index}")
+                return talk
+        raise ValueError(f"scene {at.seed} of {at.family} shows its target in no cell")
 
 
 class Walk:

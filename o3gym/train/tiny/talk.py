@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
-from o3gym.dialects.grid import Grid, cell_box, cell_name
+from o3gym.dialects.grid import PLACES, Grid, cell_box, cell_name
 from o3gym.dialogue import Message, Picture
 from o3gym.geometry import center, compose, coverage, from_pixels, relative, snap
 from o3gym.images import shared_store
@@ -19,8 +19,6 @@ from o3gym.suites.scenes.palette import COLOURS
 from o3gym.suites.synthetic import SCENES, lay_out
 from o3gym.types import FULL, Box, Size, Source, Task, View
 
-LATTICE = (6, 4)
-"""Columns and rows of the cells by which places in a view are told, those of the tokens of a wide view."""
 SEEN = 0.7
 """Share of an item that must be inside a view for it to be named."""
 DIALECT = Grid()
@@ -101,13 +99,13 @@ class Talk:
 
 
 def place_in(view: View, box: Box) -> str:
-    """Where in a view a box has its middle, as a cell of 6 columns and 4 rows: "@b3"."""
-    x, y = center(relative(view.box, box))
-    return f"@{cell_name(min(int(x * LATTICE[0]), LATTICE[0] - 1), min(int(y * LATTICE[1]), LATTICE[1] - 1))}"
+    """Where in a view a box has its middle, as one of the dialect's places: "@b3"."""
+    (x, y), (columns, rows) = center(relative(view.box, box)), PLACES
+    return f"@{cell_name(min(int(x * columns), columns - 1), min(int(y * rows), rows - 1))}"
 
 
 def visible(items: Sequence[Item], view: View) -> list[Item]:
-    """The items that a view shows, in reading order: by rows of the lattice, then from left to right."""
+    """The items that a view shows, in reading order: by rows of places, then from left to right."""
     seen = [item for item in items if coverage(view.box, item.box) >= SEEN]
     return sorted(seen, key=lambda item: (place_in(view, item.box)[1], center(item.box)[0]))
 

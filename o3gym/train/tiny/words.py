@@ -7,7 +7,7 @@ import string
 from random import Random
 from typing import Any
 
-from o3gym.dialects.grid import SHAPES, cell_name
+from o3gym.dialects.grid import PLACES, SHAPES, cell_name
 from o3gym.registry import require
 from o3gym.suites.scenes import attribute, hidden, text
 from o3gym.suites.scenes.icons import ICONS
@@ -45,7 +45,7 @@ TEMPLATE = (
 def vocabulary() -> list[str]:
     """Every token: the special ones, single characters, and the words of the synthetic suite and the grid dialect."""
     cells = [cell_name(column, row) for row in range(6) for column in range(4)]
-    cells += [f"@{cell_name(column, row)}" for row in range(4) for column in range(6)]
+    cells += [f"@{cell_name(column, row)}" for row in range(PLACES[1]) for column in range(PLACES[0])]
     grids = [f"{columns}x{rows}" for columns, rows in SHAPES]
     said = [*COLOURS, *ICONS, *MARKS, *cells, *grids, "sign", "picture", "look", "answer", "in"]
     words = {word for sentence in _sentences() for word in sentence.replace("-", " ").split()}

@@ -18,7 +18,7 @@ from o3gym.policies.tiny.sight import SIDE, shown
 from o3gym.rollout import Arm, Job, rollout
 from o3gym.suites.base import make_suite
 from o3gym.train.tiny.boards import KINDS, Boards
-from o3gym.train.tiny.lessons import FAMILIES, Marks, Match, Reading, Search, Walk
+from o3gym.train.tiny.lessons import FAMILIES, Finding, Marks, Match, Reading, Search, Walk
 from o3gym.train.tiny.talk import stage
 from o3gym.types import Reply, Source, Task
 
@@ -37,6 +37,7 @@ SOURCES = {
     "match": Match(),
     "marks": Marks(),
     "echoed": Search("attribute+hidden", named=True, echoed=True),
+    "finding": Finding("attribute+hidden", guess=0.1, named=True, echoed=True),
 }
 
 
@@ -86,6 +87,30 @@ def test_a_search_shows_what_a_rollout_shows(family: str) -> None:
         assert list(map(plain, policy.seen[1:])) == list(map(plain, lesson[:-1]))
         assert list(trajectory.views) == [picture.view for picture in pictures(lesson)]
         assert view.box == (0.0, 0.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("family", ["attribute", "hidden"])
+def test_a_region_search_shows_what_a_rollout_shows_and_ends_where_the_thing_is(family: str) -> None:
+    suite = make_suite("synthetic", "train", family=family, difficulty="easy", answers="box")
+    source = Finding(family, views=1)
+    for index in range(4):
+        lesson = source.example(index, 0)
+        policy = Told([m.text for m in lesson if m.role == "assistant"])
+        env = {"min_pixels": 1, "max_pixels": 10**8, "max_turns": 40, "suite": "synthetic"}
+        (trajectory,) = rollout([Job(suite[index], "lesson")], policy, Grid(), Arm("arm", env))
+        assert trajectory.stop == "located"
+        assert list(map(plain, policy.seen[1:])) == list(map(plain, lesson[:-1]))
+        assert coverage(trajectory.located, suite[index].targets[0].box) >= 0.7
+        earlier = [view.box for view in trajectory.views[1:-1]]
+        assert not any(coverage(box, suite[index].targets[0].box) >= 0.7 for box in earlier)
+
+
+def test_a_region_search_that_guesses_ends_in_its_last_view() -> None:
+    source = Finding(guess=0.3)
+    endings = [source.example(index, 0) for index in range(40)]
+    said = [re.fullmatch(r"answer @[a-d][1-6] in (\d+)", m[-1].text.splitlines()[-1]) for m in endings]
+    assert [int(found[1]) for found in said if found] == [len(pictures(messages)) - 1 for messages in endings]
+    assert 2 < np.mean([len(pictures(messages)) - 1 for messages in endings]) < 4  # one guess in 3.3 replies
 
 
 def plain(message: Message) -> Message:

@@ -1,0 +1,225 @@
+"""InSight-o3's hybrid training, in miniature: does a searcher learn in a reasoner's loop, outside of it, and from both?
+
+InSight-o3 (arXiv 2512.18745, section 4) trains a searcher on regions whose box is known (outside of the loop, IoU
+reward), on searches that a reasoner asks for while it works (inside, rewarded where it was rated helpful and the answer
+became right), and on both, one to one.
+
+Here the searcher is the model on board, which learns by imitation to look at one place after the other, to say where
+the star is, and now and then to point somewhere early (cell `start`). The reasoner is scripted: it answers rightly
+where a search showed it the star, guesses otherwise, and one of ten of its ratings is wrong. Every arm gets as many
+searches a step as the others, up to chance. Measured on held-out tasks: the IoU of region searches, and how often the
+reasoner is right.
+
+    pip install "o3gym[train,figures]"
+    python examples/insight_o3_in_miniature.py --cells start in_loop-0 out_of_loop-0 hybrid-0
+
+A cell that was stopped goes on where it was; one that is finished is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from o3gym.bench import Bench, run
+from o3gym.geometry import iou
+from o3gym.metrics import bootstrap_interval
+from o3gym.store import open_run
+from o3gym.train.grpo import train_grpo
+from o3gym.train.grpo_recipe import load_grpo
+from o3gym.train.recipe import Recipe, read_recipe
+from o3gym.train.sft import train
+from o3gym.types import Sampling, Trajectory
+
+CALLS = 16
+"""Looks of a search: one for each place."""
+GUESS = 0.12
+"""How often the start points somewhere before it has found the star, per reply."""
+NOISE = 0.1
+"""Share of the reasoner's ratings that say the opposite."""
+HIDDEN = {"family": "hidden", "difficulty": "easy"}
+PROMPTS: Mapping[str, tuple[int, int]] = {"out_of_loop": (8, 0), "in_loop": (0, 8), "hybrid": (4, 4)}
+"""Tasks a step: region searches, and tasks of the reasoner."""
+SEARCHES, TASKS = 8, 5
+"""How often each is played; a task takes one or two searches."""
+COLOURS = {"out_of_loop": "tab:orange", "in_loop": "tab:blue", "hybrid": "tab:green"}
+out = Console()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: "start" by imitation, or an arm of `PROMPTS` by reinforcement with a seed."""
+
+    arm: str = "start"
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """For example "hybrid-0"."""
+        return self.arm if self.arm == "start" else f"{self.arm}-{self.seed}"
+
+
+CELLS = (Cell(), *(Cell(arm, seed) for seed in range(3) for arm in PROMPTS))
+
+
+def start(threads: int) -> Recipe:
+    """Imitation: search place by place, and point somewhere early now and then."""
+    lesson = {"source": "o3gym.train.tiny.lessons:Finding", "families": "hidden", "named": True, "echoed": True}
+    board = {"source": "o3gym.train.tiny.boards:Boards", "board": "cards", "weight": 0.15}
+    data = [{**lesson, "guess": GUESS, "weight": 0.85}, board]
+    stage = {"steps": 40, "batch": 16, "parts": 8, "warmup": 10, "context": 4096, "learning_rate": 5e-4, "data": data}
+    model = "o3gym.train.tiny.model:on_board"
+    return read_recipe({"name": "start", "model": model, "threads": threads, "stages": [stage], "save_steps": 20})
+
+
+def made(cell: Cell, folder: Path, steps: int, threads: int) -> Path:
+    """The cell's model."""
+    if cell.arm == "start":
+        return train(start(threads), folder / cell.name)
+    prompts, tasks = PROMPTS[cell.arm]
+    settings = {
+        "model": str(folder / "start"),
+        "env.suite_args": json.dumps({**HIDDEN, "answers": "box"}),
+        "env.max_calls": CALLS,
+        "env.max_turns": CALLS + 1,
+        "reward": "insight_o3",
+        "over_turn_masking": "false",
+        "prompts": prompts,
+        "samples": SEARCHES,
+        "in_loop.prompts": tasks,
+        "in_loop.samples": TASKS,
+        "in_loop.reasoner": f"asker?noise={NOISE}",
+        "in_loop.env.suite_args": json.dumps(HIDDEN),
+        "in_loop.env.max_calls": 2,
+        "seed": cell.seed,
+        "steps": steps,
+        "threads": threads,
+    }
+    recipe = load_grpo("tiny", [f"{key}={value}" for key, value in settings.items()])
+    return train_grpo(recipe, folder / cell.name, lambda step, steps, logs: _said(cell, step, steps, logs))
+
+
+def _said(cell: Cell, step: int, steps: int, logs: Mapping[str, float]) -> None:
+    names = ("reward", "turns", "in_loop/reward", "in_loop/accuracy", "in_loop/searches", "in_loop/turns")
+    if "reward" in logs:
+        shown = "  ".join(f"{key} {logs[key]:.2f}" for key in names if key in logs)
+        out.print(f"{cell.name}  {step}/{steps}  {shown}", highlight=False)
+
+
+def evaluated(suite: Mapping[str, Any], policy: str, folder: Path, episodes: int) -> list[Trajectory]:
+    """Held-out tasks, the same for all cells; sampled as in training."""
+    sampling = Sampling(temperature=1.0, max_tokens=160)
+    bench = Bench(suite_args=suite, policies=(policy,), episodes=episodes, turns=(CALLS + 1,), sampling=sampling)
+    run(bench, folder)
+    return sorted(open_run(folder), key=lambda t: t.group)
+
+
+def result(cell: Cell, args: argparse.Namespace) -> dict[str, Any]:
+    """What the page says of a cell: per region search its IoU, per task whether the reasoner was right, and means."""
+    model = made(cell, args.out, args.steps, args.threads)
+    searches = evaluated({**HIDDEN, "answers": "box"}, f"tiny:{model}", args.out / f"{cell.name}-iou", args.episodes)
+    pair = f"two_agent(reasoner=asker, searcher=tiny:{model}, searcher_calls={CALLS})"
+    tasks = evaluated(HIDDEN, pair, args.out / f"{cell.name}-accuracy", args.episodes)
+    record = json.loads((model / "training.json").read_text("utf-8"))
+    return {
+        "cell": cell.name,
+        "episodes": args.episodes,
+        "steps": 0 if cell.arm == "start" else args.steps,
+        "iou": [overlap(t) for t in searches],
+        "correct": [int(t.verdict == "correct") for t in tasks],
+        "turns": sum(len(t.turns) for t in searches) / len(searches),
+        "located": sum(t.stop == "located" for t in searches) / len(searches),
+        "searches": sum(len(t.children) for t in tasks) / len(tasks),
+        "curves": record.get("curves", {}),
+    }
+
+
+def overlap(trajectory: Trajectory) -> float:
+    """IoU of what was located with the target."""
+    return iou(trajectory.located, trajectory.task.targets[0].box) if trajectory.located else 0.0
+
+
+def chosen(results: Mapping[str, Any], arm: str) -> list[dict[str, Any]]:
+    """The results of an arm, over seeds."""
+    return [found for name, found in sorted(results.items()) if name.rpartition("-")[0] == arm or name == arm]
+
+
+def means(cells: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+    """Per task, over seeds."""
+    return np.mean([cell[key] for cell in cells], axis=0)
+
+
+def show(results: Mapping[str, Any], target: Path) -> None:
+    """The table, the comparisons with the start and with each other, and the figure."""
+    table = Table("arm", "IoU", "right %", "turns a search", "located %", "searches a task", box=None, padding=(0, 1))
+    for name, cell in results.items():
+        shares = [f"{np.mean(cell['iou']):.3f}", f"{100 * np.mean(cell['correct']):.1f}", f"{cell['turns']:.1f}"]
+        table.add_row(name, *shares, f"{100 * cell['located']:.0f}", f"{cell['searches']:.2f}")
+    out.print(table)
+    pairs = [*((arm, "start") for arm in PROMPTS), ("hybrid", "in_loop"), ("hybrid", "out_of_loop")]
+    for arm, other in pairs:
+        first, second = chosen(results, arm), chosen(results, other)
+        if first and second:
+            gains = [
+                _gain(means(first, key) - means(second, key), scale) for key, scale in (("iou", 1), ("correct", 100))
+            ]
+            out.print(f"{arm} − {other}: IoU {gains[0]}, right {gains[1]} points, {len(first)} seeds", highlight=False)
+    draw(results, target.with_suffix(".png"))
+
+
+def _gain(difference: np.ndarray, scale: float) -> str:
+    low, high = bootstrap_interval(difference.tolist())
+    return f"{scale * difference.mean():+.3g} [{scale * low:+.3g}, {scale * high:+.3g}]"
+
+
+def draw(results: Mapping[str, Any], path: Path) -> None:
+    """The IoU of region searches and the reasoner's accuracy: start, and each seed of each arm."""
+    figure = Figure(figsize=(7.2, 3.6), dpi=150, layout="constrained")
+    for axes, key, title in zip(
+        figure.subplots(1, 2), ("iou", "correct"), ("IoU of searches", "reasoner right"), strict=True
+    ):
+        if base := chosen(results, "start"):
+            axes.axhline(np.mean(base[0][key]), color="0.5", linestyle=":", label="start")
+        for place, (arm, colour) in enumerate(COLOURS.items()):
+            cells = chosen(results, arm)
+            axes.plot([place] * len(cells), [np.mean(cell[key]) for cell in cells], "o", color=colour, alpha=0.5)
+            if cells:
+                axes.plot([place], [means(cells, key).mean()], "_", markersize=28, color=colour, markeredgewidth=3)
+        axes.set(title=title, xticks=range(len(COLOURS)), xticklabels=COLOURS, ylim=(0, None), xlim=(-0.6, 2.6))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, loc="lower right")
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    known = {cell.name: cell for cell in CELLS}
+    parser.add_argument("--cells", nargs="+", choices=[*known, "all"], default=["start", *(f"{a}-0" for a in PROMPTS)])
+    parser.add_argument("--steps", type=int, default=12, help="of reinforcement, a cell")
+    parser.add_argument("--episodes", type=int, default=100, help="of an evaluation")
+    parser.add_argument("--threads", type=int, default=2, help="of torch")
+    parser.add_argument("--out", type=Path, default=Path("runs/insight"), help="folder of models and runs")
+    parser.add_argument("--results", type=Path, default=Path("runs/insight/results.json"), help="figure beside it")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    results = json.loads(args.results.read_text("utf-8")) if args.results.is_file() else {}
+    for name in known if "all" in args.cells else args.cells:
+        if name not in results:
+            results[name] = result(known[name], args)
+            args.results.parent.mkdir(parents=True, exist_ok=True)
+            args.results.write_text(json.dumps(results) + "\n", "utf-8")
+    show(results, args.results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""Asking a policy many things once: every reply is kept in a file, under what was asked, and never asked for again."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeAlias
+
+from o3gym.dialogue import Dialogue, Part, Picture, Request
+from o3gym.geometry import fit, snap
+from o3gym.images import shared_store
+from o3gym.policies.base import Policy, make_policy
+from o3gym.registry import POLICIES, parse_spec
+from o3gym.store import RunError
+from o3gym.types import Box, Reply, Sampling, Source, View
+
+Name: TypeAlias = tuple[str, ...]
+
+LONGEST = 100_000
+"""Characters kept of a reply (ours): several times what the default token limit allows, whatever a server sends."""
+LEAST_PIXELS = 40_000
+"""Smaller crops are enlarged to it: the least that Mini-o3 shows (Mini-o3/Mini-o3, README)."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A part of a picture that goes with a question: `box` in unit xyxy of `source`."""
+
+    source: Source
+    box: Box
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One thing to ask: a name to find the reply by, the text, and what to show before it."""
+
+    name: Name
+    text: str
+    look: Look | None = None
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who is asked, and how.
+
+    Attributes:
+        spec: of the policy; its replies must not need the truth.
+        sampling: of replies; its seed is replaced by one that follows from it and from what is asked.
+        max_pixels: pixels of a picture that is shown, at most.
+        in_flight: requests open at once.
+    """
+
+    spec: str
+    sampling: Sampling
+    max_pixels: int
+    in_flight: int
+
+    def __post_init__(self) -> None:
+        if getattr(POLICIES[parse_spec(self.spec)[0]], "peeks", False):
+            raise ValueError(f'policy "{self.spec}" only plays tasks whose answers it is told; name a model')
+
+    def digest(self, ask: Ask) -> str:
+        """What a reply depends on, as 32 hex digits: policy, sampling, text and what is shown."""
+        shown = [ask.look.source.key, ask.look.box, self.max_pixels] if ask.look else []
+        how = [self.sampling.temperature, self.sampling.top_p, self.sampling.max_tokens, self.sampling.seed]
+        return hashlib.sha256(json.dumps([self.spec, how, ask.text, shown]).encode()).hexdigest()[:32]
+
+    def request(self, ask: Ask, digest: str, policy: Policy) -> Request:
+        """The dialogue of one message; pixels are made when they are asked for."""
+        dialogue = Dialogue()
+        parts: list[Part] = [self._picture(ask.look, policy)] if ask.look else []
+        dialogue.add("user", [*parts, ask.text])
+        seed = int(digest[:12], 16)
+        sampling = Sampling(self.sampling.temperature, self.sampling.top_p, self.sampling.max_tokens, (), seed)
+        return Request(("questions", digest, 0, ""), dialogue, sampling)
+
+    def _picture(self, look: Look, policy: Policy) -> Picture:
+        x0, y0, x1, y1 = snap(look.box, shared_store().size(look.source))
+        native = (x1 - x0, y1 - y0)
+        shown = policy.vision_size(*fit(native, min(LEAST_PIXELS, self.max_pixels // 4), self.max_pixels))
+        view = View(0, 0, look.box, native, shown)
+        return Picture(view, lambda: shared_store().region(look.source, look.box, shown))
+
+
+class Ledger:
+    """Replies by what was asked, in an append-only file of JSON lines; one process at a time.
+
+    A line is written in one go. One that a kill left unfinished is cut off when the file is opened.
+
+    Args:
+        path: the file; it is made if it is not there.
+        retry: whether replies that are errors count as not there, and are asked for again.
+
+    Raises:
+        RunError: another process writes the file, it cannot be written, or a line of it is not one of a ledger.
+    """
+
+    def __init__(self, path: Path, *, retry: bool = False) -> None:
+        self._path, self._retry = path, retry
+        self._known: dict[str, Reply] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RunError(f"cannot write {path}: {error.strerror}") from error
+        try:
+            self._lock()
+            self._read()
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        os.close(self._file)
+
+    def get(self, digest: str) -> Reply | None:
+        """The reply, None if there is none."""
+        return self._known.get(digest)
+
+    def put(self, digest: str, reply: Reply) -> None:
+        """Keep a reply, its text cut at `LONGEST`."""
+        reply = Reply(reply.text[:LONGEST], finish=reply.finish, error=reply.error)
+        row = {"key": digest, "text": reply.text, "finish": reply.finish, "error": reply.error}
+        line = json.dumps(row).encode() + b"\n"
+        if os.write(self._file, line) != len(line):
+            raise RunError(f"{self._path}: cannot write, the disk may be full; the same command goes on from here")
+        self._known[digest] = reply
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(f"{self._path} is being written by another process") from error
+
+    def _read(self) -> None:
+        data = self._path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        os.ftruncate(self._file, len(whole))
+        for number, line in enumerate(whole.splitlines(), 1):
+            try:
+                row: dict[str, Any] = json.loads(line)
+                reply = Reply(row["text"], finish=row["finish"], error=row["error"])
+                self._known[row["key"]] = reply
+            except (ValueError, TypeError, KeyError) as error:
+                raise RunError(f"{self._path}, line {number}: expected a reply, got {line[:80]!r}") from error
+        if self._retry:
+            self._known = {key: reply for key, reply in self._known.items() if not reply.error}
+
+
+def answered(
+    asker: Asker, asks: Iterable[Ask], ledger: Ledger, progress: Callable[[int], None] = lambda done: None
+) -> dict[Name, Reply]:
+    """The reply to every ask, from the ledger or from the policy, which is made only if something is missing.
+
+    Args:
+        asker: who is asked.
+        asks: each with a name of its own.
+        ledger: where replies are kept, at once.
+        progress: called with how many are there.
+
+    Returns:
+        Replies by name; those that failed have `error` set.
+    """
+    wanted = {ask.name: (asker.digest(ask), ask) for ask in asks}
+    missing = {digest: ask for digest, ask in wanted.values() if ledger.get(digest) is None}
+    done = len(wanted) - len(missing)
+    progress(done)
+    for digest, reply in _asked(asker, missing) if missing else ():
+        ledger.put(digest, reply)
+        done += 1
+        progress(done)
+    return {name: _known(ledger, digest) for name, (digest, _) in wanted.items()}
+
+
+def _known(ledger: Ledger, digest: str) -> Reply:
+    found = ledger.get(digest)
+    assert found is not None
+    return found
+
+
+def _asked(asker: Asker, asks: Mapping[str, Ask]) -> Iterator[tuple[str, Reply]]:
+    """Each digest with its reply, in the order in which they come."""
+    policy, waiting, going = make_policy(asker.spec), iter(asks.items()), 0
+    try:
+        while True:
+            while going < asker.in_flight and (one := next(waiting, None)) is not None:
+                digest, ask = one
+                policy.submit(asker.request(ask, digest, policy))
+                going += 1
+            if not going:
+                return
+            for key, reply in policy.poll():
+                going -= 1
+                policy.release(key)
+                yield key[1], reply
+    finally:
+        policy.close()

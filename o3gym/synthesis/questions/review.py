@@ -1,0 +1,165 @@
+"""The table in which people mark questions, and how it is read back.
+
+A CSV file for any spreadsheet: a row for each question, and a column `mark` to be filled in with
+
+- `keep`: as it is; a row that was changed all the same is an error,
+- `drop`: not used,
+- `edit`: as the row says now. What is wrong in the form of an edited question is an error; its labels are not compared
+  with the notes, since people see what models missed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+from o3gym.registry import closest
+from o3gym.suites.base import BadRow, SuiteError
+from o3gym.synthesis.questions.proposals import LETTERS, Proposal, cited, letter, one_line
+from o3gym.synthesis.questions.rows import Row, proposal_of, worded
+from o3gym.synthesis.questions.validation import structural_flaw
+
+MARKS = ("keep", "drop", "edit")
+CHANGEABLE = ("question", *LETTERS, "answer", "layouts", "explanation")
+COLUMNS = ("id", "mark", "comment", "picture", *CHANGEABLE)
+_NUMBER = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+"""A cell that begins so gets an apostrophe in front, or a spreadsheet might run what a model wrote as a formula."""
+
+
+def write_review(path: Path, rows: Sequence[Row]) -> None:
+    """Write the table, unless it is there with the same questions, perhaps marked by someone.
+
+    Raises:
+        ValueError: it has marks, for other questions.
+    """
+    if path.exists():
+        there = _cells(path)
+        if [cells["id"] for _, cells in there] == [row["question_id"] for row in rows]:
+            return
+        if any(cells["mark"].strip() for _, cells in there):
+            raise ValueError(
+                f"{path}: has marks, but the questions are others by now; move it away, then run this again"
+            )
+    file = io.StringIO(newline="")
+    table = csv.DictWriter(file, COLUMNS)
+    table.writeheader()
+    table.writerows({name: _safe(cell) for name, cell in _row_cells(row).items()} for row in rows)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(file.getvalue(), "utf-8-sig", newline="")
+    partial.replace(path)
+
+
+def read_review(path: Path, rows: Sequence[Row]) -> list[Row]:
+    """The rows that people kept, as they edited them, in the order of `rows`.
+
+    Args:
+        path: the marked table.
+        rows: the questions that were to be marked.
+
+    Raises:
+        SuiteError: naming file, row (the header is row 1) and column of the first bad mark or edit, and how many there
+            are; or a question without a mark.
+    """
+    known = {row["question_id"]: row for row in rows}
+    marked: dict[str, Row | None] = {}
+    problems = []
+    for number, cells in _cells(path):
+        try:
+            name = cells["id"].strip()
+            if name not in known:
+                raise BadRow("id", f"the id of a question{closest(name, known)}", name)
+            if name in marked:
+                raise BadRow("id", "an id that no earlier row has", name)
+            marked[name] = None
+            marked[name] = _marked(known[name], cells)
+        except BadRow as problem:
+            problems.append(f"{path}, row {number}, {problem}")
+    missing = [name for name in known if name not in marked]
+    problems += [f'{path}: expected a row for the question "{name}", there is none' for name in missing]
+    if problems:
+        more = f" (and {len(problems) - 1} more bad rows)" if len(problems) > 1 else ""
+        raise SuiteError(problems[0] + more)
+    return [found for name in known if (found := marked[name]) is not None]
+
+
+def _marked(row: Row, cells: Mapping[str, str]) -> Row | None:
+    mark = cells["mark"].strip().lower()
+    if mark not in MARKS:
+        raise BadRow("mark", f"keep, drop or edit{closest(mark, MARKS)}", cells["mark"])
+    if mark == "drop":
+        return None
+    if mark == "edit":
+        return _edited(row, cells)
+    for name, was in _row_cells(row).items():
+        if name in CHANGEABLE and not _same(cells[name], was):
+            raise BadRow(
+                name, f"{was!r:.80} under the mark keep; mark it edit if it was changed on purpose", cells[name]
+            )
+    return row
+
+
+def _edited(row: Row, cells: Mapping[str, str]) -> Row:
+    """The row with what its cells say now; those that say the same keep their text, whatever a spreadsheet did."""
+    was = _row_cells(row)
+    now = {name: was[name] if _same(cells[name], was[name]) else cells[name].strip() for name in CHANGEABLE}
+    options = tuple(one_line(now[name]) for name in LETTERS)
+    proposal = Proposal(one_line(now["question"]), options, letter(now["answer"]), now["explanation"])
+    proposal = replace(proposal, layouts=cited(now["layouts"]))
+    if flaw := structural_flaw(proposal, row["layout_infos"]):
+        raise BadRow("mark", "an edit without a flaw", flaw)
+    return {**row, **worded(proposal)}
+
+
+def _same(cell: str, was: str) -> bool:
+    """Whether two cells say the same: up to white space, and "1.50" is 1.5, as spreadsheets write a number again."""
+    if cell.split() == was.split():
+        return True
+    return bool(_NUMBER.fullmatch(cell.strip()) and _NUMBER.fullmatch(was.strip()) and Decimal(cell) == Decimal(was))
+
+
+def _row_cells(row: Row) -> dict[str, str]:
+    proposal = proposal_of(row)
+    return {
+        "id": row["question_id"],
+        "mark": "",
+        "comment": "",
+        "picture": row["file_name"],
+        "question": proposal.question,
+        **dict(zip(LETTERS, proposal.options, strict=True)),
+        "answer": proposal.answer,
+        "layouts": "; ".join(proposal.layouts),
+        "explanation": proposal.explanation,
+    }
+
+
+def _cells(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a table by their numbers, with commas or, as some spreadsheets write, semicolons."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SuiteError(f"{path}: expected UTF-8 text ({error.reason} at byte {error.start})") from error
+    head = text.partition("\n")[0]
+    table = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if head.count(";") > head.count(",") else ",")
+    try:
+        rows = list(enumerate(table, 2))
+    except csv.Error as error:
+        raise SuiteError(f"{path}, after line {table.line_num}: expected CSV ({error})") from error
+    for name in ("id", "mark", *CHANGEABLE):
+        if name not in (table.fieldnames or ()):
+            near = closest(name, table.fieldnames or ())
+            raise SuiteError(f'{path}, row 1: expected a column "{name}"{near} (of {", ".join(COLUMNS)})')
+    return [(number, {name: _plain(row[name] or "") for name in ("id", "mark", *CHANGEABLE)}) for number, row in rows]
+
+
+def _safe(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(FORMULA) else cell
+
+
+def _plain(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell

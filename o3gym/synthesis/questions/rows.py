@@ -1,0 +1,98 @@
+"""Questions as rows of O3-Bench's file, which the suite `o3-bench` reads, and how many of them may have no answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from random import Random
+from typing import Any, TypeAlias
+
+from o3gym.geometry import to_pixels
+from o3gym.images import shared_store
+from o3gym.synthesis.questions.proposals import LETTERS, Proposal
+from o3gym.synthesis.questions.sheets import Sheet
+from o3gym.synthesis.questions.validation import NO_RIGHT_CHOICE
+
+Row: TypeAlias = dict[str, Any]
+
+NO_RIGHT_SHARE = Fraction(1, 10)
+"""Share of questions whose answer is "No right choice", at most (paper, appendix E.2; 7.2% of O3-Bench)."""
+
+
+def file_name(sheet: Sheet, folder: Path) -> str:
+    """How a file of rows in `folder` names a picture: its path from there."""
+    return Path(os.path.relpath(sheet.image.ref, folder)).as_posix()
+
+
+def identity(picture: str, proposal: Proposal) -> str:
+    """Ten hex digits that follow from a picture's path in a file of rows and from what is asked."""
+    said = [picture, proposal.question, proposal.options, proposal.answer]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:10]
+
+
+def shuffled(proposal: Proposal, seed: str) -> Proposal:
+    """The options A to E in an order that follows from `seed`, each order equally likely; F stays the last."""
+    order = [*Random(seed).sample(range(5), 5), 5]
+    options = tuple(proposal.options[i] for i in order)
+    return replace(proposal, options=options, answer=LETTERS[order.index(LETTERS.index(proposal.answer))])
+
+
+def row_of(sheet: Sheet, proposal: Proposal, name: str, folder: Path) -> Row:
+    """A question without flaws as a row of a file in `folder`: `question_id` is `name`, boxes are xyxy in pixels."""
+    width, height = size = shared_store().size(sheet.image)
+    infos = {
+        layout.id: {"layout_id": layout.id, "bbox": list(to_pixels(layout.box, size)), "label": layout.label}
+        for layout in sheet.layouts
+    }
+    return {
+        "file_name": file_name(sheet, folder),
+        "subset": sheet.subset,
+        **worded(proposal),
+        "layout_infos": infos,
+        "img_width": width,
+        "img_height": height,
+        "question_id": name,
+    }
+
+
+def worded(proposal: Proposal) -> Row:
+    """The fields of a row that a proposal has."""
+    options = (*proposal.options[:-1], NO_RIGHT_CHOICE)
+    return {
+        "question": proposal.question,
+        "options": "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=True)),
+        "answer": proposal.answer,
+        "explanation": proposal.explanation,
+        "target_layouts": list(proposal.layouts),
+    }
+
+
+def proposal_of(row: Mapping[str, Any]) -> Proposal:
+    """The inverse of `worded`."""
+    options = tuple(line[3:] for line in row["options"].split("\n"))
+    return Proposal(row["question"], options, row["answer"], row["explanation"], tuple(row["target_layouts"]))
+
+
+def within_quota(rows: Sequence[Row], seed: int, share: Fraction = NO_RIGHT_SHARE) -> list[Row]:
+    """The rows, in order, without so many of those with answer F that they are at most `share` of what is left.
+
+    Which of them stay follows from `seed` and their ids, whatever the order of rows: with more of the other rows, those
+    that stayed still do. `share` is below 1.
+    """
+    without = [row["question_id"] for row in rows if row["answer"] == LETTERS[-1]]
+    most = math.floor(share * (len(rows) - len(without)) / (1 - share))
+    chosen = set(sorted(without, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())[:most])
+    return [row for row in rows if row["answer"] != LETTERS[-1] or row["question_id"] in chosen]
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write JSON lines at once: the file is there whole or as it was."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    partial.replace(path)

@@ -1,0 +1,149 @@
+"""Pictures with layouts: the boxes of their parts, such as charts, tables and legends, as a detector or a person says.
+
+One JSON object per line:
+
+| key | value |
+|---|---|
+| `image` | path, relative to the file's folder; each picture once |
+| `layouts` | list of `{"id": 1, "label": "table", "box": [x0, y0, x1, y1]}`, boxes in pixels of the picture |
+| `subset` | "chart" (diagrams, tables, documents) or "map"; optional |
+
+Ids are numbers or words, and each picture has each once; labels are optional. Other keys are left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from o3gym.images import shared_store
+from o3gym.registry import closest, parse_spec
+from o3gym.suites.base import BadRow, SuiteError, make_suite
+from o3gym.suites.fields import picture, pixel_box, text
+from o3gym.suites.rows import JsonRows
+from o3gym.suites.synthetic import Synthetic, true_layouts
+from o3gym.types import Box, Source
+
+SUBSETS = ("chart", "map")
+"""The two of O3-Bench."""
+ID = re.compile(r"[\w.-]{1,40}")
+"""What an id looks like, so that a writer can cite it as "[layout ID]"."""
+WITH_LAYOUTS = {"chart": "chart", "map": "map"}
+"""Synthetic families whose scenes know their layouts, and the subset of their pictures."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A part of a picture: its id as text, what kind of thing it is ("" if unknown), and its box in unit xyxy."""
+
+    id: str
+    label: str
+    box: Box
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A picture file with its layouts, at least one; ids are unique within it."""
+
+    image: Source
+    subset: str
+    layouts: tuple[Layout, ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of its layouts, in order."""
+        return tuple(layout.id for layout in self.layouts)
+
+
+def open_sheets(spec: str, out: Path, subset: str = "chart") -> list[Sheet]:
+    """The pictures that a file of rows names, or those of the synthetic suite with their true layouts.
+
+    Args:
+        spec: a jsonl file, or a spec like "synthetic?family=chart&n=20".
+        out: folder in which synthetic pictures are written, as PNGs in `images`; unused for a file.
+        subset: of rows that name none.
+
+    Raises:
+        SuiteError: a row is not as expected; the message has file, row and field.
+        ValueError: `spec` is neither, or `subset` is none of `SUBSETS`.
+    """
+    if subset not in SUBSETS:
+        raise ValueError(f'subset: unknown "{subset}"{closest(subset, SUBSETS)} (known: chart, map)')
+    if Path(spec).is_file():
+        return _read(Path(spec), subset)
+    if parse_spec(spec)[0] != "synthetic":
+        raise ValueError(f'layouts: expected an existing .jsonl file or "synthetic?family=chart", got "{spec}"')
+    return _drawn(spec, out)
+
+
+def _read(path: Path, subset: str) -> list[Sheet]:
+    rows, found = JsonRows(path), dict[Source, Sheet]()
+    for number, row in enumerate(rows):
+        try:
+            sheet = _sheet(row, path.parent, subset)
+            if sheet.image in found:
+                raise BadRow("image", "a picture that no earlier row has", row["image"])
+        except BadRow as problem:
+            raise SuiteError(f"{rows.where(number)}, {problem}") from problem
+        found[sheet.image] = sheet
+    if not found:
+        raise SuiteError(f"{path}: expected at least one row, the file is empty")
+    return list(found.values())
+
+
+def _sheet(row: Mapping[str, Any], folder: Path, subset: str) -> Sheet:
+    image = picture(folder, text(row, "image"))
+    named, layouts = row.get("subset", subset), row.get("layouts")
+    if named not in SUBSETS:
+        raise BadRow("subset", f'"chart" or "map"{closest(str(named), SUBSETS)}', named)
+    if not isinstance(layouts, list) or not layouts:
+        raise BadRow("layouts", "a list of at least one layout", layouts)
+    found = tuple(_layout(layout, image) for layout in layouts)
+    again = next((one.id for i, one in enumerate(found) if one.id in {other.id for other in found[:i]}), None)
+    if again is not None:
+        raise BadRow("layouts", "ids that no other layout of the picture has", again)
+    return Sheet(image, named, found)
+
+
+def _layout(entry: Any, image: Source) -> Layout:
+    if not isinstance(entry, dict):
+        raise BadRow("layouts", 'objects like {"id": 1, "label": "table", "box": [x0, y0, x1, y1]}', entry)
+    identity, label = entry.get("id"), entry.get("label", "")
+    if isinstance(identity, bool) or not isinstance(identity, int | str) or not ID.fullmatch(str(identity)):
+        raise BadRow("layouts", 'an "id" that is a number or a word of up to 40 letters, digits and .-_', identity)
+    if not isinstance(label, str):
+        raise BadRow("layouts", 'a "label" that is a text', label)
+    return Layout(str(identity), label.strip(), pixel_box(entry.get("box"), image, "layouts"))
+
+
+def _drawn(spec: str, out: Path) -> list[Sheet]:
+    """The scenes of a synthetic suite, each written once; their layouts are numbered from 1."""
+    suite = make_suite(spec)
+    assert isinstance(suite, Synthetic)
+    for family in suite.families:
+        if family not in WITH_LAYOUTS:
+            known = ", ".join(WITH_LAYOUTS)
+            raise ValueError(
+                f'layouts: scenes of family "{family}" have none; write "synthetic?family=chart" ({known})'
+            )
+    sheets = []
+    for task in suite:
+        layouts = [Layout(str(i), label, box) for i, (label, box) in enumerate(true_layouts(task.sources[0]), 1)]
+        sheets.append(Sheet(_saved(task.sources[0], out), WITH_LAYOUTS[task.tags["family"]], tuple(layouts)))
+    return sheets
+
+
+def _saved(source: Source, out: Path) -> Source:
+    path = out / "images" / f"{source.key}.png"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        Image.fromarray(shared_store().region(source)).save(partial, "PNG")
+        partial.replace(path)
+    return Source.file(os.fspath(path))
