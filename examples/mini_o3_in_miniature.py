@@ -11,7 +11,7 @@ masking a policy that cannot finish learns to guess.
 
     pip install "o3gym[train,figures]"
     python examples/mini_o3_in_miniature.py                       # the first pair, one seed, small: make experiment
-    python examples/mini_o3_in_miniature.py --cells all --steps 20 --episodes 200  # more seeds, free answers, other statistics
+    python examples/mini_o3_in_miniature.py --cells all --steps 20 --episodes 200  # more seeds, free answers, …
 
 A cell that was stopped goes on where it was; one that is finished is not run again. `docs/miniature.json` has all that
 the figure needs.
