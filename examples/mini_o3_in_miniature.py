@@ -11,7 +11,7 @@ masking a policy that cannot finish learns to guess.
 
     pip install "o3gym[train,figures]"
     python examples/mini_o3_in_miniature.py                       # the first pair, one seed, small: make experiment
-    python examples/mini_o3_in_miniature.py --cells all --episodes 200     # more seeds, free answers, other statistics
+    python examples/mini_o3_in_miniature.py --cells all --steps 20 --episodes 200  # more seeds, free answers, …
 
 A cell that was stopped goes on where it was; one that is finished is not run again. `docs/miniature.json` has all that
 the figure needs.
@@ -261,8 +261,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     known = {cell.name: cell for cell in CELLS}
     parser.add_argument("--cells", nargs="+", choices=[*known, "all"], default=[cell.name for cell in FIRST])
-    parser.add_argument("--steps", type=int, default=20, help="of reinforcement, a cell")
-    parser.add_argument("--episodes", type=int, default=100, help="of an evaluation")
+    parser.add_argument("--steps", type=int, default=16, help="of reinforcement, a cell")
+    parser.add_argument("--episodes", type=int, default=64, help="of an evaluation")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     parser.add_argument("--out", type=Path, default=Path("runs/miniature"), help="folder of models and runs")
     parser.add_argument("--results", type=Path, default=Path("runs/miniature/results.json"), help="figure beside it")
