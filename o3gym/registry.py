@@ -274,6 +274,13 @@ POLICIES = Registry(
         "vllm_server": "o3gym.policies.vllm_server:VllmServer",
     },
 )
+DETECTORS = Registry(
+    "detector",
+    {
+        "rapid_layout": "o3gym.synthesis.detectors.rapid_layout:RapidLayout",
+        "truth": "o3gym.synthesis.detectors.truth:Truth",
+    },
+)
 DEMONSTRATIONS = Registry(
     "demonstration",
     {

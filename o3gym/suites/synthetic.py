@@ -66,6 +66,16 @@ def true_layouts(source: Source) -> list[tuple[str, Box]]:
     return [(kind, _unit(box, SCENES[args["family"]].aspect)) for kind, box in scene.layouts]
 
 
+def true_blocks(source: Source) -> list[tuple[str, Box]]:
+    """Class and box (unit xyxy) of what a layout detector should find in a picture of this suite.
+
+    Most families have none. Classes are those of PP-DocLayout: "chart", "figure_title".
+    """
+    args = source.args
+    scene = lay_out(args["family"], args["difficulty"], args["seed"])
+    return [(label, _unit(box, SCENES[args["family"]].aspect)) for label, box in scene.blocks]
+
+
 def _known(kind: str, name: str, names: tuple[str, ...]) -> str:
     if name not in names:
         raise UnknownName(f'unknown {kind} "{name}"{closest(name, names)} (known: {", ".join(names)})')

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from o3gym.synthesis.questions.command import add_questions
+
+if TYPE_CHECKING:
+    from o3gym.synthesis.regions import Tally
 
 out = Console()
 err = Console(stderr=True)
@@ -17,10 +20,11 @@ err = Console(stderr=True)
 
 def add_synth(commands: Any) -> None:
     """Add `synth` and its commands to the parser of the command line."""
-    group = commands.add_parser("synth", help="make tasks out of others: collages, and those that need a search")
+    group = commands.add_parser("synth", help="make tasks: collages, region searches, and which need a search at all")
     kinds = group.add_subparsers(required=True, metavar="KIND")
     _add_collage(kinds)
     _add_filter(kinds)
+    _add_regions(kinds)
     add_questions(kinds)
 
 
@@ -52,6 +56,45 @@ def _add_filter(kinds: Any) -> None:
     add("--seed", type=int, default=0, help="draws the tasks and everything random (%(default)s)")
     add("--in-flight", type=_count, default=16, help="episodes alive at once (%(default)s)")
     parser.set_defaults(run=_filter)
+
+
+def _add_regions(kinds: Any) -> None:
+    from o3gym.synthesis.describing import MAX_PIXELS, MAX_TOKENS
+
+    parser = kinds.add_parser("regions", help="region searches: find the layout of pictures, have parts described")
+    add = parser.add_argument
+    pictures = parser.add_mutually_exclusive_group(required=True)
+    pictures.add_argument("--suite", default="", help="suite whose pictures are taken, each once")
+    pictures.add_argument("--images", type=Path, metavar="FOLDER", help="folder with pictures, and the folders in it")
+    add("--split", default="test", help="split of the suite (%(default)s)")
+    add("--count", type=_count, default=0, metavar="N", help="pictures, 0 for all (%(default)s)")
+    add(
+        "--detector",
+        default="rapid_layout",
+        metavar="D",
+        help="rapid_layout[:MODEL], truth, PKG.MODULE:CLASS (%(default)s)",
+    )
+    add("--policy", required=True, metavar="P", help="policy that describes: openai:MODEL, transformers:MODEL, …")
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder to write, for local:FOLDER; may be a begun one",
+    )
+    add(
+        "--max-pixels",
+        type=_count,
+        default=MAX_PIXELS,
+        metavar="N",
+        help="of a picture as the policy sees it (%(default)s)",
+    )
+    add("--temperature", type=float, default=1.0, help="sampling temperature (%(default)s)")
+    add("--max-tokens", type=_count, default=MAX_TOKENS, help="tokens per reply (%(default)s)")
+    add("--base-url", default="", metavar="URL", help="server of an openai:MODEL policy")
+    add("--seed", type=int, default=0, help="of sampling (%(default)s)")
+    add("--in-flight", type=_count, default=16, help="requests open at once (%(default)s)")
+    parser.set_defaults(run=_regions)
 
 
 def _collage(args: argparse.Namespace) -> None:
@@ -101,6 +144,41 @@ def _filter(args: argparse.Namespace) -> None:
             args.in_flight,
         )
     _say(f"{kept} tasks kept: {args.out}")
+
+
+def _regions(args: argparse.Namespace) -> None:
+    from o3gym.suites.base import make_suite
+    from o3gym.synthesis.collages import INDEX
+    from o3gym.synthesis.describing import Describer
+    from o3gym.synthesis.detectors.base import make_detector
+    from o3gym.synthesis.pages import of_folder, of_suite
+    from o3gym.synthesis.regions import Finder, make
+    from o3gym.types import Sampling
+
+    sampling = Sampling(temperature=args.temperature, max_tokens=args.max_tokens, seed=args.seed)
+    describer = Describer(args.policy, args.base_url, sampling, args.max_pixels, args.in_flight)
+    finder = Finder(args.detector, make_detector(args.detector))
+    pages = of_folder(args.images) if args.images else of_suite(make_suite(args.suite, args.split))
+    pages = pages[: args.count or None]
+    with _progress() as progress:
+        bar = progress.add_task("pictures", total=len(pages))
+        tally = make(pages, finder, describer, args.out, lambda done: progress.update(bar, completed=done))
+    _say_regions(tally)
+    if tally.regions:
+        _say(f"suite: local:{args.out / INDEX}")
+
+
+def _say_regions(tally: Tally) -> None:
+    _say(f"{tally.regions} regions of {tally.pages} pictures")
+    _say(f"{tally.blocks} boxes detected, {tally.parts} of them made {tally.candidates} regions to describe")
+    counts = {
+        "dropped boxes": tally.dropped,
+        "skipped pictures": tally.skipped_pages,
+        "skipped regions": tally.skipped,
+    }
+    for what, reasons in counts.items():
+        for reason, count in reasons.most_common():
+            _say(f"{what}: {count} ({reason})")
 
 
 def _say(text: str) -> None:

@@ -27,6 +27,7 @@ class Scene:
         items: label and box of everything else that can be read off the picture, where a family says so: "red star",
             "JW-4K7". Demonstrations of reading are made from them.
         layouts: kind and box of the parts that the board is divided into, where a family says so: "bar chart".
+        blocks: class and box of each block of the picture, "chart", "figure_title", where a family draws documents.
     """
 
     question: str
@@ -36,6 +37,7 @@ class Scene:
     paint: Callable[[Painter], None]
     items: tuple[tuple[str, Box], ...] = ()
     layouts: tuple[tuple[str, Box], ...] = ()
+    blocks: tuple[tuple[str, Box], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from random import Random
 from o3gym.suites.scenes.base import Family, Scene, levels
 from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import RGB
-from o3gym.suites.scenes.panels import KINDS, Panel, paint_panel, random_panel
+from o3gym.suites.scenes.panels import KINDS, Panel, blocks, paint_panel, random_panel
 from o3gym.types import Box
 
 ASPECT = 4 / 3
@@ -70,7 +70,8 @@ def build(rng: Random, difficulty: str) -> Scene:
     question, answer, wrong = rng.choice((ask_chain, ask_chain, ask_difference, ask_sum))(rng, noun, first, second)
     targets = ((first.title, first.box), (second.title, second.box))
     layouts = tuple((f"{panel.kind} chart", panel.box) for panel in panels)
-    return Scene(question, str(answer), tuple(map(str, wrong)), targets, paint, layouts=layouts)
+    parts = tuple(block for panel in panels for block in blocks(panel, em))
+    return Scene(question, str(answer), tuple(map(str, wrong)), targets, paint, layouts=layouts, blocks=parts)
 
 
 def ask_chain(rng: Random, noun: str, first: Panel, second: Panel) -> tuple[str, int, list[int]]:

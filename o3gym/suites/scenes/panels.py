@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from o3gym.suites.scenes.outlines import Point, ellipse
-from o3gym.suites.scenes.painter import Anchor, Painter
+from o3gym.suites.scenes.painter import Anchor, Painter, text_width
 from o3gym.suites.scenes.palette import INK, RGB, WHITE, mix
 from o3gym.types import Box
 
@@ -88,6 +88,20 @@ def paint_panel(painter: Painter, panel: Panel, em: float) -> None:
     painter.box(panel.box, WHITE, em * 0.6)
     painter.text((x0 + em, y0 + em * 1.4), panel.title, em * 1.2, INK, "lm", room=x1 - x0 - em * 2, weight=0.02)
     _CHARTS[panel.kind](painter, panel, (x0 + em * 1.6, y0 + em * 3.4, x1 - em * 1.6, y1 - em * 2.4), em)
+
+
+def blocks(panel: Panel, em: float) -> list[tuple[str, Box]]:
+    """What `paint_panel` draws with the same arguments, as a layout detector names it: the title, and the chart.
+
+    Returns:
+        Class and box in board units. The box of the chart has its labels inside, and the title is above it.
+    """
+    x0, y0, x1, y1 = panel.box
+    title = min(text_width(panel.title, em * 1.2), x1 - x0 - em * 2)
+    return [
+        ("figure_title", (x0 + em, y0 + em * 0.6, x0 + em + title, y0 + em * 2.1)),
+        ("chart", (x0 + em * 0.6, y0 + em * 2.1, x1 - em * 0.6, y1 - em * 0.6)),
+    ]
 
 
 def _axes(painter: Painter, plot: Box, em: float) -> None:

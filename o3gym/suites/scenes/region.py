@@ -10,7 +10,7 @@ from o3gym.suites.scenes.base import Family, Scene, levels
 from o3gym.suites.scenes.chart import grid_boxes, titles
 from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import COLOURS, RGB, mix
-from o3gym.suites.scenes.panels import KINDS, paint_panel, random_panel
+from o3gym.suites.scenes.panels import KINDS, blocks, paint_panel, random_panel
 from o3gym.suites.scenes.scatter import Thing, paint_things
 from o3gym.types import FULL
 
@@ -48,7 +48,8 @@ def _panel_scene(rng: Random, difficulty: str) -> Scene:
 
     title = spare if absent else wanted.title
     description = rng.choice((f'the panel titled "{title}"', f'the chart with the heading "{title}"'))
-    return Scene(_ask(rng, description), "", (), () if absent else ((title, wanted.box),), paint)
+    parts = tuple(block for panel in panels for block in blocks(panel, em))
+    return Scene(_ask(rng, description), "", (), () if absent else ((title, wanted.box),), paint, blocks=parts)
 
 
 def _shelf_scene(rng: Random, difficulty: str) -> Scene:
