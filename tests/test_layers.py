@@ -82,10 +82,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "synthesis.detectors": (*BASE, "images", "suites.synthetic", "synthesis.detectors"),
     "synthesis.region_rules": ("types", "geometry", "synthesis.detectors.base"),
-    "synthesis.journal": (),
+    "synthesis.journal": ("store",),
     "synthesis.questions": (
         *(*BASE, "images", "dialogue", "store", "bench", "policies.base", "suites.base", "suites.fields"),
-        *("suites.rows", "suites.synthetic", "synthesis.difficulty", "synthesis.questions"),
+        *("suites.rows", "suites.synthetic", "synthesis.difficulty", "synthesis.journal", "synthesis.questions"),
     ),
     "cli": (
         *("types", "registry", "bench", "workers", "ray_bench", "comparison", "exports", "report", "store", "testing"),

@@ -9,9 +9,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from o3gym.store import RunError
+
 
 class Journal:
-    """JSON values by key, one line each, written as they come; the first of a key counts. One process may open a file.
+    """JSON values by key, one line each, written as they come; the last of a key counts. One process may open a file.
 
     A line that a kill cut off is removed when the file is opened. Use it as a context manager, or call `close`.
 
@@ -19,13 +21,16 @@ class Journal:
         path: the file; made if it is new, with its folder.
 
     Raises:
-        ValueError: another process has it open, or a line is not one of a journal.
+        RunError: another process has it open, it cannot be written, or a line is not one of a journal.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RunError(f"cannot write {path}: {error.strerror}") from error
         try:
             self._lock()
             self._known = self._read()
@@ -44,13 +49,11 @@ class Journal:
         return self._known.get(key)
 
     def put(self, key: str, value: Any) -> None:
-        """Keep a value. Raises OSError where it cannot be written, and leaves what is there whole."""
-        if key in self._known:
-            return
+        """Keep a value. Raises `RunError` where it cannot be written, and leaves what is there whole."""
         line, start = json.dumps({"key": key, "value": value}).encode() + b"\n", os.fstat(self._file).st_size
         if os.write(self._file, line) < len(line):
             os.ftruncate(self._file, start)
-            raise OSError(f"{self.path}: the disk is full")
+            raise RunError(f"{self.path}: cannot write, the disk may be full; the same command goes on from here")
         self._known[key] = value
 
     def close(self) -> None:
@@ -63,7 +66,7 @@ class Journal:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(f"{self.path} is being written by another process: wait, or name another folder") from None
+            raise RunError(f"{self.path} is being written by another process: wait, or name another folder") from None
 
     def _read(self) -> dict[str, Any]:
         data = self.path.read_bytes()
@@ -73,10 +76,10 @@ class Journal:
         for number, line in enumerate(whole.splitlines(), 1):
             try:
                 entry = json.loads(line)
-                known.setdefault(str(entry["key"]), entry["value"])
+                known[str(entry["key"])] = entry["value"]
             except (ValueError, TypeError, KeyError) as error:
                 expected = 'expected {"key": …, "value": …}'
-                raise ValueError(f"{self.path}, line {number}: {expected}, got {line!r:.80}") from error
+                raise RunError(f"{self.path}, line {number}: {expected}, got {line!r:.80}") from error
         return known
 
 

@@ -95,7 +95,8 @@ def make(
         What became of pictures, boxes and regions, those of earlier calls included.
 
     Raises:
-        ValueError: the policy cannot describe pictures, or another process writes the folder.
+        ValueError: the policy cannot describe pictures.
+        RunError: another process writes the folder, or it cannot be written.
     """
     tally, rows = Tally(), {}
     order = {page.name: number for number, page in enumerate(pages)}

@@ -18,6 +18,7 @@ from PIL import Image
 from o3gym.bench import Bench, run
 from o3gym.cli import main
 from o3gym.geometry import coverage
+from o3gym.store import RunError
 from o3gym.suites.base import make_suite
 from o3gym.suites.synthetic import true_blocks
 from o3gym.synthesis.describing import LONGEST, description
@@ -183,10 +184,10 @@ def test_a_journal_is_for_one_process_and_says_which_line_is_none(tmp_path: Path
     path = tmp_path / "journal.ndjson"
     with Journal(path) as journal:
         journal.put("a", [1])
-        with pytest.raises(ValueError, match="written by another process"):
+        with pytest.raises(RunError, match="written by another process"):
             Journal(path)
     path.write_text(path.read_text() + '{"kee": 1}\n')
-    with pytest.raises(ValueError, match=r"journal.ndjson, line 2: expected"):
+    with pytest.raises(RunError, match=r"journal.ndjson, line 2: expected"):
         Journal(path)
 
 

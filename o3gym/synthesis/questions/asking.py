@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from o3gym.dialogue import Dialogue, Part, Picture, Request
 from o3gym.geometry import fit, snap
 from o3gym.images import shared_store
 from o3gym.policies.base import Policy, make_policy
 from o3gym.registry import POLICIES, parse_spec
-from o3gym.store import RunError
+from o3gym.synthesis.journal import Journal
 from o3gym.types import Box, Reply, Sampling, Source, View
 
 Name: TypeAlias = tuple[str, ...]
@@ -89,71 +86,37 @@ class Asker:
 
 
 class Ledger:
-    """Replies by what was asked, in an append-only file of JSON lines; one process at a time.
-
-    A line is written in one go. One that a kill left unfinished is cut off when the file is opened.
+    """Replies by what was asked, in a journal.
 
     Args:
-        path: the file; it is made if it is not there.
+        path: of the journal; it is made if it is not there.
         retry: whether replies that are errors count as not there, and are asked for again.
 
     Raises:
-        RunError: another process writes the file, it cannot be written, or a line of it is not one of a ledger.
+        RunError: another process writes the file, it cannot be written, or a line of it is not one of a journal.
     """
 
     def __init__(self, path: Path, *, retry: bool = False) -> None:
-        self._path, self._retry = path, retry
-        self._known: dict[str, Reply] = {}
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror}") from error
-        try:
-            self._lock()
-            self._read()
-        except BaseException:
-            os.close(self._file)
-            raise
+        self._journal, self._retry = Journal(path), retry
+        self._fresh: set[str] = set()
 
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        os.close(self._file)
+    def __exit__(self, *error: object) -> None:
+        self._journal.close()
 
     def get(self, digest: str) -> Reply | None:
         """The reply, None if there is none."""
-        return self._known.get(digest)
+        found = self._journal.get(digest)
+        if found is None or (self._retry and found["error"] and digest not in self._fresh):
+            return None
+        return Reply(found["text"], finish=found["finish"], error=found["error"])
 
     def put(self, digest: str, reply: Reply) -> None:
         """Keep a reply, its text cut at `LONGEST`."""
-        reply = Reply(reply.text[:LONGEST], finish=reply.finish, error=reply.error)
-        row = {"key": digest, "text": reply.text, "finish": reply.finish, "error": reply.error}
-        line = json.dumps(row).encode() + b"\n"
-        if os.write(self._file, line) != len(line):
-            raise RunError(f"{self._path}: cannot write, the disk may be full; the same command goes on from here")
-        self._known[digest] = reply
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(f"{self._path} is being written by another process") from error
-
-    def _read(self) -> None:
-        data = self._path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        os.ftruncate(self._file, len(whole))
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                row: dict[str, Any] = json.loads(line)
-                reply = Reply(row["text"], finish=row["finish"], error=row["error"])
-                self._known[row["key"]] = reply
-            except (ValueError, TypeError, KeyError) as error:
-                raise RunError(f"{self._path}, line {number}: expected a reply, got {line[:80]!r}") from error
-        if self._retry:
-            self._known = {key: reply for key, reply in self._known.items() if not reply.error}
+        self._journal.put(digest, {"text": reply.text[:LONGEST], "finish": reply.finish, "error": reply.error})
+        self._fresh.add(digest)
 
 
 def answered(

@@ -245,5 +245,5 @@ def test_a_ledger_has_one_writer_and_is_read_whole(tmp_path: Path) -> None:
         assert found is not None
         assert len(found.text) == 100_000
     path.write_text(path.read_text() + "[]\n")
-    with pytest.raises(RunError, match="line 3: expected a reply"):
+    with pytest.raises(RunError, match="line 3: expected"):
         Ledger(path)
