@@ -242,7 +242,8 @@ def draw(lines: Mapping[str, Sequence[Point]], path: Path) -> None:
     axes.axvline(6, color="0.6", linewidth=1, linestyle=":")
     axes.set(title=f"Trained with 6 turns, tested with up to {max(CUTS)}", xlabel="turns allowed", ylabel="accuracy, %")
     axes.set(xticks=CUTS, ylim=(0, 100))
-    axes.legend(frameon=False)
+    if lines:
+        axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
 
