@@ -25,7 +25,10 @@ from o3gym.types import Sampling
 if TYPE_CHECKING:
     from o3gym.report import Report
 
-KINDS = ("envs", "suites", "dialects", "policies", "controls", "tools", "rewards", "judges", "size_rules", "exports")
+KINDS = (
+    *("envs", "suites", "dialects", "policies", "controls", "tools", "rewards", "judges", "size_rules", "exports"),
+    "detectors",
+)
 out = Console()
 err = Console(stderr=True)
 

@@ -77,8 +77,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "suites.collages.placement": ("types",),
     "synthesis": (
         *(*BASE, "images", "dialogue", "judging", "rewards", "rollout", "store", "bench", "synthesis", *PLUGINS),
-        *("suites.collage", "suites.collages"),
+        *("packed", "suites.collage", "suites.collages"),
     ),
+    "synthesis.detectors": (*BASE, "images", "suites.synthetic", "synthesis.detectors"),
+    "synthesis.region_rules": ("types", "geometry", "synthesis.detectors.base"),
+    "synthesis.journal": (),
     "cli": (
         *("types", "registry", "bench", "workers", "ray_bench", "comparison", "exports", "report", "store", "testing"),
         *("train", "synthesis"),

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+if TYPE_CHECKING:
+    from o3gym.synthesis.regions import Tally
+
 out = Console()
 err = Console(stderr=True)
+
+SHOWN = 2_000_000
+"""Pixels at which a picture is described, at most: those at which o3gym shows pictures by default."""
+THOUGHT = 2048
+"""Tokens of a description, which may begin with a thought."""
 
 
 def add_synth(commands: Any) -> None:
     """Add `synth` and its commands to the parser of the command line."""
-    group = commands.add_parser("synth", help="make tasks out of others: collages, and those that need a search")
+    group = commands.add_parser("synth", help="make tasks: collages, region searches, and which need a search at all")
     kinds = group.add_subparsers(required=True, metavar="KIND")
     _add_collage(kinds)
     _add_filter(kinds)
+    _add_regions(kinds)
 
 
 def _add_collage(kinds: Any) -> None:
@@ -49,6 +58,43 @@ def _add_filter(kinds: Any) -> None:
     add("--seed", type=int, default=0, help="draws the tasks and everything random (%(default)s)")
     add("--in-flight", type=_count, default=16, help="episodes alive at once (%(default)s)")
     parser.set_defaults(run=_filter)
+
+
+def _add_regions(kinds: Any) -> None:
+    parser = kinds.add_parser("regions", help="region searches: find the layout of pictures, have parts described")
+    add = parser.add_argument
+    pictures = parser.add_mutually_exclusive_group(required=True)
+    pictures.add_argument("--suite", default="", help="suite whose pictures are taken, each once")
+    pictures.add_argument("--images", type=Path, metavar="FOLDER", help="folder with pictures, and the folders in it")
+    add("--split", default="test", help="split of the suite (%(default)s)")
+    add("--count", type=_count, default=0, metavar="N", help="pictures, 0 for all (%(default)s)")
+    add(
+        "--detector",
+        default="rapid_layout",
+        metavar="D",
+        help="rapid_layout[:MODEL], truth, MODULE:CLASS (%(default)s)",
+    )
+    add("--policy", required=True, metavar="P", help="who describes: openai:MODEL, transformers:MODEL, …")
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder to write or go on with, for local:FOLDER",
+    )
+    add(
+        "--max-pixels",
+        type=_count,
+        default=SHOWN,
+        metavar="N",
+        help="of a picture as it is described (%(default)s)",
+    )
+    add("--temperature", type=float, default=1.0, help="sampling temperature (%(default)s)")
+    add("--max-tokens", type=_count, default=THOUGHT, help="tokens per reply (%(default)s)")
+    add("--base-url", default="", metavar="URL", help="server of an openai:MODEL policy")
+    add("--seed", type=int, default=0, help="of sampling (%(default)s)")
+    add("--in-flight", type=_count, default=16, help="requests open at once (%(default)s)")
+    parser.set_defaults(run=_regions)
 
 
 def _collage(args: argparse.Namespace) -> None:
@@ -98,6 +144,41 @@ def _filter(args: argparse.Namespace) -> None:
             args.in_flight,
         )
     _say(f"{kept} tasks kept: {args.out}")
+
+
+def _regions(args: argparse.Namespace) -> None:
+    from o3gym.suites.base import make_suite
+    from o3gym.synthesis.collages import INDEX
+    from o3gym.synthesis.describing import Describer
+    from o3gym.synthesis.detectors.base import make_detector
+    from o3gym.synthesis.pages import of_folder, of_suite
+    from o3gym.synthesis.regions import Finder, make
+    from o3gym.types import Sampling
+
+    sampling = Sampling(temperature=args.temperature, max_tokens=args.max_tokens, seed=args.seed)
+    describer = Describer(args.policy, sampling, args.max_pixels, args.in_flight, args.base_url)
+    finder = Finder(args.detector, make_detector(args.detector))
+    pages = of_folder(args.images) if args.images else of_suite(make_suite(args.suite, args.split))
+    pages = pages[: args.count or None]
+    with _progress() as progress:
+        bar = progress.add_task("pictures", total=len(pages))
+        tally = make(pages, finder, describer, args.out, lambda done: progress.update(bar, completed=done))
+    _say_regions(tally)
+    if tally.regions:
+        _say(f"suite: local:{args.out / INDEX}")
+
+
+def _say_regions(tally: Tally) -> None:
+    _say(f"{tally.regions} regions of {tally.pages} pictures")
+    _say(f"{tally.blocks} boxes detected, {tally.parts} of them made {tally.candidates} regions to describe")
+    counts = {
+        "dropped boxes": tally.dropped,
+        "skipped pictures": tally.skipped_pages,
+        "skipped regions": tally.skipped,
+    }
+    for what, reasons in counts.items():
+        for reason, count in reasons.most_common():
+            _say(f"{what}: {count} ({reason})")
 
 
 def _say(text: str) -> None:

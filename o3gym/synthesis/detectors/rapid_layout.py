@@ -31,8 +31,8 @@ CLASSES: Mapping[str, str] = {
     "plain text": "text",
     "list": "text",
 }
-"""Classes of the other families by PP-DocLayout's names; PP-DocLayout calls captions of tables figure_title, too. Charts
-are figures to them, so that rules made for charts do not apply."""
+"""Classes of the other families by PP-DocLayout's names, which calls captions of tables figure_title, too. To those
+families charts are figures, so that rules made for charts do not apply."""
 
 
 class RapidLayout(Detector):

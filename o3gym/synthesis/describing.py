@@ -1,0 +1,153 @@
+"""Describing regions: a policy sees a picture with a red frame and says in a few words what to look for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+
+from PIL import Image
+
+from o3gym.dialogue import Dialogue, Picture, Request
+from o3gym.geometry import fit
+from o3gym.images import Pixels, shared_store, to_pixels
+from o3gym.policies.base import Policy, make_policy
+from o3gym.registry import OPERATIONS
+from o3gym.synthesis.detectors.base import Page
+from o3gym.synthesis.journal import Journal, key_of
+from o3gym.synthesis.region_rules import Region
+from o3gym.types import FULL, Reply, Sampling, Size, View
+
+SYSTEM = """\
+A partner will search a picture for one region, and has nothing to go by but your description. You see the region in a \
+red frame; your partner sees the picture without it.
+
+Describe the region the way somebody would who looks at the picture from far away and cannot read what is in it:
+- Name the kind of thing: a chart, a table, a block of text, a group of icons, an object.
+- You may say roughly where it is: in the upper left corner, right of the map, in the middle column.
+- You may give the heading of the region, if it has one.
+- Leave out everything that is found only by looking closely: figures, readings, small print, what the text says.
+- Do not number things (the third bar, the second row).
+- Do not mention the frame.
+
+Reply with the description alone, in one line of at most twenty words."""
+"""Own words for what the paper asks of GPT-5-nano (arXiv 2512.18745, appendix C.2): simple and short, nothing of the
+content, visually grounded; place and title are optional, ordinals and the red box are barred."""
+USER = "Describe the framed region."
+LONGEST = 200
+"""Characters of a description (ours; the paper asks for "super simple and short")."""
+FRAME = re.compile(r"\bred(?:[ -]\w+)?[ -](?:box|frame|rectangle|outline|border)\b|\bbounding[ -]box\b", re.IGNORECASE)
+"""What gives away that a description was made from a picture with a frame."""
+FAILED = "the policy failed"
+"""Why there is no description, where asking again may help."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A region that is to be described: the `number`-th of its page."""
+
+    page: Page
+    region: Region
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Unique within a run."""
+        return f"{self.page.name}/{self.number}"
+
+
+@dataclass(frozen=True)
+class Describer:
+    """Who describes regions, and how they are asked.
+
+    Attributes:
+        spec: the policy.
+        sampling: of replies.
+        max_pixels: of the picture as it is shown.
+        in_flight: requests that are open at once.
+        base_url: the policy's server, if it has one and the spec does not name it.
+    """
+
+    spec: str
+    sampling: Sampling
+    max_pixels: int
+    in_flight: int = 16
+    base_url: str = ""
+
+    def open(self) -> Policy:
+        """The policy. Raises ValueError for one that does not write free text."""
+        policy = make_policy(self.spec, **({"base_url": self.base_url} if self.base_url else {}))
+        if policy.peeks or policy.dialect:
+            policy.close()
+            why = "needs to know the answer" if policy.peeks else f"speaks {policy.dialect} only"
+            raise ValueError(f'policy: expected one that describes pictures, like openai:MODEL; "{self.spec}" {why}')
+        return policy
+
+    def replies(
+        self, policy: Policy, candidates: Iterable[Candidate], journal: Journal
+    ) -> Iterator[tuple[Candidate, Reply]]:
+        """Each candidate with its reply, as they come; what the journal has is not asked again.
+
+        A reply that the policy failed to give is not kept, so that the next run asks for it.
+        """
+        waiting: dict[str, Candidate] = {}
+        for candidate in candidates:
+            if (known := journal.get(self._key(candidate))) is not None:
+                yield candidate, Reply(known["text"], finish=known["finish"])
+                continue
+            waiting[candidate.name] = candidate
+            policy.submit(self.request(candidate, policy))
+            while len(waiting) >= max(1, self.in_flight):
+                yield from self._answered(policy, waiting, journal)
+        while waiting:
+            yield from self._answered(policy, waiting, journal)
+
+    def request(self, candidate: Candidate, policy: Policy) -> Request:
+        """What the policy is asked."""
+        native = shared_store().size(candidate.page.source)
+        shown = policy.vision_size(*fit(native, 1, self.max_pixels))
+        view = View(0, 0, FULL, native, shown)
+        dialogue = Dialogue()
+        dialogue.add("system", [SYSTEM])
+        dialogue.add("user", [Picture(view, lambda: framed(candidate, shown)), USER])
+        seed = int(key_of(self.sampling.seed, candidate.name)[:7], 16)
+        return Request(("regions", candidate.name, 0, "describer"), dialogue, replace(self.sampling, seed=seed))
+
+    def _answered(
+        self, policy: Policy, waiting: dict[str, Candidate], journal: Journal
+    ) -> Iterator[tuple[Candidate, Reply]]:
+        for key, reply in policy.poll():
+            candidate = waiting.pop(key[1])
+            policy.release(key)
+            if reply.finish != "error":
+                journal.put(self._key(candidate), {"text": reply.text, "finish": reply.finish})
+            yield candidate, reply
+
+    def _key(self, candidate: Candidate) -> str:
+        asked = [SYSTEM, USER, self.spec, self.base_url, asdict(self.sampling), self.max_pixels]
+        return key_of("described", asked, candidate.page.source.key, candidate.region.box)
+
+
+def framed(candidate: Candidate, shown: Size) -> Pixels:
+    """The picture with a red frame around the region, drawn at the size at which it is shown.
+
+    Returns:
+        A uint8 array of shape (shown height, shown width, 3).
+    """
+    image = Image.fromarray(shared_store().region(candidate.page.source, FULL, shown))
+    return to_pixels(OPERATIONS["draw"](image, boxes=[list(candidate.region.box)]))
+
+
+def description(reply: Reply) -> tuple[str, str]:
+    """What a reply says, and ""; or "" and why it is of no use. Never raises, whatever a model wrote."""
+    if reply.finish == "error":
+        return "", FAILED
+    if reply.finish == "length":
+        return "", "reply cut off"
+    _, _, said = reply.text.rpartition("</think>")
+    line = " ".join("".join(c if c.isprintable() else " " for c in said).split()).strip("\"'`*“”„ ")
+    if not line or line.startswith("<think>"):
+        return "", "empty description"
+    if len(line) > LONGEST:
+        return "", f"more than {LONGEST} characters"
+    return ("", "names the red frame") if FRAME.search(line) else (line, "")

@@ -1,0 +1,83 @@
+"""Source pictures: those of a suite's tasks, each once, or those of a folder."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from o3gym.images import shared_store
+from o3gym.packed import unpack
+from o3gym.registry import closest
+from o3gym.suites.base import Suite
+from o3gym.synthesis.detectors.base import Page
+from o3gym.types import Source, Target
+
+
+def of_suite(suite: Suite) -> list[Page]:
+    """The pictures of all tasks, each once, by its first task; with the boxes that any of them has in it."""
+    names: dict[Source, str] = {}
+    targets: dict[Source, list[Target]] = {}
+    for task in suite:
+        for number, source in enumerate(task.sources):
+            names.setdefault(source, f"{task.id}#{number}" if number else task.id)
+            boxes = targets.setdefault(source, [])
+            boxes += [target for target in task.targets if target.source == number and target not in boxes]
+    return [Page(name, source, tuple(targets[source])) for source, name in names.items()]
+
+
+def of_folder(folder: Path) -> list[Page]:
+    """The picture files in a folder and the folders in it, by name, which is the path inside of it.
+
+    Raises:
+        ValueError: there is no such folder, or none of its files is named like a picture.
+    """
+    if not folder.is_dir():
+        near = closest(folder.name, [path.name for path in folder.parent.glob("*") if path.is_dir()])
+        raise ValueError(f"images: expected a folder with pictures, got {folder}{near}")
+    endings = Image.registered_extensions()
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
+    if not files:
+        raise ValueError(f"images: no picture in {folder} (looked for .jpg, .png, .webp, …)")
+    return [Page(file.relative_to(folder).as_posix(), Source.file(str(file))) for file in files]
+
+
+def save(source: Source, folder: Path) -> str:
+    """Put a picture into a folder, as its own bytes where it has any and else as PNG. Written whole or not at all.
+
+    Returns:
+        The file's name; one that is there already is not written again.
+
+    Raises:
+        PictureError: the picture cannot be read.
+    """
+    path = folder / f"{source.key}.{_ending(source)}"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.partial")
+        if (data := _encoded(source)) is None:
+            Image.fromarray(shared_store().region(source)).save(partial, "PNG")
+        else:
+            partial.write_bytes(data)
+        partial.replace(path)
+    return path.name
+
+
+def _ending(source: Source) -> str:
+    if source.kind == "file" and not source.args:
+        return Path(source.ref).suffix.lower().removeprefix(".") or "img"
+    data = _encoded(source)
+    return "png" if data is None else _format(data)
+
+
+def _encoded(source: Source) -> bytes | None:
+    """The bytes of a file, in memory or in a table; None for a picture that is made."""
+    if source.kind == "file":
+        return unpack(source) if source.args else Path(source.ref).read_bytes()
+    return source.data
+
+
+def _format(data: bytes) -> str:
+    with Image.open(io.BytesIO(data)) as image:
+        return (image.format or "img").lower()

@@ -1,0 +1,194 @@
+"""Which boxes of a layout are worth searching for: InSight-o3's rules for its out-of-loop data, as pure functions.
+
+All from arXiv 2512.18745, appendix C.2, in its order: drop classes and sizes, merge what lies close together, drop what
+says little. No code of it has been released; what the text leaves open is marked "ours". Boxes are unit xyxy of their
+picture, areas shares of it, and `aspect` is always the picture's width over its height in pixels.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from o3gym.geometry import area, clamp, coverage, iou, is_empty, union
+from o3gym.synthesis.detectors.base import Block
+from o3gym.types import Box
+
+FIGURES = ("table", "chart")
+"""Two of these are never merged, and one that encloses another is dropped (paper: "We do not merge charts and tables",
+read as "with each other", since their titles and legends are to be merged with them)."""
+TITLES = ("figure_title", "paragraph_title")
+WRITING = ("text", *TITLES)
+KEPT = (*FIGURES, "image", *WRITING)
+"""Classes that are kept (paper). Which of them a merged box has is the first that one of its parts has (ours)."""
+SAME_IOU, OTHER_IOU = 0.6, 0.98
+"""Of two boxes whose IoU is at least this, the one with the lower score goes: of one class, of two classes. The paper has
+`layout_nms: True`; these are PaddleX's numbers for it, as rapid-layout 1.2.1 has them (`pp_doc_layout`)."""
+LARGE = 0.25
+"""Greatest area of a box, and of a merged one (paper)."""
+LARGE_CHART = 0.8
+"""Greatest area of a chart before merging (paper)."""
+SMALL = 0.001
+"""Least area in the end (paper)."""
+LONGEST = 5.0
+"""Greatest ratio of the sides in pixels, either way, of a merged box and in the end (paper: "within 1:5 and 5:1")."""
+TITLE_EFFORT, EFFORT = 0.15, 0.1
+"""A merge must take less effort: where one of the two is a title, and else (paper)."""
+INSIDE = 0.9
+"""Share of a box that must lie in another for the other to enclose it (ours: detected edges are not exact)."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A box, and the blocks that were merged into it; one if none were."""
+
+    box: Box
+    parts: tuple[Block, ...]
+
+    @property
+    def label(self) -> str:
+        """Its class, the first in `KEPT` that a part has."""
+        labels = [part.label for part in self.parts]
+        return next((label for label in KEPT if label in labels), labels[0])
+
+    @property
+    def merged(self) -> bool:
+        """Whether it has several parts."""
+        return len(self.parts) > 1
+
+    @property
+    def is_title(self) -> bool:
+        """Whether it is made of titles only."""
+        return all(part.label in TITLES for part in self.parts)
+
+
+def choose(blocks: Sequence[Block], aspect: float) -> tuple[list[Region], Counter[str]]:
+    """The regions of a picture that are worth searching for.
+
+    The order of `blocks` is of no importance.
+
+    Returns:
+        Regions by their top and left edges, and for each reason how many blocks it left out. Each block is in exactly
+        one region or counted once.
+    """
+    dropped: Counter[str] = Counter()
+    fit = []
+    for block in (Block(clamp(block.box), block.label, block.score) for block in blocks):
+        if reason := unfit(block):
+            dropped[reason] += 1
+        else:
+            fit.append(block)
+    single = without_doubles(fit)
+    dropped.update({"doubled": len(fit) - len(single)} if len(fit) > len(single) else {})
+    regions = merged([Region(block.box, (block,)) for block in single], aspect)
+    kept = []
+    for region in regions:
+        if reason := says_little(region, regions, single, aspect):
+            dropped[reason] += len(region.parts)
+        else:
+            kept.append(region)
+    return sorted(kept, key=lambda region: (region.box[1], region.box[0], region.box)), dropped
+
+
+def unfit(block: Block) -> str:
+    """Why a block is dropped before anything is merged; "" if it is not."""
+    if is_empty(block.box):
+        return "no area"
+    if block.label not in KEPT:
+        return f'class "{block.label:.40}"'
+    if block.label == "chart":
+        return f"chart larger than {LARGE_CHART}" if area(block.box) > LARGE_CHART else ""
+    return f"larger than {LARGE}" if area(block.box) > LARGE else ""
+
+
+def without_doubles(blocks: Sequence[Block]) -> list[Block]:
+    """The blocks by falling score, without those that overlap an earlier one so much that they are the same thing."""
+    kept: list[Block] = []
+    for block in sorted(blocks, key=lambda block: (-block.score, block.box, block.label)):
+        limits = ((other, SAME_IOU if other.label == block.label else OTHER_IOU) for other in kept)
+        if all(iou(other.box, block.box) < limit for other, limit in limits):
+            kept.append(block)
+    return kept
+
+
+def effort(a: Box, b: Box) -> float:
+    """What it takes to enclose two boxes in one, below 1: 1 − summed area / area of the smallest box around both.
+
+    0 for two that fill it, negative where they overlap, close to 1 for small ones far apart.
+    """
+    return 1 - (area(a) + area(b)) / area(union((a, b)))
+
+
+def merge_effort(a: Region, b: Region, aspect: float) -> float | None:
+    """The effort of merging two regions; None where they must not be merged."""
+    needed = effort(a.box, b.box)
+    if needed >= (TITLE_EFFORT if a.is_title or b.is_title else EFFORT):
+        return None
+    box = union((a.box, b.box))
+    if a.label in FIGURES and b.label in FIGURES:
+        return None
+    return None if area(box) > LARGE or is_extreme(box, aspect) else needed
+
+
+def is_extreme(box: Box, aspect: float) -> bool:
+    """Whether one side is more than five times as long as the other, in pixels of the picture."""
+    width, height = (box[2] - box[0]) * aspect, box[3] - box[1]
+    return width > LONGEST * height or height > LONGEST * width
+
+
+def merged(regions: Sequence[Region], aspect: float) -> list[Region]:
+    """Merge the two that take the least effort, again and again, until no two may be merged."""
+    alive = dict(enumerate(regions))
+    pairs = [pair for a, b in itertools.combinations(alive, 2) for pair in _pair(alive, a, b, aspect)]
+    heapq.heapify(pairs)
+    for number in itertools.count(len(alive)):
+        while pairs and not (pairs[0][1] in alive and pairs[0][2] in alive):
+            heapq.heappop(pairs)
+        if not pairs:
+            return list(alive.values())
+        _, first, second = heapq.heappop(pairs)
+        a, b = alive.pop(first), alive.pop(second)
+        alive[number] = Region(union((a.box, b.box)), (*a.parts, *b.parts))
+        for other in list(alive)[:-1]:
+            for pair in _pair(alive, other, number, aspect):
+                heapq.heappush(pairs, pair)
+    raise AssertionError("unreachable")
+
+
+def _pair(alive: dict[int, Region], a: int, b: int, aspect: float) -> list[tuple[float, int, int]]:
+    """The pair with its effort, or nothing where the two must not be merged."""
+    needed = merge_effort(alive[a], alive[b], aspect)
+    return [] if needed is None else [(needed, a, b)]
+
+
+def says_little(region: Region, regions: Sequence[Region], blocks: Sequence[Block], aspect: float) -> str:
+    """Why a region is dropped after merging; "" if it is not.
+
+    Args:
+        region: what is judged.
+        regions: all of the picture, that one among them.
+        blocks: what they were merged from.
+        aspect: of the picture.
+    """
+    if region.label in FIGURES and any(encloses(region, other) for other in regions if other.label in FIGURES):
+        return "chart or table around another"
+    if not region.merged and region.label in WRITING:
+        return "unmerged title" if region.label in TITLES else "unmerged text"
+    if not region.merged and region.label == "image" and not has_writing(region, blocks):
+        return "unmerged image without text"
+    if area(region.box) < SMALL:
+        return f"smaller than {SMALL}"
+    return f"sides beyond {LONGEST:.0f}:1" if is_extreme(region.box, aspect) else ""
+
+
+def encloses(outer: Region, inner: Region) -> bool:
+    """Whether `inner` lies in `outer`, which is larger."""
+    return area(outer.box) > area(inner.box) and coverage(outer.box, inner.box) >= INSIDE
+
+
+def has_writing(region: Region, blocks: Sequence[Block]) -> bool:
+    """Whether a text or a title lies in a region."""
+    return any(block.label in WRITING and coverage(region.box, block.box) >= INSIDE for block in blocks)
