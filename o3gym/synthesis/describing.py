@@ -74,6 +74,11 @@ class Describer:
     in_flight: int = 16
     base_url: str = ""
 
+    def __post_init__(self) -> None:
+        for option, value in (("max_pixels", self.max_pixels), ("in_flight", self.in_flight)):
+            if value < 1:
+                raise ValueError(f"{option}: expected a whole number from 1 up, got {value}")
+
     def open(self) -> Policy:
         """The policy. Raises ValueError for one that does not write free text."""
         policy = make_policy(self.spec, **({"base_url": self.base_url} if self.base_url else {}))
@@ -97,7 +102,7 @@ class Describer:
                 continue
             waiting[candidate.name] = candidate
             policy.submit(self.request(candidate, policy))
-            while len(waiting) >= max(1, self.in_flight):
+            while len(waiting) >= self.in_flight:
                 yield from self._answered(policy, waiting, journal)
         while waiting:
             yield from self._answered(policy, waiting, journal)

@@ -25,8 +25,8 @@ WRITING = ("text", *TITLES)
 KEPT = (*FIGURES, "image", *WRITING)
 """Classes that are kept (paper). Which of them a merged box has is the first that one of its parts has (ours)."""
 SAME_IOU, OTHER_IOU = 0.6, 0.98
-"""Of two boxes whose IoU is at least this, the one with the lower score goes: of one class, of two classes. The paper has
-`layout_nms: True`; these are PaddleX's numbers for it, as rapid-layout 1.2.1 has them (`pp_doc_layout`)."""
+"""Of two boxes whose IoU is at least this, the one with the lower score goes: of one class, of two classes. The paper
+has `layout_nms: True`; these are PaddleX's numbers for it, as rapid-layout 1.2.1 has them (`pp_doc_layout`)."""
 LARGE = 0.25
 """Greatest area of a box, and of a merged one (paper)."""
 LARGE_CHART = 0.8

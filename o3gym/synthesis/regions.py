@@ -4,7 +4,7 @@ What InSight-o3 trains its searcher with outside of the reasoner's loop (arXiv 2
 
     index.jsonl     one region search a line, as the suite `local` reads it; written whole at the end
     images/         the pictures of its rows
-    journal.jsonl   layouts and replies as they came; the same command goes on from there
+    journal.log     layouts and replies as they came; the same command goes on from there
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from o3gym.synthesis.journal import Journal, key_of
 from o3gym.synthesis.pages import save
 from o3gym.synthesis.region_rules import choose
 
-JOURNAL, IMAGES = "journal.jsonl", "images"
+JOURNAL, IMAGES = "journal.log", "images"
 
 
 @dataclass
