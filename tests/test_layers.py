@@ -188,6 +188,8 @@ HEAVY = (
     "pyarrow",
     "pygame",
     "ray",
+    "rapid_layout",
+    "onnxruntime",
     "PIL.ImageQt",
 )
 

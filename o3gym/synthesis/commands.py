@@ -19,6 +19,8 @@ SHOWN = 2_000_000
 """Pixels at which a picture is described, at most: those at which o3gym shows pictures by default."""
 THOUGHT = 2048
 """Tokens of a description, which may begin with a thought."""
+REASONS = 12
+"""Reasons that are told apart: servers and detectors may fail in many words."""
 
 
 def add_synth(commands: Any) -> None:
@@ -177,8 +179,10 @@ def _say_regions(tally: Tally) -> None:
         "skipped regions": tally.skipped,
     }
     for what, reasons in counts.items():
-        for reason, count in reasons.most_common():
+        for reason, count in reasons.most_common(REASONS):
             _say(f"{what}: {count} ({reason})")
+        if others := reasons.total() - sum(count for _, count in reasons.most_common(REASONS)):
+            _say(f"{what}: {others} (other reasons)")
 
 
 def _say(text: str) -> None:

@@ -36,6 +36,8 @@ content, visually grounded; place and title are optional, ordinals and the red b
 USER = "Describe the framed region."
 LONGEST = 200
 """Characters of a description (ours; the paper asks for "super simple and short")."""
+QUOTES = "\"'`*“”„"
+"""What may stand around a description."""
 FRAME = re.compile(r"\bred(?:[ -]\w+)?[ -](?:box|frame|rectangle|outline|border)\b|\bbounding[ -]box\b", re.IGNORECASE)
 """What gives away that a description was made from a picture with a frame."""
 FAILED = "the policy failed"
@@ -129,7 +131,7 @@ class Describer:
             yield candidate, reply
 
     def _key(self, candidate: Candidate) -> str:
-        asked = [SYSTEM, USER, self.spec, self.base_url, asdict(self.sampling), self.max_pixels]
+        asked = [SYSTEM, USER, self.spec, asdict(self.sampling), self.max_pixels]  # a server may move
         return key_of("described", asked, candidate.page.source.key, candidate.region.box)
 
 
@@ -150,8 +152,10 @@ def description(reply: Reply) -> tuple[str, str]:
     if reply.finish == "length":
         return "", "reply cut off"
     _, _, said = reply.text.rpartition("</think>")
-    line = " ".join("".join(c if c.isprintable() else " " for c in said).split()).strip("\"'`*“”„ ")
-    if not line or line.startswith("<think>"):
+    line = " ".join("".join(c if c.isprintable() else " " for c in said).split())
+    while len(line) > 1 and line[0] in QUOTES and line[-1] in QUOTES:
+        line = line[1:-1].strip()
+    if not any(map(str.isalnum, line)) or line.startswith("<think>"):
         return "", "empty description"
     if len(line) > LONGEST:
         return "", f"more than {LONGEST} characters"
