@@ -144,18 +144,17 @@ def merged(regions: Sequence[Region], aspect: float) -> list[Region]:
     alive = dict(enumerate(regions))
     pairs = [pair for a, b in itertools.combinations(alive, 2) for pair in _pair(alive, a, b, aspect)]
     heapq.heapify(pairs)
-    for number in itertools.count(len(alive)):
-        while pairs and not (pairs[0][1] in alive and pairs[0][2] in alive):
-            heapq.heappop(pairs)
-        if not pairs:
-            return list(alive.values())
+    number = len(alive)
+    while pairs:
         _, first, second = heapq.heappop(pairs)
-        a, b = alive.pop(first), alive.pop(second)
-        alive[number] = Region(union((a.box, b.box)), (*a.parts, *b.parts))
-        for other in list(alive)[:-1]:
-            for pair in _pair(alive, other, number, aspect):
+        if first in alive and second in alive:  # neither was merged meanwhile
+            a, b = alive.pop(first), alive.pop(second)
+            others = list(alive)
+            alive[number] = Region(union((a.box, b.box)), (*a.parts, *b.parts))
+            for pair in (pair for other in others for pair in _pair(alive, other, number, aspect)):
                 heapq.heappush(pairs, pair)
-    raise AssertionError("unreachable")
+            number += 1
+    return list(alive.values())
 
 
 def _pair(alive: dict[int, Region], a: int, b: int, aspect: float) -> list[tuple[float, int, int]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -132,6 +133,13 @@ class Broken(Detector):
         return [Block((0.1, 0.1, 0.4, 0.4), "header")] if page.name.endswith("1") else []
 
 
+class Malformed(Detector):
+    """Boxes of two corners."""
+
+    def detect(self, page: Page) -> list[Block]:
+        return [Block(((0, 0), (1, 1)), "table")]  # type: ignore[arg-type]
+
+
 def test_each_failure_is_counted_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert synth(tmp_path, detector=f"{__name__}:Broken") == []
     said = capsys.readouterr().out
@@ -141,6 +149,8 @@ def test_each_failure_is_counted_with_its_reason(tmp_path: Path, capsys: pytest.
     assert 'dropped boxes: 1 (class "header")' in said
     assert "0 regions of 3 pictures" in said
     assert "suite:" not in said
+    assert synth(tmp_path, detector=f"{__name__}:Malformed") == []
+    assert "skipped pictures: 3 (the detector failed: TypeError" in capsys.readouterr().out
 
 
 def test_a_folder_of_pictures_some_of_them_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,7 +172,7 @@ class Pixels(Detector):
 
     def detect(self, page: Page) -> list[Block]:
         assert shared_store().region(page.source).size
-        return [Block((0.1, 0.1, 0.4, 0.4), "table")]
+        return [Block(np.array((0.1, 0.1, 0.4, 0.4)), "table", np.float32(0.5))]  # type: ignore[arg-type]
 
 
 def test_rows_without_boxes_and_boxes_of_other_classes(local: str, tmp_path: Path, capsys) -> None:

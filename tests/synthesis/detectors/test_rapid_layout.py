@@ -100,7 +100,7 @@ def test_without_the_packages_the_error_has_the_pip_line(missing: str, monkeypat
         RapidLayout()
 
 
-def document() -> tuple[Image.Image, dict[str, Box]]:
+def document() -> tuple[Image.Image, list[tuple[str, Box]]]:
     """A page with a heading, two paragraphs and a ruled table, and where they are in pixels."""
     image = Image.new("RGB", (1000, 1300), "white")
     draw = ImageDraw.Draw(image)
@@ -120,7 +120,7 @@ def document() -> tuple[Image.Image, dict[str, Box]]:
             )
     for column in range(6):
         draw.line((80 + 168 * column, 500, 80 + 168 * column, 820), "black", 2)
-    return image, {"text": (80, 170, 920, 440), "table": (80, 500, 920, 820)}
+    return image, [("text", (80, 170, 900, 430)), ("table", (80, 500, 920, 820)), ("text", (80, 880, 900, 1140))]
 
 
 @pytest.mark.layout
@@ -129,7 +129,7 @@ def test_rapid_layout_itself_reads_a_page(tmp_path) -> None:
     image, where = document()
     image.save(tmp_path / "page.png")
     found = RapidLayout().detect(Page("page", Source.file(str(tmp_path / "page.png"))))
-    for label, box in where.items():
+    for label, box in where:
         truth = from_pixels(box, image.size)
         best = max((coverage(block.box, truth) for block in found if block.label == label), default=0.0)
         assert best > 0.8, (label, found)
