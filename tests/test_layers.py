@@ -80,13 +80,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         *(*BASE, "images", "dialogue", "judging", "rewards", "rollout", "store", "bench", "synthesis", *PLUGINS),
         *("packed", "suites.collage", "suites.collages"),
     ),
-    "synthesis.detectors": (*BASE, "images", "suites.synthetic", "synthesis.detectors"),
-    "synthesis.region_rules": ("types", "geometry", "synthesis.detectors.base"),
-    "synthesis.journal": ("store",),
     "synthesis.questions": (
         *(*BASE, "images", "dialogue", "store", "bench", "policies.base", "suites.base", "suites.fields"),
         *("suites.rows", "suites.synthetic", "synthesis.difficulty", "synthesis.journal", "synthesis.questions"),
     ),
+    "synthesis.detectors": (*BASE, "images", "suites.synthetic", "synthesis.detectors"),
+    "synthesis.region_rules": ("types", "geometry", "synthesis.detectors.base"),
+    "synthesis.journal": ("store",),
     "cli": (
         *("types", "registry", "bench", "workers", "ray_bench", "comparison", "exports", "report", "store", "testing"),
         *("train", "synthesis"),
@@ -193,6 +193,8 @@ HEAVY = (
     "pyarrow",
     "pygame",
     "ray",
+    "rapid_layout",
+    "onnxruntime",
     "PIL.ImageQt",
 )
 

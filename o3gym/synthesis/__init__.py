@@ -1,1 +1,1 @@
-"""Data made of other data: collages, and which of them are hard enough to train search on."""
+"""Data made of other data: collages, region searches, and which tasks are hard enough to train search on."""

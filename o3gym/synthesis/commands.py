@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 out = Console()
 err = Console(stderr=True)
 
+SHOWN = 2_000_000
+"""Pixels at which a picture is described, at most: those at which o3gym shows pictures by default."""
+THOUGHT = 2048
+"""Tokens of a description, which may begin with a thought."""
+REASONS = 12
+"""Reasons that are told apart: servers and detectors may fail in many words."""
+
 
 def add_synth(commands: Any) -> None:
     """Add `synth` and its commands to the parser of the command line."""
@@ -59,8 +66,6 @@ def _add_filter(kinds: Any) -> None:
 
 
 def _add_regions(kinds: Any) -> None:
-    from o3gym.synthesis.describing import MAX_PIXELS, MAX_TOKENS
-
     parser = kinds.add_parser("regions", help="region searches: find the layout of pictures, have parts described")
     add = parser.add_argument
     pictures = parser.add_mutually_exclusive_group(required=True)
@@ -72,25 +77,25 @@ def _add_regions(kinds: Any) -> None:
         "--detector",
         default="rapid_layout",
         metavar="D",
-        help="rapid_layout[:MODEL], truth, PKG.MODULE:CLASS (%(default)s)",
+        help="rapid_layout[:MODEL], truth, MODULE:CLASS (%(default)s)",
     )
-    add("--policy", required=True, metavar="P", help="policy that describes: openai:MODEL, transformers:MODEL, …")
+    add("--policy", required=True, metavar="P", help="who describes: openai:MODEL, transformers:MODEL, …")
     add(
         "--out",
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="folder to write, for local:FOLDER; may be a begun one",
+        help="folder to write or go on with, for local:FOLDER",
     )
     add(
         "--max-pixels",
         type=_count,
-        default=MAX_PIXELS,
+        default=SHOWN,
         metavar="N",
-        help="of a picture as the policy sees it (%(default)s)",
+        help="of a picture as it is described (%(default)s)",
     )
     add("--temperature", type=float, default=1.0, help="sampling temperature (%(default)s)")
-    add("--max-tokens", type=_count, default=MAX_TOKENS, help="tokens per reply (%(default)s)")
+    add("--max-tokens", type=_count, default=THOUGHT, help="tokens per reply (%(default)s)")
     add("--base-url", default="", metavar="URL", help="server of an openai:MODEL policy")
     add("--seed", type=int, default=0, help="of sampling (%(default)s)")
     add("--in-flight", type=_count, default=16, help="requests open at once (%(default)s)")
@@ -156,7 +161,7 @@ def _regions(args: argparse.Namespace) -> None:
     from o3gym.types import Sampling
 
     sampling = Sampling(temperature=args.temperature, max_tokens=args.max_tokens, seed=args.seed)
-    describer = Describer(args.policy, args.base_url, sampling, args.max_pixels, args.in_flight)
+    describer = Describer(args.policy, sampling, args.max_pixels, args.in_flight, args.base_url)
     finder = Finder(args.detector, make_detector(args.detector))
     pages = of_folder(args.images) if args.images else of_suite(make_suite(args.suite, args.split))
     pages = pages[: args.count or None]
@@ -177,8 +182,10 @@ def _say_regions(tally: Tally) -> None:
         "skipped regions": tally.skipped,
     }
     for what, reasons in counts.items():
-        for reason, count in reasons.most_common():
+        for reason, count in reasons.most_common(REASONS):
             _say(f"{what}: {count} ({reason})")
+        if others := reasons.total() - sum(count for _, count in reasons.most_common(REASONS)):
+            _say(f"{what}: {others} (other reasons)")
 
 
 def _say(text: str) -> None:

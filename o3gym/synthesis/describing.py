@@ -1,10 +1,10 @@
-"""Describing regions: a policy sees a picture with a red frame and says in a few words what is to be looked for."""
+"""Describing regions: a policy sees a picture with a red frame and says in a few words what to look for."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 
 from PIL import Image
 
@@ -36,10 +36,8 @@ content, visually grounded; place and title are optional, ordinals and the red b
 USER = "Describe the framed region."
 LONGEST = 200
 """Characters of a description (ours; the paper asks for "super simple and short")."""
-MAX_PIXELS = 2_000_000
-"""Of the picture as it is shown to the policy (ours: what o3gym shows of pictures by default)."""
-MAX_TOKENS = 2048
-"""Of a reply, which may begin with a thought (ours)."""
+QUOTES = "\"'`*“”„"
+"""What may stand around a description."""
 FRAME = re.compile(r"\bred(?:[ -]\w+)?[ -](?:box|frame|rectangle|outline|border)\b|\bbounding[ -]box\b", re.IGNORECASE)
 """What gives away that a description was made from a picture with a frame."""
 FAILED = "the policy failed"
@@ -66,29 +64,30 @@ class Describer:
 
     Attributes:
         spec: the policy.
-        base_url: its server, if it has one and the spec does not name it.
         sampling: of replies.
         max_pixels: of the picture as it is shown.
         in_flight: requests that are open at once.
+        base_url: the policy's server, if it has one and the spec does not name it.
     """
 
     spec: str
-    base_url: str = ""
-    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=1.0, max_tokens=MAX_TOKENS))
-    max_pixels: int = MAX_PIXELS
+    sampling: Sampling
+    max_pixels: int
     in_flight: int = 16
+    base_url: str = ""
+
+    def __post_init__(self) -> None:
+        for option, value in (("max_pixels", self.max_pixels), ("in_flight", self.in_flight)):
+            if value < 1:
+                raise ValueError(f"{option}: expected a whole number from 1 up, got {value}")
 
     def open(self) -> Policy:
         """The policy. Raises ValueError for one that does not write free text."""
         policy = make_policy(self.spec, **({"base_url": self.base_url} if self.base_url else {}))
-        speaks = (
-            "needs to know the answer" if policy.peeks else f"speaks {policy.dialect} only" if policy.dialect else ""
-        )
-        if speaks:
+        if policy.peeks or policy.dialect:
             policy.close()
-            raise ValueError(
-                f'policy: expected one that describes pictures, such as openai:MODEL; "{self.spec}" {speaks}'
-            )
+            why = "needs to know the answer" if policy.peeks else f"speaks {policy.dialect} only"
+            raise ValueError(f'policy: expected one that describes pictures, like openai:MODEL; "{self.spec}" {why}')
         return policy
 
     def replies(
@@ -105,7 +104,7 @@ class Describer:
                 continue
             waiting[candidate.name] = candidate
             policy.submit(self.request(candidate, policy))
-            while len(waiting) >= max(1, self.in_flight):
+            while len(waiting) >= self.in_flight:
                 yield from self._answered(policy, waiting, journal)
         while waiting:
             yield from self._answered(policy, waiting, journal)
@@ -132,7 +131,7 @@ class Describer:
             yield candidate, reply
 
     def _key(self, candidate: Candidate) -> str:
-        asked = [SYSTEM, USER, self.spec, self.base_url, asdict(self.sampling), self.max_pixels]
+        asked = [SYSTEM, USER, self.spec, asdict(self.sampling), self.max_pixels]  # a server may move
         return key_of("described", asked, candidate.page.source.key, candidate.region.box)
 
 
@@ -153,8 +152,10 @@ def description(reply: Reply) -> tuple[str, str]:
     if reply.finish == "length":
         return "", "reply cut off"
     _, _, said = reply.text.rpartition("</think>")
-    line = " ".join("".join(c if c.isprintable() else " " for c in said).split()).strip("\"'`*“”„ ")
-    if not line or line.startswith("<think>"):
+    line = " ".join("".join(c if c.isprintable() else " " for c in said).split())
+    while len(line) > 1 and line[0] in QUOTES and line[-1] in QUOTES:
+        line = line[1:-1].strip()
+    if not any(map(str.isalnum, line)) or line.startswith("<think>"):
         return "", "empty description"
     if len(line) > LONGEST:
         return "", f"more than {LONGEST} characters"

@@ -25,10 +25,8 @@ WRITING = ("text", *TITLES)
 KEPT = (*FIGURES, "image", *WRITING)
 """Classes that are kept (paper). Which of them a merged box has is the first that one of its parts has (ours)."""
 SAME_IOU, OTHER_IOU = 0.6, 0.98
-"""Of two boxes that overlap at least so much, the one with the lower score goes: of one class, of two classes.
-
-The paper has `layout_nms: True`; these are PaddleX's numbers for it, as rapid-layout 1.2.1 has them (`pp_doc_layout`).
-"""
+"""Of two boxes whose IoU is at least this, the one with the lower score goes: of one class, of two classes. The paper
+has `layout_nms: True`; these are PaddleX's numbers for it, as rapid-layout 1.2.1 has them (`pp_doc_layout`)."""
 LARGE = 0.25
 """Greatest area of a box, and of a merged one (paper)."""
 LARGE_CHART = 0.8
@@ -40,7 +38,7 @@ LONGEST = 5.0
 TITLE_EFFORT, EFFORT = 0.15, 0.1
 """A merge must take less effort: where one of the two is a title, and else (paper)."""
 INSIDE = 0.9
-"""Share of a box that must lie in another for the other to contain it (ours: detected edges are not exact)."""
+"""Share of a box that must lie in another for the other to enclose it (ours: detected edges are not exact)."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,8 @@ def choose(blocks: Sequence[Block], aspect: float) -> tuple[list[Region], Counte
     The order of `blocks` is of no importance.
 
     Returns:
-        Regions by their top and left edges, and why how many of the blocks are in none of them. Each block is in
-        exactly one region or counted once.
+        Regions by their top and left edges, and for each reason how many blocks it left out. Each block is in exactly
+        one region or counted once.
     """
     dropped: Counter[str] = Counter()
     fit = []
@@ -146,18 +144,17 @@ def merged(regions: Sequence[Region], aspect: float) -> list[Region]:
     alive = dict(enumerate(regions))
     pairs = [pair for a, b in itertools.combinations(alive, 2) for pair in _pair(alive, a, b, aspect)]
     heapq.heapify(pairs)
-    for number in itertools.count(len(alive)):
-        while pairs and not (pairs[0][1] in alive and pairs[0][2] in alive):
-            heapq.heappop(pairs)
-        if not pairs:
-            return list(alive.values())
+    number = len(alive)
+    while pairs:
         _, first, second = heapq.heappop(pairs)
-        a, b = alive.pop(first), alive.pop(second)
-        alive[number] = Region(union((a.box, b.box)), (*a.parts, *b.parts))
-        for other in list(alive)[:-1]:
-            for pair in _pair(alive, other, number, aspect):
+        if first in alive and second in alive:  # neither was merged meanwhile
+            a, b = alive.pop(first), alive.pop(second)
+            others = list(alive)
+            alive[number] = Region(union((a.box, b.box)), (*a.parts, *b.parts))
+            for pair in (pair for other in others for pair in _pair(alive, other, number, aspect)):
                 heapq.heappush(pairs, pair)
-    raise AssertionError("unreachable")
+            number += 1
+    return list(alive.values())
 
 
 def _pair(alive: dict[int, Region], a: int, b: int, aspect: float) -> list[tuple[float, int, int]]:

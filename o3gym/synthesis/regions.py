@@ -4,7 +4,7 @@ What InSight-o3 trains its searcher with outside of the reasoner's loop (arXiv 2
 
     index.jsonl     one region search a line, as the suite `local` reads it; written whole at the end
     images/         the pictures of its rows
-    journal.ndjson  layouts and replies as they came; the same command goes on from there
+    journal.log     layouts and replies as they came; the same command goes on from there
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from o3gym.synthesis.journal import Journal, key_of
 from o3gym.synthesis.pages import save
 from o3gym.synthesis.region_rules import choose
 
-JOURNAL, IMAGES = "journal.ndjson", "images"
+JOURNAL, IMAGES = "journal.log", "images"
 
 
 @dataclass
@@ -62,17 +62,23 @@ class Finder:
 
     def blocks(self, page: Page, journal: Journal) -> tuple[Sequence[Block], str]:
         """The layout of a picture and "", or nothing and why. A detector that raises skips the picture."""
-        key = key_of("layout", self.spec, page.source.key, [target.box for target in page.targets])
+        key = key_of("layout", self.spec, page.source.key, [[t.box, t.label] for t in page.targets])
         if (known := journal.get(key)) is not None:
             return [Block(tuple(box), label, score) for box, label, score in known], ""
         try:
-            found = self.detector.detect(page)
+            found = [_plain(block) for block in self.detector.detect(page)]
         except PictureError:
             return (), "unreadable picture"
         except Exception as error:  # a model may trip over anything; the next picture is another one
             return (), f"the detector failed: {type(error).__name__}: {error}"[:200]
         journal.put(key, [[block.box, block.label, block.score] for block in found])
         return found, ""
+
+
+def _plain(block: Block) -> Block:
+    """A block of somebody's detector with plain numbers, such as a journal keeps."""
+    x0, y0, x1, y1 = map(float, block.box)
+    return Block((x0, y0, x1, y1), str(block.label), float(block.score))
 
 
 def make(

@@ -1,199 +1,217 @@
-"""`o3gym synth regions`, from pictures to a suite, with a real openai policy against a server that follows a script."""
+"""`o3gym synth regions`, end to end: with true layouts, and a server or a scripted policy that describes."""
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from o3gym.bench import Bench, run
 from o3gym.cli import main
-from o3gym.geometry import coverage
-from o3gym.store import RunError
+from o3gym.dialogue import Request
+from o3gym.geometry import area, from_pixels, iou
+from o3gym.images import shared_store
+from o3gym.policies.base import Policy
+from o3gym.registry import POLICIES
+from o3gym.store import open_run
 from o3gym.suites.base import make_suite
 from o3gym.suites.synthetic import true_blocks
-from o3gym.synthesis.describing import LONGEST, description
-from o3gym.synthesis.detectors.base import Block, Detector, Page, make_detector
-from o3gym.synthesis.journal import Journal
-from o3gym.synthesis.pages import of_folder, of_suite
-from o3gym.types import Reply, Source, Target
-from tests.policies.openai_stub import Stub, completion
+from o3gym.synthesis.detectors.base import Block, Detector, Page
+from o3gym.synthesis.detectors.truth import Truth
+from o3gym.types import Reply
+from tests.conftest import noise
+from tests.policies.openai_stub import Stub, completion, failure
 
-SUITE = "synthetic?family=chart&difficulty=easy&pixels=120000&n=4"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Stub]:
-    with Stub() as stub:
-        yield stub
+SUITE = "synthetic?family=chart&difficulty=easy&pixels=120000&n=3"
+"""Three walls of four panels each."""
+ASKED: list[str] = []
 
 
-@pytest.fixture
-def stub(server: Stub) -> Stub:
-    server.script({"body": completion("a bar chart near the top")})
-    return server
+DETECTED: list[str] = []
 
 
-def synth(stub: Stub, out: Path, *more: str, detector: str = "truth") -> int:
-    policy = f"openai:m?base_url={stub.url}&retries=0"
-    given = more if "--images" in more else ("--suite", SUITE, *more)
-    return main(["synth", "regions", "--policy", policy, "--detector", detector, "--out", str(out), *given])
+class Describes(Policy):
+    """Names what it is asked about; stopped by the user after `LIVES` replies."""
+
+    LIVES = 1000
+
+    def act(self, requests: Sequence[Request]) -> list[Reply]:
+        if len(ASKED) + len(requests) > Describes.LIVES:
+            raise KeyboardInterrupt
+        ASKED.extend(request.key[1] for request in requests)
+        return [Reply(f"the chart called {request.key[1]}") for request in requests]
 
 
-def rows(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "index.jsonl").read_text("utf-8").splitlines()]
+class Watched(Truth):
+    """Remembers where it was asked."""
 
-
-def test_a_suite_comes_out_that_can_be_solved(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert synth(stub, tmp_path / "out") == 0
-    found, said = rows(tmp_path / "out"), capsys.readouterr().out
-    assert len(found) == len(stub.log()) > 4
-    assert f"{len(found)} regions of 4 pictures" in said
-    assert {row["question"] for row in found} == {"a bar chart near the top"}
-    assert all(row["origin"]["merged"] == ["chart", "figure_title"] for row in found)
-    suite = make_suite(f"local:{tmp_path / 'out'}")
-    assert {task.kind for task in suite} == {"box"}
-    report = run(Bench(suite=f"local:{tmp_path / 'out'}", policies=("oracle",), reward="iou"), tmp_path / "run")
-    (arm,) = report.arms
-    assert arm.accuracy.value == 1.0
-
-
-def test_the_policy_sees_the_region_in_a_red_frame(stub: Stub, tmp_path: Path) -> None:
-    assert synth(stub, tmp_path / "out", "--count", "1", "--in-flight", "1") == 0
-    system, user = stub.log()[0]["body"]["messages"]
-    assert "red frame" in system["content"]
-    data = next(part for part in user["content"] if part["type"] == "image_url")["image_url"]["url"]
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))).convert("RGB")).astype(int)
-    red = (pixels[..., 0] > 200) & (pixels[..., 1] < 60) & (pixels[..., 2] < 60)
-    ys, xs = np.nonzero(red)
-    x0, y0, x1, y1 = rows(tmp_path / "out")[0]["boxes"][0]["box"]
-    assert (xs.min(), ys.min()) == pytest.approx((x0, y0), abs=4)
-    assert (xs.max(), ys.max()) == pytest.approx((x1, y1), abs=4)
-
-
-def test_a_stopped_command_asks_nothing_twice(stub: Stub, tmp_path: Path) -> None:
-    synth(stub, tmp_path / "whole")
-    whole = rows(tmp_path / "whole")
-    stub.script({"body": completion("a bar chart near the top")})
-    synth(stub, tmp_path / "out", "--count", "2")
-    first = len(stub.log())
-    path = tmp_path / "out" / "journal.ndjson"
-    path.write_bytes(path.read_bytes()[:-7])  # killed while it wrote
-    synth(stub, tmp_path / "out")
-    assert first < len(stub.log()) == len(whole) + 1
-    assert rows(tmp_path / "out") == whole
-    synth(stub, tmp_path / "out")
-    assert len(stub.log()) == len(whole) + 1
-
-
-def test_what_cannot_be_used_is_skipped_with_its_reason(
-    stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    replies = ["", "x" * (LONGEST + 1), "the chart in the red box", "<think>hm</think> 'the chart  on the\nleft'"]
-    stub.script(
-        *({"body": completion(text or " ")} for text in replies),
-        {"body": completion("cut", "length")},
-        {"status": 400, "body": "no"},
-        {"body": completion("a chart")},
-    )
-    assert synth(stub, tmp_path / "out", "--in-flight", "1") == 0
-    said = capsys.readouterr().out
-    for reason in (f"more than {LONGEST} characters", "names the red frame", "reply cut off", "the policy failed"):
-        assert f"skipped regions: 1 ({reason}" in said or f"skipped regions: 2 ({reason}" in said, reason
-    assert rows(tmp_path / "out")[0]["question"] == "the chart on the left"
-
-
-class Nothing(Detector):
     def detect(self, page: Page) -> list[Block]:
-        if page.name == "fails.png":
-            raise RuntimeError("out of order")
-        return []
+        DETECTED.append(page.name)
+        return super().detect(page)
 
 
-def test_pictures_without_regions_are_counted(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for name in ("empty.png", "fails.png"):
-        Image.new("RGB", (60, 40)).save(folder / name)
-    (folder / "broken.jpg").write_bytes(b"no picture")
-    detector = f"{__name__}:Nothing"
-    assert synth(stub, tmp_path / "out", "--images", str(folder), detector=detector) == 0
+@pytest.fixture(autouse=True)
+def describes(register: Callable[..., str]) -> None:
+    ASKED.clear()
+    DETECTED.clear()
+    register(POLICIES, "describes", Describes)
+
+
+def synth(out: Path, *more: str, code: int = 0, **options: str) -> list[dict[str, Any]]:
+    named = {"suite": SUITE, "detector": "truth", "policy": "describes", **options}
+    arguments = [part for key, value in named.items() if value for part in (f"--{key}", value)]
+    assert main(["synth", "regions", "--out", str(out), *arguments, *more]) == code
+    index = out / "index.jsonl"
+    return [json.loads(line) for line in index.read_text().splitlines()] if index.exists() else []
+
+
+def test_panels_with_their_titles_are_regions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = synth(tmp_path)
+    assert [row["question"] for row in rows] == [f"the chart called {row['question_id']}" for row in rows]
+    assert len(rows) == 12
+    assert sorted(ASKED) == sorted(row["question_id"] for row in rows)
+    scene = make_suite(SUITE)[0].sources[0]
+    size = shared_store().size(scene)
+    charts = [box for label, box in true_blocks(scene) if label == "chart"]
+    found = [from_pixels(row["boxes"][0]["box"], size) for row in rows[:4]]
+    assert all(any(iou(chart, box) > 0.85 and area(box) > area(chart) for box in found) for chart in charts)
+    assert sorted(rows[0]["origin"]["merged"]) == ["chart", "figure_title"]
     said = capsys.readouterr().out
-    assert "0 regions of 3 pictures" in said
+    assert "12 regions of 3 pictures" in said
+    assert "24 boxes detected, 24 of them made 12 regions" in said
+
+
+def test_the_oracle_solves_what_is_written(tmp_path: Path) -> None:
+    synth(tmp_path / "out")
+    suite = f"local:{tmp_path / 'out'}"
+    assert make_suite(suite).kinds == {"box"}
+    play = ["bench", "--suite", suite, "--policy", "oracle", "--dialect", "insight_o3", "--reward", "insight_o3"]
+    assert main([*play, "--no-view", "--out", str(tmp_path / "run")]) == 0
+    episodes = list(open_run(tmp_path / "run"))
+    assert len(episodes) == 12
+    assert all(episode.verdict == "correct" and episode.score > 0.9 for episode in episodes)
+    assert all(episode.reward == pytest.approx(1.0, abs=0.1) for episode in episodes)
+
+
+def test_the_searcher_is_trained_on_it(tmp_path: Path) -> None:
+    from o3gym.train.grpo_recipe import load_grpo
+    from o3gym.train.play import Player
+
+    synth(tmp_path)
+    settings = [f"env.suite=local:{tmp_path}", "env.split=test", "env.suite_args={}"]
+    player = Player(load_grpo("insight_o3", settings), None, tmp_path)  # type: ignore[arg-type]
+    assert len(player.suite) == 12
+    assert set(player.env["tools"]) == {"crop", "locate"}
+
+
+def test_a_stopped_command_goes_on_and_asks_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = synth(tmp_path / "whole", "--in-flight", "2")
+    asked, cut, watched = sorted(ASKED), tmp_path / "cut", f"{__name__}:Watched"
+    ASKED.clear()
+    monkeypatch.setattr(Describes, "LIVES", 5)
+    assert synth(cut, "--in-flight", "2", detector=watched, code=130) == []
+    assert len(ASKED) == 4
+    with (cut / "journal.log").open("ab") as file:
+        file.write(b'{"key": "torn')
+    monkeypatch.undo()
+    rows = synth(cut, "--in-flight", "2", detector=watched)
+    assert [row["question"] for row in rows] == [row["question"] for row in whole]
+    assert synth(cut, detector=watched) == rows
+    assert sorted(ASKED) == asked, "each once"
+    assert len(DETECTED) == len(set(DETECTED)) == 3
+
+
+class Broken(Detector):
+    """Fails on one picture and finds nothing in another."""
+
+    def detect(self, page: Page) -> list[Block]:
+        if page.name.endswith("0"):
+            raise RuntimeError("out of memory")
+        return [Block((0.1, 0.1, 0.4, 0.4), "header")] if page.name.endswith("1") else []
+
+
+class Malformed(Detector):
+    """Boxes of two corners."""
+
+    def detect(self, page: Page) -> list[Block]:
+        return [Block(((0, 0), (1, 1)), "table")]  # type: ignore[arg-type]
+
+
+def test_each_failure_is_counted_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert synth(tmp_path, detector=f"{__name__}:Broken") == []
+    said = capsys.readouterr().out
+    assert "skipped pictures: 1 (the detector failed: RuntimeError: out of memory)" in said
+    assert "skipped pictures: 1 (no box is left)" in said
     assert "skipped pictures: 1 (nothing detected)" in said
-    assert "skipped pictures: 1 (unreadable picture)" in said
-    assert "skipped pictures: 1 (the detector failed: RuntimeError: out of order)" in said
-    assert rows(tmp_path / "out") == []
-    assert stub.log() == []
+    assert 'dropped boxes: 1 (class "header")' in said
+    assert "0 regions of 3 pictures" in said
+    assert "suite:" not in said
+    assert synth(tmp_path, detector=f"{__name__}:Malformed") == []
+    assert "skipped pictures: 3 (the detector failed: TypeError" in capsys.readouterr().out
+
+
+def test_a_folder_of_pictures_some_of_them_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(noise(200, 100)).save(tmp_path / "in" / "whole.png")
+    (tmp_path / "in" / "broken.png").write_bytes(b"not a picture")
+    cut = (tmp_path / "in" / "whole.png").read_bytes()
+    (tmp_path / "in" / "cut.png").write_bytes(cut[: len(cut) // 2])
+    options = {"suite": "", "images": str(tmp_path / "in"), "detector": f"{__name__}:Pixels"}
+    (row,) = synth(tmp_path / "out", **options)
+    assert (row["question_id"], row["boxes"][0]["box"]) == ("whole.png/0", [20, 10, 80, 40])
+    assert "skipped pictures: 2 (unreadable picture)" in capsys.readouterr().out
+    (task,) = make_suite(f"local:{tmp_path / 'out'}")
+    assert task.targets[0].box == (0.1, 0.1, 0.4, 0.4)
+
+
+class Pixels(Detector):
+    """Looks at the picture."""
+
+    def detect(self, page: Page) -> list[Block]:
+        assert shared_store().region(page.source).size
+        return [Block(np.array((0.1, 0.1, 0.4, 0.4)), "table", np.float32(0.5))]  # type: ignore[arg-type]
+
+
+def test_rows_without_boxes_and_boxes_of_other_classes(local: str, tmp_path: Path, capsys) -> None:
+    """The layout of annotated pictures is in the labels of their boxes."""
+    assert synth(tmp_path, suite=local) == []
+    said = capsys.readouterr().out
+    assert 'dropped boxes: 4 (class "")' in said
+    assert "skipped pictures: 3 (no box is left)" in said
+
+
+def test_a_server_describes_and_what_it_refuses_is_asked_again(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    with Stub() as stub:
+        replies = ["the chart on the left", '""', "in the red box", None]
+        stub.script(*[{"body": completion(text)} for text in replies[:3]], failure(400, "no"))
+        options = ["--base-url", stub.url, "--count", "1", "--in-flight", "1"]
+        assert len(synth(tmp_path, *options, policy="openai:m")) == 1
+        sent = stub.log()[0]["body"]
+        assert (sent["model"], sent["temperature"], sent["max_tokens"]) == ("m", 1.0, 2048)
+        assert [part["type"] for part in sent["messages"][1]["content"]] == ["image_url", "text"]
+        said = capsys.readouterr().out
+        for reason in ("empty description", "names the red frame", "the policy failed: "):
+            assert f"skipped regions: 1 ({reason}" in said
+        stub.script({"body": completion("the chart on the right")})
+        rows = synth(tmp_path, *options, policy="openai:m")
+        assert len(stub.log()) == 1
+        assert [row["question"] for row in rows] == ["the chart on the left", "the chart on the right"]
 
 
 @pytest.mark.parametrize(
-    ("more", "detector", "words"),
+    ("options", "words"),
     [
-        ((), "trut", 'did you mean "truth"'),
-        ((), "tests.synthesis.test_regions:Nothin", 'did you mean "Nothing"'),
-        (("--images", "nowhere"), "truth", "expected a folder with pictures"),
-        (("--policy", "oracle"), "truth", "needs to know the answer"),
-        (("--policy", "tiny"), "truth", "speaks grid only"),
+        ({"detector": "thruth"}, 'did you mean "truth"'),
+        ({"policy": "oracle"}, "needs to know the answer"),
+        ({"suite": "synthetik"}, 'did you mean "synthetic"'),
+        ({"suite": "", "images": "nowhere"}, "expected a folder with pictures, got nowhere"),
     ],
 )
-def test_bad_arguments_are_named(
-    stub: Stub, tmp_path: Path, more: tuple[str, ...], detector: str, words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert synth(stub, tmp_path / "out", *more, detector=detector) == 2
-    assert words in capsys.readouterr().err
-
-
-def test_a_missing_package_is_named(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "rapid_layout", None)
-    with pytest.raises(ImportError, match=r"o3gym\[layout\]"):
-        make_detector("rapid_layout")
-
-
-@given(st.text(max_size=300), st.sampled_from(["stop", "length", "error"]))
-def test_a_description_is_one_short_line_or_a_reason(text: str, finish: Any) -> None:
-    said, reason = description(Reply(text, finish=finish))
-    assert bool(said) != bool(reason)
-    assert len(said.splitlines()) <= 1
-    assert len(said) <= LONGEST
-
-
-def test_truth_is_the_scene_or_the_boxes_of_tasks() -> None:
-    (page,) = of_suite(make_suite("synthetic?family=chart&difficulty=easy&n=1"))
-    found = make_detector("truth").detect(page)
-    assert [(block.label, block.box) for block in found] == true_blocks(page.source)
-    charts = [block.box for block in found if block.label == "chart"]
-    assert len(charts) * 2 == len(found)
-    assert all(any(coverage(target.box, chart) > 0.9 for chart in charts) for target in page.targets)
-    mine = Page("mine", Source.file("mine.png"), (Target((0, 0, 0.5, 0.5), label="table"),))
-    assert make_detector("truth").detect(mine) == [Block((0, 0, 0.5, 0.5), "table")]
-
-
-def test_a_journal_is_for_one_process_and_says_which_line_is_none(tmp_path: Path) -> None:
-    path = tmp_path / "journal.ndjson"
-    with Journal(path) as journal:
-        journal.put("a", [1])
-        with pytest.raises(RunError, match="written by another process"):
-            Journal(path)
-    path.write_text(path.read_text() + '{"kee": 1}\n')
-    with pytest.raises(RunError, match=r"journal.ndjson, line 2: expected"):
-        Journal(path)
-
-
-def test_pictures_of_a_folder_are_named_by_their_path(tmp_path: Path) -> None:
-    (tmp_path / "b").mkdir()
-    Image.new("RGB", (9, 9)).save(tmp_path / "b" / "two.png")
-    Image.new("RGB", (9, 9)).save(tmp_path / "one.webp")
-    (tmp_path / "notes.txt").write_text("no picture")
-    assert [page.name for page in of_folder(tmp_path)] == ["b/two.png", "one.webp"]
+def test_bad_input_is_one_clear_line(options: dict[str, str], words: str, tmp_path: Path, capsys) -> None:
+    assert synth(tmp_path / "out", code=2, **options) == []
+    assert words in capsys.readouterr().err.splitlines()[-1]

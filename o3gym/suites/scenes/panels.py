@@ -97,7 +97,7 @@ def blocks(panel: Panel, em: float) -> list[tuple[str, Box]]:
         Class and box in board units. The box of the chart has its labels inside, and the title is above it.
     """
     x0, y0, x1, y1 = panel.box
-    title = min(text_width(panel.title, em * 1.2), x1 - x0 - em * 2)
+    title = min(text_width(panel.title, em * 1.2) + em * 0.3, x1 - x0 - em * 2)  # letters are set in whole pixels
     return [
         ("figure_title", (x0 + em, y0 + em * 0.6, x0 + em + title, y0 + em * 2.1)),
         ("chart", (x0 + em * 0.6, y0 + em * 2.1, x1 - em * 0.6, y1 - em * 0.6)),

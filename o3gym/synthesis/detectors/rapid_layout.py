@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,8 @@ CLASSES: Mapping[str, str] = {
     "plain text": "text",
     "list": "text",
 }
-"""Classes of the other families by PP-DocLayout's names, which calls captions of tables figure_title, too. Charts are
-figures to them, so that rules made for charts do not apply."""
+"""Classes of the other families by PP-DocLayout's names, which calls captions of tables figure_title, too. To those
+families charts are figures, so that rules made for charts do not apply."""
 
 
 class RapidLayout(Detector):
@@ -61,8 +62,8 @@ class RapidLayout(Detector):
         for option, value in (("threshold", threshold), ("iou", iou)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise ValueError(f"{option}: expected a number from 0 to 1, got {value!r}")
-        _quiet()
-        self._find = package.RapidLayout(model_type=model, conf_thresh=threshold, iou_thresh=iou)
+        with _quiet():
+            self._find = package.RapidLayout(model_type=model, conf_thresh=threshold, iou_thresh=iou)
 
     def detect(self, page: Page) -> list[Block]:
         """Blocks by PP-DocLayout's names; those that have another one there keep theirs, in lower case."""
@@ -80,8 +81,12 @@ def _block(box: Any, name: str, score: float, size: tuple[int, int]) -> Block:
     return Block(clamp(from_pixels([float(edge) for edge in box], size)), CLASSES.get(label, label), float(score))
 
 
-def _quiet() -> None:
-    """Keep its loggers, one for each of its modules, from reporting on what goes well."""
-    for name in list(logging.root.manager.loggerDict):
-        if name.startswith("rapid_layout") or name == "RapidLayout":
-            logging.getLogger(name).setLevel(logging.WARNING)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No reports of what goes well: each of its modules has a logger of its own that writes them to stderr."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
