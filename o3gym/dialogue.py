@@ -70,6 +70,7 @@ class Peek:
         dialect: to write calls with.
         turn: number of replies so far; `turns_left`: replies that are still allowed, this one included.
         parent: the same of the episode that delegated this one, whose own task has no truth; None if nobody did.
+        brought: indices of the views that each reply so far has brought.
     """
 
     task: Task
@@ -80,6 +81,7 @@ class Peek:
     turn: int
     turns_left: int
     parent: Peek | None = None
+    brought: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,8 @@ class Live:
         done = len(episode.turns)
         left = base.rules.max_turns - done
         sources, above = tuple(episode.sources), self.parent._peek() if self.parent else None
-        return Peek(episode.task, sources, base.views, base.tools, self.agent.dialect, done, left, above)
+        brought = tuple(turn.views for turn in episode.turns)
+        return Peek(episode.task, sources, base.views, base.tools, self.agent.dialect, done, left, above, brought)
 
 
 def _why_nothing(child: Trajectory) -> str:

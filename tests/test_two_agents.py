@@ -16,7 +16,7 @@ from o3gym.rewards.insight import rating
 from o3gym.rewards.recipes import make_recipe
 from o3gym.rewards.settle import parents_of, settle
 from o3gym.rollout import Agent, Arm, Job, collect, rollout
-from o3gym.types import Reply, Trajectory
+from o3gym.types import Reply, Source, Task, Trajectory
 
 SMALL = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}
 ENV = {"suite": "synthetic", "suite_args": SMALL, "min_pixels": 1000, "max_pixels": 40_000}
@@ -348,3 +348,52 @@ def test_an_asker_rates_what_came_and_knows_only_what_it_was_shown(noise: float,
     assert {len(t.children) for t in blind} == {3}
     assert {rating(child, t) for t in blind for child in t.children} == {wrong}
     assert {t.stop for t in blind} == {"answered"}
+
+
+STARS = {"suite_args": {"family": "hidden", "difficulty": "easy", "pixels": 360_000}, "max_pixels": 16_384}
+"""Pictures 600 pixels wide, views at most 128."""
+
+
+def asked(searcher: Policy, count: int, **env) -> list[Trajectory]:
+    """Episodes of an asker on hidden tasks, settled."""
+    who = {"search": Agent(searcher, make_dialect("insight_o3"), Arm("", {**SEARCHER, **STARS}))}
+    speaks, arm = make_dialect("insight_o3_reasoner?feedback=true"), Arm("a", {**REASONER, **STARS, **env})
+    done = list(rollout(jobs(count), make_policy("asker"), speaks, arm, delegates=who))
+    (settled,) = settle([done], make_recipe("outcome"))
+    return settled
+
+
+def test_an_asker_is_as_good_as_its_searcher() -> None:
+    right = [sum(t.verdict == "correct" for t in asked(make_policy(name), 16)) for name in ("oracle", "random")]
+    assert right[0] == 16
+    assert right[1] <= 7  # guesses are right in a fifth
+
+
+def test_most_of_the_picture_is_no_find() -> None:
+    ended = asked(script("<think>!</think>\n<answer>[1, 1, 127, 127]</answer>"), 6)
+    assert {len(t.children) for t in ended} == {2}
+    assert {rating(child, t) for t in ended for child in t.children} == {"unhelpful"}
+
+
+def test_an_asker_has_its_tries_for_each_target_and_rates_each_search_by_its_own() -> None:
+    oracle = make_policy("oracle")
+
+    def write(request: Request) -> Reply:
+        """Finds something at every second search."""
+        lost = Reply("<think>?</think>\n<answer>[0, 0, 0, 0]</answer>")
+        return lost if int(request.key[3][-1]) % 2 else oracle.act([request])[0]  # type: ignore[attr-defined]
+
+    searcher = Writer(write)
+    searcher.peeks = True  # type: ignore[misc]
+    ended = asked(searcher, 4, suite_args={"family": "relation", "difficulty": "easy", "pixels": 160_000})
+    assert {len(t.task.targets) for t in ended} == {2}
+    assert [t.verdict for t in ended] == ["correct"] * 4
+    assert [[rating(child, t) for child in t.children] for t in ended] == [["unhelpful", "helpful"] * 2] * 4
+
+
+def test_an_asker_without_targets_has_nothing_to_know() -> None:
+    source = Source.generated("synthetic", family="hidden", difficulty="easy", seed=0, pixels=40_000)
+    task = Task("t", (source,), "Which?", "B", ("red", "blue"), kind="choice")
+    speaks, arm = make_dialect("insight_o3_reasoner"), Arm("a", {**REASONER, "max_pixels": 16_384})
+    ended = rollout([Job(task, "g", i, i) for i in range(16)], make_policy("asker"), speaks, arm)
+    assert {t.answer for t in ended} == {"A", "B"}

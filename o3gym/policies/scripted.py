@@ -9,13 +9,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from o3gym.dialogue import Peek, Picture, Request
+from o3gym.dialogue import Peek, Request
 from o3gym.geometry import coverage, surround
 from o3gym.policies.base import Policy
 from o3gym.types import LETTERS, Call, Reply, Target, Task, View, answer, crop, locate, search
 
 SHOWN = 0.7
 """Share of a target that a view has to show for it to count as seen."""
+SHARP = 0.5
+"""Least size of such a view, as a share of its region's own pixels a side.
+
+A large part of a picture, shown small, tells no more than the picture did; if it counted, a searcher that looks nowhere
+would be helpful by chance.
+"""
 
 
 class Scripted(Policy):
@@ -82,8 +88,9 @@ class Oracle(Scripted):
 class Asker(Scripted):
     """A reasoner: has each target searched for until it is shown, then gives the right answer; otherwise it guesses.
 
-    It knows the answer, but gives it only where its views show all targets: so it is as good as who searches for it,
-    `two_agent(reasoner=asker, searcher=P)`. It rates each search by whether it brought a target.
+    It knows the answer, but gives it only where its views show all targets (`SHOWN`, `SHARP`): so it is as good as who
+    searches for it, `two_agent(reasoner=asker, searcher=P)`. It rates each search by whether it brought the target that
+    was asked for.
 
     Args:
         tries: searches per target, at most.
@@ -101,10 +108,10 @@ class Asker(Scripted):
     def choose(self, peek: Peek, rng: np.random.Generator) -> tuple[Call, str]:
         """A search for the first target that no view shows, or the end."""
         targets = peek.task.targets
-        unseen = [i for i, target in enumerate(targets) if not any(_shows(view, target) for view in peek.views)]
-        if not unseen:
+        unseen, failed, _ = _progress(peek)
+        if targets and not unseen:
             return truth(peek), "Now I have seen it."
-        if "search" not in peek.tools or peek.turns_left <= 1 or peek.turn >= self.tries * len(targets):
+        if not targets or "search" not in peek.tools or peek.turns_left <= 1 or failed >= self.tries:
             return guess(peek, rng), "It was not found, so I will guess."
         return search(called(peek.task)[unseen[0]], targets[unseen[0]].source), "I have not seen it yet."
 
@@ -113,15 +120,27 @@ class Asker(Scripted):
         assert peek is not None
         if peek.turn == 0:
             return replace(reply, text=peek.dialect.rated(reply.text, "NA"))
-        brought = any(isinstance(part, Picture) for part in request.dialogue.messages[-1].parts)
-        helpful = brought and any(_shows(peek.views[-1], target) for target in peek.task.targets)
+        _, _, helpful = _progress(peek)
         helpful ^= np.random.default_rng([request.sampling.seed, 1]).random() < self.noise
         return replace(reply, text=peek.dialect.rated(reply.text, "helpful" if helpful else "unhelpful"))
 
 
+def _progress(peek: Peek) -> tuple[list[int], int, bool]:
+    """Targets not seen yet, failed searches for the first of them, and whether the last one showed what was asked."""
+    targets = peek.task.targets
+    unseen, failed, helpful = list(range(len(targets))), 0, False
+    for brought in peek.brought:
+        views = [peek.views[index] for index in brought]
+        left = [i for i in unseen if not any(_shows(view, targets[i]) for view in views)]
+        helpful = left[:1] != unseen[:1]
+        unseen, failed = left, 0 if helpful else failed + 1
+    return unseen, failed, helpful
+
+
 def _shows(view: View, target: Target) -> bool:
-    """Whether a view is a look at nearly all of a target; the whole picture is none."""
-    return view.parent >= 0 and view.source == target.source and coverage(view.box, target.box) >= SHOWN
+    """Whether a view is a look at nearly all of a target; the whole picture is none, nor a part of it shown small."""
+    sharp = view.parent >= 0 and view.shown[0] >= SHARP * view.native[0]
+    return sharp and view.source == target.source and coverage(view.box, target.box) >= SHOWN
 
 
 class Sweep(Scripted):

@@ -58,6 +58,7 @@ FRAGMENTS = (
         " ",
         "\x00",
     ),
+    *("look 4x4 b3", "answer @b3 in 1", "@nothing"),
     *("NaN", "-Infinity", "1e999", "1e-999", "9" * 400, "-0", "0x10", "1_0", "٣", "true", "null", "None", "½"),
     *(
         '"bbox_2d"',

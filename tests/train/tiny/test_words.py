@@ -12,7 +12,7 @@ from o3gym.policies.processors import smart_size
 from o3gym.policies.tiny.sight import SIDE, STEPS, shown
 from o3gym.suites.base import make_suite
 from o3gym.train.tiny.boards import KINDS, Boards
-from o3gym.train.tiny.lessons import FAMILIES, Marks, Match, Reading, Search
+from o3gym.train.tiny.lessons import FAMILIES, Finding, Marks, Match, Reading, Search
 from o3gym.train.tiny.model import LIMITS, fresh
 
 
@@ -34,9 +34,13 @@ def test_every_word_of_a_task_is_known(made: tuple[Any, Any], family: str, split
 
 def test_every_word_of_a_lesson_is_known_and_survives(made: tuple[Any, Any]) -> None:
     tokenizer = made[1].tokenizer
-    sources = [Search(views=1, named=True), Search(told=True), Reading(), Match(), Marks(), *map(Boards, KINDS)]
+    finding = Finding("attribute+hidden", views=1, named=True, echoed=True, guess=0.1)
+    searches = [finding, Search(views=1, named=True), Search(told=True)]
+    sources = [*searches, Reading(), Match(), Marks(), *map(Boards, KINDS)]
     lessons = [source.example(i, 0) for source in sources for i in range(60)]
-    for text in {message.text for lesson in lessons for message in lesson if message.role == "assistant"}:
+    asked = {lesson[0].text.partition("\n")[2] for lesson in (finding.example(i, 0) for i in range(60))}
+    said = {message.text for lesson in lessons for message in lesson if message.role == "assistant"}
+    for text in said | asked | {"answer @nothing"}:
         ids = tokenizer(text).input_ids
         assert tokenizer.unk_token_id not in ids
         assert tokenizer.decode(ids) == f" {text}"
