@@ -60,6 +60,11 @@ class Recipe:
     source: str
 
     @property
+    def late(self) -> bool:
+        """Whether it rests on the verdict of the episode that delegated, and not on the episode's own."""
+        return any(term.scope == "late" for term in self.terms)
+
+    @property
     def pending(self) -> bool:
         """Whether the total is only known after `settle`: some term has scope trajectory, group or late."""
         return any(term.scope in ("trajectory", "group", "late") for term in self.terms)

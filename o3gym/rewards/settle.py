@@ -54,7 +54,8 @@ def settle(
     """
     flat = [trajectory for group in groups for trajectory in group]
     judgements = _judge_all(flat, judge, workers)
-    _warn([judgement.reason for judgement in judgements if _unsure(judgement)], len(flat))
+    if not recipe.late:  # where it is, nobody looks at these verdicts
+        _warn([judgement.reason for judgement in judgements if _unsure(judgement)], len(flat))
     known = parents or {}
     done = iter([_settle(*pair, recipe, known) for pair in zip(flat, judgements, strict=True)])
     return [_settle_group([next(done) for _ in group], recipe) for group in groups]
@@ -101,8 +102,7 @@ def _settle(
 ) -> Trajectory:
     """Verdict, score and all terms but those of the group; no terms where the episode failed."""
     settled = replace(trajectory, verdict=judgement.verdict, score=judgement.score, terms={}, reward=None)
-    late = any(term.scope == "late" for term in recipe.terms)
-    if trajectory.stop == "error" or (judgement.verdict == "failed" and not late):
+    if trajectory.stop == "error" or (judgement.verdict == "failed" and not recipe.late):
         return settled
     values: dict[str, float] = {}
     for term in recipe.terms:
