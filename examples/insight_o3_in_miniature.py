@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from cells import run_cells
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -201,25 +201,5 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
     figure.savefig(path)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = {cell.name: cell for cell in CELLS}
-    parser.add_argument("--cells", nargs="+", choices=[*known, "all"], default=["start", *(f"{a}-0" for a in PROMPTS)])
-    parser.add_argument("--steps", type=int, default=12, help="of reinforcement, a cell")
-    parser.add_argument("--episodes", type=int, default=100, help="of an evaluation")
-    parser.add_argument("--threads", type=int, default=2, help="of torch")
-    parser.add_argument("--out", type=Path, default=Path("runs/insight"), help="folder of models and runs")
-    parser.add_argument("--results", type=Path, default=Path("runs/insight/results.json"), help="figure beside it")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    results = json.loads(args.results.read_text("utf-8")) if args.results.is_file() else {}
-    for name in known if "all" in args.cells else args.cells:
-        if name not in results:
-            results[name] = result(known[name], args)
-            args.results.parent.mkdir(parents=True, exist_ok=True)
-            args.results.write_text(json.dumps(results) + "\n", "utf-8")
-    show(results, args.results)
-
-
 if __name__ == "__main__":
-    main()
+    run_cells(__doc__, CELLS, CELLS[:4], result, show, steps=12, episodes=100, folder="insight")

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from cells import run_cells
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -258,25 +258,5 @@ def compare(answers: str, masked: Sequence[Mapping[str, Any]], others: Sequence[
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = {cell.name: cell for cell in CELLS}
-    parser.add_argument("--cells", nargs="+", choices=[*known, "all"], default=[cell.name for cell in FIRST])
-    parser.add_argument("--steps", type=int, default=16, help="of reinforcement, a cell")
-    parser.add_argument("--episodes", type=int, default=64, help="of an evaluation")
-    parser.add_argument("--threads", type=int, default=2, help="of torch")
-    parser.add_argument("--out", type=Path, default=Path("runs/miniature"), help="folder of models and runs")
-    parser.add_argument("--results", type=Path, default=Path("runs/miniature/results.json"), help="figure beside it")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    results = json.loads(args.results.read_text("utf-8")) if args.results.is_file() else {}
-    for name in known if "all" in args.cells else args.cells:
-        if name not in results:
-            results[name] = result(known[name], args)
-            args.results.parent.mkdir(parents=True, exist_ok=True)
-            args.results.write_text(json.dumps(results) + "\n", "utf-8")
-    show(results, args.results)
-
-
 if __name__ == "__main__":
-    main()
+    run_cells(__doc__, CELLS, FIRST, result, show, steps=16, episodes=64, folder="miniature")

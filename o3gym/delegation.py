@@ -16,7 +16,7 @@ SHARED = ("suite", "split", "suite_args", "min_pixels", "max_pixels")
 """Arguments that a searcher's environment takes from the reasoner's."""
 REWARD = "insight_o3_in_loop"
 """Recipe of a searcher's episodes: nobody knows the right box, the reasoner's feedback and success rate them."""
-FIRST = ("crop", "zoom", "reuse", "locate")
+SEARCHING = ("crop", "zoom", "reuse", "locate")
 
 
 def is_pair(policy: str) -> bool:
@@ -51,7 +51,7 @@ def delegates(arm: Arm) -> dict[str, Arm]:
         **POLICIES[parse_spec(spec)[0]].env,
         **searcher_env(searcher_calls(arm.policy)),
         **{key: arm.env[key] for key in SHARED if key in arm.env},
-        "tools": _searching_tools(spec, dialect),
+        "tools": _locating_tools(spec, dialect),
         "reward": REWARD,
         "size_rule": dialect.size_rule,
         "control": searcher_control(arm.policy),
@@ -75,10 +75,15 @@ def described(others: Mapping[str, Mapping[str, Arm]]) -> dict[str, Any]:
     }
 
 
-def _searching_tools(spec: str, dialect: Dialect) -> list[str]:
+def _locating_tools(spec: str, dialect: Dialect) -> list[str]:
     if "locate" not in dialect.tools:
         raise ValueError(
             f"{spec} cannot be a searcher in dialect {dialect.name}, which has no locate; name another: "
             "two_agent(…, searcher_dialect=D)"
         )
-    return [name for name in FIRST if name in dialect.tools]
+    return searching_tools(dialect)
+
+
+def searching_tools(dialect: Dialect) -> list[str]:
+    """The tools of a searcher, as far as its dialect has them."""
+    return [name for name in SEARCHING if name in dialect.tools]

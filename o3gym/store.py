@@ -116,7 +116,7 @@ class RunStore(Run):
         self._synced = time.monotonic()
         self._file = os.open(self.path / EPISODES, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            self._lock()
+            lock(self._file, self.path)
             self._settle_protocol()
             self._cut_torn_line()
             self._done = _unique(self.path / EPISODES)
@@ -157,12 +157,6 @@ class RunStore(Run):
                 os.close(self._file)
                 self._file = -1
 
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"{self.path} is being written by another process: wait, or choose another folder") from None
-
     def _settle_protocol(self) -> None:
         if (self.path / PROTOCOL).exists():
             found = differences(_read_protocol(self.path), self.protocol)
@@ -202,16 +196,10 @@ class RunStore(Run):
         self._unsynced.append(path)
 
     def _write(self, line: bytes) -> None:
-        start = os.fstat(self._file).st_size
-        written = 0
         try:
-            while written < len(line):  # one write, unless the disk takes only a part of it
-                written += os.write(self._file, line[written:])
+            append(self._file, line)
         except OSError as error:
             raise self._refused(self.path / EPISODES, error) from error
-        finally:
-            if written < len(line):
-                os.ftruncate(self._file, start)
 
     def _refused(self, path: Path, error: OSError) -> RunError:
         reason = error.strerror or str(error)
@@ -228,6 +216,26 @@ class RunStore(Run):
             raise self._refused(self.path, error) from error
         self._unsynced.clear()
         self._synced = time.monotonic()
+
+
+def lock(file: int, path: Path) -> None:
+    """Keep other processes from writing an open file; `path` is what the error calls it. Raises `RunError`."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RunError(f"{path} is being written by another process: wait, or choose another folder") from None
+
+
+def append(file: int, line: bytes) -> None:
+    """Add a line to an open file, all of it or nothing. Raises OSError where the disk does not take it."""
+    start = os.fstat(file).st_size
+    written = 0
+    try:
+        while written < len(line):  # one write, unless the disk takes only a part of it
+            written += os.write(file, line[written:])
+    finally:
+        if written < len(line):
+            os.ftruncate(file, start)
 
 
 def _read_protocol(folder: Path) -> dict[str, Any]:

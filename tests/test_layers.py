@@ -68,6 +68,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "workers": ("dialects.base", "policies.base", "rollout", "delegation", "types"),
     "ray_bench": ("registry", "types", "policies.base", "rollout", "delegation", "store", "bench", "workers"),
     "train": (*BASE, *SEEING, "judging", "rewards", "rollout", "store", "bench", "train", *PLUGINS),
+    "train.grpo_recipe": ("registry", "policies.two_agent", "train"),
     "train.in_loop": (*BASE, "judging", "rewards", "rollout", "delegation", "policies.two_agent", "train", *PLUGINS),
     "train.samplers": (
         *("registry", "train", "policies.base", "policies.encoding", "policies.processors"),
@@ -82,7 +83,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "synthesis.questions": (
         *(*BASE, "images", "dialogue", "store", "bench", "policies.base", "suites.base", "suites.fields"),
-        *("suites.rows", "suites.synthetic", "synthesis.difficulty", "synthesis.journal", "synthesis.questions"),
+        *("suites.rows", "suites.synthetic", "synthesis.difficulty", "synthesis.files", "synthesis.journal"),
+        "synthesis.questions",
     ),
     "synthesis.detectors": (*BASE, "images", "suites.synthetic", "synthesis.detectors"),
     "synthesis.region_rules": ("types", "geometry", "synthesis.detectors.base"),
@@ -188,6 +190,7 @@ HEAVY = (
     "trl",
     "vllm",
     "openai",
+    "aiohttp",
     "stable_baselines3",
     "pandas",
     "pyarrow",

@@ -6,7 +6,7 @@ implement `submit` and `poll` instead, so that the slowest of 64 dialogues never
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from o3gym.dialogue import Key, Request
@@ -94,3 +94,21 @@ def make_policy(spec: str, **options: Any) -> Policy:
     name, argument, inline = parse_spec(spec)
     policy: Policy = build("policy", name, POLICIES[name], argument, **{**options, **inline})
     return policy
+
+
+def replies_to(policy: Policy, requests: Iterable[Request], in_flight: int) -> Iterator[tuple[Key, Reply]]:
+    """The key and the reply of each request, as they come, with at most `in_flight` open at once.
+
+    Requests have different keys. They are taken when there is room for them, and released when they are answered.
+    """
+    waiting, going = iter(requests), 0
+    while True:
+        while going < in_flight and (request := next(waiting, None)) is not None:
+            policy.submit(request)
+            going += 1
+        if not going:
+            return
+        for key, reply in policy.poll():
+            going -= 1
+            policy.release(key)
+            yield key, reply

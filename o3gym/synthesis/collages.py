@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from o3gym.codec import encode
 from o3gym.geometry import to_pixels
@@ -15,6 +12,7 @@ from o3gym.images import shared_store
 from o3gym.suites.base import make_suite
 from o3gym.suites.collage import Collage
 from o3gym.suites.collages.tally import Tally
+from o3gym.synthesis.files import save_png, write_rows
 from o3gym.types import Task
 
 INDEX = "index.jsonl"
@@ -53,8 +51,7 @@ def make(suite: Collage, count: int, out: Path | None = None, progress: Callable
         if progress is not None:
             progress(number + 1)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / INDEX).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        write_rows(out / INDEX, rows)
     return tally
 
 
@@ -62,11 +59,7 @@ def _saved(task: Task, out: Path) -> dict[str, Any]:
     """The row of a task, its picture written under a name that says which it is."""
     source = task.sources[0]
     path = out / "images" / f"{task.origin['index']:06d}-{source.key}.png"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        Image.fromarray(shared_store().region(source)).save(partial, "PNG")
-        partial.replace(path)
+    save_png(source, path)
     size = shared_store().size(source)
     boxes = [{"box": to_pixels(target.box, size), "label": target.label} for target in task.targets]
     options = [f"{letter}. {choice}" for letter, choice in zip(task.letters, task.choices, strict=True)]

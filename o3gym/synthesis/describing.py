@@ -11,7 +11,7 @@ from PIL import Image
 from o3gym.dialogue import Dialogue, Picture, Request
 from o3gym.geometry import fit
 from o3gym.images import Pixels, shared_store, to_pixels
-from o3gym.policies.base import Policy, make_policy
+from o3gym.policies.base import Policy, make_policy, replies_to
 from o3gym.registry import OPERATIONS
 from o3gym.synthesis.detectors.base import Page
 from o3gym.synthesis.journal import Journal, key_of
@@ -97,17 +97,30 @@ class Describer:
 
         A reply that the policy failed to give is not kept, so that the next run asks for it.
         """
-        waiting: dict[str, Candidate] = {}
+        known: list[tuple[Candidate, Reply]] = []
+        asked: dict[str, Candidate] = {}
+        for key, reply in replies_to(policy, self._requests(policy, candidates, journal, known, asked), self.in_flight):
+            candidate = asked.pop(key[1])
+            if reply.finish != "error":
+                journal.put(self._key(candidate), {"text": reply.text, "finish": reply.finish})
+            yield candidate, reply
+        yield from known
+
+    def _requests(
+        self,
+        policy: Policy,
+        candidates: Iterable[Candidate],
+        journal: Journal,
+        known: list[tuple[Candidate, Reply]],
+        asked: dict[str, Candidate],
+    ) -> Iterator[Request]:
+        """What the journal does not have; puts what it has into `known`, and the others into `asked` by name."""
         for candidate in candidates:
-            if (known := journal.get(self._key(candidate))) is not None:
-                yield candidate, Reply(known["text"], finish=known["finish"])
-                continue
-            waiting[candidate.name] = candidate
-            policy.submit(self.request(candidate, policy))
-            while len(waiting) >= self.in_flight:
-                yield from self._answered(policy, waiting, journal)
-        while waiting:
-            yield from self._answered(policy, waiting, journal)
+            if (said := journal.get(self._key(candidate))) is not None:
+                known.append((candidate, Reply(said["text"], finish=said["finish"])))
+            else:
+                asked[candidate.name] = candidate
+                yield self.request(candidate, policy)
 
     def request(self, candidate: Candidate, policy: Policy) -> Request:
         """What the policy is asked."""
@@ -119,16 +132,6 @@ class Describer:
         dialogue.add("user", [Picture(view, lambda: framed(candidate, shown)), USER])
         seed = int(key_of(self.sampling.seed, candidate.name)[:7], 16)
         return Request(("regions", candidate.name, 0, "describer"), dialogue, replace(self.sampling, seed=seed))
-
-    def _answered(
-        self, policy: Policy, waiting: dict[str, Candidate], journal: Journal
-    ) -> Iterator[tuple[Candidate, Reply]]:
-        for key, reply in policy.poll():
-            candidate = waiting.pop(key[1])
-            policy.release(key)
-            if reply.finish != "error":
-                journal.put(self._key(candidate), {"text": reply.text, "finish": reply.finish})
-            yield candidate, reply
 
     def _key(self, candidate: Candidate) -> str:
         asked = [SYSTEM, USER, self.spec, asdict(self.sampling), self.max_pixels]  # a server may move

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from o3gym.bench import Bench, Progress, run
 from o3gym.store import open_run
+from o3gym.synthesis.files import write_rows
 from o3gym.types import Task, Trajectory, Verdict
 
 CONTROL = "no_tool"
@@ -59,9 +59,7 @@ def write_filter(bench: Bench, keep: Filter, out: Path, progress: Progress | Non
     folder = out.with_name(f"{out.name}.run")
     run(bench, folder, progress=progress, in_flight=in_flight)
     rows = [keep.row(task, verdicts) for task, verdicts in _tries(open_run(folder).records())]
-    partial = out.with_name(f"{out.name}.partial")
-    partial.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    partial.replace(out)
+    write_rows(out, rows)
     return sum(row["kept"] for row in rows)
 
 

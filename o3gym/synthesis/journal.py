@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-from o3gym.store import RunError
+from o3gym.store import RunError, append, lock
 
 
 class Journal:
@@ -32,7 +31,7 @@ class Journal:
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror}") from error
         try:
-            self._lock()
+            lock(self._file, path)
             self._known = self._read()
         except BaseException:
             self.close()
@@ -50,10 +49,10 @@ class Journal:
 
     def put(self, key: str, value: Any) -> None:
         """Keep a value. Raises `RunError` where it cannot be written, and leaves what is there whole."""
-        line, start = json.dumps({"key": key, "value": value}).encode() + b"\n", os.fstat(self._file).st_size
-        if os.write(self._file, line) < len(line):
-            os.ftruncate(self._file, start)
-            raise RunError(f"{self.path}: cannot write, the disk may be full; the same command goes on from here")
+        try:
+            append(self._file, json.dumps({"key": key, "value": value}).encode() + b"\n")
+        except OSError as error:
+            raise RunError(f"cannot write {self.path}: {error.strerror}; the same command goes on from here") from error
         self._known[key] = value
 
     def close(self) -> None:
@@ -61,12 +60,6 @@ class Journal:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"{self.path} is being written by another process: wait, or name another folder") from None
 
     def _read(self) -> dict[str, Any]:
         data = self.path.read_bytes()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 from PIL import Image
 
-from o3gym.images import shared_store
-from o3gym.packed import unpack
 from o3gym.registry import closest
 from o3gym.suites.base import Suite
 from o3gym.synthesis.detectors.base import Page
@@ -41,43 +38,3 @@ def of_folder(folder: Path) -> list[Page]:
     if not files:
         raise ValueError(f"images: no picture in {folder} (looked for .jpg, .png, .webp, …)")
     return [Page(file.relative_to(folder).as_posix(), Source.file(str(file))) for file in files]
-
-
-def save(source: Source, folder: Path) -> str:
-    """Put a picture into a folder, as its own bytes where it has any and else as PNG. Written whole or not at all.
-
-    Returns:
-        The file's name; one that is there already is not written again.
-
-    Raises:
-        PictureError: the picture cannot be read.
-    """
-    path = folder / f"{source.key}.{_ending(source)}"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.partial")
-        if (data := _encoded(source)) is None:
-            Image.fromarray(shared_store().region(source)).save(partial, "PNG")
-        else:
-            partial.write_bytes(data)
-        partial.replace(path)
-    return path.name
-
-
-def _ending(source: Source) -> str:
-    if source.kind == "file" and not source.args:
-        return Path(source.ref).suffix.lower().removeprefix(".") or "img"
-    data = _encoded(source)
-    return "png" if data is None else _format(data)
-
-
-def _encoded(source: Source) -> bytes | None:
-    """The bytes of a file, in memory or in a table; None for a picture that is made."""
-    if source.kind == "file":
-        return unpack(source) if source.args else Path(source.ref).read_bytes()
-    return source.data
-
-
-def _format(data: bytes) -> str:
-    with Image.open(io.BytesIO(data)) as image:
-        return (image.format or "img").lower()

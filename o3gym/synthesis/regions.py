@@ -9,7 +9,6 @@ What InSight-o3 trains its searcher with outside of the reasoner's loop (arXiv 2
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +20,8 @@ from o3gym.images import PictureError, shared_store
 from o3gym.synthesis.collages import INDEX
 from o3gym.synthesis.describing import Candidate, Describer, description
 from o3gym.synthesis.detectors.base import Block, Detector, Page
+from o3gym.synthesis.files import save, write_rows
 from o3gym.synthesis.journal import Journal, key_of
-from o3gym.synthesis.pages import save
 from o3gym.synthesis.region_rules import choose
 
 JOURNAL, IMAGES = "journal.log", "images"
@@ -118,7 +117,7 @@ def make(
                     row = _row(candidate, said, finder, describer, out)
                     rows[order[candidate.page.name], candidate.number] = row
             tally.regions = len(rows)
-            _write(out / INDEX, [rows[place] for place in sorted(rows)])
+            write_rows(out / INDEX, [rows[place] for place in sorted(rows)])
     finally:
         policy.close()
     return tally
@@ -170,9 +169,3 @@ def _row(candidate: Candidate, said: str, finder: Finder, describer: Describer, 
             "merged": [part.label for part in region.parts],
         },
     }
-
-
-def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    partial.replace(path)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from o3gym.policies.two_agent import CALLS
 from o3gym.registry import UnknownName, closest
 from o3gym.train.advantages import Denominator, Mean, Norm, Stats, Void
 from o3gym.train.recipe import (
@@ -21,9 +22,6 @@ from o3gym.train.recipe import (
     read_toml,
     warmup_steps,
 )
-
-CALLS = 6
-"""Searches of a reasoner in an episode by default, as in InSight-o3 (arXiv 2512.18745, appendix D.1)."""
 
 OldLogprobs: TypeAlias = Literal["compute", "rollout"]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from o3gym.delegation import FIRST, reasoning_tools
+from o3gym.delegation import reasoning_tools, searching_tools
 from o3gym.dialects.base import make_dialect
 from o3gym.envs.visual_search import default_tools
 from o3gym.judging import make_judge
@@ -68,10 +68,16 @@ class Reasoning:
         recipe, env = self.recipe, self.arm.env
         where: dict[str, Any] = {key: env[key] for key in ("suite", "split", "suite_args") if key in env}
         own = {key: value for key, value in recipe.env.items() if key not in ("suite", "split", "suite_args", "tools")}
-        tools = [name for name in FIRST if name in self.speaks.tools]
-        budgets = {**searcher_env(), "size_rule": self.speaks.size_rule, **own, **where, "tools": tools}
+        searching = {
+            **searcher_env(),
+            "size_rule": self.speaks.size_rule,
+            **own,
+            **where,
+            "tools": searching_tools(self.speaks),
+            "reward": recipe.in_loop.reward,
+        }
         sampling = Sampling(recipe.temperature, recipe.top_p, recipe.max_tokens)
-        arm = Arm("in_loop", {**budgets, "reward": recipe.in_loop.reward}, recipe.name, recipe.dialect, sampling)
+        arm = Arm("in_loop", searching, recipe.name, recipe.dialect, sampling)
         return Agent(policy, self.speaks, arm)
 
     def play(self, jobs: Sequence[Job], policy: Policy) -> tuple[list[Trajectory], list[list[Trajectory]]]:

@@ -8,7 +8,8 @@ from PIL import Image
 
 from o3gym.images import shared_store
 from o3gym.suites.base import make_suite
-from o3gym.synthesis.pages import of_folder, of_suite, save
+from o3gym.synthesis.files import save
+from o3gym.synthesis.pages import of_folder, of_suite
 from o3gym.types import Source
 from tests.conftest import noise
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from spelled import ENV
-from tiny_folder import Stop, same, weights, write_folder
+from tiny_folder import Stop, kill_at, same, weights, write_folder
 
 from o3gym import bench
 from o3gym.registry import JUDGES, REWARDS
@@ -83,12 +83,8 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(start: Path, tmp_
     made = recipe(start, **more)
     train_grpo(made, tmp_path / "whole")
 
-    def kill(step: int, steps: int, logs: Mapping[str, float]) -> None:
-        if step == 3:
-            raise Stop
-
     with pytest.raises(Stop):
-        train_grpo(made, tmp_path / "killed", kill)
+        train_grpo(made, tmp_path / "killed", kill_at(3))
     last = newest_checkpoint(tmp_path / "killed" / "checkpoints")
     assert last is not None
     assert json.loads((last / CURSOR).read_text())["cursor"] >= 2

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_folder import Stop, same, write_folder
+from tiny_folder import Stop, kill_at, same, write_folder
 
 from o3gym.policies.base import Policy, make_policy
 from o3gym.registry import POLICIES, REWARDS, UnknownName
@@ -144,12 +144,8 @@ def test_a_training_of_both_halves_goes_on_where_it_was(start: Path, tmp_path: P
     made = recipe(start, updates=2)
     train_grpo(made, tmp_path / "whole")
 
-    def kill(step: int, steps: int, logs: Mapping[str, float]) -> None:
-        if step == 3:
-            raise Stop
-
     with pytest.raises(Stop):
-        train_grpo(made, tmp_path / "killed", kill)
+        train_grpo(made, tmp_path / "killed", kill_at(3))
     train_grpo(made, tmp_path / "killed")
     assert same(tmp_path / "whole", tmp_path / "killed")
     assert not same(tmp_path / "whole", start)

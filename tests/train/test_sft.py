@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
-from tiny_folder import Stop, same, weights, write_folder
+from tiny_folder import Stop, kill_at, same, weights, write_folder
 
 from o3gym.policies.processors import load_processor
 from o3gym.train.models import part_of
@@ -36,12 +35,8 @@ def curve(folder: Path, stage: int = 0) -> list[float]:
 
 
 def train_until(recipe: Recipe, out: Path, stage: int, step: int) -> None:
-    def kill(now: int, at: int, steps: int, logs: Mapping[str, float]) -> None:
-        if (now, at) == (stage, step):
-            raise Stop
-
     with pytest.raises(Stop):
-        train(recipe, out, kill)
+        train(recipe, out, kill_at(stage, step))
 
 
 def test_thirty_steps_on_a_fixed_set_lower_the_loss_and_say_so(start: Path, tmp_path: Path) -> None:

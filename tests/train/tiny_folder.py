@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,16 @@ def write_folder(folder: Path) -> Path:
 
 class Stop(BaseException):
     """A kill, as far as a training can tell: nothing of it is run afterwards."""
+
+
+def kill_at(*place: int) -> Callable[..., None]:
+    """A progress function that kills the training at a step, or at a stage and a step."""
+
+    def kill(*said: Any) -> None:
+        if said[: len(place)] == place:
+            raise Stop
+
+    return kill
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from o3gym.dialogue import Dialogue, Part, Picture, Request
 from o3gym.geometry import fit, snap
 from o3gym.images import shared_store
-from o3gym.policies.base import Policy, make_policy
+from o3gym.policies.base import Policy, make_policy, replies_to
 from o3gym.registry import POLICIES, parse_spec
 from o3gym.synthesis.journal import Journal
 from o3gym.types import Box, Reply, Sampling, Source, View
@@ -152,18 +152,10 @@ def _known(ledger: Ledger, digest: str) -> Reply:
 
 def _asked(asker: Asker, asks: Mapping[str, Ask]) -> Iterator[tuple[str, Reply]]:
     """Each digest with its reply, in the order in which they come."""
-    policy, waiting, going = make_policy(asker.spec), iter(asks.items()), 0
+    policy = make_policy(asker.spec)
     try:
-        while True:
-            while going < asker.in_flight and (one := next(waiting, None)) is not None:
-                digest, ask = one
-                policy.submit(asker.request(ask, digest, policy))
-                going += 1
-            if not going:
-                return
-            for key, reply in policy.poll():
-                going -= 1
-                policy.release(key)
-                yield key[1], reply
+        requests = (asker.request(ask, digest, policy) for digest, ask in asks.items())
+        for key, reply in replies_to(policy, requests, asker.in_flight):
+            yield key[1], reply
     finally:
         policy.close()

@@ -15,13 +15,14 @@ from o3gym.codec import encode
 from o3gym.registry import POLICIES, parse_spec
 from o3gym.suites.rows import JsonRows
 from o3gym.synthesis.difficulty import CONTROL, Filter, write_filter
+from o3gym.synthesis.files import write_rows
 from o3gym.synthesis.questions.asking import Asker, Ledger, Name, answered
 from o3gym.synthesis.questions.notes import PAGE, Note, note_asks, note_name, notes_of
 from o3gym.synthesis.questions.page import write_page
 from o3gym.synthesis.questions.prompts import CAPTION, QUESTIONS
 from o3gym.synthesis.questions.proposals import Proposal, read_proposals, writer_ask, writer_name
 from o3gym.synthesis.questions.review import read_review, write_review
-from o3gym.synthesis.questions.rows import Row, file_name, identity, row_of, shuffled, within_quota, write_rows
+from o3gym.synthesis.questions.rows import Row, file_name, identity, row_of, shuffled, within_quota
 from o3gym.synthesis.questions.sheets import Sheet
 from o3gym.synthesis.questions.validation import FEWEST, normal, structural_flaw, wording_flaw
 from o3gym.types import Reply

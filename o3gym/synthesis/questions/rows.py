@@ -89,10 +89,3 @@ def within_quota(rows: Sequence[Row], seed: int, share: Fraction = NO_RIGHT_SHAR
     most = math.floor(share * (len(rows) - len(without)) / (1 - share))
     chosen = set(sorted(without, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())[:most])
     return [row for row in rows if row["answer"] != LETTERS[-1] or row["question_id"] in chosen]
-
-
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write JSON lines at once: the file is there whole or as it was."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-    partial.replace(path)

@@ -20,14 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from o3gym.images import shared_store
 from o3gym.registry import closest, parse_spec
 from o3gym.suites.base import BadRow, SuiteError, make_suite
 from o3gym.suites.fields import picture, pixel_box, text
 from o3gym.suites.rows import JsonRows
 from o3gym.suites.synthetic import Synthetic, true_layouts
+from o3gym.synthesis.files import save
 from o3gym.types import Box, Source
 
 SUBSETS = ("chart", "map")
@@ -135,15 +133,6 @@ def _drawn(spec: str, out: Path) -> list[Sheet]:
     sheets = []
     for task in suite:
         layouts = [Layout(str(i), label, box) for i, (label, box) in enumerate(true_layouts(task.sources[0]), 1)]
-        sheets.append(Sheet(_saved(task.sources[0], out), WITH_LAYOUTS[task.tags["family"]], tuple(layouts)))
+        image = Source.file(os.fspath(out / "images" / save(task.sources[0], out / "images")))
+        sheets.append(Sheet(image, WITH_LAYOUTS[task.tags["family"]], tuple(layouts)))
     return sheets
-
-
-def _saved(source: Source, out: Path) -> Source:
-    path = out / "images" / f"{source.key}.png"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        Image.fromarray(shared_store().region(source)).save(partial, "PNG")
-        partial.replace(path)
-    return Source.file(os.fspath(path))

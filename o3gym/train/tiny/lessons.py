@@ -19,7 +19,7 @@ from o3gym.suites.scenes.outlines import SHAPES
 from o3gym.suites.scenes.palette import COLOURS
 from o3gym.train.tiny.talk import SEEN, Item, Stage, Talk, asked, listed, optioned, place_in, stage, visible
 from o3gym.train.tiny.yards import HALVES, STRIPS, THIRDS, Yard, best_cell
-from o3gym.types import FULL
+from o3gym.types import FULL, View
 
 FAMILIES = ("attribute", "hidden", "text")
 GRID = (4, 4)
@@ -167,21 +167,36 @@ class Search(Lesson):
         if at.family == "text":
             yard = Yard.drawn(at, rng, self.named)
             return yard.search(Talk(at, yard.question(rng), self.told), rng)
-        question = at.scene.question if self.free else _options(rng, at.scene)
-        talk, wanted = Talk(at, question, self.told), at.scene.targets[0][0]
-        thought = ""
+        return self._scattered(Talk(at, self._question(at, rng), self.told), at, rng)
+
+    def _scattered(self, talk: Talk, at: Stage, rng: Random) -> Talk:
+        """Cell by cell, up to what is asked for or to a guess."""
+        wanted, thought = at.scene.targets[0][0], ""
         for cell in self._cells(at, wanted, rng):
-            if self.guess and rng.random() < self.guess:
-                anything = list(SHAPES if wanted == "sign" else COLOURS)
-                options = anything if self.free else [at.scene.answer, *at.scene.wrong]
-                talk.say(f"{thought}\nanswer {rng.choice(options)}".strip())
+            if self._guesses(thought, rng):
+                talk.say(f"{thought}\nanswer {self._guess(talk, rng)}".strip())
                 return talk
             talk.look(thought, GRID, cell)
-            thought, found = listed(visible(at.items, talk.views[-1]), talk.views[-1], wanted, self.named, self.echoed)
+            view = talk.views[-1]
+            thought, found = listed(visible(at.items, view), view, wanted, self.named, self.echoed)
             if found:
-                talk.say(f"{thought}\nanswer {found.words.split()[0]}")
+                talk.say(f"{thought}\nanswer {self._answer(found, view)}")
                 return talk
         raise ValueError(f"scene {at.seed} of {at.family} shows its target in no cell")
+
+    def _question(self, at: Stage, rng: Random) -> str:
+        return at.scene.question if self.free else _options(rng, at.scene)
+
+    def _guesses(self, thought: str, rng: Random) -> bool:
+        return bool(self.guess) and rng.random() < self.guess
+
+    def _guess(self, talk: Talk, rng: Random) -> str:
+        scene = talk.at.scene
+        anything = list(SHAPES if scene.targets[0][0] == "sign" else COLOURS)
+        return rng.choice(anything if self.free else [scene.answer, *scene.wrong])
+
+    def _answer(self, found: Item, view: View) -> str:
+        return found.words.split()[0]
 
     def _cells(self, at: Stage, wanted: str, rng: Random) -> list[int]:
         """Where it looks, in order."""
@@ -205,22 +220,17 @@ class Finding(Search):
         if "text" in self.families:
             raise ValueError("families: expected some of attribute+hidden, where something is scattered")
 
-    def talk(self, at: Stage, rng: Random) -> Talk:
-        """Cell by cell."""
-        wanted, thought = at.scene.targets[0][0], ""
-        talk = Talk(at, wanted, self.told)
-        for cell in self._cells(at, wanted, rng):
-            if thought and rng.random() < self.guess:
-                place = cell_name(rng.randrange(PLACES[0]), rng.randrange(PLACES[1]))
-                talk.say(f"{thought}\nanswer @{place} in {len(talk.views) - 1}")
-                return talk
-            talk.look(thought, GRID, cell)
-            view = talk.views[-1]
-            thought, found = listed(visible(at.items, view), view, wanted, self.named, self.echoed)
-            if found:
-                talk.say(f"{thought}\nanswer {place_in(view, found.box)} in {view.index}")
-                return talk
-        raise ValueError(f"scene {at.seed} of {at.family} shows its target in no cell")
+    def _question(self, at: Stage, rng: Random) -> str:
+        return at.scene.targets[0][0]
+
+    def _guesses(self, thought: str, rng: Random) -> bool:
+        return bool(thought) and super()._guesses(thought, rng)
+
+    def _guess(self, talk: Talk, rng: Random) -> str:
+        return f"@{cell_name(rng.randrange(PLACES[0]), rng.randrange(PLACES[1]))} in {talk.views[-1].index}"
+
+    def _answer(self, found: Item, view: View) -> str:
+        return f"{place_in(view, found.box)} in {view.index}"
 
 
 class Walk:

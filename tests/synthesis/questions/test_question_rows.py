@@ -12,8 +12,9 @@ from PIL import Image
 
 from o3gym.geometry import from_pixels
 from o3gym.suites.base import make_suite
+from o3gym.synthesis.files import write_rows
 from o3gym.synthesis.questions.proposals import Proposal
-from o3gym.synthesis.questions.rows import proposal_of, row_of, shuffled, within_quota, worded, write_rows
+from o3gym.synthesis.questions.rows import proposal_of, row_of, shuffled, within_quota, worded
 from o3gym.synthesis.questions.sheets import Layout, Sheet
 from o3gym.types import Source
 
