@@ -73,11 +73,14 @@ CELLS = (Cell(), *(Cell(arm, seed) for seed in range(3) for arm in PROMPTS))
 
 
 def start(threads: int) -> Recipe:
-    """Imitation: search place by place, and point somewhere early now and then."""
+    """Imitation: search place by place, and point somewhere early now and then; a third learns the endings alone."""
     lesson = {"source": "o3gym.train.tiny.lessons:Finding", "families": "hidden", "named": True, "echoed": True}
-    board = {"source": "o3gym.train.tiny.boards:Boards", "board": "cards", "weight": 0.15}
-    data = [{**lesson, "guess": GUESS, "weight": 0.85}, board]
-    stage = {"steps": 40, "batch": 16, "parts": 8, "warmup": 10, "context": 4096, "learning_rate": 5e-4, "data": data}
+    data = [
+        {**lesson, "guess": GUESS, "weight": 0.5},
+        {**lesson, "guess": GUESS, "last_turns": 1, "weight": 0.35},
+        {"source": "o3gym.train.tiny.boards:Boards", "board": "cards", "weight": 0.15},
+    ]
+    stage = {"steps": 100, "batch": 16, "parts": 8, "warmup": 10, "context": 4096, "learning_rate": 5e-4, "data": data}
     model = "o3gym.train.tiny.model:on_board"
     return read_recipe({"name": "start", "model": model, "threads": threads, "stages": [stage], "save_steps": 20})
 

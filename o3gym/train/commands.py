@@ -73,6 +73,7 @@ def _sft(args: argparse.Namespace) -> None:
             progress.update(bars[stage], completed=step)
             if "loss" in logs:
                 progress.update(bars[stage], logs=_short(logs))
+                _told(f"stage {stage}  {step}/{steps}  {_short(logs)}")
 
         train(recipe, folder, update)
     out.print(f"model: {folder}", highlight=False, soft_wrap=True)
@@ -94,6 +95,8 @@ def _grpo(args: argparse.Namespace) -> None:
         def update(step: int, steps: int, logs: Mapping[str, float]) -> None:
             shown.update(logs)
             progress.update(bar, completed=step, logs=_rollout(shown))
+            if "reward" in logs:
+                _told(f"{step}/{steps}  {_rollout(shown)}")
 
         try:
             train_grpo(recipe, folder, update)
@@ -101,6 +104,12 @@ def _grpo(args: argparse.Namespace) -> None:
             err.print(f"stopped and saved; go on with --out {folder}", highlight=False, soft_wrap=True)
             raise
     out.print(f"model: {folder}", highlight=False, soft_wrap=True)
+
+
+def _told(line: str) -> None:
+    """Print it where no bar can be drawn: standard error is a file or a pipe."""
+    if not err.is_terminal:
+        err.print(line, highlight=False, soft_wrap=True)
 
 
 def _print(recipe: Training, arithmetic: Any) -> None:

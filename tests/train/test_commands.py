@@ -34,9 +34,12 @@ def test_a_training_from_the_command_line(tmp_path: Path, capsys: Any) -> None:
     recipe = tmp_path / "small.toml"
     start = write_folder(tmp_path / "start")
     recipe.write_text(f'model = "{start}"\n[[stages]]\ndata = "colours:Colours"\nsteps = 5\nbatch = 2\n')
-    command = ["train", "sft", str(recipe), "--out", str(tmp_path / "out"), "--set", "steps=2"]
+    command = ["train", "sft", str(recipe), "--out", str(tmp_path / "out"), "--set", "steps=2", "--set", "log_steps=1"]
     assert main(command) == 0
-    assert f"model: {tmp_path / 'out'}" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert f"model: {tmp_path / 'out'}" in said.out
+    for step in (1, 2):  # no terminal: a line each, for a log file
+        assert f"stage 0  {step}/2  loss " in said.err
     assert json.loads((tmp_path / "out/training.json").read_text())["finished"]
 
 
