@@ -43,6 +43,24 @@ def test_a_training_from_the_command_line(tmp_path: Path, capsys: Any) -> None:
     assert json.loads((tmp_path / "out/training.json").read_text())["finished"]
 
 
+def test_a_reinforcement_from_the_command_line(tmp_path: Path, capsys: Any) -> None:
+    recipe = tmp_path / "small.toml"
+    start = write_folder(tmp_path / "start")
+    recipe.write_text(
+        f'model = "{start}"\ndialect = "grid"\nreward = "outcome"\nsteps = 2\nprompts = 1\nsamples = 2\n'
+        "max_tokens = 4\n"
+        '[env]\nsuite = "synthetic"\nmax_turns = 2\nmin_pixels = 1024\nmax_pixels = 4096\non_void = "continue"\n'
+    )
+    assert main(["train", "grpo", str(recipe), "--out", str(tmp_path / "out"), "--set", "log_steps=1"]) == 0
+    said = capsys.readouterr()
+    assert f"model: {tmp_path / 'out'}" in said.out
+    assert [line.split()[:2] for line in said.err.splitlines() if "/2 " in line][:2] == [
+        ["1/2", "reward"],
+        ["2/2", "reward"],
+    ]
+    assert json.loads((tmp_path / "out/training.json").read_text())["finished"]
+
+
 def test_a_mistake_is_one_line_and_a_code(capsys: Any) -> None:
     assert main(["train", "sft", "mini_o3", "--set", "epoch=1", "--dry-run"]) == 2
     assert 'did you mean "epochs"' in capsys.readouterr().err
