@@ -106,10 +106,17 @@ def made(cell: Cell, folder: Path, steps: int, threads: int) -> Path:
         "in_loop.env.max_calls": 2,
         "seed": cell.seed,
         "steps": steps,
+        "save_steps": halfway(steps),
+        "keep": 2,
         "threads": threads,
     }
     recipe = load_grpo("tiny", [f"{key}={value}" for key, value in settings.items()])
     return train_grpo(recipe, folder / cell.name, lambda step, steps, logs: _said(cell, step, steps, logs))
+
+
+def halfway(steps: int) -> int:
+    """The step whose checkpoint is measured, too."""
+    return max(1, steps // 2)
 
 
 def _said(cell: Cell, step: int, steps: int, logs: Mapping[str, float]) -> None:
@@ -130,11 +137,10 @@ def evaluated(suite: Mapping[str, Any], policy: str, folder: Path, episodes: int
 def result(cell: Cell, args: argparse.Namespace) -> dict[str, Any]:
     """What the page says of a cell: per region search its IoU, per task whether the reasoner was right, and means."""
     model = made(cell, args.out, args.steps, args.threads)
-    searches = evaluated({**HIDDEN, "answers": "box"}, f"tiny:{model}", args.out / f"{cell.name}-iou", args.episodes)
+    searches = located(model, args.out / f"{cell.name}-iou", args.episodes)
     pair = f"two_agent(reasoner=asker, searcher=tiny:{model}, searcher_calls={CALLS})"
     tasks = evaluated(HIDDEN, pair, args.out / f"{cell.name}-accuracy", args.episodes)
-    record = json.loads((model / "training.json").read_text("utf-8"))
-    return {
+    found = {
         "cell": cell.name,
         "episodes": args.episodes,
         "steps": 0 if cell.arm == "start" else args.steps,
@@ -143,8 +149,17 @@ def result(cell: Cell, args: argparse.Namespace) -> dict[str, Any]:
         "turns": sum(len(t.turns) for t in searches) / len(searches),
         "located": sum(t.stop == "located" for t in searches) / len(searches),
         "searches": sum(len(t.children) for t in tasks) / len(tasks),
-        "curves": record.get("curves", {}),
+        "curves": json.loads((model / "training.json").read_text("utf-8")).get("curves", {}),
     }
+    if found["steps"]:
+        half = model / "checkpoints" / f"checkpoint-{halfway(args.steps)}"
+        found["halfway"] = [overlap(t) for t in located(half, args.out / f"{cell.name}-halfway", args.episodes)]
+    return found
+
+
+def located(model: Path, folder: Path, episodes: int) -> list[Trajectory]:
+    """Region searches."""
+    return evaluated({**HIDDEN, "answers": "box"}, f"tiny:{model}", folder, episodes)
 
 
 def overlap(trajectory: Trajectory) -> float:
@@ -186,23 +201,38 @@ def _gain(difference: np.ndarray, scale: float) -> str:
 
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
-    """The IoU of region searches and the reasoner's accuracy: start, and each seed of each arm."""
-    figure = Figure(figsize=(7.2, 3.6), dpi=150, layout="constrained")
-    for axes, key, title in zip(
-        figure.subplots(1, 2), ("iou", "correct"), ("IoU of searches", "reasoner right"), strict=True
-    ):
-        if base := chosen(results, "start"):
-            axes.axhline(np.mean(base[0][key]), color="0.5", linestyle=":", label="start")
-        for place, (arm, colour) in enumerate(COLOURS.items()):
-            cells = chosen(results, arm)
-            axes.plot([place] * len(cells), [np.mean(cell[key]) for cell in cells], "o", color=colour, alpha=0.5)
-            if cells:
-                axes.plot([place], [means(cells, key).mean()], "_", markersize=28, color=colour, markeredgewidth=3)
-        axes.set(title=title, xticks=range(len(COLOURS)), xticklabels=COLOURS, ylim=(0, None), xlim=(-0.6, 2.6))
+    """The IoU of region searches over the steps of a training, and the reasoner's accuracy before and after.
+
+    Thin lines and points are seeds, thick ones their mean.
+    """
+    figure = Figure(figsize=(8, 3.6), dpi=150, layout="constrained")
+    curves, accuracy = figure.subplots(1, 2)
+    (base,) = chosen(results, "start") or [None]
+    if base:
+        accuracy.axhline(100 * np.mean(base["correct"]), color="0.5", linestyle=":", label="start")
+        accuracy.legend(frameon=False, loc="lower right")
+    for place, (arm, colour) in enumerate(COLOURS.items()):
+        if cells := chosen(results, arm):
+            steps = [0, halfway(cells[0]["steps"]), cells[0]["steps"]]
+            lines = [
+                [np.mean(base["iou"]) if base else np.nan, np.mean(cell["halfway"]), np.mean(cell["iou"])]
+                for cell in cells
+            ]
+            for line in lines:
+                curves.plot(steps, line, color=colour, alpha=0.35, linewidth=1)
+            curves.plot(steps, np.mean(lines, axis=0), "-o", color=colour, label=arm.replace("_", " "))
+            right = [100 * np.mean(cell["correct"]) for cell in cells]
+            accuracy.plot([place] * len(cells), right, "o", color=colour, alpha=0.5)
+            accuracy.plot([place], [np.mean(right)], "_", markersize=28, color=colour, markeredgewidth=3)
+            curves.legend(frameon=False)
+    curves.set(title="IoU of region searches", xlabel="steps", ylim=(0, None))
+    names = [arm.replace("_", " ") for arm in COLOURS]
+    accuracy.set(title="the reasoner is right, %", xticks=range(len(names)), xticklabels=names, xlim=(-0.6, 2.6))
+    accuracy.set(ylim=(0, 100))
+    for axes in (curves, accuracy):
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, loc="lower right")
     figure.savefig(path)
 
 
 if __name__ == "__main__":
-    run_cells(__doc__, CELLS, CELLS[:4], result, show, steps=12, episodes=100, folder="insight")
+    run_cells(__doc__, CELLS, CELLS[:4], result, show, steps=8, episodes=100, folder="insight")

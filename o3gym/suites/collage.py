@@ -24,6 +24,7 @@ from o3gym.suites.base import Suite, SuiteError, make_suite
 from o3gym.suites.collages.composing import Candidate, composed, corners
 from o3gym.suites.collages.placement import Layout, Picture, Rejected, Rules, lay_out
 from o3gym.suites.collages.tally import Tally, reasons
+from o3gym.suites.rows import JsonRows
 from o3gym.types import Task
 
 SMALL = 0.04
@@ -226,25 +227,15 @@ class Collage(Suite):
 
     def _kept(self, file: Path) -> list[int]:
         """Numbers of the collages that a filter kept."""
-        rows = [(line, _row(file, line, text)) for line, text in enumerate(file.read_text("utf-8").splitlines(), 1)]
-        for line, row in rows:
+        rows = JsonRows(file)
+        for index, row in enumerate(rows):
             identity = str(row.get("id"))
             if not identity.startswith(self.prefix) or not identity.removeprefix(self.prefix).isdigit():
                 raise SuiteError(
-                    f'{file}, line {line}, field "id": expected {self.prefix}NUMBER, got {identity}; '
+                    f'{rows.where(index)}, field "id": expected {self.prefix}NUMBER, got {identity}; '
                     "it is of another suite, or of collages with other options"
                 )
-        return [int(row["id"].removeprefix(self.prefix)) for _, row in rows if row.get("kept", True)]
-
-
-def _row(file: Path, line: int, text: str) -> dict[str, Any]:
-    try:
-        row = json.loads(text)
-    except ValueError as error:
-        raise SuiteError(f"{file}, line {line}: expected a JSON object ({error})") from error
-    if not isinstance(row, dict):
-        raise SuiteError(f"{file}, line {line}: expected a JSON object, got {row!r:.80}")
-    return row
+        return [int(row["id"].removeprefix(self.prefix)) for row in rows if row.get("kept", True)]
 
 
 def _open(spec: str, split: str, options: Mapping[str, Any]) -> Suite:
