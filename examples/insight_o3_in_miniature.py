@@ -13,7 +13,8 @@ reasoner is right.
     pip install "o3gym[train,figures]"
     python examples/insight_o3_in_miniature.py --cells start in_loop-0 out_of_loop-0 hybrid-0
 
-A cell that was stopped goes on where it was; one that is finished is not run again.
+A cell that was stopped goes on where it was; one that is finished is not run again. `docs/insight.json` has all that
+the figure needs.
 """
 
 from __future__ import annotations
