@@ -17,7 +17,8 @@ experiment: .venv/train ## over-turn masking in miniature: the first pair, one s
 	$(BIN)/python examples/mini_o3_in_miniature.py
 
 test: .venv/dev ## everything that needs nothing beyond pip
-	$(BIN)/python -m pytest -n auto -m "not browser and not layout and not ray and not vllm"
+	@# a process per core: threads of torch's own would only wait for each other, and tests of training take eight times as long
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not browser and not layout and not ray and not vllm"
 	@count() { $(BIN)/python -m pytest -o addopts= -m $$1 --collect-only -q 2>/dev/null | grep -c '::'; }; \
 	  echo "Left out: $$(count browser) browser tests of the viewer; they need Chromium, which pip cannot bring" \
 	    "(.ci/run installs it and runs them)."; \
