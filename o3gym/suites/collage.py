@@ -227,7 +227,7 @@ class Collage(Suite):
 
     def _kept(self, file: Path) -> list[int]:
         """Numbers of the collages that a filter kept."""
-        rows = JsonRows(file)
+        rows = JsonRows(file, lines=True)
         for index, row in enumerate(rows):
             identity = str(row.get("id"))
             if not identity.startswith(self.prefix) or not identity.removeprefix(self.prefix).isdigit():

@@ -206,11 +206,12 @@ class JsonRows(Rows):
 
     Args:
         path: the file; `.jsonl` has one object per line.
+        lines: so has this one, whatever its name.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lines: bool = False) -> None:
         self.path = path
-        self._lines = path.suffix == ".jsonl"
+        self._lines = lines or path.suffix == ".jsonl"
         text = _content(path)
         self._rows = self._parsed_lines(text) if self._lines else self._parsed(text)
         self.columns = tuple(dict.fromkeys(key for _, row in self._rows for key in row))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -257,10 +258,15 @@ def test_only_takes_the_tasks_that_a_filter_kept(tmp_path: Path) -> None:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     chosen = small(n=5, only=str(file))
     assert [task.id for task in chosen] == [suite[i].id for i in (0, 2, 4)]
+    unnamed = shutil.copy(file, tmp_path / "kept")  # `o3gym synth filter` writes lines whatever the file's name
+    assert len(small(n=5, only=str(unnamed))) == 3
     with pytest.raises(SuiteError, match=r'line 1, field "id": expected collage/test/.*NUMBER, got collage/test/'):
         small(seed=9, only=str(file))
     file.write_text("{")
     with pytest.raises(SuiteError, match="line 1: expected JSON"):
+        small(n=4, only=str(file))
+    file.write_text("5")
+    with pytest.raises(SuiteError, match="row 1: expected an object, got int"):
         small(n=4, only=str(file))
 
 
