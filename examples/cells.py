@@ -46,9 +46,16 @@ def run_cells(
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     results = json.loads(args.results.read_text("utf-8")) if args.results.is_file() else {}
-    for name in known if "all" in args.cells else args.cells:
-        if name not in results:
-            results[name] = result(known[name], args)
-            args.results.parent.mkdir(parents=True, exist_ok=True)
-            args.results.write_text(json.dumps(results) + "\n", "utf-8")
+    named = known if "all" in args.cells else args.cells
+    asked = [name for name in known if name in named and name not in results]
+    for name, found in results.items():
+        if asked and found["episodes"] != args.episodes:
+            parser.error(
+                f"--episodes {args.episodes}: {name} in {args.results} has {found['episodes']}, and cells are compared "
+                f"task by task; expected --episodes {found['episodes']} or another --results"
+            )
+    for name in asked:
+        results[name] = result(known[name], args)
+        args.results.parent.mkdir(parents=True, exist_ok=True)
+        args.results.write_text(json.dumps(results) + "\n", "utf-8")
     show(results, args.results)

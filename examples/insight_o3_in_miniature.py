@@ -75,10 +75,11 @@ CELLS = (Cell(), *(Cell(arm, seed) for seed in range(3) for arm in PROMPTS))
 
 def start(threads: int) -> Recipe:
     """Imitation: search place by place, and point somewhere early now and then; a third learns the endings alone."""
-    lesson = {"source": "o3gym.train.tiny.lessons:Finding", "families": "hidden", "named": True, "echoed": True}
+    finding = {"source": "o3gym.train.tiny.lessons:Finding", "families": "hidden", "guess": GUESS}
+    lesson = {**finding, "named": True, "echoed": True}
     data = [
-        {**lesson, "guess": GUESS, "weight": 0.5},
-        {**lesson, "guess": GUESS, "last_turns": 1, "weight": 0.35},
+        {**lesson, "weight": 0.5},
+        {**lesson, "last_turns": 1, "weight": 0.35},
         {"source": "o3gym.train.tiny.boards:Boards", "board": "cards", "weight": 0.15},
     ]
     stage = {"steps": 100, "batch": 16, "parts": 8, "warmup": 10, "context": 4096, "learning_rate": 5e-4, "data": data}
@@ -116,8 +117,8 @@ def made(cell: Cell, folder: Path, steps: int, threads: int) -> Path:
 
 
 def halfway(steps: int) -> int:
-    """The step whose checkpoint is measured, too."""
-    return max(1, steps // 2)
+    """The step whose checkpoint is measured, too; rounded up, so that only it and the last are written."""
+    return -(-steps // 2)
 
 
 def _said(cell: Cell, step: int, steps: int, logs: Mapping[str, float]) -> None:
@@ -208,31 +209,37 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
     """
     figure = Figure(figsize=(8, 3.6), dpi=150, layout="constrained")
     curves, accuracy = figure.subplots(1, 2)
-    (base,) = chosen(results, "start") or [None]
-    if base:
-        accuracy.axhline(100 * np.mean(base["correct"]), color="0.5", linestyle=":", label="start")
+    base = chosen(results, "start")
+    for cell in base:
+        accuracy.axhline(100 * np.mean(cell["correct"]), color="0.5", linestyle=":", label="start")
         accuracy.legend(frameon=False, loc="lower right")
-    for place, (arm, colour) in enumerate(COLOURS.items()):
-        if cells := chosen(results, arm):
-            steps = [0, halfway(cells[0]["steps"]), cells[0]["steps"]]
-            lines = [
-                [np.mean(base["iou"]) if base else np.nan, np.mean(cell["halfway"]), np.mean(cell["iou"])]
-                for cell in cells
-            ]
-            for line in lines:
-                curves.plot(steps, line, color=colour, alpha=0.35, linewidth=1)
-            curves.plot(steps, np.mean(lines, axis=0), "-o", color=colour, label=arm.replace("_", " "))
-            right = [100 * np.mean(cell["correct"]) for cell in cells]
-            accuracy.plot([place] * len(cells), right, "o", color=colour, alpha=0.5)
-            accuracy.plot([place], [np.mean(right)], "_", markersize=28, color=colour, markeredgewidth=3)
-            curves.legend(frameon=False)
+    arms = {arm: cells for arm in COLOURS if (cells := chosen(results, arm))}
+    for place, (arm, cells) in enumerate(arms.items()):
+        _over_steps(curves, arm, base, cells)
+        _at(accuracy, place, COLOURS[arm], [100 * np.mean(cell["correct"]) for cell in cells])
     curves.set(title="IoU of region searches", xlabel="steps", ylim=(0, None))
-    names = [arm.replace("_", " ") for arm in COLOURS]
-    accuracy.set(title="the reasoner is right, %", xticks=range(len(names)), xticklabels=names, xlim=(-0.6, 2.6))
-    accuracy.set(ylim=(0, 100))
+    names = [arm.replace("_", " ") for arm in arms]
+    accuracy.set(title="the reasoner is right, %", xticks=range(len(names)), xticklabels=names, ylim=(0, 100))
+    accuracy.set_xlim(-0.6, len(names) - 0.4)
     for axes in (curves, accuracy):
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
+
+
+def _over_steps(axes: Any, arm: str, base: Sequence[Mapping[str, Any]], cells: Sequence[Mapping[str, Any]]) -> None:
+    last = cells[0]["steps"]
+    steps = [*(0 for _ in base), halfway(last), last]
+    before = [np.mean(cell["iou"]) for cell in base]
+    lines = [[*before, np.mean(cell["halfway"]), np.mean(cell["iou"])] for cell in cells]
+    for line in lines:
+        axes.plot(steps, line, color=COLOURS[arm], alpha=0.35, linewidth=1)
+    axes.plot(steps, np.mean(lines, axis=0), "-o", color=COLOURS[arm], label=arm.replace("_", " "))
+    axes.legend(frameon=False)
+
+
+def _at(axes: Any, place: int, colour: str, values: Sequence[float]) -> None:
+    axes.plot([place] * len(values), values, "o", color=colour, alpha=0.5)
+    axes.plot([place], [np.mean(values)], "_", markersize=28, color=colour, markeredgewidth=3)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -14,30 +17,27 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+def run(script: str, *arguments: str, **settings: Any) -> str:
+    """What an example prints."""
+    command = [sys.executable, "-W", "error", str(ROOT / "examples" / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **settings)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_sb3_ppo(tmp_path: Path) -> None:
     pytest.importorskip("stable_baselines3")
     picture = tmp_path / "curve.svg"
     few = ["--steps", "100", "--episodes", "3", "--seeds", "1", "--out", str(picture)]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(ROOT / "examples" / "sb3_ppo.py"), *few],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    printed = run("sb3_ppo.py", *few, cwd=ROOT, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
     for line in ("random agent", "seed 1  before", "with blank views"):
-        assert line in done.stdout
+        assert line in printed
     assert "PPO, seed 1" in "".join(ElementTree.parse(picture).getroot().itertext())
 
 
 def test_photographs(tmp_path: Path) -> None:
     pytest.importorskip("skimage")
-    script = [sys.executable, "-W", "error", str(ROOT / "examples" / "photographs.py"), "--out", str(tmp_path)]
-    done = subprocess.run(script, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("(correct)") == 6
+    assert run("photographs.py", "--out", str(tmp_path)).count("(correct)") == 6
     assert {path.name for path in tmp_path.glob("*.png")} >= {"brand.png", "galaxy.png", "comet.png"}
 
 
@@ -51,16 +51,21 @@ def test_photographs(tmp_path: Path) -> None:
 def test_what_a_page_says_is_what_its_numbers_give(
     tmp_path: Path, script: str, page: str, printed: str, written: str
 ) -> None:
-    results = shutil.copy(ROOT / "docs" / f"{page}.json", tmp_path)
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / script), "--cells", "all", "--results", str(results)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "COLUMNS": "200"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert printed in done.stdout
+    results = str(shutil.copy(ROOT / "docs" / f"{page}.json", tmp_path))
+    wide = {**os.environ, "COLUMNS": "200"}
+    assert printed in run(script, "--cells", "all", "--results", results, cwd=tmp_path, env=wide)
     assert written in (ROOT / "docs" / f"{page}.md").read_text("utf-8")
     assert (tmp_path / f"{page}.png").stat().st_size > 10_000
+
+
+def test_cells_that_could_not_be_compared_are_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    cells = importlib.import_module("cells")
+    results, known = tmp_path / "results.json", [SimpleNamespace(name="one"), SimpleNamespace(name="two")]
+    results.write_text('{"one": {"episodes": 200}}')
+    monkeypatch.setattr(sys, "argv", ["script", "--cells", "all", "--episodes", "4", "--results", str(results)])
+    with pytest.raises(SystemExit):
+        cells.run_cells("", known, known, pytest.fail, pytest.fail, steps=1, episodes=1, folder="x")
+    assert "--episodes 4: one in" in capsys.readouterr().err
