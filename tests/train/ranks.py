@@ -79,3 +79,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     allow_fsdp_on_a_cpu()
     {"gradients": gradients, "whole": whole, "in_loop": in_loop}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
+    if torch.distributed.is_initialized():  # left to the exit, gloo's threads may abort it
+        torch.distributed.destroy_process_group()
