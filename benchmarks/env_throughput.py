@@ -20,10 +20,10 @@ from PIL import Image
 
 import o3gym
 from o3gym.dialects.base import make_dialect
-from o3gym.images import shared_store
+from o3gym.media.images import shared_store
 from o3gym.policies.base import make_policy
-from o3gym.rollout import Arm, Job, rollout
-from o3gym.store import RunStore
+from o3gym.rollout.loop import Arm, Job, rollout
+from o3gym.runs.store import RunStore
 
 WIDE: tuple[int, int] = (7680, 4320)
 OVERVIEW = (1885, 1060)

@@ -23,16 +23,17 @@ from typing import Any
 import torch
 from figures import Figure, show
 
-from o3gym.dialogue import Request
-from o3gym.policies.encoding import Encoder
-from o3gym.policies.processors import load_processor, save_processor
-from o3gym.policies.transformers import InMemory
+from o3gym.policies.dialogue import Request
+from o3gym.policies.local.encoding import Encoder
+from o3gym.policies.local.processors import load_processor, save_processor
+from o3gym.policies.local.transformers import InMemory
 from o3gym.registry import REWARDS
 from o3gym.rewards.base import Recipe, Term
-from o3gym.train import grpo_trainer, samplers
-from o3gym.train.grpo_recipe import GrpoRecipe, read_grpo
-from o3gym.train.play import Player
-from o3gym.train.stock import SearchTools
+from o3gym.train.grpo import samplers
+from o3gym.train.grpo import trainer as grpo_trainer
+from o3gym.train.grpo.recipe import GrpoRecipe, read_grpo
+from o3gym.train.grpo.rollout_worker import Player
+from o3gym.train.grpo.trl_environment import SearchTools
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "train"))
 import tiny_folder

@@ -27,9 +27,9 @@ import numpy as np
 from figures import Figure, in_turn, show
 from PIL import Image
 
-from o3gym.images import shared_store
+from o3gym.media.images import shared_store
 from o3gym.suites.base import Suite, make_suite
-from o3gym.suites.rows import CHUNK, TsvRows
+from o3gym.suites.released.rows import CHUNK, TsvRows
 
 COLUMNS = ("index", "question", "answer", "category", "A", "B", "C", "D", "cycle_category", "image")
 BUDGET = 64 * 2**20

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from figures import Figure, show
 
-from o3gym.dialogue import Dialogue, Picture, Request
-from o3gym.policies.transformers import Transformers
-from o3gym.policies.whole import WholeHistory
+from o3gym.policies.dialogue import Dialogue, Picture, Request
+from o3gym.policies.local.generate import WholeHistory
+from o3gym.policies.local.transformers import Transformers
 from o3gym.types import FULL, Sampling, View
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "policies"))

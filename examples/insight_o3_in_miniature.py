@@ -32,14 +32,14 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from o3gym.bench import Bench, run
+from o3gym.bench.run import Bench, run
 from o3gym.geometry import iou
-from o3gym.metrics import bootstrap_interval
-from o3gym.store import open_run
-from o3gym.train.grpo import train_grpo
-from o3gym.train.grpo_recipe import load_grpo
+from o3gym.runs.metrics import bootstrap_interval
+from o3gym.runs.store import open_run
+from o3gym.train.grpo.recipe import load_grpo
+from o3gym.train.grpo.run import train_grpo
 from o3gym.train.recipe import Recipe, read_recipe
-from o3gym.train.sft import train
+from o3gym.train.sft.run import train
 from o3gym.types import Sampling, Trajectory
 
 CALLS = 16
@@ -80,7 +80,7 @@ def start(threads: int) -> Recipe:
     data = [
         {**lesson, "weight": 0.5},
         {**lesson, "last_turns": 1, "weight": 0.35},
-        {"source": "o3gym.train.tiny.boards:Boards", "board": "cards", "weight": 0.15},
+        {"source": "o3gym.train.tiny.crowded_scenes:Boards", "board": "cards", "weight": 0.15},
     ]
     stage = {"steps": 100, "batch": 16, "parts": 8, "warmup": 10, "context": 4096, "learning_rate": 5e-4, "data": data}
     model = "o3gym.train.tiny.model:on_board"

@@ -32,15 +32,15 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from o3gym.bench import Bench, run
-from o3gym.chart import Point
+from o3gym.bench.run import Bench, run
 from o3gym.geometry import coverage
-from o3gym.metrics import bootstrap_interval
-from o3gym.store import open_run
-from o3gym.train.grpo import train_grpo
-from o3gym.train.grpo_recipe import load_grpo
+from o3gym.runs.chart import Point
+from o3gym.runs.metrics import bootstrap_interval
+from o3gym.runs.store import open_run
+from o3gym.train.grpo.recipe import load_grpo
+from o3gym.train.grpo.run import train_grpo
 from o3gym.train.recipe import Recipe, read_recipe
-from o3gym.train.sft import train
+from o3gym.train.sft.run import train
 from o3gym.types import OVER_TURN, Sampling, Trajectory
 
 CUTS = (4, 6, 8, 12, 16, 24, 32)
@@ -98,7 +98,7 @@ def start(answers: str, threads: int) -> Recipe:
     data = [
         {**search, "guess": GUESS, "weight": 0.75},
         {**search, "late": True, "last_turns": 3, "weight": 0.1},
-        {"source": "o3gym.train.tiny.boards:Boards", "board": "cards", "weight": 0.15},
+        {"source": "o3gym.train.tiny.crowded_scenes:Boards", "board": "cards", "weight": 0.15},
     ]
     stage = {"steps": 40, "batch": 16, "parts": 8, "warmup": 10, "context": 4096, "learning_rate": 5e-4, "data": data}
     model = "o3gym.train.tiny.model:on_board"

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import skimage
 
-from o3gym.canvas import strip
 from o3gym.dialects.base import make_dialect
+from o3gym.media.rendering import strip
 from o3gym.policies.base import make_policy
 from o3gym.registry import REWARDS
 from o3gym.rewards import settle
-from o3gym.rollout import Arm, Job, rollout
+from o3gym.rollout.loop import Arm, Job, rollout
 from o3gym.suites.base import make_suite
 
 PICTURES = Path(skimage.__file__).parent / "data"

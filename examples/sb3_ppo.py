@@ -31,9 +31,9 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 import o3gym  # noqa: F401 - registers the environments
-from o3gym.chart import Point, line_chart
 from o3gym.envs import FixedCanvas, GridActions
-from o3gym.metrics import wilson
+from o3gym.runs.chart import Point, line_chart
+from o3gym.runs.metrics import wilson
 
 SIDE, WORDS, OPTIONS = 48, 32, 6
 TASKS = {"family": "hidden", "difficulty": "easy", "pixels": 288 * 288}

@@ -10,7 +10,7 @@ observation, reward, terminated, truncated, info = env.step(o3gym.crop((0.5, 0.0
 ```
 
 Importing this package registers the environments and imports neither torch nor transformers. Where to find the rest:
-`o3gym.envs` (environments and wrappers), `o3gym.dialects`, `o3gym.policies`, `o3gym.rollout`, `o3gym.rewards`.
+`o3gym.envs` (environments and wrappers), `o3gym.dialects`, `o3gym.policies`, `o3gym.rollout.loop`, `o3gym.rewards`.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ TOOLS = Registry(
 SIZE_RULES = Registry(
     "size_rule",
     {
-        name: f"o3gym.tools.sizes:{name}"
+        name: f"o3gym.tools.size_rules:{name}"
         for name in ("o3gym", "mini_o3", "deepeyes", "insight_o3", "pixel_reasoner", "thyme")
     },
 )
@@ -194,27 +194,27 @@ SUITES = Registry(
         "synthetic": "o3gym.suites.synthetic:Synthetic",
         "collage": "o3gym.suites.collage:Collage",
         "local": "o3gym.suites.local:Local",
-        "vstar": "o3gym.suites.vstar:VStar",
-        "hrbench-4k": "o3gym.suites.hrbench:HRBench4K",
-        "hrbench-8k": "o3gym.suites.hrbench:HRBench8K",
-        "infovqa": "o3gym.suites.documents:InfoVQA",
-        "chartqa": "o3gym.suites.documents:ChartQA",
-        "visualprobe-easy": "o3gym.suites.visualprobe:VisualProbeEasy",
-        "visualprobe-medium": "o3gym.suites.visualprobe:VisualProbeMedium",
-        "visualprobe-hard": "o3gym.suites.visualprobe:VisualProbeHard",
-        "visualprobe-train": "o3gym.suites.visualprobe:VisualProbeTrain",
-        "treebench": "o3gym.suites.treebench:TreeBench",
-        "mme-realworld": "o3gym.suites.mme_realworld:MMERealWorld",
-        "mme-realworld-lite": "o3gym.suites.mme_realworld:MMERealWorldLite",
-        "o3-bench": "o3gym.suites.o3bench:O3Bench",
-        "charxiv-reasoning": "o3gym.suites.charxiv:CharXivReasoning",
-        "mme-reasoning": "o3gym.suites.yes_no:MMEReasoning",
-        "pope": "o3gym.suites.yes_no:POPE",
-        "mmstar": "o3gym.suites.mmstar:MMStar",
-        "visual-cot": "o3gym.suites.training:VisualCoT",
-        "vstar-train": "o3gym.suites.training:VStarTrain",
-        "deepeyes-47k": "o3gym.suites.training:DeepEyes47k",
-        "infovqa-regions": "o3gym.suites.training:InfoVQARegions",
+        "vstar": "o3gym.suites.released.vstar:VStar",
+        "hrbench-4k": "o3gym.suites.released.hrbench:HRBench4K",
+        "hrbench-8k": "o3gym.suites.released.hrbench:HRBench8K",
+        "infovqa": "o3gym.suites.released.documents:InfoVQA",
+        "chartqa": "o3gym.suites.released.documents:ChartQA",
+        "visualprobe-easy": "o3gym.suites.released.visualprobe:VisualProbeEasy",
+        "visualprobe-medium": "o3gym.suites.released.visualprobe:VisualProbeMedium",
+        "visualprobe-hard": "o3gym.suites.released.visualprobe:VisualProbeHard",
+        "visualprobe-train": "o3gym.suites.released.visualprobe:VisualProbeTrain",
+        "treebench": "o3gym.suites.released.treebench:TreeBench",
+        "mme-realworld": "o3gym.suites.released.mme_realworld:MMERealWorld",
+        "mme-realworld-lite": "o3gym.suites.released.mme_realworld:MMERealWorldLite",
+        "o3-bench": "o3gym.suites.released.o3bench:O3Bench",
+        "charxiv-reasoning": "o3gym.suites.released.charxiv:CharXivReasoning",
+        "mme-reasoning": "o3gym.suites.released.yes_no:MMEReasoning",
+        "pope": "o3gym.suites.released.yes_no:POPE",
+        "mmstar": "o3gym.suites.released.mmstar:MMStar",
+        "visual-cot": "o3gym.suites.released.training:VisualCoT",
+        "vstar-train": "o3gym.suites.released.training:VStarTrain",
+        "deepeyes-47k": "o3gym.suites.released.training:DeepEyes47k",
+        "infovqa-regions": "o3gym.suites.released.training:InfoVQARegions",
     },
 )
 REWARDS = Registry(
@@ -243,17 +243,20 @@ JUDGES = Registry(
     "judge",
     {
         **{
-            name: f"o3gym.judging:{name}"
+            name: f"o3gym.judges.rules:{name}"
             for name in ("auto", "choice", "exact", "numeric", "yes_no", "relaxed", "anls", "box")
         },
-        **{name: f"o3gym.official:{name}" for name in ("first_letter", "leading_letter", "yes_no_prefix", "verbatim")},
-        "openai": "o3gym.model_judge:ModelJudge",
+        **{
+            name: f"o3gym.judges.released:{name}"
+            for name in ("first_letter", "leading_letter", "yes_no_prefix", "verbatim")
+        },
+        "openai": "o3gym.judges.model:ModelJudge",
     },
 )
 MEASURES = Registry(
     "measure",
     {
-        name: f"o3gym.measures:{name}"
+        name: f"o3gym.runs.suite_metrics:{name}"
         for name in ("hrbench", "treebench", "mme_realworld", "o3_bench", "charxiv", "mme", "pope", "mmstar")
     },
 )
@@ -267,11 +270,11 @@ POLICIES = Registry(
         "sweep": "o3gym.policies.scripted:Sweep",
         "always": "o3gym.policies.scripted:Always",
         "two_agent": "o3gym.policies.two_agent:TwoAgent",
-        "openai": "o3gym.policies.openai:OpenAI",
+        "openai": "o3gym.policies.openai.policy:OpenAI",
         "tiny": "o3gym.policies.tiny:Tiny",
-        "transformers": "o3gym.policies.transformers:Transformers",
-        "vllm": "o3gym.policies.vllm:Vllm",
-        "vllm_server": "o3gym.policies.vllm_server:VllmServer",
+        "transformers": "o3gym.policies.local.transformers:Transformers",
+        "vllm": "o3gym.policies.local.vllm:Vllm",
+        "vllm_server": "o3gym.policies.local.vllm_server:VllmServer",
     },
 )
 DETECTORS = Registry(
@@ -284,18 +287,18 @@ DETECTORS = Registry(
 DEMONSTRATIONS = Registry(
     "demonstration",
     {
-        "policy": "o3gym.train.sources:Rolled",
-        "run": "o3gym.train.sources:Stored",
-        "sharegpt": "o3gym.train.sharegpt:ShareGPT",
-        "mini_o3": "o3gym.train.cold_start:ColdStart",
+        "policy": "o3gym.train.data.sources:Rolled",
+        "run": "o3gym.train.data.sources:Stored",
+        "sharegpt": "o3gym.train.data.sharegpt:ShareGPT",
+        "mini_o3": "o3gym.train.data.cold_start:ColdStart",
     },
 )
 EXPORTS = Registry(
     "export",
     {
-        "lmms-eval": "o3gym.exports.lmms_eval:write",
-        "vlmevalkit": "o3gym.exports.vlmevalkit:write",
-        "inspect": "o3gym.exports.inspect_log:write",
+        "lmms-eval": "o3gym.runs.exports.lmms_eval:write",
+        "vlmevalkit": "o3gym.runs.exports.vlmevalkit:write",
+        "inspect": "o3gym.runs.exports.inspect_log:write",
     },
 )
 

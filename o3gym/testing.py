@@ -20,10 +20,10 @@ from o3gym import registry
 from o3gym.codec import encode
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.geometry import fit
-from o3gym.images import shared_store
+from o3gym.media.images import shared_store
 from o3gym.policies.base import Policy, make_policy
 from o3gym.registry import DIALECTS, ENVS, POLICIES, TOOLS, parse_spec
-from o3gym.rollout import Arm, Job, rollout
+from o3gym.rollout.loop import Arm, Job, rollout
 from o3gym.suites.base import Suite, make_suite
 from o3gym.tools.base import Invalid, Outcome, Scene, Tool
 from o3gym.types import FULL, Call, Sampling, Source, Task, Trajectory, View

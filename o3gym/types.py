@@ -2,7 +2,7 @@
 
 All are frozen dataclasses (or named tuples) of plain values, so that they are hashable by content where it matters,
 cross process borders, and round-trip through JSON with `encode` and `decode`. Pixels are never stored here: a `Source`
-says where a picture comes from, a `View` which part of it was looked at and at what size; `o3gym.images` makes pixels.
+says where a picture comes from, a `View` which part of it was looked at and at what size; `o3gym.media.images` makes pixels.
 
 Coordinates are unit xyxy: `(x0, y0, x1, y1)`, each in 0..1, x to the right, y down, relative to the picture or view
 that the docstring names. Sizes are `(width, height)` in pixels.

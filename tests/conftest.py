@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from o3gym.envs import VisualSearchEnv
-from o3gym.images import ImageStore, Pixels
+from o3gym.media.images import ImageStore, Pixels
 from o3gym.registry import Registry
 from o3gym.types import Source
 

@@ -16,7 +16,7 @@ from o3gym.registry import DIALECTS, ENVS, POLICIES, RELEASED_ENVS, SUITES, TOOL
 from o3gym.suites.base import make_suite
 from o3gym.suites.synthetic import DIFFICULTIES, FAMILIES
 from o3gym.types import Call
-from tests.suites.released import written
+from tests.suites.released.released_files import written
 
 SLOW = ("hard",)
 IDS = [name for name in ENVS if not any(word in name for word in SLOW)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from o3gym import testing
-from o3gym.cli import _parser
+from o3gym.cli.main import _parser
 from o3gym.registry import TOOLS
 
 ROOT = Path(__file__).parents[1]

@@ -10,8 +10,8 @@ import gymnasium as gym
 import pytest
 
 from o3gym import registry
-from o3gym.measures import Measure
 from o3gym.registry import ENVS, MissingPackage, Registry, UnknownName, parse_spec, require
+from o3gym.runs.suite_metrics import Measure
 from o3gym.tools.crop import Crop
 from o3gym.tools.zoom import Zoom
 

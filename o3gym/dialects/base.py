@@ -27,7 +27,7 @@ class Dialect:
         prompt_file: a file whose text replaces the system prompt, for the exact prompt of a released model.
         name: the registered name.
         tools: tools that the format can express.
-        size_rule: the size rule its own system uses (`o3gym.tools.sizes`); the default of bench for this dialect.
+        size_rule: the size rule its own system uses (`o3gym.tools.size_rules`); the default of bench for this dialect.
         stop: strings after which generation may stop (kept in the reply).
     """
 

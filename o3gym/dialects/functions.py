@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from o3gym.dialects.loose import number, numbers, read, whole
+from o3gym.dialects.lenient_json import number, numbers, read, whole
 from o3gym.dialects.schemas import describe, signature
 from o3gym.dialects.tagged import Tagged, Unreadable
 from o3gym.dialects.wording import compose

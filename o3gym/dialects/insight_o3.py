@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from o3gym.dialects.frames import GRID, Frame, check_frame, shown_pixels
 from o3gym.dialects.functions import Functions, named
-from o3gym.dialects.loose import numbers, read
+from o3gym.dialects.lenient_json import numbers, read
 from o3gym.dialects.tagged import Unreadable
 from o3gym.dialects.tags import Block, blocks, first_block
 from o3gym.tools.base import Tool

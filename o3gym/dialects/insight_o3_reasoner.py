@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from o3gym.dialects.base import MAX_REPLY, unreadable
 from o3gym.dialects.boxed import BOXED, first_boxed, guarded
 from o3gym.dialects.functions import dump
-from o3gym.dialects.loose import read, whole
+from o3gym.dialects.lenient_json import read, whole
 from o3gym.dialects.tagged import Tagged, Unreadable, on_lines
 from o3gym.dialects.tags import Block, disarm, first_block, thought_before
 from o3gym.dialects.wording import compose

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from o3gym.dialects.functions import dump
-from o3gym.dialects.loose import numbers, read
+from o3gym.dialects.lenient_json import numbers, read
 from o3gym.dialects.tagged import Tagged, Unreadable
 from o3gym.dialects.wording import compose
 from o3gym.tools.base import Tool

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from o3gym.dialects.functions import Functions, dump
-from o3gym.dialects.loose import read
+from o3gym.dialects.lenient_json import read
 from o3gym.dialects.schemas import signature
 from o3gym.dialects.wording import opening
 from o3gym.registry import TOOLS

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from o3gym.dialects.base import MAX_REPLY, Dialect, unreadable
 from o3gym.dialects.frames import UNIT, Frame, read_box, write_box, write_point
-from o3gym.dialects.loose import numbers, read
+from o3gym.dialects.lenient_json import numbers, read
 from o3gym.dialects.tags import Block, blocks, disarm, keeps_shape, thought_before
 from o3gym.tools.base import MAX_TEXT, Tool
 from o3gym.types import Call, Parsed, Task, View, answer, locate

@@ -10,7 +10,7 @@ import numpy as np
 
 from o3gym.envs.controls import Control
 from o3gym.geometry import fit, snap
-from o3gym.images import shared_store
+from o3gym.media.images import shared_store
 from o3gym.registry import TOOLS, closest
 from o3gym.rewards.base import Recipe, Solo
 from o3gym.tools.base import Invalid, Look, Outcome, Scene, SizeRule, Tool

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from o3gym.envs.unwrapped import search_env
 from o3gym.envs.visual_search import Observation
-from o3gym.images import Pixels, resample
+from o3gym.media.images import Pixels, resample
 from o3gym.types import LETTERS, Call, Size, answer, crop
 
 Arrays = dict[str, NDArray[Any]]

@@ -10,9 +10,9 @@ import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
 from o3gym.dialects.base import Dialect, make_dialect
+from o3gym.envs.spaces import TextSpace
 from o3gym.envs.unwrapped import search_env
 from o3gym.envs.visual_search import Observation
-from o3gym.spaces import TextSpace
 from o3gym.types import Call, Parsed, Reply, Trajectory
 
 IMAGE = "<image>"

@@ -11,9 +11,9 @@ from gymnasium.error import ResetNeeded
 
 from o3gym.envs.controls import Control
 from o3gym.envs.episode import Episode, Rules
-from o3gym.images import Pixels, shared_store
+from o3gym.envs.spaces import CallSpace, ImageSpace, TextSpace
+from o3gym.media.images import Pixels, shared_store
 from o3gym.registry import CONTROLS, REWARDS, SIZE_RULES, TOOLS, closest
-from o3gym.spaces import CallSpace, ImageSpace, TextSpace
 from o3gym.suites.base import Suite, make_suite
 from o3gym.tools.base import Tool
 from o3gym.types import FULL, Call, Size, Task, Trajectory, View
@@ -262,7 +262,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         Returns:
             With "rgb_array" a uint8 array of shape (540, 960, 3); with "human" None, the canvas is shown in a window.
         """
-        from o3gym.canvas import Window, frame
+        from o3gym.media.rendering import Window, frame
 
         if self.render_mode is None:
             gym.logger.warn('render() does nothing without render_mode="rgb_array" or "human" in gym.make')

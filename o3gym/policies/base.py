@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from o3gym.dialogue import Key, Request
+from o3gym.policies.dialogue import Key, Request
 from o3gym.registry import POLICIES, build, parse_spec
 from o3gym.types import Reply, Size
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from o3gym.dialogue import Peek
 from o3gym.geometry import area, around, center, clamp, coverage, pad, relative, surround
+from o3gym.policies.dialogue import Peek
 from o3gym.policies.scripted import Oracle, truth
 from o3gym.types import FULL, Box, Call, Target, View, crop, reuse
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from o3gym.dialogue import Peek, Request
 from o3gym.geometry import coverage, surround
 from o3gym.policies.base import Policy
+from o3gym.policies.dialogue import Peek, Request
 from o3gym.types import LETTERS, Call, Reply, Target, Task, View, answer, crop, locate, search
 
 SHOWN = 0.7
@@ -36,7 +36,9 @@ class Scripted(Policy):
     def _reply(self, request: Request) -> Reply:
         peek = request.peek
         if peek is None:
-            raise ValueError(f"{type(self).__name__} needs the truth in Request.peek; run it through o3gym.rollout")
+            raise ValueError(
+                f"{type(self).__name__} needs the truth in Request.peek; run it through o3gym.rollout.loop"
+            )
         call, thought = self.choose(peek, np.random.default_rng(request.sampling.seed))
         return Reply(peek.dialect.format(call, peek.views, thought))
 

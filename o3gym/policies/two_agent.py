@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
-from o3gym.dialogue import Request
 from o3gym.policies.base import Policy, make_policy, split_control
+from o3gym.policies.dialogue import Request
 from o3gym.registry import POLICIES, parse_spec
 
 CALLS = 6

@@ -11,7 +11,7 @@ from threading import BoundedSemaphore, Lock
 from types import TracebackType
 from typing import TypeAlias, cast
 
-from o3gym.judging import Judge, Judgement, auto, failed, has_truth
+from o3gym.judges.rules import Judge, Judgement, auto, failed, has_truth
 from o3gym.rewards.base import Recipe, Related, Siblings, Solo, Term
 from o3gym.rewards.terms import judged
 from o3gym.types import Trajectory

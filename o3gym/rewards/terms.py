@@ -6,9 +6,9 @@ No term raises on odd episodes (no turns, no views, no targets): what cannot be 
 
 from __future__ import annotations
 
-from o3gym.answers import mentions, normalise, read_letter, unwrap
 from o3gym.geometry import iou, union
-from o3gym.judging import ABSENT, DRAWN_LETTERS, Judgement, auto
+from o3gym.judges.answers import mentions, normalise, read_letter, unwrap
+from o3gym.judges.rules import ABSENT, DRAWN_LETTERS, Judgement, auto
 from o3gym.rewards.base import Term
 from o3gym.types import Box, Trajectory, Turn
 

@@ -38,7 +38,7 @@ class Suite(Sequence[Task]):
         min_pixels, max_pixels: pixel budget of a shown picture that the suite is made for. The default is Mini-o3's
             (Mini-o3/Mini-o3, README: 40,000 to 2,000,000).
         wants_judge: why its published numbers need a model judge; "" where they do not. Reports say so where none is.
-        measure: name of what its reports say besides accuracy, see `o3gym.measures`; "" for nothing.
+        measure: name of what its reports say besides accuracy, see `o3gym.runs.suite_metrics`; "" for nothing.
         revision: commit of the data, where they were downloaded; "" elsewhere. A part of a run's protocol.
         warnings: what was odd about the data when it was loaded; reports repeat them.
     """

@@ -18,13 +18,13 @@ from random import Random
 from typing import Any, ClassVar
 
 from o3gym.geometry import area
-from o3gym.images import PictureError, shared_store
+from o3gym.media.images import PictureError, shared_store
 from o3gym.registry import SUITES, parse_spec
 from o3gym.suites.base import Suite, SuiteError, make_suite
 from o3gym.suites.collages.composing import Candidate, composed, corners
 from o3gym.suites.collages.placement import Layout, Picture, Rejected, Rules, lay_out
 from o3gym.suites.collages.tally import Tally, reasons
-from o3gym.suites.rows import JsonRows
+from o3gym.suites.released.rows import JsonRows
 from o3gym.types import Task
 
 SMALL = 0.04

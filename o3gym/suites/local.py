@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 from o3gym.geometry import from_pixels, is_box, is_empty
 from o3gym.registry import closest
 from o3gym.suites.base import BadRow, Suite, SuiteError
-from o3gym.suites.fields import OPTION, picture, picture_size, text
+from o3gym.suites.released.fields import OPTION, picture, picture_size, text
 from o3gym.types import LETTERS, Source, Target, Task
 
 KEYS = ("image", "file_name", "images", "question", "options", "answer", "boxes", "subset", "category", "question_id")

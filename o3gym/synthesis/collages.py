@@ -8,7 +8,7 @@ from typing import Any
 
 from o3gym.codec import encode
 from o3gym.geometry import to_pixels
-from o3gym.images import shared_store
+from o3gym.media.images import shared_store
 from o3gym.suites.base import make_suite
 from o3gym.suites.collage import Collage
 from o3gym.suites.collages.tally import Tally

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 
 from PIL import Image
 
-from o3gym.dialogue import Dialogue, Picture, Request
 from o3gym.geometry import fit
-from o3gym.images import Pixels, shared_store, to_pixels
+from o3gym.media.images import Pixels, shared_store, to_pixels
 from o3gym.policies.base import Policy, make_policy, replies_to
+from o3gym.policies.dialogue import Dialogue, Picture, Request
 from o3gym.registry import OPERATIONS
 from o3gym.synthesis.detectors.base import Page
 from o3gym.synthesis.journal import Journal, key_of

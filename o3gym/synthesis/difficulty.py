@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from o3gym.bench import Bench, Progress, run
-from o3gym.store import open_run
+from o3gym.bench.run import Bench, Progress, run
+from o3gym.runs.store import open_run
 from o3gym.synthesis.files import write_rows
 from o3gym.types import Task, Trajectory, Verdict
 
@@ -50,7 +50,7 @@ def write_filter(bench: Bench, keep: Filter, out: Path, progress: Progress | Non
         bench: suite, policy (one, without a control), seed and sampling; `k` is the filter's.
         keep: which tasks are kept.
         out: the file, one JSON object a line, in the order of the suite; `collage?only=FILE` reads it.
-        progress: see `o3gym.bench.Progress`.
+        progress: see `o3gym.bench.run.Progress`.
         in_flight: episodes alive at once.
 
     Returns:

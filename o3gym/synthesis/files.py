@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from o3gym.images import shared_store
-from o3gym.packed import unpack
+from o3gym.media.embedded import unpack
+from o3gym.media.images import shared_store
 from o3gym.types import Source
 
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from o3gym.store import RunError, append, lock
+from o3gym.runs.store import RunError, append, lock
 
 
 class Journal:

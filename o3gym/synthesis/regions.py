@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from o3gym.geometry import snap
-from o3gym.images import PictureError, shared_store
+from o3gym.media.images import PictureError, shared_store
 from o3gym.synthesis.collages import INDEX
 from o3gym.synthesis.describing import Candidate, Describer, description
 from o3gym.synthesis.detectors.base import Block, Detector, Page

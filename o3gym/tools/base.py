@@ -129,7 +129,7 @@ class Scene:
         sources: the task's sources and the derived ones.
         views: all views so far.
         size_of: gives the native (width, height) of a source.
-        size_rule: how boxes become pixels, see `o3gym.tools.sizes`.
+        size_rule: how boxes become pixels, see `o3gym.tools.size_rules`.
         focus: what `crop` does: "crop", "draw" (the box is drawn on the view) or "reuse" (the view again).
     """
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from o3gym.dialogue import Message, Picture
-from o3gym.policies.encoding import Encoder, Pixels
+from o3gym.policies.dialogue import Message, Picture
+from o3gym.policies.local.encoding import Encoder, Pixels
 from o3gym.registry import require
-from o3gym.train.demonstrations import Observed, fitted, flattened
-from o3gym.train.mixture import TRIES, Mixture
+from o3gym.train.data.demonstrations import Observed, fitted, flattened
+from o3gym.train.data.mixture import TRIES, Mixture
 from o3gym.train.recipe import Recipe, Stage
 
 IGNORED = -100
@@ -89,7 +89,7 @@ class Collator:
 
     Args:
         mixture: what the rows are.
-        encoder: `o3gym.policies.encoding.Encoder` of the model's processor.
+        encoder: `o3gym.policies.local.encoding.Encoder` of the model's processor.
         recipe, stage: for `flatten`, `last_turns` and `context`.
     """
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from o3gym.policies.encoding import Encoder
-from o3gym.policies.processors import load_processor, save_processor
+from o3gym.policies.local.encoding import Encoder
+from o3gym.policies.local.processors import load_processor, save_processor
 from o3gym.registry import build, parse_spec, require
 from o3gym.train.recipe import Lora, RecipeError, Training
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from o3gym.bench import packages
+from o3gym.bench.run import packages
 from o3gym.train.recipe import RecipeError, Training, as_json
 
 RECORD = "training.json"

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
-from dialect_samples import VIEWS
 
 from o3gym.dialects.base import make_dialect
 from o3gym.registry import DIALECTS
+from tests.dialects.dialect_samples import VIEWS
 
 PAGE = Path(__file__).parents[2] / "docs" / "dialects.md"
 EXAMPLES = re.findall(r"```text (\w+)\n(.*?)\n```\n\nis `(.*?)`\n", PAGE.read_text("utf-8"), re.DOTALL)

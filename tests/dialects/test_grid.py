@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from dialect_samples import BOX, CHOICE, FREE, TOOLSET, VIEWS, boxes
 from hypothesis import given
 from hypothesis import strategies as st
 
 from o3gym.dialects.grid import PLACES, SHAPES, Grid, cell_box, nearest, place_box
 from o3gym.geometry import coverage, iou
 from o3gym.types import Call, answer, crop, locate
+from tests.dialects.dialect_samples import BOX, CHOICE, FREE, TOOLSET, VIEWS, boxes
 
 GRID = Grid()
 SPOTS = [(column, row) for row in range(PLACES[1]) for column in range(PLACES[0])]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from dialect_samples import BOX, CHOICE, FREE, SPECS, TOOLSET, VIEWS
 
 from o3gym.dialects.base import make_dialect
 from o3gym.dialects.functions import Functions
 from o3gym.types import Call, Task, View
+from tests.dialects.dialect_samples import BOX, CHOICE, FREE, SPECS, TOOLSET, VIEWS
 
 NAMES = [spec for spec in SPECS if "?" not in spec]
 CALL_MARKS = ("<tool_call>", "<grounding>", "<function>", "<tools>")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from dialect_samples import CHOICE, FREE, TOOLSET, VIEWS
 from hypothesis import given
 from hypothesis import strategies as st
 
 from o3gym.dialects.base import make_dialect
 from o3gym.types import Call, answer, locate, search
+from tests.dialects.dialect_samples import CHOICE, FREE, TOOLSET, VIEWS
 
 ONE = VIEWS[:1]
 TOOLS = {name: TOOLSET[name] for name in ("search", "answer", "locate")}

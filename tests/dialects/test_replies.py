@@ -7,11 +7,11 @@ import time
 from typing import Any
 
 import pytest
-from dialect_samples import TOOLSET, VIEWS
 
 from o3gym.dialects.base import make_dialect
 from o3gym.dialects.openai import call_text
 from o3gym.types import Call, answer, crop, locate, reuse, zoom
+from tests.dialects.dialect_samples import TOOLSET, VIEWS
 
 T = "<think>The sign is far away.</think>"
 ZOOM = '{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [100, 150, 300, 300], "label": "sign"}}'

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from dialect_samples import CALLS, SPECS, VIEWS, boxes, texts, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.geometry import is_empty
 from o3gym.types import Call, Size, View, answer, crop, noop
+from tests.dialects.dialect_samples import CALLS, SPECS, VIEWS, boxes, texts, views
 
 UNNUMBERED = ("deepeyes", "insight_o3", "simple_o3")
 NUMBERED_ANSWERS = ("qwen3_vl", "openai")

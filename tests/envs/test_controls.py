@@ -10,7 +10,7 @@ import pytest
 import o3gym
 from o3gym.envs import VisualSearchEnv
 from o3gym.geometry import coverage, surround
-from o3gym.images import shared_store
+from o3gym.media.images import shared_store
 from o3gym.registry import TOOLS
 from o3gym.tools.base import Arg, Look, Outcome, Scene, Tool
 from o3gym.types import Call, Target

@@ -16,10 +16,10 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 import o3gym
 from o3gym.dialects.base import make_dialect
 from o3gym.envs import TextTurns
+from o3gym.envs.spaces import TextSpace
 from o3gym.registry import DIALECTS
 from o3gym.rewards.recipes import make_recipe
 from o3gym.rewards.settle import settle
-from o3gym.spaces import TextSpace
 
 SMALL = {"suite_args": {"family": "hidden", "difficulty": "easy", "pixels": 20_000}}
 LOOK = o3gym.crop((0.0, 0.0, 0.5, 0.5))

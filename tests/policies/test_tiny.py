@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from o3gym.bench import Bench, run
+from o3gym.bench.run import Bench, run
 from o3gym.policies.base import make_policy
-from o3gym.policies.processors import save_processor
+from o3gym.policies.local.processors import save_processor
 from o3gym.policies.tiny import WEIGHTS, Tiny
-from o3gym.policies.tiny.sight import shown
-from o3gym.store import open_run
+from o3gym.policies.tiny.view_size import shown
+from o3gym.runs.store import open_run
 from o3gym.train.recipe import as_json, load_recipe
-from o3gym.train.sft import CHANGEABLE
+from o3gym.train.sft.run import CHANGEABLE
 from o3gym.train.tiny.model import fresh
 from o3gym.types import Sampling
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from o3gym.bench import Bench
-from o3gym.delegation import delegates
+from o3gym.bench.run import Bench
 from o3gym.dialects.grid import Grid
-from o3gym.dialogue import Dialogue, Request
 from o3gym.policies.base import make_policy, split_control
+from o3gym.policies.dialogue import Dialogue, Request
 from o3gym.policies.scripted import Oracle, called
 from o3gym.policies.two_agent import TwoAgent, agents, searcher_control, searcher_dialect
+from o3gym.rollout.delegation import delegates
 from o3gym.types import Sampling, Source, Target, Task
 
 REMOTE = "openai:org/gpt-5?base_url=http://127.0.0.1:8000/v1&key_env=K&price_in=0.4"

@@ -3,10 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from reward_episodes import FULL, PICTURE, episode, look, mistake, task
 
 from o3gym.rewards import exploration
 from o3gym.types import Source
+from tests.rewards.reward_episodes import FULL, PICTURE, episode, look, mistake, task
 
 LEFT, TOP_LEFT = (0.0, 0.0, 0.5, 1.0), (0.0, 0.0, 0.5, 0.5)
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from reward_episodes import EMPTY, FULL, PICTURE, episode, look, mistake, search, task
 
 from o3gym.rewards import exploration, insight, terms
 from o3gym.types import Parsed, Reply, Target, Task, Turn, View, answer, noop
+from tests.rewards.reward_episodes import EMPTY, FULL, PICTURE, episode, look, mistake, search, task
 
 LEFT, TOP_LEFT = (0.0, 0.0, 0.5, 1.0), (0.0, 0.0, 0.5, 0.5)
 RIGHT = (0.5, 0.0, 1.0, 1.0)

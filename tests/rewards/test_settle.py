@@ -5,13 +5,13 @@ import threading
 from dataclasses import replace
 
 import pytest
-from reward_episodes import FULL, episode, look, mistake, search, task
 
-from o3gym.judging import Judgement, anls
+from o3gym.judges.rules import Judgement, anls
 from o3gym.rewards import recipes
 from o3gym.rewards.base import Recipe, Term
 from o3gym.rewards.settle import Settling, parents_of, settle, upto
 from o3gym.types import Parsed, Reply, Turn, answer
+from tests.rewards.reward_episodes import FULL, episode, look, mistake, search, task
 
 LEFT = (0.0, 0.0, 0.5, 1.0)
 RIGHT, WRONG = episode(task(), said="B"), episode(task(), said="A")

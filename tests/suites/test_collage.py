@@ -17,14 +17,14 @@ from PIL import Image
 from o3gym import testing
 from o3gym.codec import encode
 from o3gym.geometry import area, relative, to_pixels
-from o3gym.images import ImageStore, shared_store
+from o3gym.media.images import ImageStore, shared_store
 from o3gym.registry import SUITES, UnknownName
 from o3gym.suites.base import Suite, SuiteError, make_suite
 from o3gym.suites.collage import Collage
 from o3gym.suites.collages.drawing import CORNERS, EDGE, label_box
 from o3gym.suites.collages.tally import Tally
 from o3gym.types import Source, Target, Task
-from tests.suites.released import jpeg, visual_cot, vstar_train
+from tests.suites.released.released_files import jpeg, visual_cot, vstar_train
 
 SMALL: dict[str, Any] = {"megapixels": "0.6-1.2", "share": 2e-3}
 RED = (255, 0, 0)
@@ -217,7 +217,7 @@ def test_released_training_sets_are_sources(tmp_path: Path) -> None:
 
 def test_a_collage_is_the_same_alone_and_in_another_process() -> None:
     code = (
-        "import hashlib, json\nfrom o3gym.codec import encode\nfrom o3gym.images import shared_store\n"
+        "import hashlib, json\nfrom o3gym.codec import encode\nfrom o3gym.media.images import shared_store\n"
         "from o3gym.suites.base import make_suite\n"
         "task = make_suite('collage', megapixels='0.6-1.2', share=0.002)[3]\n"
         "pixels = shared_store().region(task.sources[0]).tobytes()\n"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from o3gym.cli import main
-from o3gym.images import shared_store
+from o3gym.cli.main import main
+from o3gym.media.images import shared_store
 from o3gym.suites.base import make_suite
 from o3gym.synthesis.collages import make, open_collages
 from tests.suites.test_collage import folder

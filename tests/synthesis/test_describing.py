@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o3gym.dialogue import Picture
-from o3gym.images import shared_store
+from o3gym.media.images import shared_store
 from o3gym.policies.base import Policy
+from o3gym.policies.dialogue import Picture
 from o3gym.synthesis.describing import FAILED, LONGEST, Candidate, Describer, description
 from o3gym.synthesis.detectors.base import Block, Page
 from o3gym.synthesis.region_rules import Region

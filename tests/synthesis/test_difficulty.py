@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from o3gym.cli import main
-from o3gym.store import open_run
+from o3gym.cli.main import main
+from o3gym.runs.store import open_run
 from o3gym.suites.base import make_suite
 from o3gym.synthesis.difficulty import Filter
 from o3gym.types import Source, Task

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from o3gym.store import RunError
+from o3gym.runs.store import RunError
 from o3gym.synthesis.journal import Journal, key_of
 
 

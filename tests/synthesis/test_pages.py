@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from o3gym.images import shared_store
+from o3gym.media.images import shared_store
 from o3gym.suites.base import make_suite
 from o3gym.synthesis.files import save
 from o3gym.synthesis.pages import of_folder, of_suite

@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from o3gym.cli import main
-from o3gym.dialogue import Request
+from o3gym.cli.main import main
 from o3gym.geometry import area, from_pixels, iou
-from o3gym.images import shared_store
+from o3gym.media.images import shared_store
 from o3gym.policies.base import Policy
+from o3gym.policies.dialogue import Request
 from o3gym.registry import POLICIES
-from o3gym.store import open_run
+from o3gym.runs.store import open_run
 from o3gym.suites.base import make_suite
 from o3gym.suites.synthetic import true_blocks
 from o3gym.synthesis.detectors.base import Block, Detector, Page
 from o3gym.synthesis.detectors.truth import Truth
 from o3gym.types import Reply
 from tests.conftest import noise
-from tests.policies.openai_stub import Stub, completion, failure
+from tests.policies.openai.openai_stub import Stub, completion, failure
 
 SUITE = "synthetic?family=chart&difficulty=easy&pixels=120000&n=3"
 """Three walls of four panels each."""
@@ -98,8 +98,8 @@ def test_the_oracle_solves_what_is_written(tmp_path: Path) -> None:
 
 
 def test_the_searcher_is_trained_on_it(tmp_path: Path) -> None:
-    from o3gym.train.grpo_recipe import load_grpo
-    from o3gym.train.play import Player
+    from o3gym.train.grpo.recipe import load_grpo
+    from o3gym.train.grpo.rollout_worker import Player
 
     synth(tmp_path)
     settings = [f"env.suite=local:{tmp_path}", "env.split=test", "env.suite_args={}"]

@@ -13,7 +13,7 @@ from PIL import Image
 import o3gym
 from o3gym.envs import VisualSearchEnv
 from o3gym.geometry import apply_affine, to_root
-from o3gym.images import Pixels, shared_store
+from o3gym.media.images import Pixels, shared_store
 from o3gym.tools import rotate as rotation
 from o3gym.tools.rotate import rotated_size
 from o3gym.types import FULL, Call, Source, View

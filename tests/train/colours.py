@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from o3gym.dialogue import Message, Picture
+from o3gym.policies.dialogue import Message, Picture
 from o3gym.types import FULL, View
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "white": (250, 250, 250)}

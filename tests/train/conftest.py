@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_folder import processor
 
-from o3gym.bench import Bench, run
-from o3gym.policies.encoding import Encoder
+from o3gym.bench.run import Bench, run
+from o3gym.policies.local.encoding import Encoder
+from tests.train.tiny_folder import processor
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from colours import COLOURS, Colours, dialogue
 
-from o3gym.dialogue import Message
+from o3gym.policies.dialogue import Message
 from o3gym.train.batches import IGNORED, BatchError, Collator, Row, batch_of, check_batch, last_turns, row_of
-from o3gym.train.demonstrations import dialogue_of
-from o3gym.train.mixture import Mixture
+from o3gym.train.data.demonstrations import dialogue_of
+from o3gym.train.data.mixture import Mixture
+from o3gym.train.data.sources import Stored, open_source
 from o3gym.train.recipe import Recipe, read_recipe
-from o3gym.train.sources import Stored, open_source
+from tests.train.colours import COLOURS, Colours, dialogue
 
 MERGE = 2
 

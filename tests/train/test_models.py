@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_folder import fresh, write_folder
 
-from o3gym.policies.processors import load_processor
+from o3gym.policies.local.processors import load_processor
 from o3gym.train.models import freeze, open_model, part_of, save_model, with_adapters
 from o3gym.train.recipe import Lora, RecipeError, read_recipe
+from tests.train.tiny_folder import fresh, write_folder
 
 
 def recipe(**more: Any) -> Any:

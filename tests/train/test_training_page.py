@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from o3gym.dialogue import Picture
+from o3gym.policies.dialogue import Picture
 from o3gym.train.recipe import names, read_recipe
 
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")

@@ -18,7 +18,7 @@ from transformers import (
     Qwen3VLProcessor,
 )
 
-from o3gym.policies.processors import image_only, save_processor
+from o3gym.policies.local.processors import image_only, save_processor
 
 SPECIAL = [
     *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"),

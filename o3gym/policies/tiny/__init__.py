@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from o3gym.policies.tiny.sight import shown
-from o3gym.policies.transformers import Transformers
+from o3gym.policies.local.transformers import Transformers
+from o3gym.policies.tiny.view_size import shown
 
 WEIGHTS = Path(__file__).parent / "weights"
 """The model on board, and training.json: recipe, versions and loss curves of its training."""
@@ -17,7 +17,7 @@ class Tiny(Transformers):
     """A model of about a million parameters that o3gym trained: `tiny`, or `tiny:FOLDER` for one of your own.
 
     It speaks `grid`: it writes down what it sees in a view, looks at the next cell of a grid, and answers when it has
-    found what was asked for. What it is shown is smaller the larger the region, see `o3gym.policies.tiny.sight`.
+    found what was asked for. What it is shown is smaller the larger the region, see `o3gym.policies.tiny.view_size`.
 
     Args:
         argument: a folder that `o3gym train sft tiny --out FOLDER` made; the model on board if empty.

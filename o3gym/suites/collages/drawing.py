@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from o3gym.codec import decode
-from o3gym.images import shared_store
+from o3gym.media.images import shared_store
 from o3gym.suites.scenes.painter import font
 from o3gym.types import Box, Size, Source
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from o3gym.geometry import clamp, from_pixels
-from o3gym.images import shared_store
+from o3gym.media.images import shared_store
 from o3gym.registry import UnknownName, closest, require
 from o3gym.synthesis.detectors.base import Block, Detector, Page
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from o3gym.dialogue import Dialogue, Part, Picture, Request
 from o3gym.geometry import fit, snap
-from o3gym.images import shared_store
+from o3gym.media.images import shared_store
 from o3gym.policies.base import Policy, make_policy, replies_to
+from o3gym.policies.dialogue import Dialogue, Part, Picture, Request
 from o3gym.registry import POLICIES, parse_spec
 from o3gym.synthesis.journal import Journal
 from o3gym.types import Box, Reply, Sampling, Source, View

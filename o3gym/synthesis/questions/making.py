@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from o3gym.bench import Bench
+from o3gym.bench.run import Bench
 from o3gym.codec import encode
 from o3gym.registry import POLICIES, parse_spec
-from o3gym.suites.rows import JsonRows
+from o3gym.suites.released.rows import JsonRows
 from o3gym.synthesis.difficulty import CONTROL, Filter, write_filter
 from o3gym.synthesis.files import write_rows
 from o3gym.synthesis.questions.asking import Asker, Ledger, Name, answered

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, TypeAlias
 
 from o3gym.geometry import to_pixels
-from o3gym.images import shared_store
+from o3gym.media.images import shared_store
 from o3gym.synthesis.questions.proposals import LETTERS, Proposal
 from o3gym.synthesis.questions.sheets import Sheet
 from o3gym.synthesis.questions.validation import NO_RIGHT_CHOICE

@@ -22,8 +22,8 @@ from typing import Any
 
 from o3gym.registry import closest, parse_spec
 from o3gym.suites.base import BadRow, SuiteError, make_suite
-from o3gym.suites.fields import picture, pixel_box, text
-from o3gym.suites.rows import JsonRows
+from o3gym.suites.released.fields import picture, pixel_box, text
+from o3gym.suites.released.rows import JsonRows
 from o3gym.suites.synthetic import Synthetic, true_layouts
 from o3gym.synthesis.files import save
 from o3gym.types import Box, Source

@@ -11,14 +11,14 @@ from random import Random
 from typing import Any
 
 from o3gym.dialects.grid import PLACES, cell_box, cell_name
-from o3gym.dialogue import Message
 from o3gym.geometry import coverage
+from o3gym.policies.dialogue import Message
 from o3gym.suites.scenes.base import Scene
 from o3gym.suites.scenes.icons import ICONS
 from o3gym.suites.scenes.outlines import SHAPES
 from o3gym.suites.scenes.palette import COLOURS
-from o3gym.train.tiny.talk import SEEN, Item, Stage, Talk, asked, listed, optioned, place_in, stage, visible
-from o3gym.train.tiny.yards import HALVES, STRIPS, THIRDS, Yard, best_cell
+from o3gym.train.tiny.dialogue_builder import SEEN, Item, Stage, Talk, asked, listed, optioned, place_in, stage, visible
+from o3gym.train.tiny.text_curriculum import HALVES, STRIPS, THIRDS, Yard, best_cell
 from o3gym.types import FULL, View
 
 FAMILIES = ("attribute", "hidden", "text")

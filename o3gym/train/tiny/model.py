@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from o3gym.policies.processors import image_only, load_processor
+from o3gym.policies.local.processors import image_only, load_processor
 from o3gym.policies.tiny import WEIGHTS
 from o3gym.registry import require
-from o3gym.train.tiny.words import TEMPLATE, make_tokenizer
+from o3gym.train.tiny.vocabulary import TEMPLATE, make_tokenizer
 
 PATCH, MERGE = 8, 2
 INITIAL = 0.08
 LIMITS = {"shortest_edge": 256, "longest_edge": 65_536}
-"""Pixels of a picture: wide enough that the processor leaves every size of `o3gym.policies.tiny.sight` alone."""
+"""Pixels of a picture: wide enough that the processor leaves every size of `o3gym.policies.tiny.view_size` alone."""
 
 
 def fresh(hidden: int = 128, layers: int = 4, vision_hidden: int = 96, vision_layers: int = 3) -> tuple[Any, Any]:

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from o3gym.cli import main
-from o3gym.store import RunError
+from o3gym.cli.main import main
+from o3gym.runs.store import RunError
 from o3gym.suites.base import make_suite
 from o3gym.synthesis.questions.asking import Asker, Ledger
 from o3gym.synthesis.questions.making import REPLIES, Recipe, make
 from o3gym.synthesis.questions.sheets import open_sheets
 from o3gym.types import Reply, Sampling
-from tests.policies.openai_stub import Stub, completion, failure
+from tests.policies.openai.openai_stub import Stub, completion, failure
 
 LAYOUTS = "synthetic?family=chart&difficulty=easy&pixels=100000&n=2"
 CAPTION = 'CAPTION\nBars in "Sales 2001".\nTEXT\nSales 2001\nReturns 2004\nOslo 14\nLima 20'

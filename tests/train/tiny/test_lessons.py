@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from o3gym.dialects.grid import Grid
-from o3gym.dialogue import Message, Picture, Request
 from o3gym.geometry import coverage
 from o3gym.policies.base import Policy
-from o3gym.policies.tiny.sight import SIDE, shown
-from o3gym.rollout import Arm, Job, rollout
+from o3gym.policies.dialogue import Message, Picture, Request
+from o3gym.policies.tiny.view_size import SIDE, shown
+from o3gym.rollout.loop import Arm, Job, rollout
 from o3gym.suites.base import make_suite
-from o3gym.train.tiny.boards import KINDS, Boards
+from o3gym.train.tiny.crowded_scenes import KINDS, Boards
+from o3gym.train.tiny.dialogue_builder import stage
 from o3gym.train.tiny.lessons import FAMILIES, Finding, Marks, Match, Reading, Search, Walk
-from o3gym.train.tiny.talk import stage
 from o3gym.types import Reply, Source, Task
 
 SOURCES = {

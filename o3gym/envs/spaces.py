@@ -1,0 +1,146 @@
+"""Spaces for pictures of varying size, any text, and calls.
+
+Gymnasium's `Text` rejects most Unicode and is silently frozen by `AsyncVectorEnv(shared_memory=True)`; custom spaces
+fail there with a clear message instead. Use `shared_memory=False`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.random import Generator
+
+from o3gym.media.images import Pixels
+from o3gym.tools.base import Tool
+from o3gym.types import Call
+
+
+class ImageSpace(spaces.Space[Pixels]):
+    """RGB pictures: uint8 arrays of shape (height, width, 3) with `min_pixels ≤ height · width ≤ max_pixels`."""
+
+    def __init__(self, min_pixels: int, max_pixels: int, seed: int | Generator | None = None) -> None:
+        if not 1 <= min_pixels <= max_pixels:
+            raise ValueError(f"expected 1 <= min_pixels <= max_pixels, got {min_pixels} and {max_pixels}")
+        self.min_pixels = min_pixels
+        self.max_pixels = max_pixels
+        super().__init__(None, np.uint8, seed)
+
+    @property
+    def is_np_flattenable(self) -> bool:
+        """False: sizes vary."""
+        return False
+
+    def sample(self, mask: Any | None = None, probability: Any | None = None) -> Pixels:
+        """Noise of a random size and an aspect ratio of at most 2."""
+        pixels = self.np_random.uniform(self.min_pixels, self.max_pixels)
+        width = max(1, int(np.sqrt(pixels * self.np_random.uniform(0.5, 2.0))))
+        if -(-self.min_pixels // width) > self.max_pixels // width:  # no whole height fits a budget this narrow
+            width = 1
+        height = min(max(int(pixels // width), -(-self.min_pixels // width)), self.max_pixels // width)
+        return self.np_random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+    def contains(self, x: Any) -> bool:
+        """Whether `x` is a picture within the bounds."""
+        return (
+            isinstance(x, np.ndarray)
+            and x.dtype == np.uint8
+            and x.ndim == 3
+            and x.shape[2] == 3
+            and self.min_pixels <= x.shape[0] * x.shape[1] <= self.max_pixels
+        )
+
+    def to_jsonable(self, sample_n: Iterable[Pixels]) -> list[Any]:
+        """Nested lists."""
+        return [x.tolist() for x in sample_n]
+
+    def from_jsonable(self, sample_n: list[Any]) -> list[Pixels]:
+        """Arrays from nested lists."""
+        return [np.array(x, dtype=np.uint8) for x in sample_n]
+
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, ImageSpace)
+        return same and (self.min_pixels, self.max_pixels) == (other.min_pixels, other.max_pixels)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return f"ImageSpace({self.min_pixels}, {self.max_pixels})"
+
+
+class TextSpace(spaces.Space[str]):
+    """Any Unicode text of at most `max_length` characters, the empty text included."""
+
+    def __init__(self, max_length: int = 1_000_000, seed: int | Generator | None = None) -> None:
+        self.max_length = max_length
+        super().__init__(None, None, seed)
+
+    @property
+    def is_np_flattenable(self) -> bool:
+        """False: lengths vary."""
+        return False
+
+    def sample(self, mask: Any | None = None, probability: Any | None = None) -> str:
+        """Up to 32 letters, digits and symbols beyond ASCII."""
+        alphabet = "abcXYZ 019.,{}[]<>äß漢\n"
+        length = int(self.np_random.integers(0, min(32, self.max_length) + 1))
+        return "".join(alphabet[int(i)] for i in self.np_random.integers(0, len(alphabet), length))
+
+    def contains(self, x: Any) -> bool:
+        """Whether `x` is a text within the length."""
+        return isinstance(x, str) and len(x) <= self.max_length
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TextSpace) and self.max_length == other.max_length
+
+    def __repr__(self) -> str:
+        return f"TextSpace({self.max_length})"
+
+
+class CallSpace(spaces.Space[Call]):
+    """Exactly the valid-shape calls of the enabled tools, plus `noop`, by which dialects say that a reply had no call.
+
+    Whether a call can be carried out (the view exists, the box has an area) is decided by `step`, which answers with an
+    observation. `sample()` makes calls that can: never `noop`, views that exist from the start, boxes with an area, and
+    calls of delegated tools with results.
+    """
+
+    def __init__(self, tools: Sequence[Tool], n_sources: int = 1, seed: int | Generator | None = None) -> None:
+        self.tools = {tool.name: tool for tool in tools}
+        self.n_sources = n_sources
+        super().__init__(None, None, seed)
+
+    @property
+    def is_np_flattenable(self) -> bool:
+        """False: calls are not arrays."""
+        return False
+
+    def sample(self, mask: Any | None = None, probability: Any | None = None) -> Call:
+        """A random call that can be carried out, each tool with equal probability."""
+        names = [name for name in self.tools if name != "noop"]
+        tool = self.tools[names[int(self.np_random.integers(len(names)))]]
+        args = {**tool.args, **tool.results}
+        return Call(tool.name, {k: arg.sample(self.np_random, self.n_sources) for k, arg in args.items()})
+
+    def contains(self, x: Any) -> bool:
+        """Whether `x` is a `Call` of an enabled tool whose arguments have the declared keys and shapes."""
+        return (
+            isinstance(x, Call)
+            and isinstance(x.tool, str)
+            and x.tool in self.tools
+            and not self.tools[x.tool].accepts(x.args)
+        )
+
+    def to_jsonable(self, sample_n: Iterable[Call]) -> list[Any]:
+        """`[tool, args]` pairs."""
+        return [[call.tool, call.args] for call in sample_n]
+
+    def from_jsonable(self, sample_n: list[Any]) -> list[Call]:
+        """Calls from `[tool, args]` pairs."""
+        return [Call(tool, args) for tool, args in sample_n]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CallSpace) and list(self.tools) == list(other.tools)
+
+    def __repr__(self) -> str:
+        return f"CallSpace({', '.join(self.tools)})"

@@ -1,0 +1,251 @@
+"""Reading answers: free text reduced to what can be compared (a plain text, a number, an option letter).
+
+Pure functions that accept any text, never raise and take bounded time. `o3gym.judges.rules` decides with them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+MAX_ANSWER = 10_000
+"""Characters of an answer that are looked at, the last ones: a final answer stands at the end."""
+
+_DASHES = str.maketrans(dict.fromkeys("−–—‒‐‑﹣－", "-"))
+_QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"'})
+_TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
+_LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|bf)\s*\{([^{}]*)\}")
+_STATEMENT = re.compile(r"\banswer\b\s*(?:is\b|:|=)\s*:?\s*", re.IGNORECASE)
+_ARTICLE = re.compile(r"^(?:a|an|the) +(?=\S)")
+
+
+def unwrap(answer: str) -> str:
+    r"""The answer without its wrapping: the last `<answer>`, the last `\boxed{}`, no Markdown, LaTeX or outer space.
+
+    Characters are brought to their compatibility form (NFKC), so that full-width letters and digits are read.
+    """
+    text = re.sub(r"(\d)([¼-¾⅐-⅞])", r"\1 \2", answer[-MAX_ANSWER:])
+    text = unicodedata.normalize("NFKC", text.replace("²", "^2").replace("³", "^3"))[-MAX_ANSWER:]
+    tagged = _TAGGED.findall(text)
+    text = _boxed(tagged[-1] if tagged else text)
+    text = _LATEX.sub(r"\1", text).translate(_QUOTES)
+    text = re.sub(r"[*`]|(?<!\w)_+|_+(?!\w)", "", text).strip()
+    return text[1:-1].strip() if len(text) > 2 and text[0] == text[-1] == "$" else text
+
+
+def _boxed(text: str) -> str:
+    start = text.rfind("\\boxed{")
+    if start < 0:
+        return text
+    depth, begin = 1, start + len("\\boxed{")
+    for i in range(begin, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[i], 0)
+        if depth == 0:
+            return text[begin:i]
+    return text[begin:]
+
+
+def normalise(text: str) -> str:
+    """`text` for comparison: case-folded, single spaces, plain dashes, no outer punctuation, no leading article."""
+    plain = " ".join(text.casefold().translate(_DASHES).split())
+    bare = plain.strip(" .,;:!?\"'()[]{}<>")
+    return _ARTICLE.sub("", bare) or plain
+
+
+def readings(answer: str) -> tuple[str, ...]:
+    """The texts that `answer` may mean: itself unwrapped, and what follows its last "answer is" or "answer:"."""
+    whole = unwrap(answer)
+    statements = list(_STATEMENT.finditer(whole))
+    if not statements:
+        return (whole,)
+    tail = whole[statements[-1].end() :]
+    return (whole, tail, re.split(r"\n|[.;] ", tail, maxsplit=1)[0])
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number with its unit: "%", "$", "kg" or "" where none was written."""
+
+    value: float
+    unit: str = ""
+
+
+_MAX_NUMBER = 100
+"""Characters of a number with its unit; longer texts are none (and the pattern below is quadratic in digits)."""
+_SPELLED = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
+)
+_WORDS = {word: float(value) for value, word in enumerate(_SPELLED.split())}
+_SCALES = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12, "bn": 1e9, "mn": 1e6}
+_LETTER_SCALES = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9}
+_UNITS = {"percent": "%", "pct": "%", "dollar": "$", "usd": "$", "us$": "$", "euro": "€", "eur": "€", "gbp": "£"}
+_NO_UNIT = re.compile(r"\b(?:or|and|to|of|out|plus|minus|times|not|but|a|an|per|than)\b|^[/-]| -", re.IGNORECASE)
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)(?:\.\d+)?|\.\d+"
+_NUMBER = re.compile(
+    rf"(?P<sign>[-+]?) ?(?P<currency>(?:us)?[$€£¥₹₩]?) ?(?P<inner>[-+]?)"
+    rf"(?:(?P<whole>\d+ )?(?P<over>\d+) ?[/⁄] ?(?P<under>\d+)|(?P<digits>{_DIGITS})(?P<power>e[-+]?\d{{1,3}})?)"
+    rf"(?![\d,]*\d)(?P<unit>.*)",
+    re.IGNORECASE,
+)
+_UNIT = re.compile(r"(?:[^\W\d_]|[%°'\"$€£¥₹₩/.^-]|(?<=[A-Za-z^])[23]| (?! ))*")
+
+
+def quantity(text: str) -> Quantity | None:
+    """The number that `text` is, None if it is anything else (a sentence, a date, two numbers).
+
+    Read are thousands separators (comma, space), decimals, exponents, fractions ("3/4", "1 ½"), signs (Unicode minus
+    too), currencies, per cent, trailing units of at most two words, scales ("2.5 million", "5k") and the words "zero"
+    to "twenty". A decimal comma is not read: "1,5" could be a list.
+    """
+    plain = " ".join(text.translate(_DASHES).split()).rstrip(".")
+    if len(plain) > _MAX_NUMBER:
+        return None
+    spelled, _, rest = plain.partition(" ")
+    if spelled.lower() in _WORDS:
+        return _with_unit(_WORDS[spelled.lower()], rest)
+    match = _NUMBER.fullmatch(plain)
+    if match is None:
+        return None
+    unit = match["unit"] or match["currency"]
+    return _with_unit(_value(match) * (-1 if "-" in (match["sign"], match["inner"]) else 1), unit, match["currency"])
+
+
+def _value(match: re.Match[str]) -> float:
+    if match["over"] is None:
+        return float(match["digits"].replace(",", "").replace(" ", "") + (match["power"] or ""))
+    under = float(match["under"])
+    return float(match["whole"] or 0) + float(match["over"]) / under if under else math.nan
+
+
+def _with_unit(value: float, unit: str, currency: str = "") -> Quantity | None:
+    unit = unit.strip()
+    words = unit.split()
+    if words and words[0].lower() in _SCALES:
+        value *= _SCALES[words.pop(0).lower()]
+    elif words and words[0] in _LETTER_SCALES:
+        value *= _LETTER_SCALES[words.pop(0)]
+    bad = len(unit) > 24 or len(words) > 2 or _NO_UNIT.search(unit.replace("per cent", "%"))
+    if bad or not _UNIT.fullmatch(unit) or not math.isfinite(value):
+        return None
+    name = " ".join(words).casefold().replace("per cent", "%").rstrip(".") or currency.casefold()
+    return Quantity(value, _UNITS.get(name.removesuffix("s"), _UNITS.get(name, name)))
+
+
+# ── yes or no ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_yes_no(answer: str) -> str:
+    """The "yes" or "no" that begins a reading, or is the only one of the two in it; "" if it says neither or both."""
+    for text in readings(answer):
+        words: list[str] = re.findall(r"[^\W\d_]+", text.casefold())
+        if words and words[0] in ("yes", "no"):
+            return words[0]
+        found = {"yes", "no"} & set(words)
+        if len(found) == 1:
+            return found.pop()
+    return ""
+
+
+# ── option letters ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+_LONE = re.compile(r"[(\[{<\"' ]*([A-Za-z])[)\]}>\"'.:,;! ]*")
+_MENTION = re.compile(
+    r"(?<![A-Za-zÀ-ɏ0-9_'.-])(?P<open>[(\[{<\"']?)(?P<letter>[A-Za-z])(?![A-Za-zÀ-ɏ0-9_-])(?!'\w)(?!\.[A-Z]\.)"
+)
+_DELIMITED = re.compile(r"[)\]}>\"']*\s*(?:$|[.,:;)!?/&+\n-])")
+_LISTED = re.compile(r"[)\]}>\"']*\s+([A-Z])(?!\w)")
+_AFTER_LETTER = re.compile(
+    r"\s+(?:or|and|is|was|are|because|since|as|but|for|with|seems|looks|matches|appears|would|should|could|has)\b"
+)
+_DENIED_BEFORE = re.compile(
+    r"(?:\bnot|\bcannot|n't|\bneither|\bnor|\bthan|\bexcept|\bexcludes?|\beliminates?|\brejects?|\brules? out)\s+"
+    r"(?:be\s+)?(?:the\s+)?(?:option|choice|letter|answer)?\s*$",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(
+    r"[)\]}>\"']*\s+(?:isn't|(?:is|are|was|seems|looks)\s+(?:clearly\s+)?(?:not|wrong|incorrect|false))\b",
+    re.IGNORECASE,
+)
+_CUE = re.compile(
+    r"\b(?:answers?|options?|choices?|letters?|pick|choose|select|go with)[\s:=\"'>-]*"
+    r"(?:(?:is|are|was|would be|should be|must be|will be)\b[\s:=\"'>-]*)?"
+    r"(?:the\s+)?(?:(?:correct|right|best|final)\s+)?(?:(?:option|choice|letter|answer)\b)?[\s:=\"'>-]*$",
+    re.IGNORECASE,
+)
+_CHAIN = re.compile(r"[)\]}>\"']*\s*(?:,|/|&|\+|,?\s*\bor\b|,?\s*\band\b)?\s*(?:option|choice)?\s*", re.IGNORECASE)
+_ITEM = re.compile(r"[)\]}>\"']*[.:)]\s*\S|[)\]}]\s+\S")
+_NEAR = 60
+"""Characters before a letter in which its cue ("the answer is …") is looked for."""
+
+
+def read_letter(answer: str, letters: str, choices: Sequence[str] = ()) -> tuple[str, str]:
+    """The option that `answer` names: (letter, ""), or ("", reason) where it names none or several.
+
+    In this order: a lone letter; the text of exactly one option; a stated letter ("answer: B", "option C"); a letter at
+    the start ("B. blue"); an option's text after "the answer is"; the only letter that stands as a word of its own. An
+    "A" in front of prose is an article and an "I" a pronoun; "not B" and "B is wrong" name nothing. Two different
+    letters at the same level are no answer, and neither is "B. red" where red is A. A letter is never taken out of a
+    word.
+    """
+    texts = readings(answer)
+    if not texts[0]:
+        return "", "no answer"
+    lone = _LONE.fullmatch(texts[0])
+    if lone and lone[1].upper() in letters:
+        return lone[1].upper(), ""
+    named = mentions(texts[0], letters)
+    stated, lead, loose = ({letter for letter, firm in named if firm >= level} for level in (2, 1, 0))
+    if lead:
+        lead |= _named([texts[0].partition(" ")[2]], letters, choices)
+    for found in (_named(texts[:1], letters, choices), stated, lead, _named(texts[1:], letters, choices), loose):
+        if len(found) == 1:
+            return found.pop(), ""
+        if found:
+            return "", f"ambiguous: names {', '.join(sorted(found))}"
+    return "", f"names none of the options {letters}"
+
+
+def _named(texts: Collection[str], letters: str, choices: Sequence[str]) -> set[str]:
+    """Letters of the options whose whole text is one of `texts`."""
+    wanted = {normalise(text) for text in texts}
+    return {letter for letter, choice in zip(letters, choices, strict=False) if normalise(unwrap(choice)) in wanted}
+
+
+def mentions(text: str, letters: str) -> list[tuple[str, int]]:
+    """Letters that stand as words of their own, and how firmly each is meant as the answer.
+
+    2: a statement ("the answer is B"); 1: at the start ("B. blue"), or another item of a list that starts so; 0: a word
+    somewhere. A letter joined to another one ("B or C", "(B) (C)") is meant as firmly.
+    """
+    found: list[tuple[str, int]] = []
+    end, firm, listed = 0, 0, False
+    for match in _MENTION.finditer(text):
+        before, after = text[: match.start()], text[match.end() :][:_NEAR]
+        start, delimited, cue = not before.strip(), bool(_DELIMITED.match(after)), bool(_CUE.search(before[-_NEAR:]))
+        if match["letter"].upper() not in letters or not _is_letter(match, after, delimited, cue or start, letters):
+            continue
+        if _DENIED_BEFORE.search(before[-_NEAR:]) or _DENIED_AFTER.match(after):
+            continue
+        listed = listed or (start and delimited)
+        link = text[end : match.start()]
+        joined = bool(found) and bool(_CHAIN.fullmatch(link.replace(".", "") if delimited else link))
+        item = listed and (start or bool(_ITEM.match(after)))
+        firm = max(2 * cue, firm * joined, int(item))
+        found.append((match["letter"].upper(), firm))
+        end = match.end()
+    return found
+
+
+def _is_letter(match: re.Match[str], after: str, delimited: bool, cue: bool, letters: str) -> bool:
+    """Whether a single letter is meant as a letter: not an article, a pronoun or a lower-case word."""
+    letter = match["letter"]
+    closed = bool(match["open"]) and after[:1] in tuple(")]}>\"'")
+    if closed or letter not in ("A", "I"):
+        return letter.isupper() or closed or (cue and delimited)
+    listed = _LISTED.match(after)
+    follows = (listed is not None and listed[1] in letters) or (letter == "A" and bool(_AFTER_LETTER.match(after)))
+    return delimited or follows

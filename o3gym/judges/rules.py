@@ -1,0 +1,258 @@
+"""Judges: whether an answer is right.
+
+A judge is three-valued. "failed" means that nobody could tell: the task has no ground truth, or a model judge broke
+down or answered something unreadable. It is never counted as "wrong": such an episode has no reward at all.
+
+The judges here work offline and never raise, whatever the answer; `o3gym.judges.model` asks a model. Accepted answers
+are `Task.answer` and, where a task has several, the list `Task.origin["answers"]`. A task with
+`Task.origin["ground_truth"]` set to False (a question that an agent made up, say) has none: no judge is asked about it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from o3gym.geometry import iou, union
+from o3gym.judges.answers import Quantity, normalise, quantity, read_letter, read_yes_no, readings, unwrap
+from o3gym.registry import JUDGES, build, parse_spec
+from o3gym.types import Box, Task, Verdict
+
+CORRECT_IOU = 0.5
+"""A located box is correct from this IoU with the target on, as in detection (PASCAL VOC)."""
+ANLS_THRESHOLD = 0.5
+ANLS_LENGTH = 500
+"""Characters that the edit distance compares: it costs their product."""
+RELAXED_TOLERANCE = 0.05
+DRAWN_LETTERS = "ABCDEFGHIJK"
+"""Letters of a choice task whose options are drawn in the picture, so that `Task.choices` is empty."""
+ABSENT = "null"
+"""The answer of a region search that found nothing; "" is no answer at all."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a judge says.
+
+    Attributes:
+        verdict: "correct", "wrong" or "failed".
+        score: the graded score in 0..1; None exactly when failed.
+        reason: why, in words.
+    """
+
+    verdict: Verdict
+    score: float | None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.verdict not in ("correct", "wrong", "failed"):
+            raise ValueError(f'verdict must be "correct", "wrong" or "failed", got {self.verdict!r}')
+        if (self.verdict == "failed") != (self.score is None):
+            raise ValueError(f"score must be None exactly when the judge failed, got {self.verdict} with {self.score}")
+        if self.score is not None and not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"score must be in 0..1, got {self.score}")
+
+
+class Judge(Protocol):
+    """Decides about one answer. `settle` calls many at once.
+
+    One that waits for something (a model judge asks over the network) has an attribute `blocks`, which is true, so that
+    runs ask it beside the rollout, and may have a method `close`, which ends what is in flight with an error.
+    """
+
+    def __call__(self, task: Task, answer: str, located: Box | None) -> Judgement:
+        """Judge `answer`, or the box `located` of a region search (None for "not in the picture" and for no answer)."""
+        ...
+
+
+def make_judge(spec: str) -> Judge:
+    """A judge by name: "auto", "anls", or "openai:MODEL?key=value" for judges that need a model or settings.
+
+    A registered class is built as `cls(argument, **options)`; anything else is the judge itself and takes neither.
+    """
+    name, argument, options = parse_spec(spec)
+    entry = JUDGES[name]
+    if isinstance(entry, type):
+        made: Judge = build("judge", name, entry, argument, **options)
+        return made
+    if argument or options:
+        raise ValueError(f'judge "{name}" takes no argument and no options, got "{spec}"')
+    judge: Judge = entry
+    return judge
+
+
+def has_truth(task: Task) -> bool:
+    """Whether there is anything to judge against: accepted answers, or targets (none mean "absent") for a box."""
+    if task.origin.get("ground_truth") is False:
+        return False
+    return task.kind == "box" or bool(references(task))
+
+
+def references(task: Task) -> tuple[str, ...]:
+    """The accepted answers, without repetition."""
+    others = task.origin.get("answers")
+    listed = [other for other in others if isinstance(other, str)] if isinstance(others, (list, tuple)) else []
+    return tuple(dict.fromkeys(answer for answer in [task.answer, *listed] if answer.strip()))
+
+
+def failed(reason: str) -> Judgement:
+    """Nobody can tell whether the answer is right."""
+    return Judgement("failed", None, reason)
+
+
+def decided(correct: bool, reason: str = "") -> Judgement:
+    """Correct with score 1 or wrong with score 0."""
+    return Judgement("correct" if correct else "wrong", float(correct), reason)
+
+
+def auto(task: Task, answer: str, located: Box | None = None) -> Judgement:
+    """The judge that the task names (`Task.origin["judge"]`), or the one that fits its kind.
+
+    That is `choice`, `box`, or `exact` and, between numbers, `numeric`.
+    """
+    named = task.origin.get("judge")
+    if isinstance(named, str) and named not in ("", "auto"):
+        return make_judge(named)(task, answer, located)
+    if task.kind == "choice":
+        return choice(task, answer, located)
+    if task.kind == "box":
+        return box(task, answer, located)
+    verdict = exact(task, answer, located)
+    if verdict.verdict != "wrong" or not any(quantity(unwrap(ref)) for ref in references(task)):
+        return verdict
+    return numeric(task, answer, located)
+
+
+def choice(task: Task, answer: str, located: Box | None = None) -> Judgement:
+    """Multiple choice: the option that the answer names, see `o3gym.judges.answers.read_letter`."""
+    letters = task.letters or DRAWN_LETTERS
+    truths = {reference.strip().upper() for reference in references(task)} & set(letters)
+    if not truths or not has_truth(task):
+        return failed(f"task {task.id} has no right option among {letters}")
+    letter, reason = read_letter(answer, letters, task.choices)
+    return decided(letter in truths, reason or f"option {letter}")
+
+
+def exact(task: Task, answer: str, located: Box | None = None) -> Judgement:
+    """Equal to an accepted answer up to case, white space, outer punctuation, a leading article and Markdown."""
+    return _against(task, answer, lambda text, reference: normalise(text) == normalise(unwrap(reference)))
+
+
+def numeric(task: Task, answer: str, located: Box | None = None) -> Judgement:
+    """The same number as an accepted answer, see `o3gym.judges.answers.quantity` for what is read.
+
+    A unit may be missing on either side; two different units are wrong. "45%" equals "45" and "0.45".
+    """
+    truths = [number for number in (quantity(unwrap(ref)) for ref in references(task)) if number is not None]
+    if not truths or not has_truth(task):
+        return failed(f"task {task.id} has no number as its answer")
+    numbers = [number for number in map(quantity, readings(answer)) if number is not None]
+    if not numbers:
+        return decided(False, "not a number")
+    return decided(any(_same(number, truth) for number in numbers for truth in truths))
+
+
+def _same(a: Quantity, b: Quantity) -> bool:
+    if a.unit and b.unit and a.unit.removesuffix("s") != b.unit.removesuffix("s"):
+        return False
+    scales = [1.0]
+    if (a.unit == "%") != (b.unit == "%"):
+        scales.append(0.01 if a.unit == "%" else 100.0)
+    return any(math.isclose(a.value * scale, b.value, rel_tol=1e-6, abs_tol=1e-12) for scale in scales)
+
+
+def yes_no(task: Task, answer: str, located: Box | None = None) -> Judgement:
+    """Yes or no, see `o3gym.judges.answers.read_yes_no` for what is read."""
+    truths = {normalise(reference) for reference in references(task)} & {"yes", "no"}
+    if len(truths) != 1 or not has_truth(task):
+        return failed(f'task {task.id} has neither "yes" nor "no" as its answer')
+    read = read_yes_no(answer)
+    return decided(read in truths, read or "neither yes nor no")
+
+
+def relaxed(task: Task, answer: str, located: Box | None = None) -> Judgement:
+    """Relaxed accuracy of ChartQA: numbers within 5% of the reference, everything else as `exact`.
+
+    As there, "12%" is 0.12, units do not count, and a reference of zero allows no tolerance. Known weakness of the
+    measure: years lie within 5% of each other. Source: Masry et al. 2022, "ChartQA", section 5.1.
+    """
+    return _against(task, answer, _relaxed_equal)
+
+
+def _relaxed_equal(text: str, reference: str) -> bool:
+    a, b = quantity(text), quantity(unwrap(reference))
+    if a is None or b is None:
+        return normalise(text) == normalise(unwrap(reference))
+    guess, truth = (number.value / 100 if number.unit == "%" else number.value for number in (a, b))
+    return abs(guess - truth) <= RELAXED_TOLERANCE * abs(truth) * (1 + 1e-9)
+
+
+def anls(task: Task, answer: str, located: Box | None = None) -> Judgement:
+    """Average normalised Levenshtein similarity of one answer (DocVQA, InfographicVQA): graded, correct from 0.5 on.
+
+    Per accepted answer `1 − NL` if `NL < 0.5`, else 0, with `NL = distance / longer length`, not case-sensitive; the
+    best one counts. Source: Biten et al. 2019, "Scene Text Visual Question Answering", equation 1.
+    """
+    if not references(task) or not has_truth(task):
+        return failed(f"task {task.id} has no accepted answer")
+    truths = [_folded(unwrap(reference)) for reference in references(task)]
+    score = max(similarity(_folded(text), truth) for text in readings(answer) for truth in truths)
+    return Judgement("correct" if score >= ANLS_THRESHOLD else "wrong", score)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def similarity(a: str, b: str) -> float:
+    """`1 − NL` of two texts, 0 where that is not above 0.5; of longer texts the first 500 characters are compared."""
+    longer = max(len(a), len(b))
+    if longer == 0:
+        return 1.0
+    if abs(len(a) - len(b)) >= ANLS_THRESHOLD * longer:
+        return 0.0
+    a, b = a[:ANLS_LENGTH], b[:ANLS_LENGTH]
+    share = distance(a, b) / max(len(a), len(b))
+    return 1.0 - share if share < ANLS_THRESHOLD else 0.0
+
+
+def distance(a: str, b: str) -> int:
+    """Levenshtein distance."""
+    row = list(range(len(b) + 1))
+    for i, letter in enumerate(a, start=1):
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(b, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (letter != other))
+    return row[-1]
+
+
+def box(task: Task, answer: str, located: Box | None = None) -> Judgement:
+    """Region search: the score is the IoU with the target (with the box around all of them), correct from 0.5 on.
+
+    Without targets the thing is not in the picture: correct exactly if the agent says so (the answer is "null").
+    """
+    if task.kind != "box" and not task.targets:
+        return failed(f"task {task.id} has no target")
+    if not has_truth(task):
+        return failed(f"task {task.id} has no ground truth")
+    if not task.targets:
+        return decided(located is None and answer.strip() == ABSENT, "the target is not in the picture")
+    truths = [target.box for target in task.targets if target.source == 0]
+    if not truths:
+        return failed(f"the target of task {task.id} is not in its first picture, where boxes are located")
+    if located is None:
+        return decided(False, "no box")
+    score = min(1.0, iou(located, union(truths)))
+    return Judgement("correct" if score >= CORRECT_IOU else "wrong", score, f"IoU {score:.3f}")
+
+
+def _against(task: Task, answer: str, equal: Callable[[str, str], bool]) -> Judgement:
+    """Whether a reading of `answer` equals an accepted answer."""
+    if not references(task) or not has_truth(task):
+        return failed(f"task {task.id} has no accepted answer")
+    texts = [text for text in readings(answer) if text]
+    if not texts:
+        return decided(False, "no answer")
+    return decided(any(equal(text, reference) for text in texts for reference in references(task)))

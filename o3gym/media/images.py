@@ -1,0 +1,309 @@
+"""Pixels on demand: one decode cache for all environments of a process.
+
+A 33-megapixel JPEG costs a quarter of a second to decode and 0.2 s to reduce to an overview, while copying a crop out
+of the decoded array costs microseconds. So the store decodes each picture once, keeps it as a plain `H×W×3` uint8 array
+(3 bytes a pixel, and a NumPy slice is copied several times faster than Pillow turns a crop into an array), keeps
+overviews, and forgets the least recently used of both beyond a byte budget. Every array that leaves is a fresh copy.
+
+Left out on purpose: no cache on disk, and none across processes. After a fork the child shares the parent's pictures
+copy-on-write; a spawned process starts empty.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from o3gym.geometry import snap
+from o3gym.media.embedded import unpack
+from o3gym.registry import GENERATED_SIZES, GENERATORS, OPERATIONS
+from o3gym.types import FULL, Box, Size, Source
+
+Pixels: TypeAlias = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
+
+DEFAULT_BUDGET = 1 << 30
+"""Bytes of decoded pictures and overviews that `shared_store` keeps: ten 33-megapixel pictures."""
+DECODING = 7
+"""Bytes a pixel while decoding: Pillow's four and the array's three exist at the same time."""
+STRIP = 256
+"""Rows that `to_pixels` copies at once."""
+ORIENTATION = 0x0112
+"""The EXIF tag that says which way up a picture is."""
+
+
+class PictureError(ValueError):
+    """A picture cannot be had; the message says which and why."""
+
+
+class ImageStore:
+    """Thread-safe cache of decoded pictures within a byte budget.
+
+    Args:
+        budget: bytes kept. While a picture is decoded, seven bytes for each of its pixels count too; other decodes wait
+            if they would exceed the budget together. A single picture that exceeds it alone is still served.
+    """
+
+    def __init__(self, budget: int = DEFAULT_BUDGET) -> None:
+        self.budget = budget
+        self._init_state()
+        _STORES.add(self)
+
+    def _init_state(self) -> None:
+        self._kept: OrderedDict[tuple[str, Size | None], Pixels] = OrderedDict()
+        self._sizes: dict[str, Size] = {}
+        self._bytes = 0
+        self._reset_locks()
+
+    def _reset_locks(self) -> None:
+        """New locks: a forked child may inherit ones that a thread of its parent held."""
+        self._room = threading.Condition()
+        self._decoding: dict[str, int] = {}
+
+    @property
+    def used(self) -> int:
+        """Bytes kept now, decodes in progress included."""
+        with self._room:
+            return self._bytes + sum(self._decoding.values())
+
+    def size(self, source: Source) -> Size:
+        """Native (width, height) of a picture, after its EXIF rotation."""
+        known = self._sizes.get(source.key)
+        if known is None:
+            known = self._header_size(source)
+            if known is None:
+                pixels = self._picture(source)
+                known = (pixels.shape[1], pixels.shape[0])
+            self._sizes[source.key] = known
+        return known
+
+    def region(self, source: Source, box: Box = FULL, size: Size | None = None) -> Pixels:
+        """Pixels of `box` (unit xyxy of the source, snapped outwards to whole pixels), at `size` (width, height).
+
+        Without `size`, or if the region has exactly that size, native pixels are copied; otherwise they are resampled
+        once (bicubic). The overview (the full box at a smaller size) is kept for the next caller.
+
+        Returns:
+            A fresh uint8 array of shape (height, width, 3).
+
+        Raises:
+            PictureError: the picture is missing, unreadable or too large.
+        """
+        native = self._sizes.get(source.key) or self.size(source)
+        x0, y0, x1, y1 = snap(box, native)
+        if size is None or size == (x1 - x0, y1 - y0):
+            return self._picture(source)[y0:y1, x0:x1].copy()
+        if (x1 - x0, y1 - y0) == native:
+            return self._overview(source, size).copy()
+        return resample(self._picture(source)[y0:y1, x0:x1], size)
+
+    def forget(self) -> None:
+        """Drop everything that is kept."""
+        with self._room:
+            self._kept.clear()
+            self._sizes.clear()
+            self._bytes = 0
+
+    def _overview(self, source: Source, size: Size) -> Pixels:
+        kept = self._get((source.key, size))
+        if kept is None:
+            picture = self._picture(source, size)  # decoding makes the overview on the way, where it can
+            kept = self._get((source.key, size))
+            if kept is None:
+                kept = resample(picture, size)
+                self._keep((source.key, size), kept)
+        return kept
+
+    def _picture(self, source: Source, overview: Size | None = None) -> Pixels:
+        """The whole picture: kept, or decoded now by exactly one of the threads that ask for it."""
+        key = (source.key, None)
+        kept = self._get(key)
+        if kept is not None:
+            return kept
+        with self._room:
+            while source.key in self._decoding:
+                self._room.wait()
+            if key in self._kept:
+                return self._kept[key]
+            self._decoding[source.key] = 0
+        pixels = None
+        try:
+            pixels = self._make(source, overview)
+        finally:
+            with self._room:  # one section, or a waiting thread would find the picture neither in progress nor kept
+                self._decoding.pop(source.key, None)
+                self._room.notify_all()
+                if pixels is not None:
+                    self._know(source, (pixels.shape[1], pixels.shape[0]))
+                    self._keep(key, pixels)
+        return pixels
+
+    def _know(self, source: Source, size: Size) -> None:
+        known = self._sizes.setdefault(source.key, size)
+        if known != size:  # a broken header, or the file was replaced: boxes made with the old size would be wrong
+            raise PictureError(f"{source.ref}: {size[0]}×{size[1]} pixels, where {known[0]}×{known[1]} were expected")
+
+    def _get(self, key: tuple[str, Size | None]) -> Pixels | None:
+        with self._room:
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._kept.move_to_end(key)
+            return kept
+
+    def _keep(self, key: tuple[str, Size | None], pixels: Pixels) -> None:
+        with self._room:
+            if key not in self._kept and sum(self._decoding.values()) + pixels.nbytes <= self.budget:
+                self._evict(pixels.nbytes)
+                self._kept[key] = pixels
+                self._bytes += pixels.nbytes
+
+    def _evict(self, need: int) -> None:
+        while self._kept and self.used + need > self.budget:
+            _, pixels = self._kept.popitem(last=False)
+            self._bytes -= pixels.nbytes
+
+    def _reserve(self, source: Source, size: Size) -> None:
+        """Make room for decoding a picture of `size`; waits for other decodes that would exceed the budget with it."""
+        need = DECODING * size[0] * size[1]
+        with self._room:
+            self._evict(need)
+            while any(self._decoding.values()) and self.used + need > self.budget:
+                self._room.wait()
+                self._evict(need)
+            self._decoding[source.key] = need
+
+    def _make(self, source: Source, overview: Size | None) -> Pixels:
+        if source.kind == "generated":
+            return to_pixels(to_rgb(GENERATORS[source.ref](**source.args)))
+        if source.kind == "derived":
+            return self._derive(source)
+        with _opened(source) as image:
+            self._reserve(source, image.size)
+            upright = to_rgb(image)
+            if overview is not None:  # from Pillow's own pixels: an array of this size costs 0.1 s to bring back to it
+                self._keep((source.key, overview), np.array(_shrink(upright, overview)))
+            return to_pixels(upright)
+
+    def _header_size(self, source: Source) -> Size | None:
+        """Size without decoding or drawing, where there is one; EXIF orientations 5 to 8 swap the sides."""
+        if source.kind == "generated" and source.ref in GENERATED_SIZES:
+            w, h = GENERATED_SIZES[source.ref](**source.args)
+            return (w, h)
+        if source.kind not in ("file", "bytes"):
+            return None
+        with _opened(source) as image:
+            if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+                return None  # Pillow turns a TIFF itself, and decodes a PNG to look for EXIF data after its pixels
+            w, h = image.size
+            return (h, w) if image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8) else (w, h)
+
+    def _derive(self, source: Source) -> Pixels:
+        """Apply the operation to the region of the parent that its arguments name."""
+        if source.parent is None:
+            raise PictureError(f'derived picture "{source.ref}" has no parent')
+        args = dict(source.args)
+        region = args.pop("region", FULL)
+        image = Image.fromarray(self.region(source.parent, region))
+        return to_pixels(to_rgb(OPERATIONS[source.ref](image, **args)))
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[Image.Image]:
+    """An encoded picture, opened; whatever its decoder raises becomes a `PictureError` that names it."""
+    if source.kind == "bytes" and source.data is None:
+        raise PictureError(f"the bytes of picture {source.ref[:12]}… are not loaded: open the run folder they are in")
+    where = _named(source)
+    try:
+        with Image.open(_encoded(source)) as image:
+            yield image
+    except FileNotFoundError as error:
+        raise PictureError(f"no picture at {where}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        limit = Image.MAX_IMAGE_PIXELS
+        raise PictureError(f"{where}: too many pixels for PIL.Image.MAX_IMAGE_PIXELS = {limit} ({error})") from error
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{where}: not a picture that Pillow can read (JPEG, PNG, WebP, TIFF, …)") from error
+    except Exception as error:  # decoders raise whatever a bad file makes them trip over
+        raise PictureError(f"{where}: broken picture ({error or type(error).__name__})") from error
+
+
+def _encoded(source: Source) -> Path | io.BytesIO:
+    """Where Pillow reads an encoded picture from."""
+    if source.data is not None:
+        return io.BytesIO(source.data)
+    return io.BytesIO(unpack(source)) if source.args else Path(source.ref)
+
+
+def _named(source: Source) -> str:
+    """An encoded picture, for errors: its file, with the place in it where it is part of one."""
+    if source.kind == "bytes":
+        return f"picture {source.ref[:12]}…"
+    return source.ref + "".join(f", {key} {value}" for key, value in source.args.items())
+
+
+_STORES: weakref.WeakSet[ImageStore] = weakref.WeakSet()
+_shared = ImageStore(int(os.environ.get("O3GYM_IMAGE_BUDGET", DEFAULT_BUDGET)))
+
+
+def _after_fork() -> None:
+    for store in _STORES:
+        store._reset_locks()
+        store._bytes = sum(pixels.nbytes for pixels in store._kept.values())
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def shared_store() -> ImageStore:
+    """The store of this process. `O3GYM_IMAGE_BUDGET` (bytes, read at import) or `.budget` sets its size."""
+    return _shared
+
+
+def resample(pixels: Pixels, size: Size) -> Pixels:
+    """`pixels` at `size` (width, height): bicubic, preceded by a box reduction where it shrinks more than fourfold."""
+    return np.array(_shrink(Image.fromarray(pixels), size))
+
+
+def _shrink(image: Image.Image, size: Size) -> Image.Image:
+    gap = 2.0 if image.width > 4 * size[0] and image.height > 4 * size[1] else None
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=gap)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """First frame, EXIF rotation applied, transparency over white, 16 bits scaled to 8, as RGB; in place if it can."""
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _to_eight_bits(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def to_pixels(image: Image.Image) -> Pixels:
+    """A new array of an RGB image, filled strip by strip: `np.array(image)` would hold three copies at its peak."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, STRIP):
+        bottom = min(top + STRIP, image.height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return pixels
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit integers, 32-bit integers above 255 and floats in 0..1 to 0..255; Pillow's own conversion clips."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    if image.mode == "F":
+        scale = 255.0 if values.max(initial=0.0) <= 1.0 else 1.0
+    else:
+        scale = 255.0 / 65535.0 if image.mode != "I" or values.max(initial=0.0) > 255 else 1.0
+    return Image.fromarray(np.clip(values * scale + 0.5, 0, 255).astype(np.uint8))

@@ -1,0 +1,158 @@
+"""Pictures of a search: the fixed canvas that `render()` shows, and the strip of a whole episode."""
+
+from __future__ import annotations
+
+import textwrap
+from functools import cache
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from o3gym.geometry import to_pixels, to_root
+from o3gym.media.images import Pixels, shared_store
+from o3gym.registry import require
+from o3gym.types import Box, Size, Trajectory, View
+
+CANVAS: Size = (960, 540)
+PICTURE: Size = (474, 400)
+MARGIN = 4
+GROUND, INK, FAINT = (24, 26, 31), (232, 234, 238), (148, 153, 163)
+PALETTE = ((86, 180, 233), (230, 159, 0), (0, 200, 150), (240, 228, 66), (213, 94, 0), (204, 121, 167))
+"""Okabe and Ito's colours, told apart by colour-blind readers and visible on dark and light pictures."""
+
+
+def colour(index: int) -> tuple[int, int, int]:
+    """The colour of view `index`, the same wherever the view is drawn."""
+    return PALETTE[index % len(PALETTE)]
+
+
+@cache
+def font(size: int) -> Any:
+    """The font that ships with Pillow."""
+    return ImageFont.load_default(size=size)
+
+
+def frame(trajectory: Trajectory, text: str) -> Pixels:
+    """One frame of an episode: the first picture with all boxes so far, the newest view, and `text`.
+
+    Returns:
+        uint8 array of shape (540, 960, 3), whatever the pictures' sizes.
+    """
+    canvas = Image.new("RGB", CANVAS, GROUND)
+    canvas.paste(_centred(overview(trajectory, PICTURE), PICTURE), (MARGIN, MARGIN))
+    newest = trajectory.views[-1]
+    shown = _centred(_scaled(_pixels(trajectory, newest), PICTURE), PICTURE)
+    canvas.paste(shown, (CANVAS[0] - PICTURE[0] - MARGIN, MARGIN))
+    draw = ImageDraw.Draw(canvas)
+    name = "the original" if newest.index < len(trajectory.task.sources) else f"view {newest.index}"
+    status = f"turn {len(trajectory.turns)} · {name}" + (f" · {trajectory.stop}" if trajectory.stop else "")
+    draw.text((MARGIN + 4, PICTURE[1] + 12), status, font=font(15), fill=FAINT)
+    question = text if text == trajectory.task.text else f"{trajectory.task.question}\n{text}"
+    _write(draw, (MARGIN + 4, PICTURE[1] + 36), question, 15, CANVAS[0] - 16, lines=5)
+    return np.array(canvas)
+
+
+def strip(trajectory: Trajectory, height: int = 260) -> Image.Image:
+    """A whole search as one picture: the original with numbered boxes, each new view, and question and answer below."""
+    looks = [view for view in trajectory.views if view.parent >= 0]
+    first = overview(trajectory, (3 * height, height))
+    panels = [first, *(_scaled(_pixels(trajectory, view), (2 * height, height)) for view in looks)]
+    width = max(sum(panel.width + MARGIN for panel in panels) + MARGIN, 2 * height)
+    canvas = Image.new("RGB", (width, height + 92), GROUND)
+    draw, x = ImageDraw.Draw(canvas), MARGIN
+    for index, panel in zip((0, *(view.index for view in looks)), panels, strict=True):
+        canvas.paste(panel, (x, MARGIN))
+        if index:
+            draw.rectangle((x, MARGIN, x + panel.width - 1, MARGIN + panel.height - 1), outline=colour(index), width=3)
+            _badge(draw, (x + 3, MARGIN + 3), str(index), colour(index))
+        x += panel.width + MARGIN
+    _write(draw, (MARGIN + 6, height + 12), trajectory.task.question, 17, width - 20, lines=2)
+    draw.text((MARGIN + 6, height + 64), _reply(trajectory), font=font(16), fill=FAINT)
+    return canvas
+
+
+def _reply(trajectory: Trajectory) -> str:
+    """The answer in words, and whether it was right."""
+    task, said = trajectory.task, trajectory.answer or trajectory.stop
+    if task.choices and said in tuple(task.letters):
+        said = f"{said}. {task.choices[task.letters.index(said)]}"
+    if trajectory.stop == "located":
+        said = "a box" if trajectory.located else "not in the picture"
+    return f"answer: {said}" + (f"  ({trajectory.verdict})" if trajectory.verdict else "")
+
+
+def overview(trajectory: Trajectory, size: Size) -> Image.Image:
+    """The first picture as the agent saw it, scaled to fit into `size`, with the boxes of all views, numbered."""
+    source = trajectory.sources[0]
+    image = _scaled(_pixels(trajectory, trajectory.views[0]), size)
+    draw = ImageDraw.Draw(image)
+    for view in trajectory.views:
+        root = to_root(trajectory.sources[view.source], view.box, trajectory.task.sources)
+        if view.parent >= 0 and root is not None and root[0] == source:
+            outline(draw, root[1], image.size, view.index)
+    return image
+
+
+def outline(draw: ImageDraw.ImageDraw, box: Box, size: Size, index: int) -> None:
+    """Draw a numbered box; tiny ones are widened to 8 pixels so that they can be seen."""
+    x0, y0, x1, y1 = to_pixels(box, (size[0] - 1, size[1] - 1))
+    grow_x, grow_y = max(0.0, 8 - (x1 - x0)) / 2, max(0.0, 8 - (y1 - y0)) / 2
+    draw.rectangle((x0 - grow_x, y0 - grow_y, x1 + grow_x, y1 + grow_y), outline=colour(index), width=3)
+    _badge(draw, (min(x0, size[0] - 18), max(y0 - 18, 0)), str(index), colour(index))
+
+
+def _badge(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, fill: tuple[int, int, int]) -> None:
+    draw.rectangle((at[0], at[1], at[0] + 8 + 9 * len(text), at[1] + 17), fill=fill)
+    draw.text((at[0] + 4, at[1] + 1), text, font=font(14), fill=(0, 0, 0))
+
+
+def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, width: int, lines: int) -> None:
+    """Wrapped text, cut with an ellipsis after `lines` lines."""
+    columns = max(8, int(width / (size * 0.52)))
+    wrapped = [part for line in text.splitlines() for part in (textwrap.wrap(line, columns) or [""])]
+    if len(wrapped) > lines:
+        wrapped = [*wrapped[: lines - 1], wrapped[lines - 1][: columns - 1] + "…"]
+    draw.multiline_text(at, "\n".join(wrapped), font=font(size), fill=INK, spacing=4)
+
+
+def _pixels(trajectory: Trajectory, view: View) -> Image.Image:
+    return Image.fromarray(shared_store().region(trajectory.sources[view.source], view.box, view.shown))
+
+
+def _inside(size: Size, limit: Size) -> Size:
+    """`size` scaled to touch `limit` from inside."""
+    scale = min(limit[0] / size[0], limit[1] / size[1])
+    return (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+
+
+def _scaled(image: Image.Image, limit: Size) -> Image.Image:
+    return image.resize(_inside(image.size, limit), Image.Resampling.BICUBIC)
+
+
+def _centred(image: Image.Image, size: Size) -> Image.Image:
+    canvas = Image.new("RGB", size, GROUND)
+    canvas.paste(image, ((size[0] - image.width) // 2, (size[1] - image.height) // 2))
+    return canvas
+
+
+class Window:
+    """The window of `render_mode="human"`; needs pygame."""
+
+    def __init__(self) -> None:
+        self.pygame = require("pygame", "human")
+        self.pygame.display.init()
+        self.screen = self.pygame.display.set_mode(CANVAS)
+        self.pygame.display.set_caption("o3gym")
+        self.clock = self.pygame.time.Clock()
+
+    def show(self, pixels: Pixels, fps: int) -> None:
+        """Put a frame on the screen and wait as long as a frame lasts."""
+        self.pygame.event.pump()
+        self.screen.blit(self.pygame.surfarray.make_surface(np.swapaxes(pixels, 0, 1)), (0, 0))
+        self.pygame.display.flip()
+        self.clock.tick(fps)
+
+    def close(self) -> None:
+        """Close the window."""
+        self.pygame.display.quit()

@@ -1,0 +1,150 @@
+"""Dialogues as messages of the chat completions API: text, pictures as data URLs, native tool calls."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from o3gym.geometry import fit
+from o3gym.policies.dialogue import Dialogue, Message, Part, Picture
+from o3gym.types import Size
+
+Json: TypeAlias = dict[str, Any]
+
+FORMATS: Mapping[str, Mapping[str, Any]] = {
+    "png": {"format": "PNG", "compress_level": 1},  # higher levels take several times as long for a few per cent
+    "jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},  # small coloured writing does not survive subsampling
+}
+BYTES_A_PIXEL = 4
+"""More than a PNG or a JPEG of the settings above needs, even for noise."""
+BLOCK = 8
+"""Pixels to whose multiples a JPEG pads both sides: what makes a narrow strip costly."""
+HEADERS = 4096
+"""Bytes kept free for what does not grow with the picture."""
+FOLLOWS = "The result is in the next message."
+"""What a tool message says: the API takes pictures in user messages only."""
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How pictures travel: `image_format` "png" or "jpeg", `detail` as in the API, bytes of an encoded picture."""
+
+    image_format: str
+    detail: str
+    max_bytes: int
+    max_pixels: int = 0
+
+    def pixels(self) -> int:
+        """Pixels of a picture that surely fits."""
+        fitting = (self.max_bytes - HEADERS) // BYTES_A_PIXEL
+        return min(fitting, self.max_pixels) if self.max_pixels else fitting
+
+    def size(self, width: int, height: int) -> Size:
+        """The size itself, or a smaller one that surely fits."""
+        shown = fit((width, height), 1, self.pixels())
+        narrow = min(BLOCK, *shown)
+        return fit(shown, 1, self.pixels() * narrow // BLOCK) if narrow < BLOCK else shown
+
+    def url(self, picture: Picture) -> str:
+        """The picture as a data URL. Raises ValueError if it exceeds the limits, which `vision_size` prevents."""
+        size: Size = picture.view.shown
+        data = encoded(picture.load(), self.image_format)
+        if size[0] * size[1] > self.pixels() or len(data) > self.max_bytes:
+            raise ValueError(
+                f"view {picture.view.index} is {size[0]}×{size[1]} pixels and {len(data)} bytes; the limits are "
+                f"{self.pixels()} pixels and {self.max_bytes} bytes"
+            )
+        return data_url(data, self.image_format)
+
+
+def encoded(pixels: np.ndarray[Any, np.dtype[np.uint8]], image_format: str) -> bytes:
+    """A picture as a file in one of `FORMATS`."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, **FORMATS[image_format])
+    return file.getvalue()
+
+
+def data_url(data: bytes, image_format: str) -> str:
+    """A picture's file as a URL."""
+    return f"data:image/{image_format};base64,{base64.b64encode(data).decode()}"
+
+
+@dataclass
+class Chat:
+    """The messages of one dialogue, which grow with it: everything is encoded once and kept until release.
+
+    Attributes:
+        dialogue: the dialogue; append-only, so what was converted stays valid.
+        wire: how pictures travel.
+        appendix: text after the system prompt.
+        native: the last reply as the API gave it, if it made well-formed native calls; sent back in that form.
+    """
+
+    dialogue: Dialogue
+    wire: Wire
+    appendix: str = ""
+    native: Json | None = None
+    _encoded: list[bytes] = field(default_factory=list)
+    _done: int = 0
+
+    def messages(self) -> list[bytes]:
+        """All messages so far, each as JSON text; only those that are new are converted."""
+        for message in self.dialogue.messages[self._done :]:
+            self._encoded += [json.dumps(each).encode() for each in self._converted(message)]
+            self._done += 1
+        return self._encoded
+
+    def pixels(self) -> int:
+        """Pixels of the pictures that `messages` has yet to encode."""
+        new = (part for message in self.dialogue.messages[self._done :] for part in message.parts)
+        return sum(part.view.shown[0] * part.view.shown[1] for part in new if isinstance(part, Picture))
+
+    def _converted(self, message: Message) -> Iterator[Json]:
+        if message.role == "user":
+            yield {"role": "user", "content": [self._part(part) for part in message.parts if part]}
+        elif message.role == "system":
+            yield {"role": "system", "content": "\n\n".join(filter(None, [message.text, self.appendix]))}
+        elif self.native is None:
+            yield {"role": "assistant", "content": message.text}
+        else:
+            yield self.native
+            for call in self.native["tool_calls"]:
+                yield {"role": "tool", "tool_call_id": call["id"], "content": FOLLOWS}
+
+    def _part(self, part: Part) -> Json:
+        if isinstance(part, str):
+            return {"type": "text", "text": part}
+        return {"type": "image_url", "image_url": {"url": self.wire.url(part), "detail": self.wire.detail}}
+
+
+def native_message(message: Mapping[str, Any]) -> Json | None:
+    """A reply's message as history, if all its calls are well-formed: servers refuse a history with a broken one."""
+    calls = message.get("tool_calls") or []
+    if not calls or not all(_well_formed(call) for call in calls):
+        return None
+    kept = [
+        {"id": c["id"], "type": "function", "function": {key: c["function"][key] for key in ("name", "arguments")}}
+        for c in calls
+    ]
+    return {"role": "assistant", "content": message.get("content") or "", "tool_calls": kept}
+
+
+def _well_formed(call: Mapping[str, Any]) -> bool:
+    try:
+        return bool(call["id"]) and isinstance(json.loads(call["function"]["arguments"]), dict)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def described(tools: Sequence[Mapping[str, Any]]) -> str:
+    """Function tools in words, for a server that takes no `tools=`."""
+    schemas = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in tools)
+    form = '<tool_call>{"name": …, "arguments": {…}}</tool_call>'
+    return f"The functions, as JSON schemas:\n{schemas}\n\nWrite a call as {form}." if tools else ""

@@ -1,0 +1,279 @@
+"""Models behind any server that speaks the OpenAI chat completions API: vLLM, SGLang, llama.cpp, OpenRouter, OpenAI.
+
+Requests run side by side on a private event loop, in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import random
+import threading
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, ClassVar
+
+from o3gym.policies.base import Policy
+from o3gym.policies.dialogue import Key, Request
+from o3gym.policies.openai.client import Endpoint, Refused
+from o3gym.policies.openai.completions import Prices, context_full, first_choice, read_completion
+from o3gym.policies.openai.messages import FORMATS, HEADERS, Chat, Json, Wire, described, native_message
+from o3gym.registry import closest
+from o3gym.types import Reply, Size
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
+"""Seconds: the wait before the first retry, doubled for each further one up to the longest."""
+PATIENCE = 600.0
+"""Seconds of Retry-After beyond which a request is given up."""
+AT_ONCE = 65_536
+"""Pixels that are encoded on the event loop: a few milliseconds, less than it may take to get another thread going."""
+RENAMED: Mapping[str, str] = {"max_tokens": "max_completion_tokens", "parallel_tool_calls": "", "seed": "", "stop": ""}
+"""Parameters that some models refuse, and what to send instead; none of them changes what is asked."""
+
+
+class OpenAI(Policy):
+    """A model behind an OpenAI-compatible server: `openai:MODEL?base_url=http://127.0.0.1:8000/v1`.
+
+    Args:
+        argument: the model's name.
+        base_url: of the server; by default OPENAI_BASE_URL or OpenAI's own.
+        key_env: the environment variable that holds the key; a server without one needs none over plain http.
+        concurrency: requests in flight.
+        timeout: seconds that one try may take.
+        retries: further tries after status 408, 409, 429 or 5xx, a time-out or a lost connection.
+        tools: "native" sends the function tools of dialects that have them as `tools=`, "text" in the system prompt.
+        choices: "vllm" holds replies to `Sampling.choices` with vLLM's structured outputs, "free" does not.
+        detail: of pictures: "low", "high" or "auto".
+        image_format: "png" (exact) or "jpeg" (smaller).
+        max_image_pixels: larger views are shown smaller; 0 for no limit.
+        max_image_bytes: of an encoded picture, before base64; views are kept so small that they surely fit.
+        price_in, price_out: US dollars per million tokens, for the cost in reports.
+
+    Attributes:
+        renamed: parameters that some models refuse, and what is sent instead ("" for nothing).
+    """
+
+    renamed: ClassVar[Mapping[str, str]] = RENAMED
+
+    def __init__(
+        self,
+        argument: str,
+        base_url: str = "",
+        key_env: str = "OPENAI_API_KEY",
+        concurrency: int = 64,
+        timeout: float = 300.0,
+        retries: int = 6,
+        tools: str = "native",
+        choices: str = "free",
+        detail: str = "high",
+        image_format: str = "png",
+        max_image_pixels: int = 0,
+        max_image_bytes: int = 20_000_000,
+        price_in: float | None = None,
+        price_out: float | None = None,
+    ) -> None:
+        if not argument:
+            raise ValueError('name the model: "openai:MODEL"')
+        _one_of("tools", tools, ("native", "text"))
+        _one_of("choices", choices, ("free", "vllm"))
+        _one_of("detail", detail, ("low", "high", "auto"))
+        _one_of("image_format", image_format, tuple(FORMATS))
+        _at_least("concurrency", concurrency, 1)
+        _at_least("retries", retries, 0)
+        _at_least("timeout", timeout, 0.001)
+        _at_least("max_image_bytes", max_image_bytes, 2 * HEADERS)
+        _at_least("max_image_pixels", max_image_pixels, 0)
+        _at_least("price_in", price_in or 0.0, 0.0)
+        _at_least("price_out", price_out or 0.0, 0.0)
+        self.model, self.retries, self.tools, self.choices = argument, retries, tools, choices
+        self._wire = Wire(image_format, detail, max_image_bytes, max_image_pixels)
+        self._prices = Prices(price_in, price_out)
+        self._endpoint = Endpoint(base_url, key_env, concurrency, timeout)
+        self._chats: dict[Key, Chat] = {}
+        self._refused: set[str] = set()
+        self._open = 0
+        self._ready: queue.SimpleQueue[tuple[Key, Reply]] = queue.SimpleQueue()
+        self._slots = asyncio.Semaphore(concurrency)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._gate, self._closed = threading.Lock(), False
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"openai:{argument}", daemon=True)
+        self._thread.start()
+
+    def vision_size(self, width: int, height: int) -> Size:
+        """The size itself, or a smaller one that is within the endpoint's limits."""
+        return self._wire.size(width, height)
+
+    def submit(self, request: Request) -> None:
+        """Start a request; it waits for its turn if `concurrency` others are in flight."""
+        self._open += 1
+        self._loop.call_soon_threadsafe(self._start, request)
+
+    def poll(self) -> list[tuple[Key, Reply]]:
+        """Replies that have come; waits for one while any request is open."""
+        replies = [self._ready.get()] if self._open else []
+        while not self._ready.empty():
+            replies.append(self._ready.get())
+        self._open -= len(replies)
+        return replies
+
+    def waits(self) -> bool:
+        """Whether requests are open and no reply has come."""
+        return self._open > 0 and self._ready.empty()
+
+    def ask(self, request: Request) -> Reply:
+        """The reply to one request, waited for; any number of threads may ask at once, each with keys of its own.
+
+        Raises:
+            RuntimeError: the policy is closed.
+            concurrent.futures.CancelledError: it was closed before the reply came.
+        """
+        with self._gate:  # what is scheduled before `close` stops the loop is cancelled by it; later, nobody would be
+            if self._closed:
+                raise RuntimeError(f"openai:{self.model} is closed")
+            answered = asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
+        return answered.result()
+
+    def release(self, key: Key) -> None:
+        """Forget the encoded pictures of an episode."""
+        self._chats.pop(key, None)
+
+    def close(self) -> None:
+        """Drop what is in flight and close the connections."""
+        with self._gate:
+            self._closed = True
+        if not self._loop.is_closed():
+            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._endpoint.close()
+        await self._loop.shutdown_default_executor()
+
+    def _start(self, request: Request) -> None:
+        task = self._loop.create_task(self._serve(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, request: Request) -> None:
+        self._ready.put((request.key, await self._reply(request)))
+
+    async def _answer(self, request: Request) -> Reply:
+        if (task := asyncio.current_task()) is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        try:
+            return await self._reply(request)
+        finally:
+            self.release(request.key)
+
+    async def _reply(self, request: Request) -> Reply:
+        try:
+            chat = self._chat(request)
+            messages = await asyncio.to_thread(chat.messages) if chat.pixels() > AT_ONCE else chat.messages()
+            async with self._slots:
+                return await self._ask(request, chat, messages)
+        except Exception as error:
+            return Reply("", finish="error", error=self._endpoint.scrubbed(f"{type(error).__name__}: {error}")[:500])
+
+    async def _ask(self, request: Request, chat: Chat, messages: list[bytes]) -> Reply:
+        """Ask until there is a reply, or an error that stays."""
+        rng, tries = random.Random(request.sampling.seed), 0
+        while True:
+            fields = self._fields(request)
+            try:
+                return self._read(await self._endpoint.post(fields, messages), chat, request)
+            except (Refused, TimeoutError, self._endpoint.lost) as error:
+                if self._adapted(error, fields):
+                    continue
+                if (full := context_full(error)) is not None:
+                    return full
+                wait = self._wait(error, tries, rng)
+                if wait is None:
+                    raise
+            await asyncio.sleep(wait)
+            tries += 1
+
+    def _read(self, text: str, chat: Chat, request: Request) -> Reply:
+        completion, choice = first_choice(text)
+        chat.native = native_message(choice["message"]) if request.tools and self.tools == "native" else None
+        return read_completion(completion, choice, request.sampling.stop, self._prices)
+
+    def _chat(self, request: Request) -> Chat:
+        chat = self._chats.get(request.key)
+        if chat is None or chat.dialogue is not request.dialogue:
+            appendix = described(request.tools) if self.tools == "text" else ""
+            chat = self._chats[request.key] = Chat(request.dialogue, self._wire, appendix)
+        return chat
+
+    def _fields(self, request: Request) -> Json:
+        """What is sent beside the messages."""
+        sampling = request.sampling
+        fields: Json = {"model": self.model, "temperature": sampling.temperature}
+        fields |= {"max_tokens": sampling.max_tokens, "seed": sampling.seed}
+        if sampling.top_p < 1.0:
+            fields["top_p"] = sampling.top_p
+        if sampling.stop:
+            fields["stop"] = list(sampling.stop)
+        if request.tools and self.tools == "native":
+            fields |= {"tools": list(request.tools), "parallel_tool_calls": False}
+        if sampling.choices and self.choices == "vllm":
+            fields["structured_outputs"] = {"choice": list(sampling.choices)}
+            if "tools" in fields:  # the model still reads of them, but what it must write is text
+                fields["tool_choice"] = "none"
+        for name in self._refused & fields.keys():
+            value = fields.pop(name)
+            if self.renamed[name]:
+                fields[self.renamed[name]] = value
+        return fields
+
+    def _adapted(self, error: Exception, fields: Json) -> bool:
+        """Whether the model refused a parameter that can be sent otherwise; it is from now on."""
+        if not isinstance(error, Refused) or error.status != 400 or not error.code.startswith("unsupported"):
+            return False
+        if error.param not in self.renamed or error.param not in fields:
+            return False
+        self._refused.add(error.param)
+        return True
+
+    def _wait(self, error: Exception, tries: int, rng: random.Random) -> float | None:
+        """Seconds until the next try; None if there is none."""
+        asked = 0.0
+        if isinstance(error, Refused):
+            if (error.status not in (408, 409, 429) and error.status < 500) or error.code == "insufficient_quota":
+                return None
+            asked = retry_after(error.headers)
+        if tries >= self.retries or asked > PATIENCE:
+            return None
+        return max(asked, min(LONGEST_WAIT, FIRST_WAIT * 2.0**tries) * rng.uniform(0.5, 1.0))
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds that a server asks to wait, given as a number or as a date; 0 if it does not say."""
+    said = headers.get("retry-after", "").strip()
+    try:
+        return max(0.0, float(said))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f'{option}: unknown "{value}"{closest(str(value), known)} (known: {", ".join(known)})')
+
+
+def _at_least(option: str, value: float, least: float) -> None:
+    """A whole `least` asks for a whole number."""
+    whole = isinstance(least, int)
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value < least:
+        raise ValueError(f"{option}: expected a {'whole ' if whole else ''}number from {least} up, got {value!r}")

@@ -1,0 +1,78 @@
+"""VLMEvalKit: `MODEL_DATASET.tsv` with a row per task, and `MODEL_DATASET_acc.csv`.
+
+Columns are those of its judged multiple-choice files (open-compass/VLMEvalKit, `vlmeval/dataset/image_mcq.py`,
+`dataset/utils/multiple_choice.py`: `report_acc`), names and quoting those of `vlmeval/smp/file.py`
+(`get_pred_file_path`, `dump_tsv`). It needs one row per index, so k samples are k files. There is no xlsx: a cell of
+it holds 32,767 characters, and VLMEvalKit reads TSV as well (`PRED_FORMAT=tsv`).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+
+from o3gym.runs.exports.arms import ArmRun, hit, truth
+from o3gym.runs.metrics import Outcome
+from o3gym.types import LETTERS, Trajectory
+
+
+def write(folder: Path, arm: ArmRun) -> list[Path]:
+    """Predictions and accuracies of an arm as VLMEvalKit writes them; `hit` is empty where there is no verdict.
+
+    Text keeps tabs, newlines and quotes. Lone surrogates, which UTF-8 cannot hold, become escapes.
+    """
+    stem = f"{arm.slug}_{arm.suite}"
+    samples = range(arm.metrics.k)
+    tables = [folder / (f"{stem}_sample{n}.tsv" if len(samples) > 1 else f"{stem}.tsv") for n in samples]
+    with ExitStack() as stack:
+        files = [stack.enter_context(_open(path)) for path in tables]
+        for file in files:
+            write_rows(file, [_header(arm)])
+        for episodes in arm.tasks():
+            for file, episode in zip(files, episodes, strict=False):  # a run that goes on has tasks with fewer samples
+                write_rows(file, [_row(arm, episode)])
+    rates = folder / f"{stem}_acc.csv"
+    with _open(rates) as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows(_rates(arm))
+    return [*tables, rates]
+
+
+def write_rows(file: TextIO, rows: Iterable[Sequence[Any]]) -> None:
+    """Rows as tab-separated values, every cell in quotes; None is an empty cell."""
+    csv.writer(file, delimiter="\t", quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
+
+
+def _open(path: Path) -> TextIO:
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def _header(arm: ArmRun) -> list[str]:
+    options = LETTERS[: arm.options]
+    return ["index", "question", *options, "answer", "category", "l2-category", "split", "prediction", "hit", "log"]
+
+
+def _row(arm: ArmRun, episode: Trajectory) -> list[Any]:
+    task = episode.task
+    options = [*task.choices, *[None] * (arm.options - len(task.choices))]
+    category = Outcome.of(episode).family
+    return [
+        *(arm.numbers[episode.group], task.question, *options, truth(task), category),
+        *(task.tags.get("subtask"), arm.split),
+        *(episode.answer, hit(episode), _log(episode)),
+    ]
+
+
+def _log(episode: Trajectory) -> str:
+    verdict = episode.verdict or "unsettled"
+    return f"o3gym: {verdict}; stop {episode.stop or 'none'}; {len(episode.turns)} turns; task {episode.task.id}"
+
+
+def _rates(arm: ArmRun) -> list[list[Any]]:
+    families = arm.metrics.families
+    return [
+        ["split", "Overall", *families],
+        [arm.split, arm.metrics.accuracy.value, *(rate.value for rate in families.values())],
+    ]

@@ -1,0 +1,189 @@
+"""Settled trajectories to a report: JSON, Markdown, terminal tables and curves, all from one `Report`.
+
+A number without its protocol is not a number, so the protocol is part of the report. Nothing in it depends on the
+clock, on the order in which episodes ended or on where the run lies: a resumed run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+
+from o3gym.codec import encode
+from o3gym.registry import MEASURES
+from o3gym.runs import tables
+from o3gym.runs.chart import Point, interval_chart, line_chart
+from o3gym.runs.metrics import ArmMetrics, Outcome, accuracy, by_arm, measure, outcomes
+from o3gym.types import Trajectory
+
+VARIANT = " · "
+"""Separates a policy from its settings in an arm's label: "policy · key=value, key=value"."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run says.
+
+    Attributes:
+        protocol: everything that defines the run.
+        arms: one set of numbers per arm, sorted by label.
+        curves: per arm, accuracy if at most x turns had been allowed; from the same episodes, cut at x.
+        warnings: what a reader must know before believing a number; the protocol's own warnings come first.
+    """
+
+    protocol: Mapping[str, Any]
+    arms: tuple[ArmMetrics, ...]
+    curves: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        data: dict[str, Any] = encode(self)
+        return data
+
+    def to_markdown(self) -> str:
+        """The report as a Markdown page, without its pictures."""
+        return tables.markdown(self.protocol, self.arms, self.warnings)
+
+
+def make_report(
+    trajectories: Iterable[Trajectory], protocol: Mapping[str, Any], cuts: Sequence[int] | None = None
+) -> Report:
+    """Measure a run.
+
+    Args:
+        trajectories: settled episodes; they are read once and not kept, so `Run.records()` may be of any length.
+        protocol: what defines the run.
+        cuts: turn limits at which the curves have points; by default every number of turns that was used.
+    """
+    more = MEASURES[protocol["measure"]] if protocol.get("measure") else None
+    episodes = outcomes(trajectories, more)
+    arms = tuple(measure(arm, part, more) for arm, part in by_arm(episodes).items())
+    curves = _curves(episodes, _cuts(episodes) if cuts is None else cuts)
+    return Report(encode(protocol), arms, curves, (*_given(protocol), *_warnings(arms)))
+
+
+def accuracy_by_turns(trajectories: Iterable[Trajectory], cuts: Sequence[int]) -> dict[str, tuple[Point, ...]]:
+    """Per arm, the share of tasks answered right within at most T replies, for each T of `cuts`.
+
+    All points come from one run at the largest budget. A policy that is told its budget might have answered sooner
+    under a smaller one, so for it this is a lower bound.
+    """
+    return _curves(outcomes(trajectories), cuts)
+
+
+def rich_table(report: Report) -> Group:
+    """Terminal tables: what the arms achieved, how they went about it, and accuracy per family."""
+    return tables.rich_tables(report.arms, report.warnings)
+
+
+def curve_chart(report: Report, width: int = 720) -> str:
+    """The accuracy-by-turns picture as SVG text."""
+    title = "Accuracy within a number of turns"
+    return line_chart(report.curves, title, "turns allowed", "accuracy", percent=True, width=width)
+
+
+def sweep_chart(report: Report, width: int = 720) -> str | None:
+    """Accuracy over the setting that the arms sweep; None where no arm's label has a setting.
+
+    One numeric setting gives lines, one per policy, and arms without it lie flat; anything else gives one row per arm.
+    """
+    labels = {metrics.arm: _variant(metrics.arm) for metrics in report.arms}
+    keys = sorted({key for _, settings in labels.values() for key in settings})
+    if not keys:
+        return None
+    points = {m.arm: Point(0, m.accuracy.value, m.accuracy.low, m.accuracy.high) for m in _scored(report.arms)}
+    changing = [key for key in keys if len({settings.get(key) for _, settings in labels.values() if settings}) > 1]
+    if len(changing) == 1:
+        lines = _sweep_lines(points, labels, changing[0])
+        if lines is not None:
+            return line_chart(lines, f"Accuracy over {changing[0]}", changing[0], "accuracy", percent=True, width=width)
+    return interval_chart(points, "Accuracy by arm", "accuracy, 95% interval", width=width)
+
+
+def write_report(
+    folder: str | Path,
+    trajectories: Iterable[Trajectory],
+    protocol: Mapping[str, Any],
+    cuts: Sequence[int] | None = None,
+) -> Report:
+    """Write report.json, report.md, curve.svg and, for a sweep, sweep.svg into `folder`; see `make_report`."""
+    report = make_report(trajectories, protocol, cuts)
+    sweep = sweep_chart(report)
+    pictures = {"curve.svg": curve_chart(report), **({"sweep.svg": sweep} if sweep else {})}
+    shown = "".join(f"\n![{'Accuracy by turns' if 'curve' in name else 'Sweep'}]({name})\n" for name in pictures)
+    files = {
+        "report.json": json.dumps(report.to_json(), indent=2) + "\n",
+        "report.md": report.to_markdown() + shown,
+        **pictures,
+    }
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (Path(folder) / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+    return report
+
+
+def _curves(episodes: Sequence[Outcome], cuts: Sequence[int]) -> dict[str, tuple[Point, ...]]:
+    return {arm: tuple(_points(part, cuts)) for arm, part in by_arm(episodes).items()}
+
+
+def _points(episodes: Sequence[Outcome], cuts: Sequence[int]) -> Iterable[Point]:
+    for cut in sorted(set(cuts)):
+        rate = accuracy(episodes, lambda o, cut=cut: o.correct and o.turns <= cut)  # type: ignore[misc]
+        if rate.value is not None:
+            yield Point(cut, rate.value, rate.low, rate.high)
+
+
+def _cuts(episodes: Sequence[Outcome]) -> range:
+    return range(1, max((o.turns for o in episodes), default=0) + 1)
+
+
+def _given(protocol: Mapping[str, Any]) -> Iterable[str]:
+    return map(str, protocol.get("warnings", ()))
+
+
+def _warnings(arms: Sequence[ArmMetrics]) -> Iterable[str]:
+    for arm in arms:
+        of = f"of {arm.episodes} episodes"
+        errors = arm.stops.get("error", 0)
+        if errors:
+            why = f" (the first: {arm.first_error})" if arm.first_error else ""
+            yield f"{arm.arm}: {errors} {of} stopped with an error and are left out of accuracy{why}"
+        if arm.failed > errors:
+            yield f"{arm.arm}: the judge failed on {arm.failed - errors} {of}; they are left out of accuracy"
+        if arm.unsettled:
+            yield f"{arm.arm}: {arm.unsettled} {of} were never judged; they are left out of accuracy"
+
+
+def _scored(arms: Sequence[ArmMetrics]) -> Iterable[Any]:
+    return (arm for arm in arms if arm.accuracy.value is not None)
+
+
+def _variant(label: str) -> tuple[str, dict[str, str]]:
+    """Policy and settings of an arm's label; a comma inside of a value does not end it."""
+    policy, _, settings = label.partition(VARIANT)
+    pairs = (item.partition("=") for item in re.split(r", (?=[\w.-]+=)", settings) if "=" in item)
+    return policy, {key: value for key, _, value in pairs}
+
+
+def _sweep_lines(
+    points: Mapping[str, Point], labels: Mapping[str, tuple[str, Mapping[str, str]]], key: str
+) -> dict[str, list[Point]] | None:
+    """One line per policy over a numeric setting; None if a value is not a number."""
+    try:
+        values = sorted({float(settings[key]) for _, settings in labels.values() if key in settings})
+    except ValueError:
+        return None
+    lines: dict[str, list[Point]] = {}
+    for arm, point in points.items():
+        policy, settings = labels[arm]
+        ends = [float(settings[key])] if key in settings else [values[0], values[-1]]
+        name = policy if key in settings else arm
+        lines.setdefault(name, []).extend(Point(x, point.y, point.low, point.high) for x in ends)
+    return {name: sorted(line, key=lambda p: p.x) for name, line in lines.items()}

@@ -1,0 +1,171 @@
+"""The numbers of a report as tables, for Markdown and for terminals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from o3gym.runs.metrics import ArmMetrics, Rate
+
+NONE = "–"
+FEW = 4
+"""Arms whose intervals still fit side by side in a terminal."""
+
+
+def share(value: float | None) -> str:
+    """A share as per cent with one decimal."""
+    return NONE if value is None else f"{value * 100:.1f}"
+
+
+def rate(value: Rate | None) -> str:
+    """A rate and its interval, as per cent."""
+    if value is None or value.value is None:
+        return NONE
+    return f"{share(value.value)} [{share(value.low)}, {share(value.high)}]"
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f}"
+
+
+def _tenths(value: float | None) -> str:
+    return NONE if value is None else f"{value:.1f}"
+
+
+def _tokens(arm: ArmMetrics) -> str:
+    return f"{(arm.cost.prompt_tokens + arm.cost.completion_tokens) / arm.episodes:,.0f}" if arm.cost else NONE
+
+
+def _dollars(arm: ArmMetrics) -> str:
+    return f"{arm.cost.dollars:.2f}" if arm.cost and arm.cost.dollars is not None else NONE
+
+
+Columns: TypeAlias = tuple[tuple[str, Callable[[ArmMetrics], str]], ...]
+Rows: TypeAlias = list[list[str]]
+
+RESULTS: Columns = (
+    ("n", lambda m: str(m.episodes)),
+    ("k", lambda m: str(m.k) if m.k > 1 else NONE),
+    ("accuracy % [95%]", lambda m: rate(m.accuracy)),
+    ("pass@k %", lambda m: share(m.pass_at_k)),
+    ("IoU", lambda m: _number(m.iou)),
+    ("coverage %", lambda m: share(m.coverage)),
+    ("reward", lambda m: _number(m.reward)),
+    ("failed", lambda m: str(m.failed)),
+    ("unjudged", lambda m: str(m.unsettled) if m.unsettled else NONE),
+)
+"""Heading and text of what an arm achieved. A column in which no arm has a value is not shown."""
+CONDUCT: Columns = (
+    ("turns", lambda m: _number(m.turns)),
+    ("invalid %", lambda m: share(m.invalid_calls)),
+    ("over-turn %", lambda m: share(m.over_turn)),
+    ("answered %", lambda m: share(m.answered)),
+    ("searches", lambda m: _number(m.searches)),
+    ("found %", lambda m: share(m.found)),
+    ("tokens/episode", _tokens),
+    ("cost $", _dollars),
+)
+"""Heading and text of how it went about it and what that cost."""
+
+
+def metric_rows(arms: Sequence[ArmMetrics], columns: Columns) -> Rows:
+    """A heading row, then one row per arm."""
+    shown = [(name, [text(arm) for arm in arms]) for name, text in columns]
+    shown = [(name, cells) for name, cells in shown if any(cell != NONE for cell in cells)]
+    body = [[arm.arm, *(cells[i] for _, cells in shown)] for i, arm in enumerate(arms)]
+    return [["arm", *(name for name, _ in shown)], *body]
+
+
+def family_rows(arms: Sequence[ArmMetrics]) -> Rows:
+    """Accuracy by family and arm: one column per arm while they are few, otherwise one row per arm."""
+    families = sorted({family for arm in arms for family in arm.families})
+    body = [[family, *(rate(arm.families.get(family)) for arm in arms)] for family in families]
+    rows = [["family", *(arm.arm for arm in arms)], *body]
+    return rows if len(arms) <= FEW else [["arm", *families], *map(list, list(zip(*rows, strict=True))[1:])]
+
+
+def measure_rows(arms: Sequence[ArmMetrics]) -> Rows:
+    """What the suite's measure says: one row per number, one column per arm; no rows where it has none."""
+    names = list(dict.fromkeys(name for arm in arms for name in arm.measures))
+    body = [[name, *(_tenths(arm.measures.get(name)) for arm in arms)] for name in names]
+    return [["measure", *(arm.arm for arm in arms)], *body] if names else []
+
+
+def stop_rows(arms: Sequence[ArmMetrics]) -> Rows:
+    """A heading row, then one row per arm with the number of episodes that ended in each way."""
+    stops = sorted({stop for arm in arms for stop in arm.stops})
+    return [["arm", *stops], *([arm.arm, *(str(arm.stops.get(stop, 0)) for stop in stops)] for arm in arms)]
+
+
+def flat(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted keys and values of nested JSON; lists stay whole."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from flat(item, f"{where}.{key}" if where else str(key))
+    elif isinstance(value, (list, tuple)):
+        yield where, ", ".join(map(str, value)) or NONE
+    else:
+        yield where, NONE if value is None or value == {} else str(value)
+
+
+def run_name(protocol: Mapping[str, Any]) -> str:
+    """What to call a run: its suite and split."""
+    return " ".join(str(protocol[key]) for key in ("suite", "split") if protocol.get(key)) or "run"
+
+
+def markdown(protocol: Mapping[str, Any], arms: Sequence[ArmMetrics], warnings: Sequence[str]) -> str:
+    """The whole report as a page."""
+    settings = [
+        ["setting", "value"],
+        *([key, value] for key, value in flat(protocol) if not key.startswith("warnings")),
+    ]
+    parts = [f"# Report: {_cell(run_name(protocol))}", *(f"> **Warning:** {_cell(text)}" for text in warnings)]
+    for heading, rows in (
+        ("Arms", metric_rows(arms, RESULTS)),
+        ("Conduct", metric_rows(arms, CONDUCT)),
+        ("Accuracy by family, % [95%]", family_rows(arms)),
+        ("Measures of the suite", measure_rows(arms)),
+        ("How episodes ended", stop_rows(arms)),
+        ("Protocol", settings),
+    ):
+        if not rows:
+            continue
+        parts += [f"## {heading}", _markdown_table(rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def rich_tables(arms: Sequence[ArmMetrics], warnings: Sequence[str]) -> Group:
+    """The arms and families for a terminal, the warnings below."""
+    tables = (
+        ("Arms", metric_rows(arms, RESULTS)),
+        ("Conduct", metric_rows(arms, CONDUCT)),
+        ("Accuracy by family, % [95%]", family_rows(arms)),
+        ("Measures of the suite", measure_rows(arms)),
+    )
+    parts = [_rich_table(title, rows) for title, rows in tables if rows]
+    return Group(*parts, *(Text(f"warning: {text}", style="yellow") for text in warnings))
+
+
+def _markdown_table(rows: Rows) -> str:
+    head, *body = rows
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+def _rich_table(title: str, rows: Rows) -> Table:
+    head, *body = rows
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="", box=SIMPLE_HEAD)
+    for place, name in enumerate(head):
+        table.add_column(Text(name), justify="right" if place else "left", overflow="fold")
+    for row in body:
+        table.add_row(*map(Text, row))
+    return table

@@ -1,0 +1,149 @@
+"""A run as one HTML page: what was looked at, what was said, and what it was worth.
+
+The page holds its data, styles and script, asks nothing of any server and works from the file system. Text that a model
+wrote is data in it, never markup: it is stored as escaped JSON, shown through `textContent` only, and the page's
+content policy allows no script but its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from o3gym.media.images import ImageStore, shared_store
+from o3gym.runs import tables
+from o3gym.runs.report import Report, curve_chart, make_report, sweep_chart
+from o3gym.runs.store import open_run
+from o3gym.runs.viewer.episodes import describe, index_row
+from o3gym.runs.viewer.thumbnails import Thumbnails
+from o3gym.types import Trajectory
+
+PHONE = 340
+"""Width in pixels of the charts that replace the wide ones on a phone."""
+
+
+def write_viewer(
+    run_dir: str | Path,
+    out_html: str | Path | None = None,
+    *,
+    embed: bool = False,
+    store: ImageStore | None = None,
+    cuts: Sequence[int] | None = None,
+    episodes: Sequence[Trajectory] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write the page of a run.
+
+    Args:
+        run_dir: the run's folder.
+        out_html: the page; `view.html` in the run's folder by default. Thumbnails go to `thumbs/` beside it, and those
+            that are there already are kept, so writing the page again is fast.
+        embed: put thumbnails inside the page instead, so that one file can be handed on.
+        store: where pixels come from; the process's shared store by default.
+        cuts: turn limits of the curve, see `make_report`.
+        episodes: the run's episodes if they were settled again after they were stored, as terms of group scope need.
+        progress: called with (episodes done, episodes in all) after each episode.
+
+    Returns:
+        The page's path. Raises `RunError` if there is no run in `run_dir`.
+    """
+    run = open_run(run_dir)
+    page = Path(out_html) if out_html is not None else run.path / "view.html"
+    report = make_report(run.records() if episodes is None else episodes, run.protocol, cuts)
+    thumbnails = Thumbnails(store or shared_store(), None if embed else page.parent / "thumbs")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    partial = page.with_name(page.name + ".partial")
+    try:
+        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            file.writelines(
+                _page(report, _counted(run if episodes is None else episodes, report, progress), thumbnails)
+            )
+        partial.replace(page)
+    finally:
+        partial.unlink(missing_ok=True)
+    return page
+
+
+def _counted(
+    episodes: Iterable[Trajectory], report: Report, progress: Callable[[int, int], None] | None
+) -> Iterator[Trajectory]:
+    total = sum(arm.episodes for arm in report.arms)
+    for number, trajectory in enumerate(episodes, 1):
+        yield trajectory
+        if progress is not None:
+            progress(number, max(number, total))
+
+
+def _page(report: Report, episodes: Iterable[Trajectory], thumbnails: Thumbnails) -> Iterator[str]:
+    """The page in pieces, one episode at a time, so that a long run never lies in memory."""
+    before, after = _template(report).split("<!--DATA-->")
+    yield before
+    rows = []
+    yield '<script type="application/x-ndjson" id="episodes">'
+    for line, trajectory in enumerate(episodes):
+        yield ("\n" if line else "") + inline(describe(trajectory, thumbnails))
+        rows.append([*index_row(trajectory), line])
+    yield '</script>\n<script type="application/json" id="index">'
+    yield inline(sorted(rows, key=lambda row: row[:4]))
+    yield '</script>\n<script type="application/json" id="summary">'
+    yield inline(_summary(report))
+    yield '</script>\n<script type="text/plain" id="thumbs">'
+    yield "\n".join(f"{name} {base64.b64encode(data).decode()}" for name, data in thumbnails.embedded.items())
+    yield "</script>\n"
+    yield after
+
+
+def inline(value: Any) -> str:
+    """JSON that may stand inside a script element: no `<` can end the element or start a comment in it."""
+    return json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _finite(value: Any) -> Any:
+    """Numbers that JSON lacks become words: a browser refuses NaN."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _summary(report: Report) -> dict[str, Any]:
+    return {
+        "warnings": report.warnings,
+        "rates": [[arm.accuracy.value, arm.accuracy.low, arm.accuracy.high] for arm in report.arms],
+        "arms": tables.metric_rows(report.arms, tables.RESULTS),
+        "conduct": tables.metric_rows(report.arms, tables.CONDUCT),
+        "families": tables.family_rows(report.arms),
+        "stops": tables.stop_rows(report.arms),
+        "protocol": [pair for pair in tables.flat(report.protocol) if not pair[0].startswith("warnings")],
+    }
+
+
+def _template(report: Report) -> str:
+    css, script = _asset("viewer.css"), _asset("viewer.js") + _asset("episode.js")
+    charts = [curve_chart(report), curve_chart(report, PHONE)]
+    sweep = sweep_chart(report), sweep_chart(report, PHONE)
+    pictures = [*charts, *(chart for chart in sweep if chart)]
+    figures = [f'<figure class="{("wide", "slim")[i % 2]}">{svg}</figure>' for i, svg in enumerate(pictures)]
+    parts = {
+        "TITLE": html.escape(tables.run_name(report.protocol)),
+        "HASH": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "CHARTS": "\n".join(figures),
+        "CSS": css,
+        "JS": script,
+    }
+    page = _asset("viewer.html")
+    for name, text in parts.items():
+        page = page.replace(f"<!--{name}-->", text)
+    return page
+
+
+def _asset(name: str) -> str:
+    return files(__name__).joinpath(name).read_text(encoding="utf-8")

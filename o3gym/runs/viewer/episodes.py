@@ -1,0 +1,108 @@
+"""An episode as the plain values that the page's script reads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from o3gym.codec import encode
+from o3gym.runs.coverage import place
+from o3gym.runs.viewer.thumbnails import Thumbnails
+from o3gym.types import Trajectory, Turn, View
+
+EXCERPT = 160
+
+
+def index_row(trajectory: Trajectory) -> list[Any]:
+    """What the list of episodes shows and filters by; the script names these columns in the same order."""
+    tags = trajectory.task.tags
+    return [
+        *trajectory.key,
+        tags.get("family") or tags.get("category") or "all",
+        trajectory.policy,
+        trajectory.verdict or "unjudged",
+        trajectory.stop or "none",
+        len(trajectory.turns),
+        trajectory.reward,
+        trajectory.task.question[:EXCERPT],
+    ]
+
+
+def describe(trajectory: Trajectory, thumbnails: Thumbnails) -> dict[str, Any]:
+    """Everything that the page shows of an episode, its delegated episodes included."""
+    task = trajectory.task
+    turn_of = {view: number for number, turn in enumerate(trajectory.turns) for view in turn.views}
+    looked = [view for view in trajectory.views if view.parent >= 0 or view.index in turn_of]
+    return {
+        "task": task.id,
+        "agent": trajectory.agent,
+        "question": task.question,
+        "choices": task.choices,
+        "kind": task.kind,
+        "gold": task.answer,
+        "truth": task.origin.get("ground_truth") is not False,
+        "answer": trajectory.answer,
+        "located": trajectory.located,
+        "verdict": trajectory.verdict or "unjudged",
+        "stop": trajectory.stop or "none",
+        "facts": _facts(trajectory),
+        "terms": dict(trajectory.terms),
+        "targets": [{"box": t.box, "picture": t.source, "label": t.label} for t in task.targets],
+        "pictures": [_picture(trajectory, place, thumbnails) for place in range(len(task.sources))],
+        "views": [_view(trajectory, view, turn_of.get(view.index, 0), thumbnails) for view in looked],
+        "turns": [_turn(turn) for turn in trajectory.turns],
+        "children": [describe(child, thumbnails) for child in trajectory.children],
+    }
+
+
+def _facts(trajectory: Trajectory) -> list[tuple[str, str]]:
+    """Label and value of what identifies and rates the episode, in reading order."""
+    numbers = {"score": trajectory.score, "reward": trajectory.reward}
+    return [
+        *((name, f"{value:.3g}") for name, value in numbers.items() if value is not None),
+        ("stop", trajectory.stop or "none"),
+        ("policy", trajectory.policy),
+        ("dialect", trajectory.dialect),
+        ("seed", str(trajectory.seed)),
+        *((str(name), str(value)) for name, value in trajectory.task.tags.items()),
+        ("temperature", f"{trajectory.sampling.temperature:g}"),
+        ("environment", json.dumps(encode(trajectory.env), ensure_ascii=False)),
+    ]
+
+
+def _picture(trajectory: Trajectory, number: int, thumbnails: Thumbnails) -> dict[str, Any]:
+    at_reset = (view.shown for view in trajectory.views if view.source == number and view.parent < 0)
+    return thumbnails.overview(trajectory.task.sources[number], next(at_reset, None))
+
+
+def _view(trajectory: Trajectory, view: View, turn: int, thumbnails: Thumbnails) -> dict[str, Any]:
+    source = trajectory.sources[view.source]
+    at = place(trajectory, view)
+    return {
+        "index": view.index,
+        "turn": turn,
+        "parent": view.parent,
+        "picture": None if at is None else at[0],
+        "box": None if at is None else at[1],
+        "native": view.native,
+        "shown": view.shown,
+        "made_by": source.ref if source.kind == "derived" else "",
+        "thumb": thumbnails.crop(source, view.box, view.shown),
+    }
+
+
+def _turn(turn: Turn) -> dict[str, Any]:
+    return {
+        "thought": turn.parsed.thought,
+        "tool": turn.parsed.call.tool,
+        "args": encode(turn.parsed.call.args),
+        "text": turn.reply.text,
+        "well_formed": turn.parsed.well_formed,
+        "finish": turn.reply.finish,
+        "trouble": turn.reply.error,
+        "error": turn.error,
+        "feedback": turn.feedback,
+        "views": turn.views,
+        "terms": dict(turn.terms),
+        "children": turn.children,
+    }

@@ -1,0 +1,1 @@
+"""Published benchmarks and training sets, read from the files that their authors released. One file per benchmark."""

@@ -1,0 +1,74 @@
+"""`charxiv-reasoning`: reasoning questions of CharXiv (Wang et al. 2024; princeton-nlp/CharXiv)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from o3gym.suites.base import BadRow
+from o3gym.suites.released.base import BY_MODEL, Released
+from o3gym.suites.released.fields import packed, text, word
+from o3gym.suites.released.rows import Row
+from o3gym.types import Task
+
+FORMS = {
+    1: "text in chart",
+    2: "text in general",
+    3: "number in chart",
+    4: "number in general",
+}
+"""What an answer is, by `reasoning_q_source`."""
+
+
+class CharXivReasoning(Released):
+    """CharXiv, reasoning: one question about each of 1,000 charts of papers, with a short answer.
+
+    The question says of which form the answer is to be, as in the paper: with how many decimals, in the case of a
+    number that does not stand in the chart. `category` is one of the four forms ("text in chart", …).
+
+    Released scoring is by a model judge, and counts a verdict that it cannot read as −1; official scoring here does
+    that to failed verdicts, which otherwise are left out and counted.
+    """
+
+    name: ClassVar[str] = "charxiv-reasoning"
+    version: ClassVar[str] = "1"
+    licence: ClassVar[str] = "CC BY-SA 4.0 for questions; charts are their authors'"
+    wants_judge: ClassVar[str] = BY_MODEL
+    repository: ClassVar[str] = "princeton-nlp/CharXiv"
+    files: ClassVar[Mapping[str, Sequence[str]]] = {
+        "test": ("val.parquet", "data/validation-*.parquet", "validation-*.parquet")
+    }
+    counts: ClassVar[Mapping[str, int]] = {"test": 1000}
+    columns: ClassVar[tuple[str, ...]] = ("image", "reasoning_q", "reasoning_a", "reasoning_q_source")
+    two_scorings: ClassVar[bool] = True
+    measure: ClassVar[str] = "charxiv"
+
+    def category_of(self, row: Row) -> str:
+        """The form of the answer."""
+        return FORMS.get(row["reasoning_q_source"], "")
+
+    def convert(self, row: Row) -> Task:
+        """The reasoning question of a chart."""
+        form = self.category_of(row)
+        if not form:
+            raise BadRow("reasoning_q_source", "1, 2, 3 or 4", row["reasoning_q_source"])
+        answer = word(row, "reasoning_a")
+        return Task(
+            id="",
+            sources=(packed(row),),
+            question=f"{text(row, 'reasoning_q')}\n{_asks(form, answer)}",
+            answer=answer,
+            tags={"category": form},
+        )
+
+
+def _asks(form: str, answer: str) -> str:
+    """How the answer is to be written. Source: CharXiv, src/constants.py, in other words."""
+    if form == "text in chart":
+        return "Answer with a text that stands in the chart."
+    if form == "text in general":
+        return "Answer in a word or a short phrase."
+    if form == "number in chart":
+        return "Answer with a number that stands in the chart, written as it is there."
+    decimals = len(answer.partition(".")[2])
+    return f"Answer with a number with {decimals} decimal places." if decimals else "Answer with a whole number."

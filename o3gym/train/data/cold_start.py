@@ -1,0 +1,164 @@
+"""The parquet form of Mini-o3's released cold start (Mini-o3/Mini-o3-Coldstart-Dataset).
+
+    images          list of encoded pictures ({"bytes", "path"})
+    image_names     list of names: original_image.jpg, observation_1.jpg, …
+    conversations   JSON text: a list of {"from": "system" | "human" | "gpt", "value"}
+    data_source     text; sample_index, rollout_index: whole numbers
+
+Columns as the converter of the repository reads them (github.com/Mini-o3/Mini-o3, scripts/preprocess_coldstart.py). The
+released rows are said to be split per turn, each ending with one reply of a trace; of rows that begin each other within
+one sample and rollout only the longest is read, or early turns would count several times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from o3gym.policies.dialogue import Message
+from o3gym.registry import require
+from o3gym.train.data.dialogues import labels, pictures, png, read, written
+from o3gym.train.data.sharegpt import NAMES
+from o3gym.train.data.sources import SourceError, Stored
+from o3gym.types import Source
+
+COLUMNS = ("images", "conversations")
+"""What reading needs; the others may be missing."""
+
+
+class ColdStart:
+    """The dialogues of a parquet file. Texts are held in memory, pictures are read with their row group.
+
+    Raises:
+        SourceError: naming the file, row and field.
+    """
+
+    def __init__(self, argument: str) -> None:
+        parquet = require("pyarrow.parquet", "train")
+        self.path = Path(argument)
+        try:
+            self._file = parquet.ParquetFile(self.path)
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{self.path}: not a parquet file that can be read ({error})") from error
+        for column in COLUMNS:
+            if column not in self._file.schema_arrow.names:
+                found = ", ".join(self._file.schema_arrow.names)
+                raise SourceError(f'{self.path}: expected a column "{column}", got {found}')
+        texts = self._texts()
+        self.fingerprint = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+        self._kept = sorted(_longest(texts))
+        self._texts_of = [row["conversations"] for row in texts]
+        self.size = len(self._kept)
+        self._group = lru_cache(2)(self._read_group)
+
+    def example(self, index: int, seed: int) -> list[Message]:
+        """The dialogue of the `index`-th row that is kept."""
+        row = self._kept[index]
+        where = f"{self.path}: row {row}"
+        try:
+            turns = json.loads(self._texts_of[row])
+        except (TypeError, ValueError) as error:
+            raise SourceError(f"{where}: conversations: not JSON ({error})") from error
+        return read(turns, [_source(image, where) for image in self._images(row) or []], where)
+
+    def _texts(self) -> list[dict[str, Any]]:
+        wanted = ("conversations", "sample_index", "rollout_index")
+        columns = [name for name in wanted if name in self._file.schema_arrow.names]
+        rows: list[dict[str, Any]] = self._file.read(columns=columns).to_pylist()
+        return rows
+
+    def _images(self, row: int) -> Any:
+        group = 0
+        while row >= (rows := self._file.metadata.row_group(group).num_rows):
+            row, group = row - rows, group + 1
+        return self._group(group)[row]
+
+    def _read_group(self, group: int) -> list[Any]:
+        images: list[Any] = self._file.read_row_group(group, columns=["images"]).column("images").to_pylist()
+        return images
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The path: another process opens the file itself."""
+        return {"path": self.path}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Open the file."""
+        self.__init__(str(state["path"]))  # type: ignore[misc]
+
+
+def _source(image: Any, where: str) -> Source:
+    data = image.get("bytes") if isinstance(image, Mapping) else image
+    if not isinstance(data, bytes):
+        raise SourceError(f"{where}: images: expected encoded pictures, got {type(data).__name__} {data!r:.80}")
+    return Source.of_bytes(data)
+
+
+def _longest(rows: Iterable[Mapping[str, Any]]) -> list[int]:
+    """Numbers of the rows that are not the beginning of another row of the same sample and rollout."""
+    groups: dict[Any, list[tuple[str, int]]] = {}
+    for number, row in enumerate(rows):
+        key = (row.get("sample_index", number), row.get("rollout_index"))
+        groups.setdefault(key, []).append((str(row["conversations"]).rstrip().rstrip("]").rstrip(), number))
+    kept = []
+    for texts in groups.values():
+        texts.sort()  # a beginning stands directly before what it begins
+        kept += [
+            n for (text, n), (after, _) in zip(texts, [*texts[1:], ("", -1)], strict=True) if not _begins(text, after)
+        ]
+    return kept
+
+
+def _begins(text: str, other: str) -> bool:
+    return other.startswith(text + ",") or other == text
+
+
+def export(source: Stored, file: Path) -> int:
+    """Write the demonstrations of a run to a parquet file. Returns how many.
+
+    A row is a whole trace. Pictures are PNG whatever their name says, as shown: the names are part of the format.
+    """
+    pyarrow, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
+    schema = _schema(pyarrow)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with parquet.ParquetWriter(file, schema) as writer:
+        samples: dict[str, int] = {}
+        for index, episode in enumerate(source.episodes):
+            sample = samples.setdefault(episode.group, len(samples))
+            row = _row(source.example(index, 0)) | {
+                "data_source": str(episode.task.origin.get("suite", "")) or "o3gym",
+                "sample_index": sample,
+                "rollout_index": index,
+            }
+            writer.write_table(pyarrow.Table.from_pylist([row], schema=schema))
+    return source.size
+
+
+def _row(messages: list[Message]) -> dict[str, Any]:
+    names = labels(
+        messages,
+        lambda i: "original_image.jpg" if i == 0 else f"original_image_{i + 1}.jpg",
+        lambda i: f"observation_{i}.jpg",
+    )
+    return {
+        "images": [{"bytes": png(p), "path": n} for p, n in zip(pictures(messages), names, strict=True)],
+        "image_names": names,
+        "conversations": json.dumps(written(messages, NAMES, ("from", "value")), ensure_ascii=False),
+    }
+
+
+def _schema(pyarrow: Any) -> Any:
+    picture = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    return pyarrow.schema(
+        [
+            ("images", pyarrow.list_(picture)),
+            ("image_names", pyarrow.list_(pyarrow.string())),
+            ("conversations", pyarrow.string()),
+            ("data_source", pyarrow.string()),
+            ("sample_index", pyarrow.int64()),
+            ("rollout_index", pyarrow.int64()),
+        ]
+    )

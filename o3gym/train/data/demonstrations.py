@@ -1,0 +1,98 @@
+"""Demonstrations: dialogues to imitate, made of trajectories, and changes of their form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from o3gym.dialects.base import Dialect
+from o3gym.envs.visual_search import default_tools
+from o3gym.media.images import resample, shared_store
+from o3gym.policies.dialogue import Message, Part, Picture
+from o3gym.registry import CONTROLS, TOOLS
+from o3gym.suites.base import make_suite
+from o3gym.tools.base import Tool
+from o3gym.types import Size, Trajectory, Turn, View
+
+
+class Observed(str):
+    """Text inside an assistant message that the environment wrote: a model reads it and is not trained to write it."""
+
+    __slots__ = ()
+
+
+def dialogue_of(trajectory: Trajectory, dialect: Dialect) -> list[Message]:
+    """What the policy read and wrote in an episode: system, user, assistant, user, …, ending with its last reply.
+
+    Args:
+        trajectory: a finished episode, with its environment's arguments as `rollout` records them.
+        dialect: the one it was run with; another one would show the views differently from how the replies name them.
+
+    Returns:
+        The messages. A picture's pixels are made again when `Picture.load` is called, as they were shown.
+    """
+    task, opening = trajectory.task, len(trajectory.task.sources)
+    messages = [
+        Message("system", (dialect.system(_tools(trajectory), task),)),
+        _user(trajectory, dialect, trajectory.views[:opening], task.text, {"turn": 0, "error": ""}),
+    ]
+    for number, turn in enumerate(trajectory.turns, 1):
+        messages.append(Message("assistant", (turn.reply.text,)))
+        if number < len(trajectory.turns):
+            messages.append(_answered(trajectory, dialect, turn, number))
+    return messages
+
+
+def flattened(messages: Sequence[Message]) -> list[Message]:
+    """The same dialogue as one turn: everything after the first reply becomes one assistant message.
+
+    Observations stand inside it as pictures and `Observed` text, which no loss falls on. Source: Simple o3 turns its
+    multi-turn chains into a single turn before fine-tuning (arXiv 2508.12109).
+    """
+    first = next((i for i, message in enumerate(messages) if message.role == "assistant"), len(messages))
+    parts: list[Part] = []
+    for message in messages[first:]:
+        for part in message.parts:
+            parts.append(Observed(part) if isinstance(part, str) and message.role != "assistant" else part)
+    return [*messages[:first], Message("assistant", tuple(parts))] if parts else list(messages)
+
+
+def fitted(messages: Sequence[Message], vision_size: Callable[[int, int], Size]) -> list[Message]:
+    """The messages with each picture at the size to which a model's processor would bring it."""
+    return [replace(m, parts=tuple(_fitted(part, vision_size) for part in m.parts)) for m in messages]
+
+
+def _fitted(part: Part, vision_size: Callable[[int, int], Size]) -> Part:
+    if isinstance(part, str) or (size := vision_size(*part.view.shown)) == part.view.shown:
+        return part
+    load = part.load
+    return Picture(replace(part.view, shown=size), lambda: resample(load(), size))
+
+
+def picture_of(trajectory: Trajectory, view: View) -> Picture:
+    """A view of an episode, its pixels made again on demand."""
+    return Picture(view, partial(shared_store().region, trajectory.sources[view.source], view.box, view.shown))
+
+
+def _user(trajectory: Trajectory, dialect: Dialect, views: Sequence[View], text: str, info: dict[str, Any]) -> Message:
+    parts = dialect.show(views, text, info)
+    return Message("user", tuple(p if isinstance(p, str) else picture_of(trajectory, p) for p in parts))
+
+
+def _answered(trajectory: Trajectory, dialect: Dialect, turn: Turn, number: int) -> Message:
+    views = [trajectory.views[index] for index in turn.views]
+    return _user(trajectory, dialect, views, turn.feedback, {"turn": number, "error": turn.error})
+
+
+def _tools(trajectory: Trajectory) -> dict[str, Tool]:
+    """The tools that were enabled, as the environment works them out of its arguments."""
+    env = trajectory.env
+    names = env.get("tools")
+    if names is None:
+        suite = make_suite(env.get("suite", "synthetic"), env.get("split", "test"), **(env.get("suite_args") or {}))
+        names = default_tools(suite)
+    if env.get("control"):
+        names = CONTROLS[env["control"]]().tools(list(names))
+    return {name: TOOLS[name]() for name in dict.fromkeys(names) if name != "noop"}

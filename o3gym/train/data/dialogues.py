@@ -1,0 +1,113 @@
+"""Dialogues as other projects store them: a list of {role, text}, and pictures beside it where `<image>` stands.
+
+What the two released formats share. A text that happens to hold the placeholder is changed (`<image >`), since neither
+format has an escape.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, TypeAlias
+
+from PIL import Image
+
+from o3gym.media.images import PictureError, shared_store
+from o3gym.policies.dialogue import Message, Part, Picture
+from o3gym.train.data.sources import SourceError
+from o3gym.types import FULL, Source, View
+
+Role: TypeAlias = Literal["system", "user", "assistant"]
+PLACE = "<image>"
+ROLES: Mapping[str, Role] = {
+    "system": "system",
+    "user": "user",
+    "human": "user",
+    "observation": "user",
+    "tool": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+}
+"""Roles as they are written, and what they mean here: `from` of ShareGPT, `role` of chat messages."""
+
+
+def written(messages: Sequence[Message], names: Mapping[Role, str], keys: tuple[str, str]) -> list[dict[str, str]]:
+    """The messages as records with the given role names and (role, text) keys."""
+    role, text = keys
+    return [{role: names[message.role], text: "".join(map(_written, message.parts))} for message in messages]
+
+
+def _written(part: Part) -> str:
+    return part.replace(PLACE, "<image >") if isinstance(part, str) else PLACE
+
+
+def pictures(messages: Sequence[Message]) -> list[Picture]:
+    """The pictures of a dialogue, in order."""
+    return [part for message in messages for part in message.parts if isinstance(part, Picture)]
+
+
+def read(turns: Any, sources: Sequence[Source], where: str) -> list[Message]:
+    """Messages from stored turns; the k-th `<image>` is the k-th source.
+
+    Args:
+        turns: a list of {"from", "value"} or {"role", "content"}.
+        sources: its pictures.
+        where: file and row, for errors.
+
+    Raises:
+        SourceError: naming the row and field, what was expected and what came.
+    """
+    if not isinstance(turns, list) or not turns:
+        raise SourceError(f"{where}: expected a list of messages, got {turns!r:.80}")
+    left = iter(enumerate(sources))
+    messages = [_message(turn, left, f"{where}: message {number}") for number, turn in enumerate(turns)]
+    if (spare := len(list(left))) > 0:
+        raise SourceError(f"{where}: {len(sources)} pictures, but {len(sources) - spare} places {PLACE} in the text")
+    if messages[-1].role != "assistant":
+        raise SourceError(f"{where}: expected the last message to be the assistant's, got {turns[-1]!r:.80}")
+    return messages
+
+
+def _message(turn: Any, left: Any, where: str) -> Message:
+    if not isinstance(turn, Mapping):
+        raise SourceError(f"{where}: expected an object, got {turn!r:.80}")
+    role, text = turn.get("from", turn.get("role")), turn.get("value", turn.get("content"))
+    if role not in ROLES:
+        raise SourceError(f"{where}: role: expected one of {', '.join(ROLES)}, got {role!r:.80}")
+    if not isinstance(text, str):
+        raise SourceError(f"{where}: text: expected a string, got {type(text).__name__} {text!r:.80}")
+    return Message(ROLES[role], tuple(part for part in _parts(text, left, where) if part != ""))
+
+
+def _parts(text: str, left: Any, where: str) -> list[Part]:
+    first, *rest = text.split(PLACE)
+    parts: list[Part] = [first]
+    for words in rest:
+        index, source = next(left, (0, None))
+        if source is None:
+            raise SourceError(f"{where}: more places {PLACE} than pictures")
+        parts += [whole(source, index), words]
+    return parts
+
+
+def whole(source: Source, index: int) -> Picture:
+    """All of a picture in its own size, as view `index`. Raises `SourceError` where it cannot be opened."""
+    try:
+        size = shared_store().size(source)
+    except PictureError as error:
+        raise SourceError(str(error)) from error
+    return Picture(View(index, index, FULL, size, size), partial(shared_store().region, source))
+
+
+def png(picture: Picture) -> bytes:
+    """The pixels as shown, encoded without loss."""
+    file = io.BytesIO()
+    Image.fromarray(picture.load()).save(file, "PNG")
+    return file.getvalue()
+
+
+def labels(messages: Sequence[Message], first: Callable[[int], str], later: Callable[[int], str]) -> list[str]:
+    """A name for each picture: `first(i)` for those of the first user message, then `later(1)`, `later(2)`, …."""
+    given = len(pictures([message for message in messages if message.role == "user"][:1]))
+    return [first(i) if i < given else later(i - given + 1) for i in range(len(pictures(messages)))]

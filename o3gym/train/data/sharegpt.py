@@ -1,0 +1,93 @@
+"""ShareGPT-style demonstrations: what LLaMA-Factory, ms-swift and most others read.
+
+    [{"conversations": [{"from": "system", "value": "…"}, {"from": "human", "value": "<image>…"}, {"from": "gpt", …}],
+      "images": ["FILE.images/0-0.png", …]}, …]
+
+Also read: `messages` with `role` and `content`; JSON lines; pictures as paths beside the file, absolute or `file://`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from o3gym.policies.dialogue import Message
+from o3gym.train.data.dialogues import Role, pictures, png, read, written
+from o3gym.train.data.sources import SourceError, Stored
+from o3gym.types import Source
+
+NAMES: Mapping[Role, str] = {"system": "system", "user": "human", "assistant": "gpt"}
+"""`from` as LLaMA-Factory's sharegpt format has it by default."""
+
+
+class ShareGPT:
+    """The dialogues of a .json or .jsonl file. Their pictures are opened when they are asked for.
+
+    Raises:
+        SourceError: naming the file, row and field.
+    """
+
+    def __init__(self, argument: str) -> None:
+        self.path = Path(argument)
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise SourceError(f"{self.path}: cannot be read: {error.strerror}") from error
+        self.fingerprint = hashlib.sha256(data).hexdigest()
+        self.rows = _rows(data.decode("utf-8", "replace"), self.path)
+        self.size = len(self.rows)
+        if not self.rows:
+            raise SourceError(f"{self.path}: no rows in it")
+
+    def example(self, index: int, seed: int) -> list[Message]:
+        """The dialogue of row `index`."""
+        row, where = self.rows[index], f"{self.path}: row {index}"
+        if not isinstance(row, dict):
+            raise SourceError(f"{where}: expected an object, got {row!r:.80}")
+        images = row.get("images") or []
+        if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
+            raise SourceError(f"{where}: images: expected a list of paths, got {images!r:.80}")
+        turns = row.get("conversations", row.get("messages"))
+        if turns is None:
+            raise SourceError(f'{where}: expected "conversations" or "messages", got {", ".join(row) or "nothing"}')
+        return read(turns, [self._source(image) for image in images], where)
+
+    def _source(self, path: str) -> Source:
+        return Source.file(str(self.path.parent / path.removeprefix("file://")))
+
+
+def _rows(text: str, path: Path) -> list[Any]:
+    """JSON, or JSON lines."""
+    if path.suffix == ".jsonl":
+        return [_json(line, f"{path}:{n}") for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    data = _json(text, str(path))
+    if not isinstance(data, list):
+        raise SourceError(f"{path}: expected a list of rows, got {type(data).__name__}")
+    return data
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SourceError(f"{where}: not JSON ({error})") from error
+
+
+def export(source: Stored, file: Path) -> int:
+    """Write the demonstrations of a run to `file`, their pictures as PNG to `file.images`. Returns how many."""
+    folder = file.with_name(f"{file.name}.images")
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for index in range(source.size):
+        messages = source.example(index, 0)
+        paths = [f"{folder.name}/{index}-{number}.png" for number in range(len(pictures(messages)))]
+        for path, picture in zip(paths, pictures(messages), strict=True):
+            (file.parent / path).write_bytes(png(picture))
+        rows.append({"conversations": written(messages, NAMES, ("from", "value")), "images": paths})
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n"
+    whole = json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
+    file.write_text(lines if file.suffix == ".jsonl" else whole, "utf-8")
+    return len(rows)

@@ -1,0 +1,196 @@
+"""Where demonstrations come from. A source is any object with `example(index, seed) -> list[Message]`.
+
+`example` gives the demonstration number `index`, always the same one for the same index and seed, in every process. A
+source with an attribute `size` above 0 has that many; without one, or with 0, it is endless.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import json
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from o3gym.dialects.base import make_dialect
+from o3gym.envs.visual_search import default_tools
+from o3gym.judges.rules import make_judge
+from o3gym.policies.base import make_policy
+from o3gym.policies.dialogue import Message
+from o3gym.registry import DEMONSTRATIONS, POLICIES, REWARDS, build, parse_spec
+from o3gym.rewards.settle import settle
+from o3gym.rollout.loop import Arm, Job, derive_seed, rollout
+from o3gym.runs.store import open_run
+from o3gym.suites.base import make_suite
+from o3gym.train.data.demonstrations import dialogue_of
+from o3gym.types import Size, Trajectory
+
+ATTEMPTS = 16
+"""Episodes that are tried for one demonstration before giving up."""
+
+
+class SourceError(ValueError):
+    """Demonstrations cannot be had; the message names the file, row and field, what was expected and what came."""
+
+
+@runtime_checkable
+class Demonstrations(Protocol):
+    """What a source of demonstrations must have; `size` and `fingerprint` are optional."""
+
+    def example(self, index: int, seed: int) -> Sequence[Message]:
+        """Demonstration number `index`; with `size`, 0 ≤ index < size."""
+        ...
+
+
+def open_source(spec: str, **options: Any) -> Demonstrations:
+    """A source by spec: "policy?policy=detour", "run:FOLDER", "sharegpt:FILE", "mini_o3:FILE", "module:attribute?x=1".
+
+    Raises:
+        UnknownName: neither a known source nor a module; with the closest name.
+        SourceError: the files behind it are not as expected, or the attribute makes no source.
+    """
+    name, argument, inline = parse_spec(spec)
+    options = {**options, **inline}
+    if name not in DEMONSTRATIONS and _is_module(name):
+        factory = getattr(importlib.import_module(name), argument, None)
+        if not callable(factory):
+            raise SourceError(f'"{spec}": module {name} has no class or function "{argument}"')
+        source = build("source", f"{name}:{argument}", factory, **options)
+    else:
+        source = build("source", name, DEMONSTRATIONS[name], argument, **options)
+    if not isinstance(source, Demonstrations):
+        raise SourceError(f'"{spec}": expected an object with example(index, seed), got {type(source).__name__}')
+    return source
+
+
+def size_of(source: Demonstrations) -> int:
+    """How many demonstrations a source has; 0 for an endless one."""
+    return int(getattr(source, "size", 0))
+
+
+@lru_cache(8)
+def shuffled(seed: int, epoch: int, size: int) -> list[int]:
+    """The numbers below `size` in an order that follows from seed and epoch."""
+    order: list[int] = np.random.default_rng(derive_seed(seed, "shuffle", epoch)).permutation(size).tolist()
+    return order
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
+
+
+class Stored:
+    """The correct episodes of a run folder. Of `arms` only, where some are named (joined by "|")."""
+
+    def __init__(self, argument: str, arms: str = "") -> None:
+        stored = open_run(argument)
+        wanted = set(filter(None, arms.split("|")))
+        episodes = [t for t in stored if not wanted or t.arm in wanted]
+        self.episodes = [t for t in episodes if t.verdict == "correct"]
+        self.rejected = len(episodes) - len(self.episodes)
+        if not self.episodes:
+            raise SourceError(f"{argument}: none of its {len(episodes)} episodes is correct: nothing to imitate")
+        self.size = len(self.episodes)
+        prompt = stored.protocol.get("prompt_file")
+        self._options = {"prompt_file": prompt} if prompt else {}
+        keys = json.dumps([t.to_json() for t in self.episodes], sort_keys=True)
+        self.fingerprint = hashlib.sha256(keys.encode()).hexdigest()
+
+    def example(self, index: int, seed: int) -> list[Message]:
+        """The dialogue of the episode."""
+        episode = self.episodes[index]
+        return dialogue_of(episode, make_dialect(episode.dialect, **self._options))
+
+
+class Rolled:
+    """Episodes of a scripted policy, run when they are asked for; wrong ones are rejected and others tried.
+
+    A model's demonstrations come from a run folder instead (`o3gym bench --out RUN`, then "run:RUN"): what a model
+    writes does not follow from an index.
+
+    Args:
+        policy: spec of a scripted policy.
+        suite, split, suite_args: where the tasks come from.
+        dialect: spec of the wire format.
+        env: further arguments of the environment.
+        reward, judge: decide what is correct; "" for the offline judge that fits each task.
+        examples: number of demonstrations, 0 for endless ones.
+    """
+
+    def __init__(
+        self,
+        policy: str = "detour",
+        suite: str = "synthetic",
+        split: str = "train",
+        suite_args: Mapping[str, Any] | None = None,
+        dialect: str = "qwen3_vl",
+        env: Mapping[str, Any] | None = None,
+        reward: str = "outcome",
+        judge: str = "",
+        examples: int = 0,
+    ) -> None:
+        self.size = examples
+        self.rejected = 0
+        if not POLICIES[parse_spec(policy)[0]].peeks:
+            raise SourceError(
+                f'policy "{policy}" is not scripted: run it first (o3gym bench --policy {policy} --out RUN) and take '
+                f'its episodes with data = "run:RUN"'
+            )
+        self.policy = make_policy(policy)
+        self.dialect = make_dialect(dialect)
+        self._suite = make_suite(suite, split, **(suite_args or {}))
+        base = {"suite": suite, "split": split, "suite_args": dict(suite_args or {}), "reward": reward}
+        default = [name for name in default_tools(self._suite) if name in self.dialect.tools]
+        arguments = {**base, "size_rule": self.dialect.size_rule, "tools": default, **(env or {})}
+        self.arm = Arm(policy, arguments, policy, dialect)
+        self._recipe, self._judge = REWARDS[reward], make_judge(judge) if judge else None
+        self._jobs: deque[Job] = deque()
+        self._episodes: Iterator[Trajectory] | None = None
+
+    def fit(self, vision_size: Callable[[int, int], Size]) -> None:
+        """Show pictures at the sizes to which a model's processor brings them."""
+        self.policy.vision_size = vision_size  # type: ignore[method-assign, assignment]
+
+    def example(self, index: int, seed: int) -> list[Message]:
+        """The dialogue of the first correct episode for `index`."""
+        return dialogue_of(self.episode(index, seed), self.dialect)
+
+    def episode(self, index: int, seed: int) -> Trajectory:
+        """The first correct episode for `index`; the task and the policy's choices follow from index and seed."""
+        for attempt in range(ATTEMPTS):
+            own = derive_seed(seed, index, attempt)
+            task = own % len(self._suite) if attempt else self._task(index, seed)
+            trajectory = self._run(Job(task, f"{index}", attempt, own))
+            if trajectory.verdict == "correct":
+                return trajectory
+            self.rejected += 1
+        raise SourceError(
+            f'policy "{self.arm.policy}" was not correct in {ATTEMPTS} episodes of {self._suite.name} '
+            f"(last: {trajectory.stop}, {trajectory.verdict or 'pending'}): nothing to imitate"
+        )
+
+    def _task(self, index: int, seed: int) -> int:
+        """Every task of the suite once before any comes again."""
+        epoch, place = divmod(index, len(self._suite))
+        return shuffled(seed, epoch, len(self._suite))[place]
+
+    def _run(self, job: Job) -> Trajectory:
+        """One episode; the loop and its environment stay alive between calls."""
+        self._jobs.append(job)
+        trajectory = next(self._episodes, None) if self._episodes is not None else None
+        if trajectory is None:
+            self._episodes = rollout(iter(self._jobs.popleft, None), self.policy, self.dialect, self.arm, in_flight=1)
+            trajectory = next(self._episodes)
+        return settle([[trajectory]], self._recipe, self._judge)[0][0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the running loop, which another process starts anew."""
+        return {**self.__dict__, "_episodes": None, "_jobs": deque()}

@@ -1,0 +1,98 @@
+"""The in-loop half of a rollout: a reasoner works on tasks, and the learner makes the searches that it asks for.
+
+After InSight-o3 (arXiv 2512.18745, section 4.1). The reasoner is any policy and does not learn; its final answers are
+judged, and with its ratings they are what searches are rewarded by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from o3gym.dialects.base import make_dialect
+from o3gym.envs.visual_search import default_tools
+from o3gym.judges.rules import make_judge
+from o3gym.policies.base import Policy, make_policy
+from o3gym.policies.two_agent import TwoAgent, searcher_env
+from o3gym.registry import REWARDS
+from o3gym.rewards.settle import parents_of, settle
+from o3gym.rollout.delegation import reasoning_tools, searching_tools
+from o3gym.rollout.loop import Agent, Arm, Job, collect, rollout
+from o3gym.suites.base import make_suite
+from o3gym.train.grpo.recipe import GrpoRecipe
+from o3gym.train.recipe import RecipeError
+from o3gym.types import Sampling, Trajectory
+
+OUTCOME = "outcome"
+"""Reward of the reasoner's episodes: nobody learns from it."""
+
+
+class Reasoning:
+    """The reasoner of a training, its tasks, and who searches for it.
+
+    Args:
+        recipe: with an `in_loop` half.
+
+    Raises:
+        RecipeError: the learner's dialect cannot say where something is, or the reasoner's cannot have it found.
+    """
+
+    def __init__(self, recipe: GrpoRecipe) -> None:
+        self.recipe, given = recipe, recipe.in_loop
+        self.dialect, self.speaks = make_dialect(given.dialect), make_dialect(recipe.dialect)
+        self._check()
+        defaults = {"suite": "synthetic", "split": "train", "size_rule": self.dialect.size_rule}
+        env = {**TwoAgent.env, **defaults, **given.env, "reward": OUTCOME}
+        self.suite = make_suite(env["suite"], env["split"], **env.get("suite_args", {}))
+        env["tools"] = env.get("tools") or reasoning_tools(default_tools(self.suite))
+        sampling = Sampling(given.temperature, max_tokens=given.max_tokens)
+        self.arm = Arm("in_loop", env, given.reasoner, given.dialect, sampling)
+        self.judge = make_judge(given.judge) if given.judge else None
+
+    def _check(self) -> None:
+        for dialect, tool in ((self.speaks, "locate"), (self.dialect, "search")):
+            if tool not in dialect.tools:
+                raise RecipeError(
+                    f"in_loop: dialect {dialect.name} has no {tool} (it has: {', '.join(dialect.tools)}); "
+                    "the learner ends a search with locate, the reasoner asks for one with search"
+                )
+
+    @cached_property
+    def reasoner(self) -> Policy:
+        """The policy, loaded when the first task is played."""
+        return make_policy(self.recipe.in_loop.reasoner)
+
+    def searcher(self, policy: Policy) -> Agent:
+        """The learner as who carries searches out."""
+        recipe, env = self.recipe, self.arm.env
+        where: dict[str, Any] = {key: env[key] for key in ("suite", "split", "suite_args") if key in env}
+        own = {key: value for key, value in recipe.env.items() if key not in ("suite", "split", "suite_args", "tools")}
+        searching = {
+            **searcher_env(),
+            "size_rule": self.speaks.size_rule,
+            **own,
+            **where,
+            "tools": searching_tools(self.speaks),
+            "reward": recipe.in_loop.reward,
+        }
+        sampling = Sampling(recipe.temperature, recipe.top_p, recipe.max_tokens)
+        arm = Arm("in_loop", searching, recipe.name, recipe.dialect, sampling)
+        return Agent(policy, self.speaks, arm)
+
+    def play(self, jobs: Sequence[Job], policy: Policy) -> tuple[list[Trajectory], list[list[Trajectory]]]:
+        """The reasoner's episodes, settled, with their searches inside; and the settled searches, task by task."""
+        delegates = {"search": self.searcher(policy)}
+        episodes = rollout(
+            jobs, self.reasoner, self.dialect, self.arm, in_flight=self.recipe.in_flight, delegates=delegates
+        )
+        tasks = [t for group in settle(collect(episodes), REWARDS[OUTCOME], self.judge) for t in group]
+        searches = collect(child for task in tasks for child in task.children)
+        return tasks, settle(searches, REWARDS[self.recipe.in_loop.reward], parents=parents_of(tasks))
+
+    def close(self) -> None:
+        """Free the reasoner, and the judge."""
+        if "reasoner" in self.__dict__:
+            self.reasoner.close()
+        if (close := getattr(self.judge, "close", None)) is not None:
+            close()

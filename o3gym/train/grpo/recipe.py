@@ -1,0 +1,219 @@
+"""Recipes of reinforcement learning: which episodes are played, and how their rewards become steps, as data."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from o3gym.policies.two_agent import CALLS
+from o3gym.registry import UnknownName, closest
+from o3gym.train.grpo.advantages import Denominator, Mean, Norm, Stats, Void
+from o3gym.train.recipe import (
+    RecipeError,
+    Schedule,
+    Training,
+    at_least,
+    changes,
+    decoded,
+    known_keys,
+    read_toml,
+    warmup_steps,
+)
+
+OldLogprobs: TypeAlias = Literal["compute", "rollout"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InLoop:
+    """Searches that a reasoner asks the learner for while it works on tasks: the in-loop half of InSight-o3's training.
+
+    Every search is an episode of the learner's; its reward rests on what the reasoner makes of it. Budgets and picture
+    sizes of searches are those of the recipe's `env`.
+
+    Attributes:
+        reasoner: spec of the policy that works on the tasks; it does not learn.
+        dialect: its wire format; one that rates what a search brought.
+        env: arguments of its environment: suite, suite_args, max_calls, ….
+        reward: name of the searches' reward; `judge`: of the judge of the reasoner's answers, "" for rules alone.
+        temperature, max_tokens: how the reasoner's replies are sampled.
+        prompts: tasks per rollout over all devices, each worked on `samples` times; 0 for no in-loop half.
+        norm: what searches are compared with: all searches of the rollout ("global"), since no two need be alike, or
+            those for the same task ("group"), see `o3gym.train.grpo.advantages.advantages`.
+    """
+
+    reasoner: str = ""
+    dialect: str = "insight_o3_reasoner?feedback=true"
+    env: Mapping[str, Any] = field(default_factory=dict)
+    reward: str = "insight_o3_in_loop"
+    judge: str = ""
+    temperature: float = 1.0
+    max_tokens: int = 2048
+    prompts: int = 0
+    samples: int = 8
+    norm: Norm = "global"
+
+    @property
+    def calls(self) -> int:
+        """Searches that the reasoner may ask for in an episode."""
+        return int(self.env.get("max_calls", CALLS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrpoRecipe(Training):
+    """A training by group-relative policy optimisation in o3gym's environments.
+
+    Attributes:
+        env: arguments of `o3gym/VisualSearch-v0`: suite, tools, max_turns, max_pixels, ….
+        dialect: how calls are written; "" for the policy's own.
+        sight: "package.module:function" from the native width and height of a region to those at which it is shown,
+            of sizes that the processor leaves alone; "" for the processor's own.
+        sampler: what writes the replies of a rollout: "" for the model that learns, in its own process;
+            "vllm?option=value&…" for vLLM beside each process, "vllm_server?url=…" for vLLM's server, with options of
+            these policies. Their probabilities differ from the model's by rounding: `old_logprobs` "rollout" takes
+            theirs also with one update, "compute" does not see the difference.
+        reward: name of the reward; `judge`: of the judge, "" for rules alone.
+        temperature, top_p, max_tokens: how replies are sampled; `context`: tokens of an
+            episode, 0 for what the model was made for.
+        steps: optimiser steps; `learning_rate`, `schedule`, `warmup` as in supervised training.
+        prompts: tasks per rollout over all devices, each played `samples` times.
+        updates: optimiser steps that a rollout is dealt out to. With 1 the training is on-policy.
+        old_logprobs: with more than one update, log-probabilities of the policy that acted: "compute" them by a forward
+            pass, as the systems do, or take those of the "rollout", which costs nothing.
+        clip_low, clip_high: how far the ratio of a token may move: 1 − low … 1 + high.
+        kl: coefficient of the divergence from the starting weights (k3 estimator); 0 needs no reference model.
+        norm, std, epsilon: see `o3gym.train.grpo.advantages.advantages`.
+        over_turn_masking, void: see `o3gym.train.grpo.advantages.kept`; `stats`: whether masked episodes count in the
+            group's statistics. Our default is Mini-o3's code: they do.
+        mean, denominator: see `o3gym.train.grpo.advantages.weights`.
+        refills: rollouts that may be added until `prompts` groups have rewards that differ; 0 takes what comes.
+        slots: dialogues that are kept at once; `in_flight`: episodes alive at once.
+        watch: every how many rollouts the episodes are stored in the run-folder format; 0 for never.
+        in_loop: a second half of each rollout, in which a reasoner asks for the episodes.
+    """
+
+    env: Mapping[str, Any] = field(default_factory=dict)
+    dialect: str = ""
+    sight: str = ""
+    sampler: str = ""
+    reward: str = "outcome"
+    judge: str = ""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 1024
+    context: int = 0
+    steps: int = 0
+    learning_rate: float = 1e-6
+    schedule: Schedule = "constant"
+    warmup: float = 0.0
+    prompts: int = 32
+    samples: int = 8
+    updates: int = 1
+    old_logprobs: OldLogprobs = "compute"
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    kl: float = 0.0
+    norm: Norm = "group"
+    std: bool = True
+    epsilon: float = 1e-6
+    over_turn_masking: bool = False
+    void: Void = "penalise"
+    stats: Stats = "include"
+    mean: Mean = "token"
+    denominator: Denominator = "kept"
+    refills: int = 0
+    slots: int = 32
+    in_flight: int = 32
+    watch: int = 0
+    in_loop: InLoop = InLoop()
+
+    def warmup_steps(self, steps: int) -> int:
+        """Steps of the linear rise, of `steps` in all."""
+        return warmup_steps(self.warmup, steps)
+
+    def share(self, devices: int) -> int:
+        """Tasks per rollout and device. Raises `RecipeError` where they do not divide."""
+        return _share(self.prompts, devices, "prompts")
+
+    def accumulation(self, devices: int) -> int:
+        """Forward passes per step and device, each of at most `micro_batch` rows, however many searches there are."""
+        inside = _share(self.in_loop.prompts, devices, "in_loop.prompts")
+        rows = math.ceil(self.share(devices) / self.updates) * self.samples
+        rows += math.ceil(inside / self.updates) * self.in_loop.samples * self.in_loop.calls
+        return math.ceil(rows / (self.micro_batch or rows))
+
+
+def _share(prompts: int, devices: int, name: str) -> int:
+    if prompts % devices:
+        raise RecipeError(f"{name}: expected a multiple of {devices} devices, got {prompts}")
+    return prompts // devices
+
+
+KEYS = tuple(f.name for f in dataclasses.fields(GrpoRecipe))
+NESTED = ("env", "lora", "in_loop")
+IN_LOOP_KEYS = tuple(f.name for f in dataclasses.fields(InLoop))
+
+
+def load_grpo(spec: str, settings: Iterable[str] = ()) -> GrpoRecipe:
+    """A recipe by name or path, changed by settings "key=value".
+
+    A key is a field of the recipe ("prompts"), or one of "env.KEY", "lora.KEY", "in_loop.KEY" and "in_loop.env.KEY".
+
+    Raises:
+        UnknownName: no such recipe or key; with the closest one.
+        RecipeError: a value does not fit.
+    """
+    where, data = read_toml(spec, "grpo")
+    for key, value in changes(settings):
+        _assign(data, key, value)
+    return read_grpo(data, where)
+
+
+def read_grpo(data: Mapping[str, Any], where: str = "recipe") -> GrpoRecipe:
+    """A recipe from plain values, as TOML gives them; see `load_grpo` for errors."""
+    if isinstance(data.get("in_loop"), Mapping):
+        known_keys(data["in_loop"], IN_LOOP_KEYS, f"{where}: in_loop")
+    recipe = decoded(GrpoRecipe, data, where)
+    for key in ("steps", "updates", "max_tokens", "slots", "in_flight"):
+        at_least(getattr(recipe, key), 1, f"{where}: {key}")
+    _check_in_loop(recipe.in_loop, where)
+    at_least(recipe.prompts, 0 if recipe.in_loop.prompts else 1, f"{where}: prompts")
+    at_least(recipe.samples, 2, f"{where}: samples")
+    for key in ("context", "refills", "watch", "kl", "clip_low", "clip_high", "warmup"):
+        at_least(getattr(recipe, key), 0, f"{where}: {key}")
+    if recipe.sampler.partition("?")[0] not in ("", "vllm", "vllm_server"):
+        raise RecipeError(f'{where}: sampler: expected "", "vllm?…" or "vllm_server?url=…", got "{recipe.sampler}"')
+    if recipe.sampler and recipe.sight:
+        raise RecipeError(
+            f"{where}: sampler, sight: vLLM shows pictures at the processor's own sizes; give one of the two"
+        )
+    if recipe.save_steps % recipe.updates or recipe.steps % recipe.updates:
+        raise RecipeError(
+            f"{where}: steps, save_steps: expected multiples of updates = {recipe.updates}, because a training goes on "
+            f"from the start of a rollout; got {recipe.steps} and {recipe.save_steps}"
+        )
+    return recipe
+
+
+def _check_in_loop(in_loop: InLoop, where: str) -> None:
+    at_least(in_loop.prompts, 0, f"{where}: in_loop.prompts")
+    for key in ("samples", "max_tokens", "calls"):
+        at_least(getattr(in_loop, key), 1, f"{where}: in_loop.{key}")
+    if in_loop.prompts and not in_loop.reasoner:
+        raise RecipeError(f'{where}: in_loop.reasoner: expected the spec of a policy, such as "openai:MODEL"')
+
+
+def _assign(data: dict[str, Any], key: str, value: Any) -> None:
+    first, *rest = key.split(".")
+    if rest and (first not in NESTED or len(rest) > 2 or (len(rest) == 2 and (first, rest[0]) != ("in_loop", "env"))):
+        raise UnknownName(
+            f'--set: unknown key "{key}" (nested ones are env.KEY, lora.KEY, in_loop.KEY and in_loop.env.KEY)'
+        )
+    if first not in KEYS:
+        raise UnknownName(f'--set: unknown key "{first}"{closest(first, KEYS)} (known: {", ".join(KEYS)})')
+    for name in (first, *rest)[:-1]:
+        data[name] = dict(data.get(name) or {})
+        data = data[name]
+    data[(first, *rest)[-1]] = value

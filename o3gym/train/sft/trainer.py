@@ -1,0 +1,158 @@
+"""TRL's SFTTrainer, fed with our rows: every batch is checked, and what it did is kept. Imports torch and TRL."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from o3gym.registry import require
+from o3gym.train.batches import Collator, check_batch
+from o3gym.train.data.mixture import Mixture
+from o3gym.train.recipe import Rates, Recipe, RecipeError, Stage, Training, devices
+
+torch = require("torch", "train")
+transformers = require("transformers", "train")
+transformers.utils.logging.disable_progress_bar()  # of saving a file; the training has one of its own
+datasets = require("datasets", "train")
+trl = require("trl", "train")
+_SFTTrainer: Any = trl.SFTTrainer
+_TrainerCallback: Any = transformers.TrainerCallback
+
+RENAMED = "activation_checkpointing"
+"""What transformers calls gradient checkpointing; TRL turns it on unless this says otherwise."""
+if RENAMED not in transformers.TrainingArguments.__dataclass_fields__:  # older than the new name
+    RENAMED = "gradient_checkpointing"
+
+Report = Callable[[int, Mapping[str, float]], None]
+"""Called with the step within the stage and what was logged (an empty mapping for steps in between)."""
+
+
+class Trainer(_SFTTrainer):  # type: ignore[misc]
+    """`trl.SFTTrainer` over the rows of one stage.
+
+    The data set holds row numbers and the collator makes the rows, so that pixels exist only while they are needed and
+    a resumed training skips what it had without making it again.
+
+    Args:
+        model, processor: what is trained.
+        recipe, stage: the settings.
+        collator: makes the batches.
+        folder: where checkpoints go.
+        report: called after every step.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        recipe: Recipe,
+        stage: Stage,
+        collator: Collator,
+        folder: Path,
+        report: Report | None = None,
+    ) -> None:
+        self.collate = collator
+        self.passed = 0
+        mixture = collator.mixture
+        super().__init__(
+            model=model,
+            args=settings(recipe, stage, mixture, folder),
+            train_dataset=datasets.Dataset.from_dict({"index": range(mixture.rows)}),
+            data_collator=collator,
+            processing_class=processor,
+        )
+        # Qwen-VL models say that they do not take the number of learnt tokens of a step, and then every micro-batch
+        # would weigh the same, however many it has. TRL's loss takes it, whatever the model says.
+        self.model_accepts_loss_kwargs = True
+        self.remove_callback(transformers.PrinterCallback)
+        self.add_callback(Follow(report))
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """The loss of a batch, a sum over its parts, that have been checked. Raises `BatchError` for one not whole."""
+        return sum(self._loss(model, part, *args, **kwargs) for part in inputs["parts"])
+
+    def _loss(self, model: Any, part: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        self.passed += int(part.pop("passed"))
+        merge = getattr(self.collate.encoder.processor.image_processor, "merge_size", 1)
+        check_batch(part, self.collate.encoder.image_id, merge)
+        return super().compute_loss(model, part, *args, **kwargs)
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Log also how many demonstrations were passed over since the last time."""
+        if "loss" in logs:
+            logs["passed"], self.passed = self.passed, 0
+        super().log(logs, *args, **kwargs)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """None: `training.json` says what a model card would, and more."""
+
+
+class Follow(_TrainerCallback):  # type: ignore[misc]
+    """Tells how far the training is, and ends one whose loss is no number."""
+
+    def __init__(self, report: Report | None) -> None:
+        self.report = report
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Report the step."""
+        if self.report is not None:
+            self.report(state.global_step, {})
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **kwargs: Any) -> None:
+        """Report what was logged."""
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise RuntimeError(f"the loss is {logs['loss']} at step {state.global_step}: lower the learning rate")
+        if self.report is not None:
+            self.report(state.global_step, logs)
+
+
+def common(recipe: Training, rates: Rates, steps: int, seed: int, folder: Path) -> dict[str, Any]:
+    """What every training tells TRL's configuration; `rates` has learning rate, schedule and warm-up.
+
+    Raises `RecipeError` if several GPUs are visible to one process.
+    """
+    if torch.cuda.device_count() > 1 and devices() == 1:
+        raise RecipeError("several GPUs are visible: start with `accelerate launch`, or set CUDA_VISIBLE_DEVICES")
+    return {
+        "output_dir": str(folder),
+        "max_steps": steps,
+        "learning_rate": rates.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if rates.schedule == "constant" else rates.schedule,
+        "warmup_steps": rates.warmup_steps(steps),
+        "adam_beta1": recipe.betas[0],
+        "adam_beta2": recipe.betas[1],
+        "weight_decay": recipe.weight_decay,
+        "max_grad_norm": recipe.clip,
+        "use_cpu": not torch.accelerator.is_available(),
+        "bf16": recipe.precision == "bfloat16",
+        RENAMED: recipe.gradient_checkpointing,
+        "seed": seed % 2**32,
+        "save_steps": recipe.save_steps,
+        "save_total_limit": recipe.keep,
+        "logging_steps": recipe.log_steps,
+        "logging_first_step": True,
+        "logging_nan_inf_filter": False,
+        "report_to": [tracker for tracker in recipe.report_to if require(tracker, tracker)] or "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+    }
+
+
+def settings(recipe: Recipe, stage: Stage, mixture: Mixture, folder: Path) -> Any:
+    """The stage as TRL's `SFTConfig`. Raises `RecipeError` where the batch does not divide."""
+    accumulation = recipe.accumulation(stage, devices())
+    workers: dict[str, Any] = {"dataloader_num_workers": recipe.workers}
+    if recipe.workers:
+        workers["dataloader_prefetch_factor"] = 4
+    return trl.SFTConfig(
+        **common(recipe, stage, mixture.steps, mixture.seed, folder),
+        per_device_train_batch_size=stage.batch // accumulation // devices(),
+        gradient_accumulation_steps=accumulation,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        train_sampling_strategy="sequential",
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        **workers,
+    )

@@ -1,0 +1,175 @@
+"""Crowded boards: many small things to be named per picture, in the sizes and on the grounds of the search views.
+
+A view of a search holds about seven things, or a single card; a small model that learns from those alone needs hours
+to tell twenty kinds of icons apart. Here a picture has up to twenty icons, nine cards or four plates, each at a
+jittered place of a grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from random import Random
+
+import numpy as np
+from PIL import Image
+
+from o3gym.media.images import Pixels
+from o3gym.policies.dialogue import Message, Picture
+from o3gym.policies.tiny.view_size import SIDE
+from o3gym.registry import closest
+from o3gym.suites.scenes import attribute, hidden, text
+from o3gym.suites.scenes.base import jittered_grid
+from o3gym.suites.scenes.grounds import choose_ground, paint_ground
+from o3gym.suites.scenes.icons import ICONS, paint_icon
+from o3gym.suites.scenes.outlines import SHAPES
+from o3gym.suites.scenes.painter import Painter
+from o3gym.suites.scenes.palette import COLOURS
+from o3gym.suites.scenes.scatter import TINY
+from o3gym.train.tiny.dialogue_builder import Item, asked, listed, visible
+from o3gym.types import FULL, Box, Size, View
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of board.
+
+    Attributes:
+        height: in pixels, of the easy pictures whose scale it has.
+        cell: width and height of a place, in their pixels.
+        scale: pixels that the model sees for one of theirs: what looks of searches have.
+        most: columns and rows that fit into a look.
+    """
+
+    height: int
+    cell: Size
+    scale: float
+    most: Size
+
+
+KINDS: Mapping[str, Kind] = {
+    "icons": Kind(949, (72, 70), 0.485, (5, 4)),
+    "cards": Kind(1200, (125, 125), 0.4267, (3, 3)),
+    "letters": Kind(1225, (16, 18), 2.34, (6, 3)),
+    "plates": Kind(1225, (88, 22), 2.34, (2, 2)),
+}
+SIGNS = 0.15
+
+
+class Boards:
+    """Endless boards with a list of what is on them.
+
+    Args:
+        board: one of `KINDS`.
+        least, most: columns and rows at the least and at the most, such as "3x2"; by default one, and what fits.
+        fill: least share of the places that hold something.
+        ask: share of boards of icons and cards that are asked about: the list ends at what is asked for.
+        named: such a list begins with what is asked for.
+    """
+
+    def __init__(
+        self,
+        board: str,
+        least: str = "1x1",
+        most: str = "",
+        fill: float = 0.6,
+        ask: float = 0.0,
+        named: bool = False,
+    ) -> None:
+        if board not in KINDS:
+            raise ValueError(f'unknown board "{board}"{closest(board, KINDS)} (known: {", ".join(KINDS)})')
+        self.name, self.kind, self.fill, self.ask, self.named = board, KINDS[board], fill, ask, named
+        self.least, self.most = _size(least), _size(most) if most else self.kind.most
+
+    def example(self, index: int, seed: int) -> list[Message]:
+        """The board at `index`: one picture, one list."""
+        rng = Random(f"boards/{self.name}/{index}/{seed}")
+        grid = (rng.randint(self.least[0], self.most[0]), rng.randint(self.least[1], self.most[1]))
+        native = (grid[0] * self.kind.cell[0], grid[1] * self.kind.cell[1])
+        places = grid[0] * grid[1]
+        kept = sorted(rng.sample(range(places), rng.randint(max(1, round(self.fill * places)), places)))
+        placed = [(_words(self.name, rng), self._box(place, grid, native, rng)) for place in kept]
+        view, look = View(0, 0, FULL, native, self._shown(native)), rng.getrandbits(32)
+
+        def load() -> Pixels:
+            picture = self.paint(native, placed, Random(look))
+            return np.asarray(picture.resize(view.shown, Image.Resampling.BICUBIC))
+
+        aspect = native[0] / native[1]
+        items = [Item(words, (b[0] / aspect, b[1], b[2] / aspect, b[3])) for words, b in placed]
+        wanted = rng.choice(items).noun if rng.random() < self.ask else ""
+        said, found = listed(visible(items, view), view, wanted, self.named and bool(wanted))
+        said += f"\nanswer {found.words.split()[0]}" if found else ""
+        question = f"\n{asked(rng, self.name, wanted, found)}" if wanted else "read"
+        return [Message("user", ("picture 0", Picture(view, load), question)), Message("assistant", (said,))]
+
+    def _shown(self, native: Size) -> Size:
+        width, height = (max(1, round(side * self.kind.scale / SIDE)) * SIDE for side in native)
+        return (width, height)
+
+    def _box(self, place: int, grid: Size, native: Size, rng: Random) -> Box:
+        """A random place in a cell of the board, in board units."""
+        (columns, rows), aspect = grid, native[0] / native[1]
+        column, row = place % columns, place // columns
+        area = (column * aspect / columns, row / rows, (column + 1) * aspect / columns, (row + 1) / rows)
+        scale = self.kind.height / native[1]
+        if self.name in ("plates", "letters"):
+            return jittered_grid(rng, area, 1, 1, text.plate_size(scale, 1 if self.name == "letters" else 6))[0]
+        side = (TINY["easy"] if self.name == "icons" else hidden.PLACE_SIDE["easy"]) * scale
+        return jittered_grid(rng, area, 1, 1, (side, side))[0]
+
+    def paint(self, native: Size, items: Sequence[tuple[str, Box]], rng: Random) -> Image.Image:
+        """A board of that size; items with their boxes in board units."""
+        (width, height), scale = native, self.kind.height / native[1]
+        if self.name in ("plates", "letters"):
+            return text.paint_strip(native, scale, items, rng)
+        painter = Painter(native, width / height)
+        ground = _ground(self.kind.height, rng.randrange(40))
+        x, y = rng.randrange(ground.width - width), rng.randrange(ground.height - height)
+        painter.image.paste(ground.crop((x, y, x + width, y + height)))
+        for words, box in items:
+            _paint_item(painter, words, box, scale, rng)
+        return painter.image
+
+
+def _size(words: str) -> Size:
+    columns, _, rows = words.partition("x")
+    if not (columns.isdigit() and rows.isdigit() and int(columns) and int(rows)):
+        raise ValueError(f'expected columns and rows like "3x2", got "{words}"')
+    return (int(columns), int(rows))
+
+
+def _paint_item(painter: Painter, words: str, box: Box, scale: float, rng: Random) -> None:
+    first, noun = words.split()
+    if noun in SHAPES:
+        hidden.paint_card(painter, hidden.place(rng, box, noun, first), hidden.GLYPH["easy"] * scale)
+    elif noun == "sign":
+        attribute.paint_sign(painter, box, first, rng.choice(list(COLOURS)))
+    else:
+        paint_icon(painter, noun, box, first)
+
+
+def _words(kind: str, rng: Random) -> str:
+    if kind == "plates":
+        return text.code(rng)
+    if kind == "letters":
+        return rng.choice(text.code(rng).replace("-", ""))
+    if kind == "cards":
+        return f"{rng.choice(list(COLOURS))} {rng.choice(list(SHAPES))}"
+    if rng.random() < SIGNS:
+        return f"{rng.choice(list(SHAPES))} sign"
+    return f"{rng.choice(list(COLOURS))} {rng.choice(list(ICONS))}"
+
+
+@lru_cache(maxsize=96)
+def _ground(height: int, number: int) -> Image.Image:
+    rng = Random(f"ground/{number}")
+    aspect = 1.0 if height == KINDS["cards"].height else 4 / 3
+    painter = Painter((round(height * aspect), height), aspect)
+    paint_ground(painter, choose_ground(rng))
+    for _ in range(92 if aspect == 1.0 else 0):
+        painter.disc(
+            (rng.random(), rng.random()), 0.003 + 0.005 * rng.random(), (60, 56, 50), 0.15 + 0.2 * rng.random()
+        )
+    return painter.image

@@ -1,0 +1,169 @@
+"""Dialogues in the making: scenes to talk about, what is to be seen in a view of them, and how that is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from random import Random
+
+from o3gym.dialects.grid import PLACES, Grid, cell_box, cell_name
+from o3gym.geometry import center, compose, coverage, from_pixels, relative, snap
+from o3gym.media.images import shared_store
+from o3gym.policies.dialogue import Message, Picture
+from o3gym.policies.tiny.view_size import LEGIBLE, shown
+from o3gym.suites.scenes import attribute, hidden
+from o3gym.suites.scenes.base import Scene, others
+from o3gym.suites.scenes.outlines import SHAPES
+from o3gym.suites.scenes.palette import COLOURS
+from o3gym.suites.synthetic import SCENES, lay_out
+from o3gym.types import FULL, Box, Size, Source, Task, View
+
+SEEN = 0.7
+"""Share of an item that must be inside a view for it to be named."""
+DIALECT = Grid()
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something to be named: its words, the last of which a question may ask for, and its box in the picture."""
+
+    words: str
+    box: Box
+
+    @property
+    def noun(self) -> str:
+        """What it is: "mug" of "red mug"."""
+        return self.words.split()[-1]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A scene of the train split, ready to be asked about."""
+
+    family: str
+    seed: int
+    scene: Scene
+    source: Source
+    items: tuple[Item, ...]
+
+
+@lru_cache(maxsize=64)
+def stage(family: str, seed: int) -> Stage:
+    """The scene with that seed; seeds of the train split are odd."""
+    scene, aspect = lay_out(family, "easy", 2 * seed + 1), SCENES[family].aspect
+    source = Source.generated("synthetic", family=family, difficulty="easy", seed=2 * seed + 1, pixels=0)
+    items = tuple(Item(words, (b[0] / aspect, b[1], b[2] / aspect, b[3])) for words, b in scene.items)
+    return Stage(family, seed, scene, source, items)
+
+
+class Talk:
+    """A dialogue in the making: what the environment and the dialect would show, and what the model should write.
+
+    Args:
+        at: the scene.
+        question: with its options.
+        told: say what each view shows instead of showing it.
+    """
+
+    def __init__(self, at: Stage, question: str, told: bool = False) -> None:
+        self.at, self.told = at, told
+        self.views: list[View] = []
+        self.messages: list[Message] = []
+        self._show(FULL, -1, question)
+
+    def look(self, thought: str, grid: Size, cell: int, view: int = 0) -> None:
+        """Write a look at a cell (counted in reading order), and show it."""
+        column, row = cell % grid[0], cell // grid[0]
+        action = f"look {grid[0]}x{grid[1]} {cell_name(column, row)}" + (f" in {view}" if view else "")
+        self.say(f"{thought}\n{action}" if thought else action)
+        self._show(compose(self.views[view].box, cell_box(*grid, column, row)), view)
+
+    def say(self, words: str) -> None:
+        """Write a reply."""
+        self.messages.append(Message("assistant", (words,)))
+
+    def _show(self, box: Box, parent: int, words: str = "") -> None:
+        native = shared_store().size(self.at.source)
+        pixels = snap(box, native)
+        size = (pixels[2] - pixels[0], pixels[3] - pixels[1])
+        view = View(len(self.views), 0, from_pixels(pixels, native), size, shown(*size), parent)
+        self.views.append(view)
+        parts = DIALECT.show([view], words, {"turn": 0 if words else 1})
+        self.messages.append(Message("user", tuple(self._picture(p) if isinstance(p, View) else p for p in parts)))
+
+    def _picture(self, view: View) -> Picture | str:
+        if self.told:
+            return f"\n{described(self.at, view)}".rstrip()
+        return Picture(view, lambda: shared_store().region(self.at.source, view.box, view.shown))
+
+
+def place_in(view: View, box: Box) -> str:
+    """Where in a view a box has its middle, as one of the dialect's places: "@b3"."""
+    (x, y), (columns, rows) = center(relative(view.box, box)), PLACES
+    return f"@{cell_name(min(int(x * columns), columns - 1), min(int(y * rows), rows - 1))}"
+
+
+def visible(items: Sequence[Item], view: View) -> list[Item]:
+    """The items that a view shows, in reading order: by rows of places, then from left to right."""
+    seen = [item for item in items if coverage(view.box, item.box) >= SEEN]
+    return sorted(seen, key=lambda item: (place_in(view, item.box)[1], center(item.box)[0]))
+
+
+def described(at: Stage, view: View) -> str:
+    """What can be made out in a view, in the words of the replies."""
+    if view.box == FULL:
+        return " ".join(colours(at)) if at.family == "text" else ""
+    legible = view.native[0] * view.native[1] <= LEGIBLE
+    words = [f"{place_in(view, item.box)} {said(item, legible)}" for item in visible(at.items, view)]
+    return " ".join(words) or "nothing"
+
+
+def said(item: Item, legible: bool) -> str:
+    """An item's words, the code of a plate only where it is legible."""
+    return item.words if legible or "-" not in item.words else "plate"
+
+
+def colours(at: Stage) -> list[str]:
+    """The containers of a yard as its thumbnail shows them: "a1 red", "a2 blue" and so on."""
+    return [f"{cell_name(i % 3, i // 3)} {item.words.split()[0]}" for i, item in enumerate(at.items[::2])]
+
+
+def listed(
+    items: Sequence[Item], view: View, wanted: str, named: bool = False, echoed: bool = False
+) -> tuple[str, Item | None]:
+    """The list as written, cut after the first item that is wanted, and that item.
+
+    Args:
+        items: what there is, in order.
+        view: in which view.
+        wanted: the noun that is asked for.
+        named: the list begins with it: "mug? @b3 red kite @c1 blue mug!".
+        echoed: it stands after every item: "@b3 red kite mug? @c1 blue mug mug!".
+    """
+    words = [f"{wanted}?"] if named else []
+    first = len(words)
+    for item in items:
+        words.append(f"{place_in(view, item.box)} {item.words}" + f" {wanted}?" * echoed)
+        if item.noun == wanted:
+            return " ".join(words).removesuffix("?") + "!", item
+    return " ".join(words if words[first:] else [*words, "nothing"]), None
+
+
+def asked(rng: Random, family: str, wanted: str, found: Item | None) -> str:
+    """A question for what goes with the noun `wanted`, with options, one of which is what was found (if it was).
+
+    Cards, and hidden tasks, are asked about in their own way. The options belong to it: a model that learned to compare
+    without them takes each of them for what is asked for.
+    """
+    question = hidden.ask(rng, "easy", wanted) if family in ("hidden", "cards") else attribute.ask(rng, wanted)
+    names = list(SHAPES if wanted == "sign" else COLOURS)
+    right = found.words.split()[0] if found else rng.choice(names)
+    return optioned(rng, question, right, others(rng, names, right, rng.choice((3, 4, 5))))
+
+
+def optioned(rng: Random, question: str, right: str, wrong: Sequence[str]) -> str:
+    """The question with its options in random order, a letter before each."""
+    options = [right, *wrong]
+    rng.shuffle(options)
+    return Task("", (), question, choices=tuple(options)).text

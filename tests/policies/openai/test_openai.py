@@ -1,0 +1,510 @@
+"""The openai policy against a real server process that answers by a script: every reply and every fault."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gc
+import io
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openai
+import pytest
+from PIL import Image
+
+from o3gym.bench.run import Bench, run
+from o3gym.cli.main import main
+from o3gym.dialects.base import make_dialect
+from o3gym.policies.base import make_policy
+from o3gym.policies.dialogue import Dialogue, Request
+from o3gym.policies.openai import policy as module
+from o3gym.policies.openai.client import Body
+from o3gym.policies.openai.completions import with_stop
+from o3gym.policies.openai.messages import Wire
+from o3gym.policies.openai.policy import OpenAI, retry_after
+from o3gym.registry import MissingPackage
+from o3gym.rollout.loop import Arm, Job, rollout
+from o3gym.runs.store import open_run
+from o3gym.types import Reply, Sampling, Trajectory, Usage
+from tests.policies.local.talk import picture
+from tests.policies.openai.openai_stub import Stub, completion, failure
+
+KEY = "sk-test-7Qw3rT9zLmN4"
+SMALL = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}
+ENV = {"suite": "synthetic", "suite_args": SMALL, "min_pixels": 1000, "max_pixels": 40_000, "max_turns": 4}
+CROP = '<tool_call>{"name": "crop", "arguments": {"view": 0, "box": [0.0, 0.0, 0.5, 0.5]}}</tool_call>'
+Make = Callable[..., OpenAI]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Stub]:
+    with Stub() as stub:
+        yield stub
+
+
+@pytest.fixture
+def stub(server: Stub) -> Stub:
+    server.script({"body": completion()})
+    return server
+
+
+@pytest.fixture
+def make(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Policies of that server that hardly wait between tries; closed after the test."""
+    made: list[OpenAI] = []
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setattr(module, "FIRST_WAIT", 0.002)
+
+    def policy(**options: Any) -> OpenAI:
+        made.append(OpenAI("m", **{"base_url": stub.url, "concurrency": 4, **options}))
+        return made[-1]
+
+    yield policy
+    for each in made:
+        each.close()
+    gc.collect()  # a connection left open would warn here, and fail
+
+
+def asked(dialogue: Dialogue | None = None, name: str = "g", **fields: Any) -> Request:
+    if dialogue is None:
+        dialogue = Dialogue()
+        dialogue.add("system", ["You look."])
+        dialogue.add("user", ["What is it?"])
+    sampling = fields.pop("sampling", Sampling(max_tokens=50, seed=7))
+    return Request(("arm", name, 0, "main"), dialogue, sampling, **fields)
+
+
+def reply(policy: OpenAI, **fields: Any) -> Reply:
+    policy.submit(asked(**fields))
+    ((_, said),) = policy.poll()
+    return said
+
+
+def play(policy: OpenAI, count: int = 1, dialect: str = "qwen3_vl", **env: Any) -> list[Trajectory]:
+    jobs = [Job(index, f"g{index}", seed=index) for index in range(count)]
+    arm = Arm("arm", {**ENV, **env}, "openai:m", dialect)
+    return sorted(rollout(jobs, policy, make_dialect(dialect), arm), key=lambda t: t.group)
+
+
+def test_a_request_says_what_was_asked_and_the_reply_is_read(make: Make, stub: Stub) -> None:
+    said = reply(make(price_in=2.0, price_out=10.0), sampling=Sampling(0.7, 0.9, 50, ("</x>",), 7))
+    assert said == Reply("<answer>A</answer>", usage=Usage(1000, 20, 0.0022))
+    (entry,) = stub.log()
+    assert entry["path"] == "/v1/chat/completions"
+    assert entry["key"] == KEY
+    assert entry["body"] == {
+        "model": "m",
+        "messages": [
+            {"role": "system", "content": "You look."},
+            {"role": "user", "content": [{"type": "text", "text": "What is it?"}]},
+        ],
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "max_tokens": 50,
+        "seed": 7,
+        "stop": ["</x>"],
+    }
+
+
+@pytest.mark.parametrize("image_format", ["png", "jpeg"])
+def test_pictures_are_sent_as_shown_and_encoded_once(make: Make, stub: Stub, image_format: str) -> None:
+    policy, dialogue, loads = make(image_format=image_format, detail="low"), Dialogue(), []
+    first, second = picture(index=0, loads=loads), picture(20, 10, 1, loads)
+    dialogue.add("user", ["Look:", first])
+    reply(policy, dialogue=dialogue)
+    dialogue.add("assistant", ["more"])
+    dialogue.add("user", [second])
+    reply(policy, dialogue=dialogue)
+    assert loads == [0, 1]
+    one, two = (entry["body"]["messages"] for entry in stub.log())
+    assert two[0] == one[0]
+    assert two[1] == {"role": "assistant", "content": "more"}
+    url = two[0]["content"][1]["image_url"]
+    assert url["detail"] == "low"
+    head, _, data = url["url"].partition(",")
+    assert head == f"data:image/{image_format};base64"
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+    if image_format == "png":
+        assert np.array_equal(pixels, first.load())
+    assert pixels.shape == (30, 40, 3)
+    policy.release(asked().key)
+    reply(policy, dialogue=dialogue)
+    assert loads[-2:] == [0, 1]
+
+
+@pytest.mark.parametrize("image_format", ["png", "jpeg"])
+@pytest.mark.parametrize("size", [(400, 300), (3000, 40), (9, 9000)])
+def test_vision_size_keeps_noise_within_the_limit(make: Make, image_format: str, size: tuple[int, int]) -> None:
+    policy = make(image_format=image_format, max_image_bytes=60_000)
+    width, height = policy.vision_size(*size)
+    assert len(Wire(image_format, "high", 60_000).url(picture(width, height))) <= 80_100  # base64 and the head
+    assert policy.vision_size(60, 50) == (60, 50)
+    assert make(max_image_pixels=900).vision_size(60, 60) == (30, 30)
+
+
+def test_a_picture_beyond_the_limit_is_an_error_with_the_reason(make: Make) -> None:
+    dialogue = Dialogue()
+    dialogue.add("user", [picture(60, 60)])
+    said = reply(make(max_image_pixels=900), dialogue=dialogue)
+    assert said.finish == "error"
+    assert "60×60" in said.error
+
+
+def call(name: str, arguments: str, number: int = 0) -> dict[str, Any]:
+    return {"id": f"c{number}", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def test_native_calls_become_text_and_go_back_as_calls(make: Make, stub: Stub) -> None:
+    look = completion(None, "tool_calls", tool_calls=[call("crop", '{"view": 0, "box": [0, 0, 0.5, 0.5]}')])
+    end = completion("Sure.", "tool_calls", tool_calls=[call("answer", '{"text": "A"}')])
+    stub.script({"body": look}, {"body": end})
+    (trajectory,) = play(make(), dialect="openai")
+    assert [turn.parsed.call.tool for turn in trajectory.turns] == ["crop", "answer"]
+    assert (trajectory.stop, trajectory.answer) == ("answered", "A")
+    assert all(turn.parsed.well_formed for turn in trajectory.turns)
+    first, second = (entry["body"] for entry in stub.log())
+    assert {"crop", "answer"} <= {tool["function"]["name"] for tool in first["tools"]}
+    assert first["parallel_tool_calls"] is False
+    assistant, result, user = second["messages"][2:]
+    assert assistant["tool_calls"] == look["choices"][0]["message"]["tool_calls"]
+    assert (result["role"], result["tool_call_id"], user["role"]) == ("tool", "c0", "user")
+    assert any(part["type"] == "image_url" for part in user["content"])
+
+
+def test_a_broken_native_call_goes_back_as_text(make: Make, stub: Stub) -> None:
+    broken = completion(None, "tool_calls", tool_calls=[call("crop", '{"view": 0, "box": [')])
+    stub.script({"body": broken}, {"body": completion("<answer>A</answer>")})
+    (trajectory,) = play(make(), dialect="openai")
+    assert trajectory.turns[0].error == "parse"
+    assistant = stub.log()[1]["body"]["messages"][2]
+    assert assistant["content"] == trajectory.turns[0].reply.text
+    assert "tool_calls" not in assistant
+
+
+def test_tools_as_text_for_servers_that_take_none(make: Make, stub: Stub) -> None:
+    stub.script({"body": completion(CROP)}, {"body": completion("<answer>A</answer>")})
+    (trajectory,) = play(make(tools="text"), dialect="openai")
+    assert [turn.parsed.call.tool for turn in trajectory.turns] == ["crop", "answer"]
+    body = stub.log()[0]["body"]
+    assert "tools" not in body
+    assert '"name": "crop"' in body["messages"][0]["content"]
+
+
+def test_choices_are_asked_for_where_the_server_is_said_to_know_them(make: Make, stub: Stub) -> None:
+    sampling, tools = Sampling(choices=("A", "B")), ({"type": "function", "function": {"name": "crop"}},)
+    reply(make(), sampling=sampling)
+    reply(make(choices="vllm"), sampling=sampling)
+    reply(make(choices="vllm"), sampling=sampling, tools=tools)
+    reply(make(choices="vllm"))
+    free, held, with_tools, none = (entry["body"] for entry in stub.log())
+    assert not {"structured_outputs", "tool_choice"} & {*free, *none}
+    assert held["structured_outputs"] == {"choice": ["A", "B"]}
+    assert (with_tools["structured_outputs"], with_tools["tool_choice"]) == ({"choice": ["A", "B"]}, "none")
+
+
+def test_large_dialogues_arrive_whole(make: Make, stub: Stub) -> None:
+    policy, dialogue = make(), Dialogue()
+    for number in range(3):
+        dialogue.add("user", [picture(700, 500, number), "What is it?"])  # noise: 1.4 MB each as sent
+        assert reply(policy, dialogue=dialogue).finish == "stop"
+        dialogue.add("assistant", ["more"])
+    bodies = [entry["body"]["messages"] for entry in stub.log()]
+    assert [len(messages) for messages in bodies] == [1, 3, 5]
+    assert bodies[2][:3] == bodies[1]
+    assert len(json.dumps(bodies[2])) > 3_000_000
+
+
+def test_a_body_is_the_json_of_its_parts_and_knows_its_size() -> None:
+    fields, messages = {"model": "ä", "n": 1}, [{"role": "user", "content": "é"}, {"role": "user", "content": "["}]
+
+    async def sent(body: Body) -> bytes:
+        return b"".join([piece async for piece in body])
+
+    for count in (1, 2):
+        body = Body(fields, [json.dumps(message).encode() for message in messages[:count]])
+        whole = asyncio.run(sent(body))
+        assert json.loads(whole) == {"messages": messages[:count], **fields}
+        assert len(whole) == body.size
+
+
+FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "400": (failure(400, "no such thing"), "error", "no such thing"),
+    "401": (failure(401, f"Incorrect API key provided: {KEY}"), "error", "[key]"),
+    "key echoed in text": ({"status": 403, "body": "go away, KEY"}, "error", "[key]"),
+    "key echoed in a completion": ({"body": '{"choices": [], "error": "KEY is bad"}'}, "error", "[key]"),
+    "quota": (failure(429, "pay first", code="insufficient_quota"), "error", "pay first"),
+    "no choices": ({"body": {"choices": []}}, "error", "no choices"),
+    "error in a 200": ({"body": {"error": {"message": "upstream died"}}}, "error", "upstream died"),
+    "not JSON": ({"body": '{"choices": [{'}, "error", "not JSON"),
+    "html": ({"body": "<html>hello</html>", "headers": {"content-type": "text/html"}}, "error", "<html>"),
+    "a list": ({"body": []}, "error", "[]"),
+    "no message": ({"body": {"choices": [{"finish_reason": "stop"}]}}, "error", "no message"),
+    "empty": ({"body": completion("")}, "error", "empty reply"),
+    "null": ({"body": completion(None)}, "error", "empty reply"),
+    "refusal": ({"body": completion(None, refusal="I will not")}, "error", "I will not"),
+    "filtered": ({"body": completion("half a", "content_filter")}, "error", "filter"),
+    "cut": ({"body": completion("half a", "length")}, "length", ""),
+    "openai context": (failure(400, "too much", code="context_length_exceeded"), "over_context", ""),
+    "vllm context": (failure(400, "This model's maximum context length is 4096 tokens."), "over_context", ""),
+    "server error for ever": (failure(500, "out of luck"), "error", "out of luck"),
+    "dropped for ever": ({"body": completion(), "drop": True}, "error", "payload is not completed"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_ends_its_episode_with_the_reason_and_the_run_goes_on(make: Make, stub: Stub, name: str) -> None:
+    step, stop, reason = FAULTS[name]
+    policy = make(retries=1, concurrency=1)
+    tries = 2 if name.endswith("ever") else 1
+    stub.script(*[step] * tries, {"body": completion()})
+    ended = play(policy, 2)
+    assert sorted(t.stop for t in ended) == sorted([stop, "answered"])
+    (failed,) = [t for t in ended if t.stop != "answered"]
+    if stop == "error":
+        assert reason in failed.turns[-1].reply.error
+    assert KEY not in json.dumps(failed.to_json())
+    assert len(stub.log()) == tries + 1
+
+
+def test_a_dead_server_makes_error_episodes(make: Make) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+        ended = play(make(base_url=url, retries=2), 3)
+    assert {t.stop for t in ended} == {"error"}
+    assert "onnect" in ended[0].turns[-1].reply.error
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        failure(429, "slow down"),
+        failure(500, "oops"),
+        failure(503, "loading", {"content-type": "text/plain"}),
+        failure(408, "late"),
+        {"body": completion(), "drop": True},
+        {"body": completion(), "delay": 5.0},
+    ],
+    ids=["429", "500", "503", "408", "dropped", "timed out"],
+)
+def test_what_passes_is_tried_again(make: Make, stub: Stub, step: dict[str, Any]) -> None:
+    stub.script(step, step, {"body": completion()})
+    assert reply(make(timeout=0.3)).text == "<answer>A</answer>"
+    assert len(stub.log()) == 3
+
+
+def test_what_is_sent_is_what_the_official_client_sends(make: Make, stub: Stub) -> None:
+    dialogue, tools = Dialogue(), ({"type": "function", "function": {"name": "crop", "parameters": {}}},)
+    dialogue.add("user", ["Was ist das?", picture()])
+    reply(make(), dialogue=dialogue, tools=tools, sampling=Sampling(0.7, 0.9, 50, ("</x>",), 7))
+    ours = stub.log()[0]
+    with openai.OpenAI(base_url=stub.url, api_key=KEY, max_retries=0) as official:
+        answer = official.chat.completions.create(**ours["body"])
+    assert stub.log()[1] == {**ours, "at": stub.log()[1]["at"]}
+    assert answer.choices[0].message.content == "<answer>A</answer>"
+
+
+def test_a_redirection_takes_the_key_nowhere(make: Make, stub: Stub) -> None:
+    stub.script({"status": 308, "headers": {"location": f"{stub.url}/elsewhere"}, "body": ""})
+    said = reply(make(retries=3))
+    assert said.finish == "error"
+    assert f"moved to {stub.url}/elsewhere" in said.error
+    assert len(stub.log()) == 1
+
+
+def test_a_proxy_of_the_environment_is_used(make: Make, stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", stub.url.removesuffix("/v1"))
+    monkeypatch.setenv("no_proxy", "localhost")
+    assert reply(make(base_url="http://far.example/v1")).finish == "stop"
+    assert [entry["path"] for entry in stub.log()] == ["http://far.example/v1/chat/completions"]
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert reply(make()).finish == "stop"
+    assert stub.log()[-1]["path"] == "/v1/chat/completions"
+
+
+def test_a_server_that_never_answers_is_given_up_with_the_time_in_the_reason(make: Make, stub: Stub) -> None:
+    stub.script({"body": completion(), "delay": 5.0})
+    said = reply(make(timeout=0.05, retries=1))
+    assert (said.finish, said.error) == ("error", "TimeoutError: no answer within 0.05 s")
+
+
+def test_retry_after_is_honoured(make: Make, stub: Stub) -> None:
+    stub.script(failure(429, "slow down", {"retry-after": "0.4"}), {"body": completion()})
+    assert reply(make()).finish == "stop"
+    first, second = (entry["at"] for entry in stub.log())
+    assert 0.4 <= second - first < 2.0
+    stub.script(failure(429, "tomorrow", {"retry-after": "86400"}))
+    assert "tomorrow" in reply(make()).error
+
+
+def test_retry_after_reads_seconds_and_dates() -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    assert 25 < retry_after({"retry-after": later}) <= 30
+    past = format_datetime(datetime.now(UTC) - timedelta(seconds=30), usegmt=True)
+    assert [retry_after({"retry-after": said}) for said in ("1.5", "-3", past, "soon", "")] == [1.5, 0, 0, 0, 0]
+    assert retry_after({}) == 0
+
+
+def test_waits_double_up_to_a_bound_and_repeat_with_the_seed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_WAIT", 0.5)
+    policy = make(retries=12)
+
+    def waits() -> list[float]:
+        rng = module.random.Random(3)
+        return [policy._wait(TimeoutError(), tries, rng) or 0.0 for tries in range(12)]
+
+    first = waits()
+    assert first == waits()
+    assert all(0.25 * 2**n <= wait <= 0.5 * 2**n for n, wait in enumerate(first[:6]))
+    assert max(first) <= module.LONGEST_WAIT
+    assert policy._wait(TimeoutError(), 12, module.random.Random(3)) is None
+
+
+def test_a_parameter_that_a_model_refuses_is_sent_otherwise_from_then_on(make: Make, stub: Stub) -> None:
+    refusals = [failure(400, "no", code="unsupported_parameter", param=name) for name in ("max_tokens", "seed")]
+    stub.script(*refusals, {"body": completion()})
+    policy = make(retries=0)
+    assert [reply(policy).finish for _ in range(2)] == ["stop", "stop"]
+    *_, last = (entry["body"] for entry in stub.log())
+    assert last["max_completion_tokens"] == 50
+    assert not {"max_tokens", "seed"} & last.keys()
+    stub.script(failure(400, "no", code="unsupported_value", param="temperature"))
+    assert "temperature" in reply(policy).error
+
+
+def test_whether_a_poll_would_only_wait(make: Make, stub: Stub) -> None:
+    stub.script({"body": completion(), "delay": 0.2})
+    policy = make()
+    assert not policy.waits()
+    policy.submit(asked())
+    assert policy.waits()
+    while policy.waits():
+        time.sleep(0.01)
+    assert len(policy.poll()) == 1
+    assert not policy.waits()
+
+
+def test_the_slowest_holds_up_nobody_and_concurrency_is_bounded(make: Make, stub: Stub) -> None:
+    stub.script({"body": completion("slow"), "delay": 0.6}, *[{"body": completion("fast"), "delay": 0.05}] * 9)
+    policy = make(concurrency=4)
+    assert policy.poll() == []
+    start, came = time.monotonic(), []
+    for number in range(7):
+        policy.submit(asked(name=str(number)))
+    while len(came) < 7:
+        came += [said.text for _, said in policy.poll()]
+    assert came == ["fast"] * 6 + ["slow"]
+    assert time.monotonic() - start < 2.0
+    log = stub.log()
+    assert sum(entry["at"] < log[0]["at"] + 0.04 for entry in log) <= 4
+
+
+def test_cost_comes_from_prices_or_from_the_server(make: Make, stub: Stub) -> None:
+    said = completion()
+    said["usage"]["cost"] = 0.5
+    stub.script({"body": said})
+    assert reply(make()).usage == Usage(1000, 20, 0.5)
+    assert reply(make(price_in=1.0)).usage == Usage(1000, 20, 0.001)
+    del said["usage"]
+    stub.script({"body": said})
+    assert reply(make()).usage is None
+
+
+def test_stop_strings_come_back() -> None:
+    stop = ("</grounding>",)
+    assert with_stop("<grounding>{}", None, stop) == "<grounding>{}</grounding>"
+    assert with_stop("<grounding>{}</grounding>", "</grounding>", stop) == "<grounding>{}</grounding>"
+    assert with_stop("odd", "END", ("END",)) == "oddEND"
+    assert with_stop("<answer>A</answer>", None, stop) == "<answer>A</answer>"
+
+
+def test_keys_come_from_the_environment_only(stub: Stub, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTHER_KEY", "sk-other-000000")
+    reply(make(key_env="OTHER_KEY"))
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.setenv("OPENAI_BASE_URL", stub.url)
+    reply(make(base_url=""))
+    assert [entry["key"] for entry in stub.log()] == ["sk-other-000000", "none"]
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    with pytest.raises(ValueError, match="OPENAI_API_KEY"):
+        OpenAI("m")
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("openai", "name the model"),
+        ("openai:m?tools=natve", 'did you mean "native"'),
+        ("openai:m?image_format=jpg", 'did you mean "jpeg"'),
+        ("openai:m?choices=vlm", 'did you mean "vllm"'),
+        ("openai:m?detail=hi", "known: low, high, auto"),
+        ("openai:m?concurrency=0", "concurrency: expected a whole number from 1 up"),
+        ("openai:m?retries=1.5", "retries: expected a whole number"),
+        ("openai:m?price_in=free", "price_in: expected a number"),
+        ("openai:m?timeout=soon", "timeout: expected a number"),
+        ("openai:m?max_image_bytes=9", "max_image_bytes"),
+        ("openai:m?base_url=127.0.0.1:8000/v1", "expected http://"),
+        ("openai:m?base_url=http://me:sk-secret@host/v1", "put no key into the address"),
+        ("openai:m?base_url=https://host/v1?key=sk-secret", "put no key into the address"),
+    ],
+)
+def test_bad_options_are_named(spec: str, words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["bench", "--policy", spec, "--out", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "sk-secret" not in said
+
+
+def test_bench_reports_tokens_and_cost_and_the_key_is_nowhere(
+    make: Make, stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    stub.script({"status": 400, "body": "bad KEY"}, {"body": completion(CROP)}, {"body": completion("hm KEY")})
+    caplog.set_level("DEBUG")
+    suite = "synthetic?family=hidden&difficulty=easy&pixels=200000"
+    command = ["bench", "--suite", suite, "--policy", "openai:m?price_in=1&price_out=2", "--base-url", stub.url]
+    assert main([*command, "--episodes", "3", "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr()
+    everything = said.out + said.err + caplog.text
+    everything += "".join(p.read_text("utf-8", "replace") for p in (tmp_path / "run").rglob("*") if p.is_file())
+    assert KEY not in everything
+    table = (tmp_path / "run" / "report.md").read_text("utf-8")
+    assert "cost $" in table
+    assert "tokens/episode" in table
+    assert sorted(t.stop for t in open_run(tmp_path / "run").records())[0] == "error"
+
+
+def test_a_key_with_a_line_break_is_not_shown(make: Make, stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n")
+    assert reply(make()).finish == "stop"
+    assert stub.log()[0]["key"] == KEY
+
+
+def test_a_missing_package_is_named(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(MissingPackage, match=r"o3gym\[openai\]"):
+        make_policy(f"openai:m?base_url={stub.url}")
+
+
+def test_base_url_is_for_policies_that_ask_a_server(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="none of the policies asks a server"):
+        run(Bench(policies=("oracle",), base_url="http://127.0.0.1:1/v1"), tmp_path / "run")
+
+
+def test_closing_drops_what_is_in_flight(make: Make, stub: Stub) -> None:
+    stub.script({"body": completion(), "delay": 30.0})
+    policy = make()
+    policy.submit(asked())
+    start = time.monotonic()
+    policy.close()
+    policy.close()
+    assert time.monotonic() - start < 5
+    assert make_policy(f"openai:m?base_url={stub.url}").close() is None

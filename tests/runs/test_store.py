@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from o3gym.runs.store import RunError, RunStore, open_run
+from o3gym.types import Source, Trajectory
+from tests.runs import sample_run
+
+PROTOCOL = sample_run.PROTOCOL
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+def test_what_is_appended_is_read_back_with_its_pictures(folder: Path) -> None:
+    episodes = sample_run.run(tasks=6)
+    with RunStore(folder, PROTOCOL) as store:
+        for episode in episodes:
+            store.append(episode)
+        assert store.trajectories() == episodes
+        assert store.done() == {e.key for e in episodes}
+    run = open_run(folder)
+    assert run.trajectories() == episodes
+    assert [s.data for t in run for s in t.sources] == [s.data for t in episodes for s in t.sources]
+    assert run.protocol == json.loads(json.dumps(PROTOCOL))
+    assert all(s.data is None for t in run.records() for s in t.sources)
+
+
+def test_pictures_in_parents_and_children_are_kept(folder: Path) -> None:
+    picture, other = sample_run.picture(1), sample_run.picture(2)
+    child = dataclasses.replace(sample_run.episode(0), sources=(other,))
+    derived = Source.derived(Source.derived(picture, "rotate", None, angle=90), "blank", None)
+    episode = dataclasses.replace(sample_run.episode(0), sources=(derived,), children=(child,))
+    with RunStore(folder, PROTOCOL) as store:
+        store.append(episode)
+    loaded = next(iter(open_run(folder)))
+    parent = loaded.sources[0].parent
+    assert parent is not None
+    assert parent.parent is not None
+    assert parent.parent.data == picture.data
+    assert loaded.children[0].sources[0].data == other.data
+
+
+def test_a_run_continues_where_it_stopped(folder: Path) -> None:
+    first, second, *_ = sample_run.run(tasks=2)
+    with RunStore(folder, PROTOCOL) as store:
+        store.append(first)
+    with RunStore(folder, PROTOCOL) as store:
+        assert store.done() == {first.key}
+        store.append(second)
+    assert open_run(folder).trajectories() == [first, second]
+
+
+def test_an_episode_is_stored_once(folder: Path) -> None:
+    with RunStore(folder, PROTOCOL) as store:
+        store.append(sample_run.episode(0))
+        with pytest.raises(RunError, match="stored already"):
+            store.append(sample_run.episode(0))
+    line = (folder / "episodes.jsonl").read_bytes()
+    (folder / "episodes.jsonl").write_bytes(line * 2)
+    with pytest.raises(RunError, match=r"episodes\.jsonl:2: .*twice, first in line 1"):
+        RunStore(folder, PROTOCOL)
+
+
+def test_another_protocol_is_refused_with_the_keys_that_differ(folder: Path) -> None:
+    RunStore(folder, PROTOCOL).close()
+    other = {**PROTOCOL, "seed": 1, "sampling": {**PROTOCOL["sampling"], "temperature": 1.0}, "judge": "exact"}  # type: ignore[dict-item]
+    with pytest.raises(RunError) as error:
+        RunStore(folder, other)
+    text = str(error.value)
+    assert "sampling.temperature: expected 0.7, got 1.0" in text
+    assert "seed: expected 0, got 1" in text
+    assert 'judge: expected "(missing)", got "exact"' in text
+    assert "split" not in text
+
+
+@pytest.mark.parametrize("cut", [1, 40, 2000])
+def test_a_torn_last_line_is_skipped_and_then_cut_off(folder: Path, cut: int) -> None:
+    first, second, third, *_ = sample_run.run(tasks=3)
+    with RunStore(folder, PROTOCOL) as store:
+        store.append(first)
+        store.append(second)
+    lines = folder / "episodes.jsonl"
+    lines.write_bytes(lines.read_bytes()[:-cut])
+    assert open_run(folder).trajectories() == [first]
+    with RunStore(folder, PROTOCOL) as store:
+        assert store.done() == {first.key}
+        store.append(second)
+        store.append(third)
+    assert open_run(folder).trajectories() == [first, second, third]
+
+
+def test_a_damaged_line_is_named(folder: Path) -> None:
+    with RunStore(folder, PROTOCOL) as store:
+        for episode in sample_run.run(tasks=3, arms=("oracle",)):
+            store.append(episode)
+    path = folder / "episodes.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    for damage in (lines[1][:50] + b"\n", b"[]\n", lines[1].replace(b'"turns":[', b'"turns":[7,')):
+        path.write_bytes(lines[0] + damage + lines[2])
+        with pytest.raises(RunError, match=r"episodes\.jsonl:2: "):
+            open_run(folder).trajectories()
+
+
+def test_what_is_not_a_run_is_said_clearly(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no run at .*: expected run.json and episodes.jsonl"):
+        open_run(tmp_path)
+    (tmp_path / "episodes.jsonl").write_text("{}\n")
+    with pytest.raises(RunError, match=r"no run\.json"):
+        RunStore(tmp_path, PROTOCOL)
+    (tmp_path / "run.json").write_text("[1]")
+    with pytest.raises(RunError, match=r"run\.json: damaged, expected a JSON object"):
+        open_run(tmp_path)
+
+
+def test_one_writer_at_a_time_and_readers_meanwhile(folder: Path) -> None:
+    with RunStore(folder, PROTOCOL) as store:
+        with pytest.raises(RunError, match="being written by another process"):
+            RunStore(folder, PROTOCOL)
+        store.append(sample_run.episode(0))
+        assert len(open_run(folder).trajectories()) == 1
+    with pytest.raises(RunError, match="closed"):
+        store.append(sample_run.episode(1))
+    RunStore(folder, PROTOCOL).close()
+
+
+def test_a_full_disk_loses_nothing_that_was_stored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, *_ = sample_run.run(tasks=2)
+    write = os.write
+    half_done: list[int] = []
+
+    def full(file: int, data: bytes) -> int:
+        if half_done:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        half_done.append(write(file, data[: len(data) // 2]))
+        return half_done[0]
+
+    with RunStore(folder, PROTOCOL) as store:
+        store.append(first)
+        whole = (folder / "episodes.jsonl").read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            with pytest.raises(RunError, match=r"No space left on device; the 1 episodes"):
+                store.append(second)
+        assert (folder / "episodes.jsonl").read_bytes() == whole
+        store.append(second)
+    assert open_run(folder).trajectories() == [first, second]
+
+
+def test_a_picture_that_does_not_fit_on_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with RunStore(folder, PROTOCOL) as store, monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(RunError, match="No space left"):
+            store.append(sample_run.episode(0))
+    assert open_run(folder).trajectories() == []
+    assert list((folder / "sources").iterdir()) == []
+
+
+def _with_source(source: Source) -> Trajectory:
+    return dataclasses.replace(sample_run.episode(0), sources=(source,))
+
+
+def test_pictures_that_cannot_be_kept_are_refused(folder: Path) -> None:
+    with RunStore(folder, PROTOCOL) as store:
+        with pytest.raises(RunError, match="no bytes"):
+            store.append(_with_source(Source("bytes", "0" * 64)))
+        with pytest.raises(RunError, match="do not have the SHA-256"):
+            store.append(_with_source(Source("bytes", "0" * 64, data=b"x")))
+        with pytest.raises(RunError, match="not a SHA-256"):
+            store.append(_with_source(Source("bytes", "../../etc/passwd", data=b"x")))
+    assert open_run(folder).trajectories() == []
+
+
+def test_lost_and_damaged_pictures_are_named(folder: Path) -> None:
+    with RunStore(folder, PROTOCOL) as store:
+        store.append(sample_run.episode(0))
+    (path,) = (folder / "sources").iterdir()
+    path.write_bytes(b"not it")
+    with pytest.raises(RunError, match=f"{path}: damaged picture"):
+        open_run(folder).trajectories()
+    path.unlink()
+    with pytest.raises(RunError, match=f"{path}: .*cannot be read"):
+        open_run(folder).trajectories()
+    assert len(list(open_run(folder).records())) == 1
+
+
+def test_an_episode_read_without_its_picture_can_be_stored_again(folder: Path) -> None:
+    with RunStore(folder, PROTOCOL) as store:
+        store.append(sample_run.episode(0))
+        bare = next(store.records())
+        store.append(dataclasses.replace(bare, sample=1))
+    assert len(open_run(folder).trajectories()) == 2
+
+
+WRITER = """
+import dataclasses, sys
+from tests.runs import sample_run
+from o3gym.runs.store import RunStore
+base = sample_run.episode(0)
+with RunStore(sys.argv[1], {"seed": 0}) as store:
+    done = store.done()
+    for sample in range(100_000):
+        one = dataclasses.replace(base, sample=sample)
+        if one.key not in done:
+            store.append(one)
+"""
+
+
+def test_killed_at_any_moment_no_episode_is_lost_twice_or_damaged(folder: Path) -> None:
+    path = str(Path(__file__).parents[2])
+    lines = folder / "episodes.jsonl"
+    stored = 0
+    for _ in range(3):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], env={**os.environ, "PYTHONPATH": path})
+        size = lines.stat().st_size if lines.exists() else 0
+        deadline = time.monotonic() + 60
+        while not (lines.exists() and lines.stat().st_size > size + 50_000):
+            assert writer.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        samples = [t.sample for t in open_run(folder)]
+        assert samples == list(range(len(samples)))
+        assert len(samples) > stored
+        stored = len(samples)
