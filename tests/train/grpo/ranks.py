@@ -29,7 +29,7 @@ def allow_fsdp_on_a_cpu() -> None:
 
 def gradients(start: Path, out: Path) -> None:
     """The gradients of one step over given episodes, this process's share of them."""
-    from test_grpo_trainer import Spy, recipe
+    from tests.train.grpo.test_grpo_trainer import Spy, recipe
 
     from o3gym.policies.local.encoding import Encoder
     from o3gym.policies.local.processors import load_processor
@@ -67,7 +67,7 @@ def whole(start: Path, out: Path) -> None:
 
 def in_loop(start: Path, out: Path) -> None:
     """A training half of whose episodes are searches: no two processes have as many."""
-    from test_in_loop import recipe, registered
+    from tests.train.grpo.test_reasoner_in_loop import recipe, registered
 
     from o3gym.train.grpo.run import train_grpo
 
