@@ -20,7 +20,7 @@ import numpy as np
 from figures import Figure, show
 
 from o3gym.policies.dialogue import Dialogue, Picture, Request
-from o3gym.policies.openai.policy import OpenAI
+from o3gym.policies.openai.policy import OpenAIPolicy
 from o3gym.types import FULL, Sampling, View
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "policies"))
@@ -48,7 +48,7 @@ def delays(seed: int) -> list[float]:
 
 
 def measured(stub: Stub, seconds: list[float], seed: int) -> list[Figure]:
-    policy = OpenAI("m", base_url=stub.url, concurrency=IN_FLIGHT)
+    policy = OpenAIPolicy("m", base_url=stub.url, concurrency=IN_FLIGHT)
     stub.script({"body": completion(), "delay": MEDIAN})
     exchange(policy, IN_FLIGHT)  # opens the connections
     stub.script(*[{"body": completion(), "delay": delay} for delay in seconds], {"body": completion()})
@@ -65,7 +65,7 @@ def measured(stub: Stub, seconds: list[float], seed: int) -> list[Figure]:
     ]
 
 
-def exchange(policy: OpenAI, count: int) -> float:
+def exchange(policy: OpenAIPolicy, count: int) -> float:
     """Seconds from the first request to the last reply, each with a small picture."""
     requests, came = [asked(number) for number in range(count)], 0
     start = time.perf_counter()

@@ -22,7 +22,8 @@ import o3gym
 from o3gym.dialects.base import make_dialect
 from o3gym.media.images import shared_store
 from o3gym.policies.base import make_policy
-from o3gym.rollout.loop import Arm, Job, rollout
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm, Job
 from o3gym.runs.store import RunStore
 
 WIDE: tuple[int, int] = (7680, 4320)

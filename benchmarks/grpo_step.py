@@ -28,11 +28,11 @@ from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import load_processor, save_processor
 from o3gym.policies.local.transformers import InMemory
 from o3gym.registry import REWARDS
-from o3gym.rewards.base import Recipe, Term
+from o3gym.rewards.base import RewardRecipe, Term
 from o3gym.train.grpo import samplers
 from o3gym.train.grpo import trainer as grpo_trainer
 from o3gym.train.grpo.recipe import GrpoRecipe, read_grpo
-from o3gym.train.grpo.rollout_worker import Player
+from o3gym.train.grpo.rollout_worker import RolloutWorker
 from o3gym.train.grpo.trl_environment import SearchTools
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "train"))
@@ -129,7 +129,7 @@ def ours(path: str, folder: str, turns: int, **more: Any) -> tuple[float, Any]:
     model, processor = opened(path)
     made = recipe(path, turns, **more)
     encoder, seconds = Encoder(processor), Seconds()
-    player = Player(made, encoder, Path(folder))
+    player = RolloutWorker(made, encoder, Path(folder))
     trainer = grpo_trainer.GrpoTrainer(model, processor, made, encoder, player, Path(folder))
     trainer.add_callback(seconds)
     trainer.train()
@@ -185,7 +185,7 @@ def padding(trainer: Any) -> float:
 
 def rewarded(name: str, value: Any) -> None:
     term = Term(name, "trajectory", value, "this benchmark")
-    REWARDS.register(name, Recipe(name, (term,), lambda terms: terms[name], "this benchmark"))
+    REWARDS.register(name, RewardRecipe(name, (term,), lambda terms: terms[name], "this benchmark"))
 
 
 def main() -> None:

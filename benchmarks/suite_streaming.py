@@ -29,7 +29,7 @@ from PIL import Image
 
 from o3gym.media.images import shared_store
 from o3gym.suites.base import Suite, make_suite
-from o3gym.suites.released.rows import CHUNK, TsvRows
+from o3gym.suites.released.rows import CHUNK, TsvTable
 
 COLUMNS = ("index", "question", "answer", "category", "A", "B", "C", "D", "cycle_category", "image")
 BUDGET = 64 * 2**20
@@ -164,7 +164,7 @@ def counting(path: Path) -> dict[str, float]:
             while file.read(CHUNK):
                 pass
 
-    ours, bare = in_turn(lambda: len(TsvRows(path)), read, 5)
+    ours, bare = in_turn(lambda: len(TsvTable(path)), read, 5)
     return {"ratio": ours / bare}
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from o3gym import geometry
-from o3gym.suites.synthetic import DIFFICULTIES, FAMILIES, Synthetic, render
+from o3gym.suites.synthetic import DIFFICULTIES, FAMILIES, Synthetic, render_scene
 from o3gym.types import Size, Task
 
 PICTURE: Size = (400, 300)
@@ -36,7 +36,7 @@ def main(path: Path, ordinal: int = 4) -> None:
 
 def cell(task: Task) -> Image.Image:
     """One picture with its targets marked, native crops of the first two, and the text below."""
-    picture = render(**task.sources[0].args)
+    picture = render_scene(**task.sources[0].args)
     out = Image.new("RGB", CELL, "white")
     out.paste(overview(task, picture), (GAP, GAP))
     for i, target in enumerate(task.targets[:2]):

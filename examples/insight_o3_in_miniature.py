@@ -38,8 +38,8 @@ from o3gym.runs.metrics import bootstrap_interval
 from o3gym.runs.store import open_run
 from o3gym.train.grpo.recipe import load_grpo
 from o3gym.train.grpo.run import train_grpo
-from o3gym.train.recipe import Recipe, read_recipe
-from o3gym.train.sft.run import train
+from o3gym.train.recipe import SftRecipe, read_recipe
+from o3gym.train.sft.run import train_sft
 from o3gym.types import Sampling, Trajectory
 
 CALLS = 16
@@ -73,14 +73,14 @@ class Cell:
 CELLS = (Cell(), *(Cell(arm, seed) for seed in range(3) for arm in PROMPTS))
 
 
-def start(threads: int) -> Recipe:
+def start(threads: int) -> SftRecipe:
     """Imitation: search place by place, and point somewhere early now and then; a third learns the endings alone."""
-    finding = {"source": "o3gym.train.tiny.lessons:Finding", "families": "hidden", "guess": GUESS}
+    finding = {"source": "o3gym.train.tiny.lessons:FindingLesson", "families": "hidden", "guess": GUESS}
     lesson = {**finding, "named": True, "echoed": True}
     data = [
         {**lesson, "weight": 0.5},
         {**lesson, "last_turns": 1, "weight": 0.35},
-        {"source": "o3gym.train.tiny.crowded_scenes:Boards", "board": "cards", "weight": 0.15},
+        {"source": "o3gym.train.tiny.crowded_scenes:CrowdedScenes", "board": "cards", "weight": 0.15},
     ]
     stage = {"steps": 100, "batch": 16, "parts": 8, "warmup": 10, "context": 4096, "learning_rate": 5e-4, "data": data}
     model = "o3gym.train.tiny.model:on_board"
@@ -90,7 +90,7 @@ def start(threads: int) -> Recipe:
 def made(cell: Cell, folder: Path, steps: int, threads: int) -> Path:
     """The cell's model."""
     if cell.arm == "start":
-        return train(start(threads), folder / cell.name)
+        return train_sft(start(threads), folder / cell.name)
     prompts, tasks = PROMPTS[cell.arm]
     settings = {
         "model": str(folder / "start"),

@@ -34,13 +34,13 @@ from rich.table import Table
 
 from o3gym.bench.run import Bench, run
 from o3gym.geometry import coverage
-from o3gym.runs.chart import Point
+from o3gym.runs.chart import CurvePoint
 from o3gym.runs.metrics import bootstrap_interval
 from o3gym.runs.store import open_run
 from o3gym.train.grpo.recipe import load_grpo
 from o3gym.train.grpo.run import train_grpo
-from o3gym.train.recipe import Recipe, read_recipe
-from o3gym.train.sft.run import train
+from o3gym.train.recipe import SftRecipe, read_recipe
+from o3gym.train.sft.run import train_sft
 from o3gym.types import OVER_TURN, Sampling, Trajectory
 
 CUTS = (4, 6, 8, 12, 16, 24, 32)
@@ -50,7 +50,7 @@ GUESS = 0.12
 """How often the start answers before it has found the star, per reply."""
 NAMES = {"masked": "masked", "unmasked": "not masked", "start": "start"}
 COLOURS = {"masked": "tab:blue", "not masked": "tab:orange", "start": "tab:gray"}
-LESSON = "o3gym.train.tiny.lessons:Search"
+LESSON = "o3gym.train.tiny.lessons:SearchLesson"
 out = Console()
 
 
@@ -92,13 +92,13 @@ CELLS = (
 )
 
 
-def start(answers: str, threads: int) -> Recipe:
+def start(answers: str, threads: int) -> SftRecipe:
     """Imitation: search place by place, and guess now and then; some searches are long."""
     search = {"source": LESSON, "families": "hidden", "named": True, "echoed": True, "free": answers == "free"}
     data = [
         {**search, "guess": GUESS, "weight": 0.75},
         {**search, "late": True, "last_turns": 3, "weight": 0.1},
-        {"source": "o3gym.train.tiny.crowded_scenes:Boards", "board": "cards", "weight": 0.15},
+        {"source": "o3gym.train.tiny.crowded_scenes:CrowdedScenes", "board": "cards", "weight": 0.15},
     ]
     stage = {"steps": 40, "batch": 16, "parts": 8, "warmup": 10, "context": 4096, "learning_rate": 5e-4, "data": data}
     model = "o3gym.train.tiny.model:on_board"
@@ -115,7 +115,7 @@ def suite(answers: str) -> dict[str, Any]:
 def made(cell: Cell, folder: Path, steps: int, threads: int) -> Path:
     """The cell's model."""
     if cell.masked is None:
-        return train(start(cell.answers, threads), folder / cell.name)
+        return train_sft(start(cell.answers, threads), folder / cell.name)
     recipe = load_grpo(
         "tiny",
         [
@@ -192,10 +192,10 @@ def accuracy(found: Mapping[str, Any], turns: int) -> np.ndarray:
     return np.array([0 < solved <= turns for solved in found["solved_in"]], float)
 
 
-def curve(cells: Sequence[Mapping[str, Any]]) -> list[Point]:
+def curve(cells: Sequence[Mapping[str, Any]]) -> list[CurvePoint]:
     """Accuracy within a number of turns: mean over these cells, interval over their tasks."""
     means = {turns: np.mean([accuracy(cell, turns) for cell in cells], axis=0) for turns in CUTS}
-    return [Point(turns, mean.mean(), *bootstrap_interval(mean.tolist())) for turns, mean in means.items()]
+    return [CurvePoint(turns, mean.mean(), *bootstrap_interval(mean.tolist())) for turns, mean in means.items()]
 
 
 def gain(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> tuple[float, float, float]:
@@ -229,7 +229,7 @@ def show(results: Mapping[str, Any], target: Path) -> None:
     draw(lines, target.with_suffix(".png"))
 
 
-def draw(lines: Mapping[str, Sequence[Point]], path: Path) -> None:
+def draw(lines: Mapping[str, Sequence[CurvePoint]], path: Path) -> None:
     """The curves with their intervals; free answers are dashed."""
     figure = Figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
     axes = figure.subplots()

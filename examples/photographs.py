@@ -20,7 +20,8 @@ from o3gym.media.rendering import strip
 from o3gym.policies.base import make_policy
 from o3gym.registry import REWARDS
 from o3gym.rewards import settle
-from o3gym.rollout.loop import Arm, Job, rollout
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm, Job
 from o3gym.suites.base import make_suite
 
 PICTURES = Path(skimage.__file__).parent / "data"

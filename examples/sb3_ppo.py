@@ -32,7 +32,7 @@ from torch import nn
 
 import o3gym  # noqa: F401 - registers the environments
 from o3gym.envs import FixedCanvas, GridActions
-from o3gym.runs.chart import Point, line_chart
+from o3gym.runs.chart import CurvePoint, line_chart
 from o3gym.runs.metrics import wilson
 
 SIDE, WORDS, OPTIONS = 48, 32, 6
@@ -61,7 +61,7 @@ class Matcher(BaseFeaturesExtractor):
         return torch.cat([scores.squeeze(2), view, seen["box"], seen["turns_left"]], dim=1)
 
 
-def success(env: gym.Env, model: PPO | None, episodes: int) -> Point:
+def success(env: gym.Env, model: PPO | None, episodes: int) -> CurvePoint:
     """Share of right answers on the first test tasks, with its 95% interval; without a model actions are random."""
     right = 0.0
     env.action_space.seed(0)
@@ -74,10 +74,10 @@ def success(env: gym.Env, model: PPO | None, episodes: int) -> Point:
             done = terminated or truncated
         right += info["reward_terms"]["outcome"]
     steps = 0 if model is None else model.num_timesteps
-    return Point(steps, right / episodes, *wilson(right, episodes))
+    return CurvePoint(steps, right / episodes, *wilson(right, episodes))
 
 
-def train(seed: int, steps: int, episodes: int, every: int = 8192) -> tuple[PPO, list[Point]]:
+def train(seed: int, steps: int, episodes: int, every: int = 8192) -> tuple[PPO, list[CurvePoint]]:
     """A trained policy and its learning curve on the test split."""
     environments = make_vec_env(make, n_envs=16, seed=seed)
     layers = {"features_extractor_class": Matcher, "net_arch": []}
@@ -111,7 +111,7 @@ def main() -> None:
         for label, control in (("without the control", None), ("with blank views", "blank_crop")):
             print(f"seed {seed}  the same policy {label}  {evaluate(make('test', control), model).y:.3f}")
     ends = [curve[-1].x for curve in curves.values()]
-    curves["random agent"] = [Point(0, random.y, random.low, random.high), Point(max(ends), random.y)]
+    curves["random agent"] = [CurvePoint(0, random.y, random.low, random.high), CurvePoint(max(ends), random.y)]
     title = "PPO learns to look first and to read the answer (test split)"
     args.out.write_text(line_chart(curves, title, "environment steps", "right answers", percent=True), "utf-8")
 

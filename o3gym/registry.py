@@ -45,7 +45,7 @@ def require(module: str, extra: str) -> Any:
         raise MissingPackage(f"{module} is not installed; run {PIP.format(extra=extra)}") from error
 
 
-def build(kind: str, name: str, factory: Any, argument: str = "", **options: Any) -> Any:
+def build_plugin(kind: str, name: str, factory: Any, argument: str = "", **options: Any) -> Any:
     """What the spec "name:argument?option=value" asks for; the factory takes `argument` only if it has it by that name.
 
     Raises:
@@ -144,17 +144,17 @@ TOOLS = Registry(
 SIZE_RULES = Registry(
     "size_rule",
     {
-        name: f"o3gym.tools.size_rules:{name}"
+        name: f"o3gym.tools.size_rules:{name}_size"
         for name in ("o3gym", "mini_o3", "deepeyes", "insight_o3", "pixel_reasoner", "thyme")
     },
 )
 GENERATORS = Registry(
     "generator",
-    {"synthetic": "o3gym.suites.synthetic:render", "collage": "o3gym.suites.collages.drawing:render"},
+    {"synthetic": "o3gym.suites.synthetic:render_scene", "collage": "o3gym.suites.collages.drawing:render_collage"},
 )
 GENERATED_SIZES = Registry(
     "generated_size",
-    {"synthetic": "o3gym.suites.synthetic:size", "collage": "o3gym.suites.collages.drawing:size"},
+    {"synthetic": "o3gym.suites.synthetic:scene_size", "collage": "o3gym.suites.collages.drawing:collage_size"},
 )
 """Generators to what tells the size of their picture from the same arguments, where that needs no drawing."""
 OPERATIONS = Registry(
@@ -184,7 +184,7 @@ DIALECTS = Registry(
         "simple_o3": "o3gym.dialects.simple_o3:SimpleO3",
         "pixel_reasoner": "o3gym.dialects.pixel_reasoner:PixelReasoner",
         "qwen3_vl": "o3gym.dialects.qwen3_vl:Qwen3VL",
-        "openai": "o3gym.dialects.openai:OpenAI",
+        "openai": "o3gym.dialects.openai:OpenAIFunctions",
         "grid": "o3gym.dialects.grid:Grid",
     },
 )
@@ -270,7 +270,7 @@ POLICIES = Registry(
         "sweep": "o3gym.policies.scripted:Sweep",
         "always": "o3gym.policies.scripted:Always",
         "two_agent": "o3gym.policies.two_agent:TwoAgent",
-        "openai": "o3gym.policies.openai.policy:OpenAI",
+        "openai": "o3gym.policies.openai.policy:OpenAIPolicy",
         "tiny": "o3gym.policies.tiny:Tiny",
         "transformers": "o3gym.policies.local.transformers:Transformers",
         "vllm": "o3gym.policies.local.vllm:Vllm",
@@ -287,8 +287,8 @@ DETECTORS = Registry(
 DEMONSTRATIONS = Registry(
     "demonstration",
     {
-        "policy": "o3gym.train.data.sources:Rolled",
-        "run": "o3gym.train.data.sources:Stored",
+        "policy": "o3gym.train.data.sources:PolicySource",
+        "run": "o3gym.train.data.sources:RunSource",
         "sharegpt": "o3gym.train.data.sharegpt:ShareGPT",
         "mini_o3": "o3gym.train.data.cold_start:ColdStart",
     },
@@ -296,9 +296,9 @@ DEMONSTRATIONS = Registry(
 EXPORTS = Registry(
     "export",
     {
-        "lmms-eval": "o3gym.runs.exports.lmms_eval:write",
-        "vlmevalkit": "o3gym.runs.exports.vlmevalkit:write",
-        "inspect": "o3gym.runs.exports.inspect_log:write",
+        "lmms-eval": "o3gym.runs.exports.lmms_eval:write_lmms_eval",
+        "vlmevalkit": "o3gym.runs.exports.vlmevalkit:write_vlmevalkit",
+        "inspect": "o3gym.runs.exports.inspect_log:write_inspect",
     },
 )
 

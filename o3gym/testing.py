@@ -23,9 +23,10 @@ from o3gym.geometry import fit
 from o3gym.media.images import shared_store
 from o3gym.policies.base import Policy, make_policy
 from o3gym.registry import DIALECTS, ENVS, POLICIES, TOOLS, parse_spec
-from o3gym.rollout.loop import Arm, Job, rollout
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm, Job
 from o3gym.suites.base import Suite, make_suite
-from o3gym.tools.base import Invalid, Outcome, Scene, Tool
+from o3gym.tools.base import Invalid, Tool, ToolContext, ToolResult
 from o3gym.types import FULL, Call, Sampling, Source, Task, Trajectory, View
 
 SCENE = Source.generated("synthetic", family="attribute", difficulty="easy", seed=0, pixels=160_000)
@@ -104,7 +105,7 @@ def check_tool(tool: Tool) -> None:
             _expect(bool(invalid.reason), f"{tool.name}: an Invalid needs a reason")
 
 
-def _check_outcome(name: str, outcome: Outcome, scene: Scene) -> None:
+def _check_outcome(name: str, outcome: ToolResult, scene: ToolContext) -> None:
     sources = (*scene.sources, *outcome.sources)
     for source in outcome.sources:
         _expect(bool(json.dumps(encode(source))), f"{name}: a derived source must be JSON")
@@ -188,12 +189,12 @@ def random_steps(env: gym.Env[Any, Any], count: int = 20, seed: int = 0) -> list
     return seen
 
 
-def _scene(kind: str) -> Scene:
+def _scene(kind: str) -> ToolContext:
     size_of = shared_store().size
     task = Task("check", (SCENE,), "What is it?", "x", kind=kind)  # type: ignore[arg-type]
     native = size_of(SCENE)
     first = View(0, 0, FULL, native, fit(native, 1000, 40_000))
-    return Scene(task, task.sources, (first,), size_of, registry.SIZE_RULES["o3gym"])
+    return ToolContext(task, task.sources, (first,), size_of, registry.SIZE_RULES["o3gym"])
 
 
 def _found(known: registry.Registry, spec: str) -> Any:

@@ -2,7 +2,8 @@
 
 All are frozen dataclasses (or named tuples) of plain values, so that they are hashable by content where it matters,
 cross process borders, and round-trip through JSON with `encode` and `decode`. Pixels are never stored here: a `Source`
-says where a picture comes from, a `View` which part of it was looked at and at what size; `o3gym.media.images` makes pixels.
+says where a picture comes from, a `View` which part of it was looked at and at what size; `o3gym.media.images`
+makes pixels.
 
 Coordinates are unit xyxy: `(x0, y0, x1, y1)`, each in 0..1, x to the right, y down, relative to the picture or view
 that the docstring names. Sizes are `(width, height)` in pixels.
@@ -22,8 +23,10 @@ from o3gym.codec import decode, encode
 Box: TypeAlias = tuple[float, float, float, float]
 Size: TypeAlias = tuple[int, int]
 Affine: TypeAlias = tuple[float, float, float, float, float, float]
+EpisodeKey: TypeAlias = tuple[str, str, int, str]
+"""(arm, group, sample, agent): what tells the episodes of a run apart."""
 
-Kind: TypeAlias = Literal["choice", "free", "box"]
+TaskKind: TypeAlias = Literal["choice", "free", "box"]
 Error: TypeAlias = Literal[
     "", "parse", "void", "unknown_tool", "bad_args", "bad_view", "bad_box", "too_small", "aspect", "budget"
 ]
@@ -142,7 +145,7 @@ class Task:
     answer: str = ""
     choices: tuple[str, ...] = ()
     targets: tuple[Target, ...] = ()
-    kind: Kind = "free"
+    kind: TaskKind = "free"
     tags: Mapping[str, str] = field(default_factory=dict)
     origin: Mapping[str, Any] = field(default_factory=dict)
 

@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from o3gym.bench.run import Bench
-from o3gym.bench.workers import BLOCK, Block, Workers
+from o3gym.bench.workers import BLOCK_SIZE, JobBlock, Workers
 from o3gym.policies.base import Policy
 from o3gym.registry import require
-from o3gym.rollout.delegation import crew
-from o3gym.rollout.loop import Arm, rollout
+from o3gym.rollout.delegation import delegates_by_arm
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm
 from o3gym.runs.store import RunError, differences
 from o3gym.types import Trajectory
 
-TRIES = 3
+MAX_STARTS = 3
 """How often a block is begun before its workers' deaths are its fault."""
 CLOSING_SECONDS = 30.0
 """For workers to free their policies at the end."""
@@ -45,16 +46,16 @@ class Worker:
             raise RunError(f"this worker would run another protocol:{''.join(changes)}")
         self._policy(arm)
 
-    def run(self, block: Block) -> list[Trajectory]:
+    def run(self, block: JobBlock) -> list[Trajectory]:
         """The episodes of a block."""
         arm = block.arm
         dialect = self.bench.open_dialect(arm.dialect)
-        policy, others = crew(arm, self._policy(arm))
+        policy, others = delegates_by_arm(arm, self._policy(arm))
         return list(rollout(block.jobs, policy, dialect, arm, in_flight=self.in_flight, delegates=others))
 
     def _policy(self, arm: Arm) -> Policy:
         if arm.label not in self.policies:
-            for label in [label for label, policy in self.policies.items() if not policy.peeks]:
+            for label in [label for label, policy in self.policies.items() if not policy.privileged]:
                 self.policies.pop(label).close()  # two models may not fit into memory
             self.policies[arm.label] = self.bench.open_policy(arm.policy)
         return self.policies[arm.label]
@@ -69,7 +70,7 @@ class Worker:
 class _Task:
     """A block to run, or None for a worker to be started; and how often that was begun."""
 
-    block: Block | None = None
+    block: JobBlock | None = None
     tries: int = 0
 
     def __str__(self) -> str:
@@ -129,13 +130,13 @@ class RayWorkers(Workers):
 
     def block(self, jobs: int, scripted: bool) -> int:
         """At least two blocks for every worker, and not more jobs in one than would be lost gladly."""
-        return min(max(BLOCK, self.in_flight), -(-jobs // (2 * self.count)))
+        return min(max(BLOCK_SIZE, self.in_flight), -(-jobs // (2 * self.count)))
 
-    def run(self, blocks: Iterable[Block]) -> Iterator[Trajectory]:
+    def run(self, blocks: Iterable[JobBlock]) -> Iterator[Trajectory]:
         """Episodes, block by block as they end.
 
         Raises:
-            RunError: a worker raised, or `TRIES` of them died in the same block: that after all other blocks.
+            RunError: a worker raised, or `MAX_STARTS` of them died in the same block: that after all other blocks.
         """
         waiting = deque(_Task(block) for block in blocks if block.jobs)
         while waiting or any(task.block for _, task in self._running.values()):
@@ -179,7 +180,7 @@ class RayWorkers(Workers):
         """Begin a task again, unless that was done too often; where its worker had started, another one starts."""
         if task.block is not None:
             self._start(_Task())
-        if task.tries >= TRIES:
+        if task.tries >= MAX_STARTS:
             (self._lost if task.block is None else self._failed).append(f"{task}: {problem}")
         elif task.block is None:
             self._start(task)

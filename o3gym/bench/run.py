@@ -16,32 +16,33 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from o3gym.bench.workers import Block, Here, Workers
+from o3gym.bench.workers import JobBlock, LocalWorkers, Workers
 from o3gym.codec import encode
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.envs.visual_search import VisualSearchEnv, default_tools
-from o3gym.judges.rules import make_judge
+from o3gym.judges.base import make_judge
 from o3gym.policies.base import Policy, make_policy, split_control
 from o3gym.policies.two_agent import agents
 from o3gym.registry import JUDGES, POLICIES, REWARDS, TOOLS, UnknownName, closest, parse_spec
-from o3gym.rewards.base import Recipe
-from o3gym.rewards.settle import Settling, settle
-from o3gym.rollout.delegation import check_reasoner, delegates, described, is_pair, reasoning_tools
-from o3gym.rollout.loop import Arm, Job, collect, derive_seed
+from o3gym.rewards.base import RewardRecipe
+from o3gym.rewards.settle import AsyncJudge, settle
+from o3gym.rollout.delegation import check_reasoner, delegates, delegates_protocol, is_pair, reasoning_tools
+from o3gym.rollout.loop import collect
+from o3gym.rollout.records import Arm, Job, derive_seed
 from o3gym.runs.report import VARIANT, Report, write_report
-from o3gym.runs.store import Key, Run, RunStore, open_run
-from o3gym.runs.store import merge as store_merge
+from o3gym.runs.store import Run, RunStore, open_run
+from o3gym.runs.store import merge_runs as store_merge
 from o3gym.runs.viewer import write_viewer
 from o3gym.suites.base import Suite, make_suite
-from o3gym.types import Sampling, Task, Trajectory
+from o3gym.types import EpisodeKey, Sampling, Task, Trajectory
 
-DIALECT = "qwen3_vl"
+DEFAULT_DIALECT = "qwen3_vl"
 """Of policies that speak any."""
 
 FIXED = ("suite", "split", "suite_args", "max_turns", "control", "reward", "render_mode")
 """Arguments of the environment that `--env` and `--sweep` may not set: the bench sets them itself."""
 
-Progress = Callable[[str, int, int], None]
+BenchProgress = Callable[[str, int, int], None]
 """Called with (arm, episodes done, episodes in all), possibly by another thread, but never by two at a time."""
 
 
@@ -52,7 +53,7 @@ class Bench:
     Attributes:
         suite, split, suite_args: where the tasks come from.
         policies: specs; "P+control" runs P under a control, "two_agent(reasoner=P, searcher=Q)" two as one arm.
-        dialect: spec of the wire format; "" for what each policy speaks, `DIALECT` where that is anything.
+        dialect: spec of the wire format; "" for what each policy speaks, `DEFAULT_DIALECT` where that is anything.
         episodes: number of tasks, drawn by `seed`; 0 takes all.
         turns: turn budgets; episodes run at the largest and are cut at the others.
         k: samples per task.
@@ -87,7 +88,7 @@ class Bench:
 
     def dialect_of(self, policy: str) -> str:
         """The spec of the dialect that a policy (by its spec) speaks in this run."""
-        return self.dialect or _policy_class(policy).dialect or DIALECT
+        return self.dialect or _policy_class(policy).dialect or DEFAULT_DIALECT
 
     def open_dialect(self, spec: str) -> Dialect:
         """A dialect, with the user's prompt if there is one."""
@@ -159,7 +160,7 @@ class Bench:
             **({"measure": suite.measure} if suite.measure else {}),
             "items": len(suite),
             "arms": {arm.label: encode(arm.env) for arm in arms},
-            **({"delegates": described(others)} if others else {}),
+            **({"delegates": delegates_protocol(others)} if others else {}),
             "warnings": [*suite.warnings, *self._unjudged(suite)],
             "packages": packages(*(name for a in arms for one in _policy_classes(a.policy) for name in one.packages)),
         }
@@ -193,9 +194,9 @@ def run(
     out: Path,
     *,
     in_flight: int = 16,
-    progress: Progress | None = None,
+    progress: BenchProgress | None = None,
     shard: tuple[int, int] = (1, 1),
-    workers: Callable[[Bench, Sequence[Arm], Mapping[str, Any], int], Workers] = Here,
+    workers: Callable[[Bench, Sequence[Arm], Mapping[str, Any], int], Workers] = LocalWorkers,
 ) -> Report:
     """Run what is not stored in `out` yet, then settle and report the whole.
 
@@ -203,8 +204,8 @@ def run(
         bench: what to run.
         out: the run folder; only this process writes it.
         in_flight: episodes alive at once.
-        progress: see `Progress`.
-        shard: which part of the tasks, and of how many, counted from 1; `merge` puts the parts of several machines
+        progress: see `BenchProgress`.
+        shard: which part of the tasks, and of how many, counted from 1; `merge_and_report` puts the parts of several machines
             together.
         workers: where the episodes happen.
 
@@ -226,13 +227,13 @@ def run(
             if progress is not None:
                 progress(trajectory.arm, done[trajectory.arm], len(jobs))
 
-        with Settling(REWARDS[bench.reward], judge, keep) as settling:
+        with AsyncJudge(REWARDS[bench.reward], judge, keep) as settling:
             for trajectory in place.run(_left(block, stored) for block in _plan(arms, jobs, place.block)):
                 settling.put(trajectory)
     return report(out)
 
 
-def _left(block: Block, stored: set[Key]) -> Block:
+def _left(block: JobBlock, stored: set[EpisodeKey]) -> JobBlock:
     """A block without what is stored."""
     label = block.arm.label
     return replace(block, jobs=[j for j in block.jobs if (label, j.group, j.sample, "main") not in stored])
@@ -246,25 +247,27 @@ def _part(jobs: Sequence[Job], number: int, of: int) -> list[Job]:
     return [job for job in jobs if job.group in tasks]
 
 
-def merge(folders: Sequence[str | Path], out: Path) -> Report:
+def merge_and_report(folders: Sequence[str | Path], out: Path) -> Report:
     """Put the episodes of several runs with equal protocols into one folder, and report the whole."""
     store_merge(folders, out)
     return report(out)
 
 
-def _plan(arms: Sequence[Arm], jobs: Sequence[Job], size_of: Callable[[int, bool], int]) -> Iterator[Block]:
+def _plan(arms: Sequence[Arm], jobs: Sequence[Job], size_of: Callable[[int, bool], int]) -> Iterator[JobBlock]:
     """Which arm runs which jobs, in order.
 
     Models run one after the other, since two may not fit into memory. Scripted arms take turns, a block of jobs each,
     so that a picture is made once for all of them, and once more for the page, which reads episodes as they were
     stored.
     """
-    for scripted, some in itertools.groupby(arms, lambda arm: all(one.peeks for one in _policy_classes(arm.policy))):
+    for scripted, some in itertools.groupby(
+        arms, lambda arm: all(one.privileged for one in _policy_classes(arm.policy))
+    ):
         turns = list(some)
         size = max(1, size_of(len(jobs), scripted))
         starts = range(0, max(1, len(jobs)), size)
         pairs = itertools.product(starts, turns) if scripted else ((at, arm) for arm in turns for at in starts)
-        yield from (Block(arm, jobs[at : at + size], at + size >= len(jobs)) for at, arm in pairs)
+        yield from (JobBlock(arm, jobs[at : at + size], at + size >= len(jobs)) for at, arm in pairs)
 
 
 def report(out: Path) -> Report:
@@ -286,7 +289,7 @@ def page(out: Path, *, embed: bool = False, progress: Callable[[int, int], None]
 
 
 def _compares(stored: Run) -> bool:
-    recipe: Recipe = REWARDS[stored.protocol.get("reward", "outcome")]
+    recipe: RewardRecipe = REWARDS[stored.protocol.get("reward", "outcome")]
     return any(term.scope == "group" for term in recipe.terms)
 
 

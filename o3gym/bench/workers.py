@@ -1,4 +1,4 @@
-"""Where the episodes of a run happen: in this process (`Here`), or on a cluster (`o3gym.bench.ray`)."""
+"""Where the episodes of a run happen: in this process (`LocalWorkers`), or on a cluster (`o3gym.bench.ray`)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 from o3gym.dialects.base import Dialect
 from o3gym.policies.base import Policy
-from o3gym.rollout.delegation import crew
-from o3gym.rollout.loop import Arm, Job, rollout
+from o3gym.rollout.delegation import delegates_by_arm
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm, Job
 from o3gym.types import Trajectory
 
-BLOCK = 16
+BLOCK_SIZE = 16
 """Jobs that a scripted arm runs before the next one's turn: their pictures fit into the store at 12 megapixels each."""
 
 
@@ -29,7 +30,7 @@ class Opens(Protocol):
 
 
 @dataclass(frozen=True)
-class Block:
+class JobBlock:
     """Jobs of one arm that run together; `last`: whether they are its last."""
 
     arm: Arm
@@ -50,7 +51,7 @@ class Workers:
         """How many of an arm's jobs run together."""
         raise NotImplementedError
 
-    def run(self, blocks: Iterable[Block]) -> Iterator[Trajectory]:
+    def run(self, blocks: Iterable[JobBlock]) -> Iterator[Trajectory]:
         """Episodes as they end, without verdicts."""
         raise NotImplementedError
 
@@ -58,7 +59,7 @@ class Workers:
         """Free the policies."""
 
 
-class Here(Workers):
+class LocalWorkers(Workers):
     """In this process. The first arm's policy is opened at once: what is wrong with it is said before a run begins."""
 
     def __init__(self, bench: Opens, arms: Sequence[Arm], protocol: Mapping[str, Any], in_flight: int) -> None:
@@ -66,17 +67,17 @@ class Here(Workers):
         self._policies = {arms[0].label: bench.open_policy(arms[0].policy)}
 
     def block(self, jobs: int, scripted: bool) -> int:
-        """All of a model's; few of a scripted policy's, see `BLOCK`."""
-        return BLOCK if scripted else jobs
+        """All of a model's; few of a scripted policy's, see `BLOCK_SIZE`."""
+        return BLOCK_SIZE if scripted else jobs
 
-    def run(self, blocks: Iterable[Block]) -> Iterator[Trajectory]:
+    def run(self, blocks: Iterable[JobBlock]) -> Iterator[Trajectory]:
         """Block after block."""
         for block in blocks:
             arm = block.arm
             if arm.label not in self._policies:
                 self._policies[arm.label] = self.bench.open_policy(arm.policy)
             policy, dialect = self._policies[arm.label], self.bench.open_dialect(arm.dialect)
-            main, others = crew(arm, policy)
+            main, others = delegates_by_arm(arm, policy)
             yield from rollout(block.jobs, main, dialect, arm, in_flight=self.in_flight, delegates=others)
             if block.last:
                 self._policies.pop(arm.label).close()

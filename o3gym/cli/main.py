@@ -184,12 +184,12 @@ def _about(entry: Any) -> str:
 
 
 def _bench(args: argparse.Namespace) -> None:
-    from o3gym.bench.run import Bench, merge, run
+    from o3gym.bench.run import Bench, merge_and_report, run
 
     if args.merge:
         if args.out is None:
             raise ValueError("--merge: name the folder that the runs are put into: --out FOLDER")
-        _show_run(merge(args.merge, args.out), args.out, args.no_view)
+        _show_run(merge_and_report(args.merge, args.out), args.out, args.no_view)
         return
     bench = Bench(
         suite=args.suite,
@@ -226,12 +226,12 @@ def _bench(args: argparse.Namespace) -> None:
 
 def _workers(args: argparse.Namespace) -> Any:
     """Where the episodes happen."""
-    from o3gym.bench.workers import Here
+    from o3gym.bench.workers import LocalWorkers
 
     if not args.ray:
         if args.workers is not None or args.worker_gpus is not None:
             raise ValueError("--workers, --worker-gpus: they are of a Ray cluster, add --ray")
-        return Here
+        return LocalWorkers
     from o3gym.bench.ray import RayWorkers
 
     return partial(RayWorkers, address=args.ray, count=max(1, args.workers or 2), gpus=args.worker_gpus or 0.0)
@@ -267,9 +267,9 @@ def _compare(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    from o3gym.runs.exports import export
+    from o3gym.runs.exports import export_run
 
-    for path in export(args.folder, args.to, args.out, args.arm):
+    for path in export_run(args.folder, args.to, args.out, args.arm):
         out.print(str(path), highlight=False, markup=False, soft_wrap=True)
 
 

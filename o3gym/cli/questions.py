@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 if TYPE_CHECKING:
-    from o3gym.synthesis.questions.making import Recipe, Tally
+    from o3gym.synthesis.questions.making import QuestionRecipe, QuestionTally
 
 out = Console()
 err = Console(stderr=True)
@@ -50,16 +50,16 @@ def _questions(args: argparse.Namespace) -> None:
 
 
 def _finish(args: argparse.Namespace) -> None:
-    from o3gym.synthesis.questions.making import finish
+    from o3gym.synthesis.questions.making import finish_questions
 
-    tally = finish(args.out, args.reviewed, args.seed)
+    tally = finish_questions(args.out, args.reviewed, args.seed)
     _say(f"{tally.kept} questions kept of {tally.proposed} candidates")
     _reasons(tally)
     _say(f"suite: o3-bench:{args.out}")
 
 
 def _make(args: argparse.Namespace) -> None:
-    from o3gym.synthesis.questions.making import CANDIDATES, PAGE_FILE, TABLE, make
+    from o3gym.synthesis.questions.making import CANDIDATES, PAGE_FILE, TABLE, make_questions
     from o3gym.synthesis.questions.sheets import open_sheets
 
     for name in ("layouts", "captioner", "writer"):
@@ -75,7 +75,7 @@ def _make(args: argparse.Namespace) -> None:
                 shown[stage] = bars.add_task(stage)
             bars.update(shown[stage], completed=done, total=total)
 
-        tally = make(sheets, recipe, args.out, progress, retry=args.retry)
+        tally = make_questions(sheets, recipe, args.out, progress, retry=args.retry)
     _say(f"{tally.kept} questions kept of {tally.proposed} proposed about {tally.pictures} pictures")
     _reasons(tally)
     if tally.kept:
@@ -83,9 +83,9 @@ def _make(args: argparse.Namespace) -> None:
         _say(f"suite before the review: o3-bench:{args.out / CANDIDATES}")
 
 
-def _recipe(args: argparse.Namespace) -> Recipe:
-    from o3gym.synthesis.questions.asking import LEAST_PIXELS, Asker
-    from o3gym.synthesis.questions.making import Recipe
+def _recipe(args: argparse.Namespace) -> QuestionRecipe:
+    from o3gym.synthesis.questions.asking import LEAST_PIXELS, AskedPolicy
+    from o3gym.synthesis.questions.making import QuestionRecipe
     from o3gym.synthesis.questions.prompts import CAPTION, QUESTIONS, read_prompt
     from o3gym.types import Sampling
 
@@ -93,9 +93,9 @@ def _recipe(args: argparse.Namespace) -> Recipe:
         if getattr(args, name) < least:
             raise ValueError(f"--{name.replace('_', '-')}: expected {least} or more, got {getattr(args, name)}")
     sampling = Sampling(temperature=args.temperature, max_tokens=args.max_tokens, seed=args.seed)
-    return Recipe(
-        captioner=Asker(args.captioner, sampling, args.max_pixels, args.in_flight),
-        writer=Asker(args.writer, sampling, args.max_pixels, args.in_flight),
+    return QuestionRecipe(
+        captioner=AskedPolicy(args.captioner, sampling, args.max_pixels, args.in_flight),
+        writer=AskedPolicy(args.writer, sampling, args.max_pixels, args.in_flight),
         solvers=tuple(args.solver),
         solved=max(len(args.solver) - 1, 0) if args.solved is None else args.solved,
         count=args.count,
@@ -107,7 +107,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     )
 
 
-def _reasons(tally: Tally) -> None:
+def _reasons(tally: QuestionTally) -> None:
     for reason, count in (+tally.rejected).most_common():
         _say(f"rejected questions: {count} ({reason})")
     for reason, count in (+tally.skipped).most_common():

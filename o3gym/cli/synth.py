@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from o3gym.cli.questions import add_questions
 
 if TYPE_CHECKING:
-    from o3gym.synthesis.regions import Tally
+    from o3gym.synthesis.regions import RegionTally
 
 out = Console()
 err = Console(stderr=True)
@@ -103,12 +103,12 @@ def _add_regions(kinds: Any) -> None:
 
 
 def _collage(args: argparse.Namespace) -> None:
-    from o3gym.synthesis.collages import INDEX, make, open_collages
+    from o3gym.synthesis.collages import INDEX, make_collages, open_collages
 
     suite = open_collages(args.suite, args.split)
     with _progress() as progress:
         bar = progress.add_task("collages", total=min(args.count, len(suite)))
-        tally = make(suite, args.count, args.out, lambda done: progress.update(bar, completed=done))
+        tally = make_collages(suite, args.count, args.out, lambda done: progress.update(bar, completed=done))
     rate = f"{100 * tally.accepted / tally.tried:.1f}%" if tally.tried else "–"
     _say(f"{tally.accepted} collages of {tally.tried} canvases: acceptance rate {rate}")
     for reason, count in tally.rejected.most_common():
@@ -157,23 +157,23 @@ def _regions(args: argparse.Namespace) -> None:
     from o3gym.synthesis.describing import Describer
     from o3gym.synthesis.detectors.base import make_detector
     from o3gym.synthesis.pages import of_folder, of_suite
-    from o3gym.synthesis.regions import Finder, make
+    from o3gym.synthesis.regions import LayoutFinder, make_regions
     from o3gym.types import Sampling
 
     sampling = Sampling(temperature=args.temperature, max_tokens=args.max_tokens, seed=args.seed)
     describer = Describer(args.policy, sampling, args.max_pixels, args.in_flight, args.base_url)
-    finder = Finder(args.detector, make_detector(args.detector))
+    finder = LayoutFinder(args.detector, make_detector(args.detector))
     pages = of_folder(args.images) if args.images else of_suite(make_suite(args.suite, args.split))
     pages = pages[: args.count or None]
     with _progress() as progress:
         bar = progress.add_task("pictures", total=len(pages))
-        tally = make(pages, finder, describer, args.out, lambda done: progress.update(bar, completed=done))
+        tally = make_regions(pages, finder, describer, args.out, lambda done: progress.update(bar, completed=done))
     _say_regions(tally)
     if tally.regions:
         _say(f"suite: local:{args.out / INDEX}")
 
 
-def _say_regions(tally: Tally) -> None:
+def _say_regions(tally: RegionTally) -> None:
     _say(f"{tally.regions} regions of {tally.pages} pictures")
     _say(f"{tally.blocks} boxes detected, {tally.parts} of them made {tally.candidates} regions to describe")
     counts = {

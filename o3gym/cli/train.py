@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from o3gym.train.recipe import Training
+    from o3gym.train.recipe import TrainingRecipe
 
 FORMATS = ("mini_o3", "sharegpt")
 out = Console()
@@ -21,7 +21,7 @@ err = Console(stderr=True)
 
 
 def add_train(commands: Any) -> None:
-    """Add `train` and its commands to the parser of the command line."""
+    """Add `train_sft` and its commands to the parser of the command line."""
     group = commands.add_parser("train", help="train a model: on demonstrations, or by reinforcement")
     kinds = group.add_subparsers(required=True, metavar="KIND")
     sft = "mini_o3, simple_o3, pixel_reasoner, tiny"
@@ -57,11 +57,11 @@ def _add_export(kinds: Any) -> None:
 
 def _sft(args: argparse.Namespace) -> None:
     from o3gym.train.recipe import load_recipe
-    from o3gym.train.sft.run import arithmetic, train
+    from o3gym.train.sft.run import sft_arithmetic, train_sft
 
     recipe = load_recipe(args.recipe, args.set)
     if args.dry_run:
-        _print(recipe, arithmetic(recipe))
+        _print(recipe, sft_arithmetic(recipe))
         return
     folder = _folder(args)
     with Progress(*COLUMNS, console=err) as progress:
@@ -75,17 +75,17 @@ def _sft(args: argparse.Namespace) -> None:
                 progress.update(bars[stage], logs=_short(logs))
                 _told(f"stage {stage}  {step}/{steps}  {_short(logs)}")
 
-        train(recipe, folder, update)
+        train_sft(recipe, folder, update)
     out.print(f"model: {folder}", highlight=False, soft_wrap=True)
 
 
 def _grpo(args: argparse.Namespace) -> None:
     from o3gym.train.grpo.recipe import load_grpo
-    from o3gym.train.grpo.run import arithmetic, train_grpo
+    from o3gym.train.grpo.run import grpo_arithmetic, train_grpo
 
     recipe = load_grpo(args.recipe, args.set)
     if args.dry_run:
-        _print(recipe, arithmetic(recipe))
+        _print(recipe, grpo_arithmetic(recipe))
         return
     folder = _folder(args)
     with Progress(*COLUMNS, console=err) as progress:
@@ -112,7 +112,7 @@ def _told(line: str) -> None:
         err.print(line, highlight=False, soft_wrap=True)
 
 
-def _print(recipe: Training, arithmetic: Any) -> None:
+def _print(recipe: TrainingRecipe, arithmetic: Any) -> None:
     from o3gym.train.recipe import as_json
 
     out.print_json(json.dumps({"recipe": as_json(recipe), "arithmetic": arithmetic}))
@@ -146,13 +146,13 @@ def _short(logs: Mapping[str, float]) -> str:
 
 
 def _export(args: argparse.Namespace) -> None:
-    from o3gym.train.data.sources import Stored
+    from o3gym.train.data.sources import RunSource
 
-    source = Stored(args.folder)
+    source = RunSource(args.folder)
     if args.format == "mini_o3":
-        from o3gym.train.data.cold_start import export
+        pass
     else:
-        from o3gym.train.data.sharegpt import export
-    rows = export(source, args.out)
+        from o3gym.train.data.sharegpt import export_sharegpt
+    rows = export_sharegpt(source, args.out)
     left = f", {source.rejected} that are not correct left out" if source.rejected else ""
     out.print(f"{rows} demonstrations: {args.out}{left}", highlight=False, soft_wrap=True)

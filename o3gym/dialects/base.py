@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from o3gym.registry import DIALECTS, build, parse_spec
+from o3gym.registry import DIALECTS, build_plugin, parse_spec
 from o3gym.tools.base import Tool
 from o3gym.types import Call, Error, Parsed, Task, View, noop
 
@@ -88,7 +88,7 @@ def unreadable(kind: Error, reason: str, thought: str = "") -> Parsed:
 def make_dialect(spec: str, **options: Any) -> Dialect:
     """A dialect by name, with options: `make_dialect("deepeyes?frame=native")`."""
     name, argument, inline = parse_spec(spec)
-    dialect: Dialect = build("dialect", name, DIALECTS[name], argument, **{**inline, **options})
+    dialect: Dialect = build_plugin("dialect", name, DIALECTS[name], argument, **{**inline, **options})
     if dialect.prompt_file and not Path(dialect.prompt_file).is_file():
         raise ValueError(f"prompt_file: no file at {dialect.prompt_file}")
     return dialect

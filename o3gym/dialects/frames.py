@@ -20,7 +20,7 @@ class Frame(NamedTuple):
 
 UNIT = Frame(1, 1, decimals=4)
 """Fractions; four decimals are 0.8 pixels of a picture that is 8000 wide."""
-GRID = Frame(1000, 1000)
+THOUSANDTHS = Frame(1000, 1000)
 """Thousandths, as in Qwen3-VL and Simple-o3."""
 
 

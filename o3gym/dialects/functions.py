@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from o3gym.dialects.lenient_json import number, numbers, read, whole
-from o3gym.dialects.schemas import describe, signature
+from o3gym.dialects.lenient_json import number, numbers, read_json, whole_number
+from o3gym.dialects.schemas import describe_functions, signature
 from o3gym.dialects.tagged import Tagged, Unreadable
-from o3gym.dialects.wording import compose
+from o3gym.dialects.wording import compose_prompt
 from o3gym.registry import TOOLS
 from o3gym.tools.base import MAX_BOXES, MAX_TEXT, Arg, Tool
 from o3gym.types import Call, Task, View
@@ -31,7 +31,7 @@ def named(body: str) -> tuple[str, dict[str, Any], bool]:
     beside the name (the flat form of an unused DeepEyes prompt), the nested `{"function": {…}}` of the OpenAI API, and
     a list of calls, whose last one counts.
     """
-    value, strict = read(body)
+    value, strict = read_json(body)
     if isinstance(value, list) and value:
         value, strict = value[-1], False
     if not isinstance(value, dict):
@@ -43,7 +43,7 @@ def named(body: str) -> tuple[str, dict[str, Any], bool]:
         raise Unreadable('the call has no "name"')
     arguments = value.get("arguments", value.get("parameters"))
     if isinstance(arguments, str):
-        arguments, strict = read(arguments)[0], False
+        arguments, strict = read_json(arguments)[0], False
     if not isinstance(arguments, dict):
         arguments = {key: item for key, item in value.items() if key not in ("name", "function", "arguments")}
         strict = False
@@ -126,7 +126,7 @@ class Functions(Tagged):
         """An argument in o3gym's own terms. Raises `Unreadable`."""
         result = self._read(arg, value, views, view)
         if result is MISSING:
-            raise Unreadable(f'"{self.keys.get(key, key)}" must be {describe(self, arg)}')
+            raise Unreadable(f'"{self.keys.get(key, key)}" must be {describe_functions(self, arg)}')
         return result
 
     def _read(self, arg: Arg, value: Any, views: Sequence[View], view: int) -> Any:
@@ -138,7 +138,7 @@ class Functions(Tagged):
         if arg.kind == "boxes":
             return self._read_boxes(value, views, view)
         if arg.kind == "view":
-            index = whole(value)
+            index = whole_number(value)
             return MISSING if index is None else index - (self.first if self.numbered else 0)
         if arg.kind == "number":
             return _or_missing(number(value))
@@ -187,7 +187,7 @@ class Functions(Tagged):
         functions = [dump(signature(self, tool)) for tool in self.usable(tools, task)]
         lines = ["Functions, one of which you can call in each reply:", "<tools>", *functions, "</tools>"]
         section = "\n".join([*lines, self.coordinates()]) if functions else ""
-        return compose(self, task, section, answered=not (task.kind == "box" and not self.spoken("locate")))
+        return compose_prompt(self, task, section, answered=not (task.kind == "box" and not self.spoken("locate")))
 
 
 def _or_missing(value: float | None) -> Any:

@@ -12,17 +12,17 @@ from o3gym.geometry import iou, pad
 from o3gym.tools.base import MAX_TEXT, Tool
 from o3gym.types import Box, Call, Parsed, Task, View, answer, crop, locate
 
-ROWS = "abcdefghi"
-MARGIN = 1.25
+GRID_ROWS = "abcdefghi"
+CELL_MARGIN = 1.25
 """Side of what is shown for a cell, in cells: things on a border are whole in one of their cells."""
-SHAPES: tuple[tuple[int, int], ...] = ((4, 4), (3, 3), (3, 6), (2, 3))
+GRID_SHAPES: tuple[tuple[int, int], ...] = ((4, 4), (3, 3), (3, 6), (2, 3))
 """Grids (columns, rows) that `format` writes; `parse` reads any with up to nine of each."""
 PLACES = (6, 4)
 """Columns and rows of the places in a view by which boxes are answered, those of the tokens of a wide view."""
 AROUND = 2.0
 """Side of the box that a place stands for, in places: what has its middle in the place is nearly whole in it.
 
-With the `MARGIN` of looks half of a card of the hidden family would be left out.
+With the `CELL_MARGIN` of looks half of a card of the hidden family would be left out.
 """
 NOTHING = "@nothing"
 _ACTION = re.compile(r"^[ \t]*(?:look\b|answer(?![^ \t\n]))", re.MULTILINE)
@@ -31,12 +31,12 @@ _LOOK = re.compile(
     r"(?:[ \t]+in[ \t]+(?P<view>[0-9]{1,6}))?"
 )
 _PLACE = re.compile(
-    rf"@(?P<row>[a-{ROWS[PLACES[1] - 1]}])(?P<column>[1-{PLACES[0]}])(?:[ \t]+in[ \t]+(?P<view>[0-9]{{1,6}}))?"
+    rf"@(?P<row>[a-{GRID_ROWS[PLACES[1] - 1]}])(?P<column>[1-{PLACES[0]}])(?:[ \t]+in[ \t]+(?P<view>[0-9]{{1,6}}))?"
 )
 
 
 def cell_box(columns: int, rows: int, column: int, row: int) -> Box:
-    """The unit xyxy box shown for a cell (counted from 0): `MARGIN` cells wide and high, spread from edge to edge."""
+    """The unit xyxy box shown for a cell (counted from 0): `CELL_MARGIN` cells wide and high, spread from edge to edge."""
     x0, x1 = _span(columns, column)
     y0, y1 = _span(rows, row)
     return (x0, y0, x1, y1)
@@ -49,14 +49,14 @@ def place_box(column: int, row: int) -> Box:
 
 
 def _span(count: int, place: int) -> tuple[float, float]:
-    side = min(1.0, MARGIN / count)
+    side = min(1.0, CELL_MARGIN / count)
     low = place * (1.0 - side) / max(1, count - 1)
     return (low, low + side)
 
 
 def cell_name(column: int, row: int) -> str:
     """The name of a cell: its row as a letter, its column as a number from 1, "a1" being the upper left one."""
-    return f"{ROWS[row]}{column + 1}"
+    return f"{GRID_ROWS[row]}{column + 1}"
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Grid(Dialect):
         if found is None:
             return unreadable("parse", 'expected a line like "look 4x4 b3" or "look 3x6 e2 in 1"', thought)
         columns, rows = int(found["columns"]), int(found["rows"])
-        column, row = int(found["column"]) - 1, ROWS.index(found["row"])
+        column, row = int(found["column"]) - 1, GRID_ROWS.index(found["row"])
         if column >= columns or row >= rows:
             return unreadable("parse", f"a {columns}x{rows} grid has no cell {found['row']}{found['column']}", thought)
         call = crop(cell_box(columns, rows, column, row), int(found["view"] or 0))
@@ -155,7 +155,7 @@ def _ending(text: str) -> Call:
     found = _PLACE.fullmatch(text)
     if found is None:
         return answer(text[:MAX_TEXT])
-    return locate(place_box(int(found["column"]) - 1, ROWS.index(found["row"])), int(found["view"] or 0))
+    return locate(place_box(int(found["column"]) - 1, GRID_ROWS.index(found["row"])), int(found["view"] or 0))
 
 
 def _place_of(call: Call) -> str:
@@ -181,7 +181,10 @@ def _disarmed(text: str) -> str:
 def nearest(box: Sequence[float]) -> str:
     """The grid and the cell that a box overlaps most, such as "4x4 b3"."""
     cells = [
-        (columns, rows, column, row) for columns, rows in SHAPES for row in range(rows) for column in range(columns)
+        (columns, rows, column, row)
+        for columns, rows in GRID_SHAPES
+        for row in range(rows)
+        for column in range(columns)
     ]
     x0, y0, x1, y1 = box
     columns, rows, column, row = max(cells, key=lambda cell: iou(cell_box(*cell), (x0, y0, x1, y1)))

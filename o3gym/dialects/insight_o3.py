@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from o3gym.dialects.frames import GRID, Frame, check_frame, shown_pixels
+from o3gym.dialects.frames import THOUSANDTHS, Frame, check_frame, shown_pixels
 from o3gym.dialects.functions import Functions, named
-from o3gym.dialects.lenient_json import numbers, read
+from o3gym.dialects.lenient_json import numbers, read_json
 from o3gym.dialects.tagged import Unreadable
-from o3gym.dialects.tags import Block, blocks, first_block
+from o3gym.dialects.tags import TagBlock, first_block, tag_blocks
 from o3gym.tools.base import Tool
 from o3gym.types import Call, Task, View, locate
 
@@ -48,11 +48,11 @@ class InsightO3(Functions):
 
     def frame_of(self, views: Sequence[View], view: int) -> Frame:
         """The size of view 0 as shown, or the grid."""
-        return shown_pixels(views, 0) if self.frame == "shown" else GRID
+        return shown_pixels(views, 0) if self.frame == "shown" else THOUSANDTHS
 
-    def choose(self, text: str) -> Block | None:
+    def choose(self, text: str) -> TagBlock | None:
         """The first call; without any, the last answer."""
-        found = blocks(text, self.tags)
+        found = tag_blocks(text, self.tags)
         first = first_block(text, self.call_tag)
         return first if first and found[0].tag == self.call_tag else found[0] if found else None
 
@@ -63,7 +63,7 @@ class InsightO3(Functions):
 
     def read_answer(self, body: str, views: Sequence[View]) -> tuple[Call, bool]:
         """A box, or all zeros for None."""
-        value, strict = read(body)
+        value, strict = read_json(body)
         box = numbers(value["bbox_2d"] if isinstance(value, dict) and "bbox_2d" in value else value or body, 4)
         if box is None:
             raise Unreadable(f"the answer must be a box {self.corners} of four numbers")

@@ -10,17 +10,17 @@ from typing import Any, ClassVar
 from o3gym.dialects.base import MAX_REPLY, unreadable
 from o3gym.dialects.boxed import BOXED, first_boxed, guarded
 from o3gym.dialects.functions import dump
-from o3gym.dialects.lenient_json import read, whole
+from o3gym.dialects.lenient_json import read_json, whole_number
 from o3gym.dialects.tagged import Tagged, Unreadable, on_lines
-from o3gym.dialects.tags import Block, disarm, first_block, thought_before
-from o3gym.dialects.wording import compose
+from o3gym.dialects.tags import TagBlock, disarm, first_block, thought_before
+from o3gym.dialects.wording import compose_prompt
 from o3gym.tools.base import MAX_TEXT, Tool
 from o3gym.types import Call, Parsed, Task, View, search
 
 RATINGS = ("NA", "helpful", "unhelpful")
-KEY = "region_description"
-ASKS = re.compile(rf"{KEY}\s*=")
-END = "</think>"
+RATING_KEY = "region_description"
+KEY_VALUE = re.compile(rf"{RATING_KEY}\s*=")
+THOUGHT_END = "</think>"
 RATED = "tool_feedback"
 
 
@@ -64,12 +64,12 @@ class InsightO3Reasoner(Tagged):
         if self.feedback and not said and parsed.call.tool != "noop":
             reason = f"the reply has no <{RATED}>…</{RATED}> with one of {', '.join(RATINGS)}"
             parsed = unreadable("parse", reason, parsed.thought)
-        thought = thought_before(text, text.find(END)) if END in text else parsed.thought
+        thought = thought_before(text, text.find(THOUGHT_END)) if THOUGHT_END in text else parsed.thought
         return replace(parsed, thought=thought, extras={"feedback": said} if said else {})
 
-    def choose(self, text: str) -> Block | None:
+    def choose(self, text: str) -> TagBlock | None:
         """The first call, or the first box, after the reasoning; else anywhere."""
-        for start in (text.rfind(END) + 1, 0):
+        for start in (text.rfind(THOUGHT_END) + 1, 0):
             call = first_block(text[start:], self.call_tag)
             call = call and call._replace(start=call.start + start)
             found = [block for block in (call, first_boxed(text, start)) if block]
@@ -83,12 +83,12 @@ class InsightO3Reasoner(Tagged):
 
     def read_call(self, body: str, views: Sequence[View]) -> tuple[Call, bool]:
         """A search for the description."""
-        value, is_json = read(body)
-        asked = ASKS.search(body)
+        value, is_json = read_json(body)
+        asked = KEY_VALUE.search(body)
         if is_json or asked is None:
             return _in_json(value, is_json)
         rest = body[asked.end() :]
-        if ASKS.search(rest):
+        if KEY_VALUE.search(rest):
             raise Unreadable("one call asks for one region; this one asks for several")
         start, end = rest.find("{"), rest.rfind("}")
         braces = 0 <= start < end
@@ -96,10 +96,10 @@ class InsightO3Reasoner(Tagged):
         strict = braces and not (body[: asked.start()] + rest[:start] + rest[end + 1 :]).strip()
         return _search(described, 0), strict
 
-    def well_formed(self, text: str, block: Block) -> bool:
+    def well_formed(self, text: str, block: TagBlock) -> bool:
         """One think block, the rating where it is asked for, then one call and nothing else, or one box and no call."""
-        head, end, tail = text.strip().partition(END)
-        if not (end and head.startswith("<think>") and head.count("<think>") == 1 and END not in tail):
+        head, end, tail = text.strip().partition(THOUGHT_END)
+        if not (end and head.startswith("<think>") and head.count("<think>") == 1 and THOUGHT_END not in tail):
             return False
         rest = tail.strip().removeprefix(_tagged(_rating(text))).strip()
         if f"<{RATED}>" in rest or (self.feedback and rest == tail.strip()):
@@ -113,9 +113,9 @@ class InsightO3Reasoner(Tagged):
         """The description, with the number of the picture where there are several."""
         view = call.args.get("view", 0)
         if view or sum(one.parent < 0 for one in views) > 1:
-            return dump({KEY: call.args["description"], "img_idx": view})
+            return dump({RATING_KEY: call.args["description"], "img_idx": view})
         described = disarm(call.args["description"], (*self.tags, "think", RATED))
-        return f"{KEY}={{{ASKS.sub(f'{KEY}:', described)}}}"
+        return f"{RATING_KEY}={{{KEY_VALUE.sub(f'{RATING_KEY}:', described)}}}"
 
     def write_answer(self, call: Call, views: Sequence[View]) -> str:
         """The text, its braces escaped if they are not balanced."""
@@ -128,7 +128,7 @@ class InsightO3Reasoner(Tagged):
         if not self.feedback or call.tool == "noop":
             return text
         rating = "helpful" if any(view.parent >= 0 for view in views) else "NA"
-        return text.replace(END, f"{END}\n{_tagged(rating)}", 1)
+        return text.replace(THOUGHT_END, f"{THOUGHT_END}\n{_tagged(rating)}", 1)
 
     def rated(self, reply: str, rating: str) -> str:
         """With another rating than that all went well: one of `RATINGS`."""
@@ -146,13 +146,15 @@ class InsightO3Reasoner(Tagged):
 
     def call_form(self) -> str:
         """A call as it looks inside its tags, for the prompt."""
-        return f"{KEY}={{…}}"
+        return f"{RATING_KEY}={{…}}"
 
     def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
         """What the tool is for and how to describe a region, and the form of a reply."""
         several = len(task.sources) > 1
         numbered = (
-            f' Write the call as {{"{KEY}": "…", "img_idx": 0}}; pictures are numbered from 0.' if several else ""
+            f' Write the call as {{"{RATING_KEY}": "…", "img_idx": 0}}; pictures are numbered from 0.'
+            if several
+            else ""
         )
         section = (
             "There is a tool that finds a region from its description and shows it to you in full resolution. "
@@ -166,7 +168,7 @@ class InsightO3Reasoner(Tagged):
             "NA where there was no call before."
         )
         enabled = bool(self.usable(tools, task))
-        return compose(self, task, section + rated * self.feedback if enabled else "")
+        return compose_prompt(self, task, section + rated * self.feedback if enabled else "")
 
     def show(self, views: Sequence[View], text: str, info: Mapping[str, Any]) -> list[str | View]:
         """The question; then what was found, that nothing was, or what was wrong with the reply."""
@@ -194,11 +196,11 @@ class InsightO3Reasoner(Tagged):
 
 def _in_json(value: Any, strict: bool) -> tuple[Call, bool]:
     """The call of the variant for several pictures."""
-    described = value.get(KEY) if isinstance(value, dict) else None
-    index = whole(value.get("img_idx", 0)) if isinstance(value, dict) else None
+    described = value.get(RATING_KEY) if isinstance(value, dict) else None
+    index = whole_number(value.get("img_idx", 0)) if isinstance(value, dict) else None
     if not isinstance(described, str) or index is None:
-        raise Unreadable(f"the call must be {KEY}={{a description of the region}}")
-    return _search(described.strip(), index), strict and set(value) == {KEY, "img_idx"}
+        raise Unreadable(f"the call must be {RATING_KEY}={{a description of the region}}")
+    return _search(described.strip(), index), strict and set(value) == {RATING_KEY, "img_idx"}
 
 
 def _search(described: str, view: int) -> Call:
@@ -209,7 +211,7 @@ def _search(described: str, view: int) -> Call:
 
 def _rating(text: str) -> str:
     """What the first rating after the reasoning says, "" without a readable one."""
-    tail = text[text.rfind(END) + 1 :]
+    tail = text[text.rfind(THOUGHT_END) + 1 :]
     block = first_block(tail, RATED)
     said = block.body.strip() if block and block.closed else ""
     return said if said in RATINGS else ""

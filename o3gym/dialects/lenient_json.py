@@ -11,7 +11,7 @@ import math
 import re
 from typing import Any, NoReturn
 
-MAX_LOOSE = 20_000
+MAX_LENIENT = 20_000
 """Characters that the forgiving reader looks at: enough for 64 boxes with 16 digits each."""
 MAX_DEPTH = 16
 """Deepest nesting that the forgiving reader follows; a call needs four levels."""
@@ -40,12 +40,12 @@ def _integer(digits: str) -> int | float:
 _STRICT = json.JSONDecoder(parse_constant=_refuse, parse_int=_integer)
 
 
-def read(text: str) -> tuple[Any, bool]:
+def read_json(text: str) -> tuple[Any, bool]:
     """The value in `text`, and whether it was strict JSON and nothing else; (None, False) where there is none."""
     try:
         return _STRICT.decode(text.strip()), True
     except (ValueError, RecursionError):
-        return read_loose(text), False
+        return read_lenient(text), False
 
 
 class _Open:
@@ -73,7 +73,7 @@ class _Open:
         return self.pairs if self.is_object else self.items
 
 
-def read_loose(text: str) -> Any:
+def read_lenient(text: str) -> Any:
     """The first object or list in `text`, or None.
 
     Forgiven: text around it, code fences, single quotes, no quotes, trailing or missing commas, round brackets, "=" for
@@ -84,7 +84,7 @@ def read_loose(text: str) -> Any:
         return None
     start = min(starts)
     stack: list[_Open] = []
-    for token in TOKEN.finditer(text, start, start + MAX_LOOSE):
+    for token in TOKEN.finditer(text, start, start + MAX_LENIENT):
         mark = token["mark"]
         if mark is None:
             stack[-1].add(_scalar(token))
@@ -142,7 +142,7 @@ def number(value: object) -> float | None:
 def numbers(value: object, count: int) -> list[float] | None:
     """`count` finite floats from a list, a nested list ([[x, y, x, y]], [[x, y], [x, y]]) or a string of one."""
     if isinstance(value, str):
-        value = read_loose(value if "[" in value else f"[{value}]")
+        value = read_lenient(value if "[" in value else f"[{value}]")
     if isinstance(value, list) and 1 <= len(value) <= 2 and all(isinstance(part, list) for part in value):
         value = [item for part in value for item in part]
     if not isinstance(value, list) or len(value) != count:
@@ -151,7 +151,7 @@ def numbers(value: object, count: int) -> list[float] | None:
     return None if None in floats else [v for v in floats if v is not None]
 
 
-def whole(value: object) -> int | None:
+def whole_number(value: object) -> int | None:
     """`value` as an int if it is a whole number of at most 15 digits (also "3" and 3.0), else None."""
     result = number(value)
     return int(result) if result is not None and result == int(result) and abs(result) < 10**MAX_DIGITS else None

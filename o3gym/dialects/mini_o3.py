@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from o3gym.dialects.functions import dump
-from o3gym.dialects.lenient_json import numbers, read
+from o3gym.dialects.lenient_json import numbers, read_json
 from o3gym.dialects.tagged import Tagged, Unreadable
-from o3gym.dialects.wording import compose
+from o3gym.dialects.wording import compose_prompt
 from o3gym.tools.base import Tool
 from o3gym.types import Call, Task, View, crop
 
@@ -47,7 +47,7 @@ class MiniO3(Tagged):
 
     def read_call(self, body: str, views: Sequence[View]) -> tuple[Call, bool]:
         """A crop of the named source."""
-        value, strict = read(body)
+        value, strict = read_json(body)
         if not isinstance(value, dict):
             raise Unreadable("the grounding is not a JSON object")
         box = numbers(value.get("bbox_2d"), 4)
@@ -94,4 +94,4 @@ class MiniO3(Tagged):
             "at full resolution and shown to you as an observation. The source is "
             f'{", ".join(names)}, or "observation_i" for the observation with number i.'
         )
-        return compose(self, task, section if self.usable(tools, task) else "")
+        return compose_prompt(self, task, section if self.usable(tools, task) else "")

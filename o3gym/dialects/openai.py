@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from o3gym.dialects.functions import Functions, dump
-from o3gym.dialects.lenient_json import read
+from o3gym.dialects.lenient_json import read_json
 from o3gym.dialects.schemas import signature
-from o3gym.dialects.wording import opening
+from o3gym.dialects.wording import opening_words
 from o3gym.registry import TOOLS
 from o3gym.tools.base import Tool
 from o3gym.types import Task, View
 
 
 @dataclass(frozen=True)
-class OpenAI(Functions):
+class OpenAIFunctions(Functions):
     """Calls of function tools that the server knows from `schema(tools)`, with o3gym's own names and coordinates.
 
     Boxes are unit xyxy of the view they name, with four decimals. A reply has only text, so the backend appends each
@@ -60,7 +60,7 @@ class OpenAI(Functions):
         looking = any(not tool.ends for tool in self.usable(tools, task))
         end = "locate" if task.kind == "box" else "answer"
         parts = [
-            opening(task, looking),
+            opening_words(task, looking),
             f"Call exactly one function in every reply. You have {', '.join(names)}." if names else "",
             self.coordinates() if names != ["answer"] else "",
             f"Once you are sure, call {end} with {self.answer_form(task)}." if end in names else "",
@@ -83,5 +83,5 @@ def call_text(name: str, arguments: str) -> str:
 
     Arguments that are not a JSON object are kept as text, so that `parse` reports what is wrong with them.
     """
-    value, strict = read(arguments)
+    value, strict = read_json(arguments)
     return f"<tool_call>{dump({'name': name, 'arguments': value if strict else arguments})}</tool_call>"

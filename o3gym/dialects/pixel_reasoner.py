@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from o3gym.dialects.boxed import BOXED, guarded, last_boxed
 from o3gym.dialects.frames import UNIT, check_frame, read_box, shown_pixels, write_box
 from o3gym.dialects.functions import Functions
-from o3gym.dialects.tags import Block, last_block
+from o3gym.dialects.tags import TagBlock, last_block
 from o3gym.types import Call, View
 
 
@@ -60,7 +60,7 @@ class PixelReasoner(Functions):
         fractions = write_box(values, UNIT)
         return list(fractions if self.is_fraction(fractions) else write_box(values, shown_pixels(views, view)))
 
-    def choose(self, text: str) -> Block | None:
+    def choose(self, text: str) -> TagBlock | None:
         """The call at the very end, else the last box."""
         block = last_block(text, self.call_tag) if text.rstrip().endswith(f"</{self.call_tag}>") else None
         return block if block and block.closed else last_boxed(text)
@@ -69,7 +69,7 @@ class PixelReasoner(Functions):
         r"""What a reply without a call at its end and without `\boxed` lacks."""
         return r"the reply neither ends with </tool_call> nor has \boxed{…}"
 
-    def well_formed(self, text: str, block: Block) -> bool:
+    def well_formed(self, text: str, block: TagBlock) -> bool:
         """One call at the end and no box, or one closed box and no call."""
         calls = (text.count("<tool_call>"), text.count("</tool_call>"))
         expected = (1, 0) if block.tag == self.call_tag else (0, 1)

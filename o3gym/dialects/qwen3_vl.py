@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from o3gym.dialects.frames import GRID, Frame
+from o3gym.dialects.frames import THOUSANDTHS, Frame
 from o3gym.dialects.functions import Functions
 from o3gym.registry import TOOLS
 from o3gym.types import View
@@ -40,7 +40,7 @@ class Qwen3VL(Functions):
 
     def frame_of(self, views: Sequence[View], view: int) -> Frame:
         """The grid."""
-        return GRID
+        return THOUSANDTHS
 
     def spoken(self, tool: str) -> bool:
         """Only answers are; a box is located by a call."""

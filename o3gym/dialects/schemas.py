@@ -21,7 +21,7 @@ ONE_PICTURE: Mapping[str, str] = {
 """What the tools do where a call cannot name a view, so that all of them work on view 0."""
 
 
-def describe(dialect: Functions, arg: Arg) -> str:
+def describe_functions(dialect: Functions, arg: Arg) -> str:
     """The shape of an argument as written, in words."""
     return {
         "box": f"a box {dialect.corners} of four numbers",
@@ -63,7 +63,7 @@ def property_of(dialect: Functions, arg: Arg) -> dict[str, Any]:
         "number": {"type": "number", "minimum": arg.low, "maximum": arg.high},
         "text": {"type": "string"},
     }
-    result = {**shapes[arg.kind], "description": describe(dialect, arg)}
+    result = {**shapes[arg.kind], "description": describe_functions(dialect, arg)}
     if arg.default is not None:
         result["default"] = arg.default + dialect.first if arg.kind == "view" else arg.default
     return result

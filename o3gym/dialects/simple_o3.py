@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from o3gym.dialects.frames import GRID, Frame
+from o3gym.dialects.frames import THOUSANDTHS, Frame
 from o3gym.dialects.functions import Functions
 from o3gym.types import View
 
@@ -37,7 +37,7 @@ class SimpleO3(Functions):
 
     def frame_of(self, views: Sequence[View], view: int) -> Frame:
         """The grid."""
-        return GRID
+        return THOUSANDTHS
 
     def to_unit(self, values: Sequence[float], views: Sequence[View], view: int) -> list[float]:
         """The same with y and x exchanged."""

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from o3gym.dialects.base import MAX_REPLY, Dialect, unreadable
 from o3gym.dialects.frames import UNIT, Frame, read_box, write_box, write_point
-from o3gym.dialects.lenient_json import numbers, read
-from o3gym.dialects.tags import Block, blocks, disarm, keeps_shape, thought_before
+from o3gym.dialects.lenient_json import numbers, read_json
+from o3gym.dialects.tags import TagBlock, disarm, keeps_shape, tag_blocks, thought_before
 from o3gym.tools.base import MAX_TEXT, Tool
 from o3gym.types import Call, Parsed, Task, View, answer, locate
 
@@ -95,16 +95,16 @@ class Tagged(Dialect):
             return unreadable("parse", str(problem), thought)
         return Parsed(call, strict and self.well_formed(text, block), thought)
 
-    def choose(self, text: str) -> Block | None:
+    def choose(self, text: str) -> TagBlock | None:
         """The block that counts."""
-        found = blocks(text, self.tags)
+        found = tag_blocks(text, self.tags)
         return found[0] if found and self.wins else max(found, key=lambda block: block.start, default=None)
 
     def missing(self, text: str) -> str:
         """What a reply without a block lacks, in words."""
         return f"the reply has neither <{self.call_tag}>…</{self.call_tag}> nor <answer>…</answer>"
 
-    def well_formed(self, text: str, block: Block) -> bool:
+    def well_formed(self, text: str, block: TagBlock) -> bool:
         """Whether a reply whose `block` is fine has the right form around it."""
         return keeps_shape(text, block.tag, self.tags, self.think)
 
@@ -112,7 +112,7 @@ class Tagged(Dialect):
         """`answer` with the text, or `locate` for an object whose only key is "bbox_2d"."""
         text = body.strip()
         if text.startswith("{") and "bbox_2d" in text:
-            value, strict = read(text)
+            value, strict = read_json(text)
             if isinstance(value, dict) and list(value) == ["bbox_2d"]:
                 return self.read_located(value["bbox_2d"], views), strict
         return answer(text[:MAX_TEXT]), True

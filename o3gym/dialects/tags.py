@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 
-class Block(NamedTuple):
+class TagBlock(NamedTuple):
     """One block: its tag, where it starts, what is inside, and whether the closing tag is there."""
 
     tag: str
@@ -16,29 +16,29 @@ class Block(NamedTuple):
     closed: bool
 
 
-def last_block(text: str, tag: str) -> Block | None:
+def last_block(text: str, tag: str) -> TagBlock | None:
     """The last closed `<tag>` block; without any, the last one that was opened and runs to the end; else None."""
     opening, closing = f"<{tag}>", f"</{tag}>"
     end = text.rfind(closing)
     start = text.rfind(opening, 0, end) if end >= 0 else -1
     if start >= 0:
         body = text[start + len(opening) : text.find(closing, start)]
-        return Block(tag, start, body, True)
+        return TagBlock(tag, start, body, True)
     start = text.rfind(opening)
-    return Block(tag, start, text[start + len(opening) :], False) if start >= 0 else None
+    return TagBlock(tag, start, text[start + len(opening) :], False) if start >= 0 else None
 
 
-def first_block(text: str, tag: str) -> Block | None:
+def first_block(text: str, tag: str) -> TagBlock | None:
     """The first closed `<tag>` block; without any, the first one that was opened and runs to the end; else None."""
     opening, closing = f"<{tag}>", f"</{tag}>"
     start = text.find(opening)
     if start < 0:
         return None
     end = text.find(closing, start)
-    return Block(tag, start, text[start + len(opening) : len(text) if end < 0 else end], end >= 0)
+    return TagBlock(tag, start, text[start + len(opening) : len(text) if end < 0 else end], end >= 0)
 
 
-def blocks(text: str, tags: Iterable[str]) -> list[Block]:
+def tag_blocks(text: str, tags: Iterable[str]) -> list[TagBlock]:
     """The last block of each of `tags`, in their order; closed ones only, if any is closed."""
     found = [block for block in (last_block(text, tag) for tag in tags) if block is not None]
     return [block for block in found if block.closed] or found

@@ -14,7 +14,7 @@ from PIL import Image
 
 from o3gym.geometry import center, clamp, iou, onto, surround
 from o3gym.registry import TOOLS
-from o3gym.tools.base import Invalid, Outcome, Scene
+from o3gym.tools.base import Invalid, ToolContext, ToolResult
 from o3gym.types import FULL, Box, Call, Source, Target
 
 
@@ -25,11 +25,11 @@ class Control:
         """The tools that stay enabled."""
         return tuple(names)
 
-    def call(self, call: Call, scene: Scene, rng: np.random.Generator) -> Call:
+    def call(self, call: Call, scene: ToolContext, rng: np.random.Generator) -> Call:
         """The call that is carried out instead of a valid-shape `call`."""
         return call
 
-    def outcome(self, outcome: Outcome, scene: Scene) -> Outcome:
+    def outcome(self, outcome: ToolResult, scene: ToolContext) -> ToolResult:
         """What is shown instead of `outcome`."""
         return outcome
 
@@ -45,7 +45,7 @@ class NoTool(Control):
 class BlankCrop(Control):
     """Every new view is grey: turns and tokens stay, evidence goes."""
 
-    def outcome(self, outcome: Outcome, scene: Scene) -> Outcome:
+    def outcome(self, outcome: ToolResult, scene: ToolContext) -> ToolResult:
         """Replace each look by one at a blank source of the same region."""
         sources = (*scene.sources, *outcome.sources)
         blanks = tuple(_blank(sources[look.source], look.box) for look in outcome.looks)
@@ -57,7 +57,7 @@ class BlankCrop(Control):
 class RandomCrop(Control):
     """Every crop, and what a search found, keeps its size and view and goes somewhere else, uniformly at random."""
 
-    def call(self, call: Call, scene: Scene, rng: np.random.Generator) -> Call:
+    def call(self, call: Call, scene: ToolContext, rng: np.random.Generator) -> Call:
         """Move the box or the centre."""
         x, y = float(rng.random()), float(rng.random())
         if call.tool == "zoom":
@@ -77,7 +77,7 @@ class OracleCrop(Control):
     It is what perfect search gives.
     """
 
-    def call(self, call: Call, scene: Scene, rng: np.random.Generator) -> Call:
+    def call(self, call: Call, scene: ToolContext, rng: np.random.Generator) -> Call:
         """Look at the target with half its size as margin."""
         if call.tool not in ("crop", "zoom", "search") or not scene.task.targets:
             return call
@@ -95,7 +95,7 @@ def _towards(call: Call, target: Target) -> Call:
     return Call("zoom", {"view": target.source, "center": list(center(box)), "factor": factor})
 
 
-def _is_shown(call: Call, scene: Scene) -> bool:
+def _is_shown(call: Call, scene: ToolContext) -> bool:
     """Whether some view shows what `call` would; True for what the size rule refuses, which cannot be shown."""
     try:
         outcome = TOOLS[call.tool]().apply(scene, **call.args)

@@ -12,8 +12,8 @@ from o3gym.envs.controls import Control
 from o3gym.geometry import fit, snap
 from o3gym.media.images import shared_store
 from o3gym.registry import TOOLS, closest
-from o3gym.rewards.base import Recipe, Solo
-from o3gym.tools.base import Invalid, Look, Outcome, Scene, SizeRule, Tool
+from o3gym.rewards.base import EpisodeTerm, RewardRecipe
+from o3gym.tools.base import Invalid, SizeRule, Tool, ToolContext, ToolResult, ViewRequest
 from o3gym.types import FULL, Call, Error, Parsed, Reply, Size, Source, Stop, Task, Trajectory, Turn, View
 
 EMPTY = Reply("")
@@ -21,12 +21,12 @@ LAST_TURN = "No turns are left; the call was not carried out."
 
 
 @dataclass(frozen=True)
-class Rules:
+class EpisodeRules:
     """What an episode goes by: the environment's arguments, with names resolved."""
 
     tools: Mapping[str, Tool]
     control: Control
-    recipe: Recipe
+    recipe: RewardRecipe
     size_rule: SizeRule
     focus: str
     on_void: str
@@ -37,10 +37,10 @@ class Rules:
     max_pixels: int
 
 
-class Happened(NamedTuple):
+class CallResult(NamedTuple):
     """What came of a call: its outcome (None if it was not carried out), the error kind and the words."""
 
-    outcome: Outcome | None
+    outcome: ToolResult | None
     error: Error
     text: str
 
@@ -55,7 +55,7 @@ class Episode:
         terms: reward terms of the last step; `total`: the recipe's total so far; `gain`: what the last step added.
     """
 
-    def __init__(self, task: Task, rules: Rules, vision_size: Callable[[int, int], Size] | None = None) -> None:
+    def __init__(self, task: Task, rules: EpisodeRules, vision_size: Callable[[int, int], Size] | None = None) -> None:
         self.task = task
         self.rules = rules
         self.vision_size = vision_size
@@ -73,7 +73,7 @@ class Episode:
         self.totals: dict[str, float] = dict(self.terms)
         self.total = self.gain = 0.0
         for index in range(len(task.sources)):
-            self._show(Look(index, FULL, -1))
+            self._show(ViewRequest(index, FULL, -1))
 
     def step(self, call: Call, rng: np.random.Generator) -> list[View]:
         """Carry out `call`, update everything, and return the new views."""
@@ -88,13 +88,13 @@ class Episode:
         self._reward()
         return new
 
-    def errand(self, call: Call) -> Task | None:
+    def subtask(self, call: Call) -> Task | None:
         """What a call asks of another agent; None if `step` can carry it out, or will refuse it, without one."""
         tool = self.rules.tools.get(call.tool)
         if tool is None or not tool.results or tool.accepts(call.args) or self._refused(1):
             return None
         try:
-            return tool.errand(self.scene(), **tool.complete(call.args))
+            return tool.subtask(self.scene(), **tool.complete(call.args))
         except Invalid:
             return None
 
@@ -107,11 +107,11 @@ class Episode:
         """Everything but the rules, which the environment makes again from its arguments."""
         return {key: value for key, value in self.__dict__.items() if key != "rules"}
 
-    def scene(self) -> Scene:
+    def scene(self) -> ToolContext:
         """What tools may see."""
         rules = self.rules
         size_of = shared_store().size
-        return Scene(self.task, tuple(self.sources), tuple(self.views), size_of, rules.size_rule, rules.focus)
+        return ToolContext(self.task, tuple(self.sources), tuple(self.views), size_of, rules.size_rule, rules.focus)
 
     def trajectory(self) -> Trajectory:
         """The record so far."""
@@ -128,7 +128,7 @@ class Episode:
             terms=self.totals,
         )
 
-    def _carry_out(self, call: Call, rng: np.random.Generator) -> Happened:
+    def _carry_out(self, call: Call, rng: np.random.Generator) -> CallResult:
         """Check a call and find what it would do; nothing changes yet."""
         tool = self.rules.tools.get(call.tool) if isinstance(call.tool, str) else None
         if tool is None:
@@ -136,34 +136,34 @@ class Episode:
             reason = (
                 f'unknown tool "{call.tool!s:.40}"{closest(str(call.tool)[:40], names)} (tools: {", ".join(names)})'
             )
-            return Happened(None, "unknown_tool", reason)
+            return CallResult(None, "unknown_tool", reason)
         if wrong := tool.accepts(call.args):
-            return Happened(None, "bad_args", wrong)
+            return CallResult(None, "bad_args", wrong)
         scene = self.scene()
         try:
             if call.tool != "noop":
                 call = self.rules.control.call(call, scene, rng)
                 tool = self.rules.tools.get(call.tool) or TOOLS[call.tool]()
             if tool.results and call.args.keys().isdisjoint(tool.results):  # nobody was sent: a budget may be why
-                tool.errand(scene, **tool.complete(call.args))
+                tool.subtask(scene, **tool.complete(call.args))
                 if refusal := self._over_budget(1):
                     return refusal
             outcome = self.rules.control.outcome(tool.apply(scene, **tool.complete(call.args)), scene)
         except Invalid as invalid:
-            return Happened(None, invalid.kind, invalid.reason)
+            return CallResult(None, invalid.kind, invalid.reason)
         return self._within_budgets(outcome)
 
-    def _within_budgets(self, outcome: Outcome) -> Happened:
+    def _within_budgets(self, outcome: ToolResult) -> CallResult:
         refusal = None if outcome.stop else self._over_budget(len(outcome.looks))
-        return refusal or Happened(outcome, "", outcome.text)
+        return refusal or CallResult(outcome, "", outcome.text)
 
-    def _over_budget(self, looks: int) -> Happened | None:
+    def _over_budget(self, looks: int) -> CallResult | None:
         """The refusal of a call that shows `looks` views, which may end the episode; None if the budgets allow it."""
         refused = self._refused(looks)
         if refused is None:
             return None
         self.stop, reason = refused
-        return Happened(None, "budget", reason)
+        return CallResult(None, "budget", reason)
 
     def _refused(self, looks: int) -> tuple[Stop, str] | None:
         """Why a call that shows `looks` views is refused, after the stop that this means ("" for none); None if not."""
@@ -176,14 +176,14 @@ class Episode:
             return "over_views", f"No more than {rules.max_views} pictures can be shown."
         return None
 
-    def _accept(self, call: Call, outcome: Outcome) -> None:
+    def _accept(self, call: Call, outcome: ToolResult) -> None:
         self.sources.extend(outcome.sources)
         for look in outcome.looks:
             self._show(look)
         self.stop, self.answer, self.located = outcome.stop, outcome.answer, outcome.located
         self.calls += not outcome.stop
 
-    def _show(self, look: Look) -> None:
+    def _show(self, look: ViewRequest) -> None:
         source = self.sources[look.source]
         width, height = shared_store().size(source)
         x0, y0, x1, y1 = snap(look.box, (width, height))
@@ -216,7 +216,7 @@ class Episode:
         recipe, before = self.rules.recipe, self.totals
         wanted = ("step", "end") if self.stop else ("step",)
         record = self.trajectory()
-        due = {t.name: float(cast(Solo, t.compute)(record)) for t in recipe.terms if t.scope in wanted}
+        due = {t.name: float(cast(EpisodeTerm, t.compute)(record)) for t in recipe.terms if t.scope in wanted}
         self.terms = {**dict.fromkeys(self.terms, 0.0), **due}
         self.totals = {name: before[name] + value for name, value in self.terms.items()}
         self.turns[-1] = replace(self.turns[-1], terms=due)

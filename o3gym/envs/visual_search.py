@@ -10,7 +10,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from o3gym.envs.controls import Control
-from o3gym.envs.episode import Episode, Rules
+from o3gym.envs.episode import Episode, EpisodeRules
 from o3gym.envs.spaces import CallSpace, ImageSpace, TextSpace
 from o3gym.media.images import Pixels, shared_store
 from o3gym.registry import CONTROLS, REWARDS, SIZE_RULES, TOOLS, closest
@@ -157,7 +157,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         _check(bool(self.suite), "suite", "a suite with tasks", f"{suite} ({split}), which has none")
         replaced: Control = CONTROLS[control]() if control else Control()
         names = _tool_names(tools if tools is not None else default_tools(self.suite), replaced)
-        self.rules = Rules(
+        self.rules = EpisodeRules(
             {name: TOOLS[name]() for name in (*names, "noop")},
             replaced,
             REWARDS[reward],

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from threading import Lock
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 CACHE = "O3GYM_CACHE"
 """The environment variable that names the folder."""
@@ -58,7 +58,7 @@ class VerdictCache:
             with self._path.open("ab", buffering=0) as file:
                 file.write(line)
         except OSError as error:
-            log.warning("a verdict could not be cached in %s: %s", self._path, error.strerror)
+            _logger.warning("a verdict could not be cached in %s: %s", self._path, error.strerror)
 
     def _read_on(self) -> None:
         """Read the whole lines that came since."""

@@ -22,19 +22,20 @@ from pathlib import Path
 from typing import ClassVar
 
 from o3gym.judges.answers import read_letter, unwrap
+from o3gym.judges.base import Judgement, decided, failed, references
 from o3gym.judges.cache import VerdictCache, cache_folder
-from o3gym.judges.rules import DRAWN_LETTERS, Judgement, box, choice, decided, exact, failed, references
+from o3gym.judges.rules import DRAWN_LETTERS, box, choice, exact
 from o3gym.policies.dialogue import Dialogue, Request
-from o3gym.policies.openai.policy import RENAMED, OpenAI
+from o3gym.policies.openai.policy import RENAMED_FIELDS, OpenAIPolicy
 from o3gym.registry import closest
 from o3gym.types import Box, Reply, Sampling, Task
 
 CORRECT, NONE = "correct", "none"
 READINGS: Mapping[str, str] = {"word": "incorrect", "substring": "wrong"}
 """How replies about free answers are read, and the word that is asked for where the answer is not correct."""
-ASKS = 3
+MAX_ASKS = 3
 """How often a model is asked for one verdict before its replies are given up as unreadable."""
-LONGEST = 2_000
+MAX_JUDGED = 2_000
 """Characters of an answer that are judged, the last ones: InSight-o3 keeps the end too (1,000 there)."""
 MAX_TOKENS = 2_048
 """Of a reply, which may begin with a thought; as in InSight-o3."""
@@ -87,7 +88,7 @@ def _quoted(value: object) -> str:
 
 def _end_of(answer: str) -> str:
     text = unwrap(answer)
-    return text if len(text) <= LONGEST else f"[cut] … {text[-LONGEST:]}"
+    return text if len(text) <= MAX_JUDGED else f"[cut] … {text[-MAX_JUDGED:]}"
 
 
 def read_word(reply: str, words: Sequence[str]) -> str:
@@ -107,10 +108,10 @@ def read_substring(reply: str) -> str:
     return CORRECT if CORRECT in reply.lower() else READINGS["substring"]
 
 
-class _Client(OpenAI):
+class _Client(OpenAIPolicy):
     """Asks at temperature 0, or at a model's own where it refuses 0, as gpt-5-nano does, InSight-o3's judge."""
 
-    renamed: ClassVar[Mapping[str, str]] = {**RENAMED, "temperature": ""}
+    renamed: ClassVar[Mapping[str, str]] = {**RENAMED_FIELDS, "temperature": ""}
 
 
 class ModelJudge:
@@ -203,15 +204,15 @@ class ModelJudge:
     def _asked(self, prompt: str, words: Sequence[str], key: str) -> tuple[str, str]:
         dialogue, sampling = Dialogue(), Sampling(max_tokens=MAX_TOKENS, seed=int(key[:8], 16))
         dialogue.add("user", [prompt])
-        for _ in range(ASKS):
+        for _ in range(MAX_ASKS):
             reply = self._client.ask(Request(("judge", key, next(self._count), ""), dialogue, sampling))
             if reply.error:
                 return "", f"{self.model} gave no verdict: {reply.error}"
             if word := self._read(reply, words):
                 return word, ""
-            dialogue.add("assistant", [reply.text[-LONGEST:] or "…"])
+            dialogue.add("assistant", [reply.text[-MAX_JUDGED:] or "…"])
             dialogue.add("user", [AGAIN.format(words=", ".join(words))])
-        return "", f"{self.model} gave no verdict in {ASKS} replies, the last: {reply.text[-80:]!r}"
+        return "", f"{self.model} gave no verdict in {MAX_ASKS} replies, the last: {reply.text[-80:]!r}"
 
     def _read(self, reply: Reply, words: Sequence[str]) -> str:
         if self.reading == "substring" and CORRECT in words:

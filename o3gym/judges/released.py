@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from o3gym.judges.rules import Judgement, decided, failed, has_truth, references
+from o3gym.judges.base import Judgement, decided, failed, has_truth, references
 from o3gym.types import Box, Task
 
 PREFIXES = ("The best answer is", "The correct answer is", "The answer is", "The answer")

@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 from o3gym.geometry import iou, union
 from o3gym.judges.answers import Quantity, normalise, quantity, read_letter, read_yes_no, readings, unwrap
-from o3gym.registry import JUDGES, build, parse_spec
-from o3gym.types import Box, Task, Verdict
+from o3gym.judges.base import Judgement, decided, failed, has_truth, make_judge, references
+from o3gym.types import Box, Task
 
 CORRECT_IOU = 0.5
 """A located box is correct from this IoU with the target on, as in detection (PASCAL VOC)."""
@@ -28,83 +26,8 @@ ANLS_LENGTH = 500
 RELAXED_TOLERANCE = 0.05
 DRAWN_LETTERS = "ABCDEFGHIJK"
 """Letters of a choice task whose options are drawn in the picture, so that `Task.choices` is empty."""
-ABSENT = "null"
+ABSENT_ANSWER = "null"
 """The answer of a region search that found nothing; "" is no answer at all."""
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What a judge says.
-
-    Attributes:
-        verdict: "correct", "wrong" or "failed".
-        score: the graded score in 0..1; None exactly when failed.
-        reason: why, in words.
-    """
-
-    verdict: Verdict
-    score: float | None
-    reason: str = ""
-
-    def __post_init__(self) -> None:
-        if self.verdict not in ("correct", "wrong", "failed"):
-            raise ValueError(f'verdict must be "correct", "wrong" or "failed", got {self.verdict!r}')
-        if (self.verdict == "failed") != (self.score is None):
-            raise ValueError(f"score must be None exactly when the judge failed, got {self.verdict} with {self.score}")
-        if self.score is not None and not 0.0 <= self.score <= 1.0:
-            raise ValueError(f"score must be in 0..1, got {self.score}")
-
-
-class Judge(Protocol):
-    """Decides about one answer. `settle` calls many at once.
-
-    One that waits for something (a model judge asks over the network) has an attribute `blocks`, which is true, so that
-    runs ask it beside the rollout, and may have a method `close`, which ends what is in flight with an error.
-    """
-
-    def __call__(self, task: Task, answer: str, located: Box | None) -> Judgement:
-        """Judge `answer`, or the box `located` of a region search (None for "not in the picture" and for no answer)."""
-        ...
-
-
-def make_judge(spec: str) -> Judge:
-    """A judge by name: "auto", "anls", or "openai:MODEL?key=value" for judges that need a model or settings.
-
-    A registered class is built as `cls(argument, **options)`; anything else is the judge itself and takes neither.
-    """
-    name, argument, options = parse_spec(spec)
-    entry = JUDGES[name]
-    if isinstance(entry, type):
-        made: Judge = build("judge", name, entry, argument, **options)
-        return made
-    if argument or options:
-        raise ValueError(f'judge "{name}" takes no argument and no options, got "{spec}"')
-    judge: Judge = entry
-    return judge
-
-
-def has_truth(task: Task) -> bool:
-    """Whether there is anything to judge against: accepted answers, or targets (none mean "absent") for a box."""
-    if task.origin.get("ground_truth") is False:
-        return False
-    return task.kind == "box" or bool(references(task))
-
-
-def references(task: Task) -> tuple[str, ...]:
-    """The accepted answers, without repetition."""
-    others = task.origin.get("answers")
-    listed = [other for other in others if isinstance(other, str)] if isinstance(others, (list, tuple)) else []
-    return tuple(dict.fromkeys(answer for answer in [task.answer, *listed] if answer.strip()))
-
-
-def failed(reason: str) -> Judgement:
-    """Nobody can tell whether the answer is right."""
-    return Judgement("failed", None, reason)
-
-
-def decided(correct: bool, reason: str = "") -> Judgement:
-    """Correct with score 1 or wrong with score 0."""
-    return Judgement("correct" if correct else "wrong", float(correct), reason)
 
 
 def auto(task: Task, answer: str, located: Box | None = None) -> Judgement:
@@ -214,11 +137,11 @@ def similarity(a: str, b: str) -> float:
     if abs(len(a) - len(b)) >= ANLS_THRESHOLD * longer:
         return 0.0
     a, b = a[:ANLS_LENGTH], b[:ANLS_LENGTH]
-    share = distance(a, b) / max(len(a), len(b))
+    share = edit_distance(a, b) / max(len(a), len(b))
     return 1.0 - share if share < ANLS_THRESHOLD else 0.0
 
 
-def distance(a: str, b: str) -> int:
+def edit_distance(a: str, b: str) -> int:
     """Levenshtein distance."""
     row = list(range(len(b) + 1))
     for i, letter in enumerate(a, start=1):
@@ -238,7 +161,7 @@ def box(task: Task, answer: str, located: Box | None = None) -> Judgement:
     if not has_truth(task):
         return failed(f"task {task.id} has no ground truth")
     if not task.targets:
-        return decided(located is None and answer.strip() == ABSENT, "the target is not in the picture")
+        return decided(located is None and answer.strip() == ABSENT_ANSWER, "the target is not in the picture")
     truths = [target.box for target in task.targets if target.source == 0]
     if not truths:
         return failed(f"the target of task {task.id} is not in its first picture, where boxes are located")

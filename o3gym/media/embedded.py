@@ -56,7 +56,7 @@ def unpack(source: Source) -> bytes:
             text = file.read(length)
         if len(text) != length:
             raise PackedError(f"expected {length} bytes at {offset}, the file ends after {len(text)} of them")
-        return decoded(text)
+        return decoded_base64(text)
     value = cell(Path(source.ref), source.args["column"], source.args["row"])
     return _encoded(_picked(value, source.args["item"]) if "item" in source.args else value)
 
@@ -68,7 +68,7 @@ def _picked(value: Any, number: int) -> Any:
     return value[number]
 
 
-def decoded(text: bytes) -> bytes:
+def decoded_base64(text: bytes) -> bytes:
     """Bytes from base64 text, which may begin as a data URL does."""
     start = text.find(b",", 0, 64) + 1 if text.startswith(b"data:") else 0
     return base64.b64decode(text[start:])
@@ -77,7 +77,7 @@ def decoded(text: bytes) -> bytes:
 def _encoded(value: Any) -> bytes:
     value = value.get("bytes") if isinstance(value, dict) else value
     if isinstance(value, str):
-        return decoded(value.encode())
+        return decoded_base64(value.encode())
     if not isinstance(value, bytes):
         raise PackedError(f"expected the bytes of a picture, got {type(value).__name__}")
     return value

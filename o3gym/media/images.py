@@ -36,7 +36,7 @@ DEFAULT_BUDGET = 1 << 30
 DECODING = 7
 """Bytes a pixel while decoding: Pillow's four and the array's three exist at the same time."""
 STRIP = 256
-"""Rows that `to_pixels` copies at once."""
+"""Rows that `pixels_of` copies at once."""
 ORIENTATION = 0x0112
 """The EXIF tag that says which way up a picture is."""
 
@@ -183,7 +183,7 @@ class ImageStore:
 
     def _make(self, source: Source, overview: Size | None) -> Pixels:
         if source.kind == "generated":
-            return to_pixels(to_rgb(GENERATORS[source.ref](**source.args)))
+            return pixels_of(to_rgb(GENERATORS[source.ref](**source.args)))
         if source.kind == "derived":
             return self._derive(source)
         with _opened(source) as image:
@@ -191,7 +191,7 @@ class ImageStore:
             upright = to_rgb(image)
             if overview is not None:  # from Pillow's own pixels: an array of this size costs 0.1 s to bring back to it
                 self._keep((source.key, overview), np.array(_shrink(upright, overview)))
-            return to_pixels(upright)
+            return pixels_of(upright)
 
     def _header_size(self, source: Source) -> Size | None:
         """Size without decoding or drawing, where there is one; EXIF orientations 5 to 8 swap the sides."""
@@ -213,7 +213,7 @@ class ImageStore:
         args = dict(source.args)
         region = args.pop("region", FULL)
         image = Image.fromarray(self.region(source.parent, region))
-        return to_pixels(to_rgb(OPERATIONS[source.ref](image, **args)))
+        return pixels_of(to_rgb(OPERATIONS[source.ref](image, **args)))
 
 
 @contextmanager
@@ -290,7 +290,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def to_pixels(image: Image.Image) -> Pixels:
+def pixels_of(image: Image.Image) -> Pixels:
     """A new array of an RGB image, filled strip by strip: `np.array(image)` would hold three copies at its peak."""
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, STRIP):

@@ -16,7 +16,7 @@ from o3gym.types import Box, Size, Trajectory, View
 
 CANVAS: Size = (960, 540)
 PICTURE: Size = (474, 400)
-MARGIN = 4
+CANVAS_MARGIN = 4
 GROUND, INK, FAINT = (24, 26, 31), (232, 234, 238), (148, 153, 163)
 PALETTE = ((86, 180, 233), (230, 159, 0), (0, 200, 150), (240, 228, 66), (213, 94, 0), (204, 121, 167))
 """Okabe and Ito's colours, told apart by colour-blind readers and visible on dark and light pictures."""
@@ -28,7 +28,7 @@ def colour(index: int) -> tuple[int, int, int]:
 
 
 @cache
-def font(size: int) -> Any:
+def label_font(size: int) -> Any:
     """The font that ships with Pillow."""
     return ImageFont.load_default(size=size)
 
@@ -40,16 +40,16 @@ def frame(trajectory: Trajectory, text: str) -> Pixels:
         uint8 array of shape (540, 960, 3), whatever the pictures' sizes.
     """
     canvas = Image.new("RGB", CANVAS, GROUND)
-    canvas.paste(_centred(overview(trajectory, PICTURE), PICTURE), (MARGIN, MARGIN))
+    canvas.paste(_centred(overview(trajectory, PICTURE), PICTURE), (CANVAS_MARGIN, CANVAS_MARGIN))
     newest = trajectory.views[-1]
     shown = _centred(_scaled(_pixels(trajectory, newest), PICTURE), PICTURE)
-    canvas.paste(shown, (CANVAS[0] - PICTURE[0] - MARGIN, MARGIN))
+    canvas.paste(shown, (CANVAS[0] - PICTURE[0] - CANVAS_MARGIN, CANVAS_MARGIN))
     draw = ImageDraw.Draw(canvas)
     name = "the original" if newest.index < len(trajectory.task.sources) else f"view {newest.index}"
     status = f"turn {len(trajectory.turns)} · {name}" + (f" · {trajectory.stop}" if trajectory.stop else "")
-    draw.text((MARGIN + 4, PICTURE[1] + 12), status, font=font(15), fill=FAINT)
+    draw.text((CANVAS_MARGIN + 4, PICTURE[1] + 12), status, font=label_font(15), fill=FAINT)
     question = text if text == trajectory.task.text else f"{trajectory.task.question}\n{text}"
-    _write(draw, (MARGIN + 4, PICTURE[1] + 36), question, 15, CANVAS[0] - 16, lines=5)
+    _write(draw, (CANVAS_MARGIN + 4, PICTURE[1] + 36), question, 15, CANVAS[0] - 16, lines=5)
     return np.array(canvas)
 
 
@@ -58,17 +58,21 @@ def strip(trajectory: Trajectory, height: int = 260) -> Image.Image:
     looks = [view for view in trajectory.views if view.parent >= 0]
     first = overview(trajectory, (3 * height, height))
     panels = [first, *(_scaled(_pixels(trajectory, view), (2 * height, height)) for view in looks)]
-    width = max(sum(panel.width + MARGIN for panel in panels) + MARGIN, 2 * height)
+    width = max(sum(panel.width + CANVAS_MARGIN for panel in panels) + CANVAS_MARGIN, 2 * height)
     canvas = Image.new("RGB", (width, height + 92), GROUND)
-    draw, x = ImageDraw.Draw(canvas), MARGIN
+    draw, x = ImageDraw.Draw(canvas), CANVAS_MARGIN
     for index, panel in zip((0, *(view.index for view in looks)), panels, strict=True):
-        canvas.paste(panel, (x, MARGIN))
+        canvas.paste(panel, (x, CANVAS_MARGIN))
         if index:
-            draw.rectangle((x, MARGIN, x + panel.width - 1, MARGIN + panel.height - 1), outline=colour(index), width=3)
-            _badge(draw, (x + 3, MARGIN + 3), str(index), colour(index))
-        x += panel.width + MARGIN
-    _write(draw, (MARGIN + 6, height + 12), trajectory.task.question, 17, width - 20, lines=2)
-    draw.text((MARGIN + 6, height + 64), _reply(trajectory), font=font(16), fill=FAINT)
+            draw.rectangle(
+                (x, CANVAS_MARGIN, x + panel.width - 1, CANVAS_MARGIN + panel.height - 1),
+                outline=colour(index),
+                width=3,
+            )
+            _badge(draw, (x + 3, CANVAS_MARGIN + 3), str(index), colour(index))
+        x += panel.width + CANVAS_MARGIN
+    _write(draw, (CANVAS_MARGIN + 6, height + 12), trajectory.task.question, 17, width - 20, lines=2)
+    draw.text((CANVAS_MARGIN + 6, height + 64), _reply(trajectory), font=label_font(16), fill=FAINT)
     return canvas
 
 
@@ -104,7 +108,7 @@ def outline(draw: ImageDraw.ImageDraw, box: Box, size: Size, index: int) -> None
 
 def _badge(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, fill: tuple[int, int, int]) -> None:
     draw.rectangle((at[0], at[1], at[0] + 8 + 9 * len(text), at[1] + 17), fill=fill)
-    draw.text((at[0] + 4, at[1] + 1), text, font=font(14), fill=(0, 0, 0))
+    draw.text((at[0] + 4, at[1] + 1), text, font=label_font(14), fill=(0, 0, 0))
 
 
 def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, width: int, lines: int) -> None:
@@ -113,7 +117,7 @@ def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int,
     wrapped = [part for line in text.splitlines() for part in (textwrap.wrap(line, columns) or [""])]
     if len(wrapped) > lines:
         wrapped = [*wrapped[: lines - 1], wrapped[lines - 1][: columns - 1] + "…"]
-    draw.multiline_text(at, "\n".join(wrapped), font=font(size), fill=INK, spacing=4)
+    draw.multiline_text(at, "\n".join(wrapped), font=label_font(size), fill=INK, spacing=4)
 
 
 def _pixels(trajectory: Trajectory, view: View) -> Image.Image:

@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from o3gym.policies.dialogue import Key, Request
-from o3gym.registry import POLICIES, build, parse_spec
-from o3gym.types import Reply, Size
+from o3gym.policies.dialogue import Request
+from o3gym.registry import POLICIES, build_plugin, parse_spec
+from o3gym.types import EpisodeKey, Reply, Size
 
 
 class Policy:
     """Base of all policies.
 
     Attributes:
-        peeks: whether requests carry the truth (`Request.peek`); only for scripted policies.
+        privileged: whether requests carry the truth (`Request.privileged`); only for scripted policies.
         dialect: the dialect that it speaks, where it speaks only one; "" for any.
         env: arguments of the environment that it needs, where the user names none.
         packages: distributions besides the package's own on whose versions its replies depend, for the protocol.
     """
 
-    peeks: ClassVar[bool] = False
+    privileged: ClassVar[bool] = False
     dialect: ClassVar[str] = ""
     env: ClassVar[Mapping[str, Any]] = {}
     packages: ClassVar[tuple[str, ...]] = ()
@@ -40,7 +40,7 @@ class Policy:
         """Accept a request; its reply comes out of a later `poll`."""
         self._queue.append(request)
 
-    def poll(self) -> list[tuple[Key, Reply]]:
+    def poll(self) -> list[tuple[EpisodeKey, Reply]]:
         """Replies that are ready; waits for at least one while any request is open.
 
         An exception becomes replies with `finish="error"`: where a whole batch fails, its requests are tried alone, so
@@ -65,7 +65,7 @@ class Policy:
         """Whether `poll` would do nothing but wait now: replies are made elsewhere, and none has come yet."""
         return False
 
-    def release(self, key: Key) -> None:
+    def release(self, key: EpisodeKey) -> None:
         """The episode `key` is over: forget what was kept for it."""
 
     def vision_size(self, width: int, height: int) -> Size:
@@ -92,11 +92,11 @@ def make_policy(spec: str, **options: Any) -> Policy:
     Options in the spec win over `options`.
     """
     name, argument, inline = parse_spec(spec)
-    policy: Policy = build("policy", name, POLICIES[name], argument, **{**options, **inline})
+    policy: Policy = build_plugin("policy", name, POLICIES[name], argument, **{**options, **inline})
     return policy
 
 
-def replies_to(policy: Policy, requests: Iterable[Request], in_flight: int) -> Iterator[tuple[Key, Reply]]:
+def replies_to(policy: Policy, requests: Iterable[Request], in_flight: int) -> Iterator[tuple[EpisodeKey, Reply]]:
     """The key and the reply of each request, as they come, with at most `in_flight` open at once.
 
     Requests have different keys. They are taken when there is room for them, and released when they are answered.

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from o3gym.geometry import area, around, center, clamp, coverage, pad, relative, surround
-from o3gym.policies.dialogue import Peek
-from o3gym.policies.scripted import Oracle, truth
+from o3gym.policies.dialogue import Privileged
+from o3gym.policies.scripted import Oracle, true_call
 from o3gym.types import FULL, Box, Call, Target, View, crop, reuse
 
 SHOWS = 0.9
@@ -18,7 +18,7 @@ CLOSE = 2.5
 TRIALS = 20
 """Places drawn in search of one without a target."""
 
-SEEN: Mapping[str, Sequence[str]] = {
+SEEN_WORDS: Mapping[str, Sequence[str]] = {
     "start": (
         "The picture as a whole is too coarse for this.",
         "I cannot make this out at this size.",
@@ -105,62 +105,67 @@ class Detour(Oracle):
             raise ValueError(f"max_detours: expected 0 or more, got {max_detours}")
         self.p, self.max_detours = p, max_detours
 
-    def choose(self, peek: Peek, rng: np.random.Generator) -> tuple[Call, str]:
+    def choose(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
         """A detour, the next target, or the answer."""
-        missing = [target for target in peek.task.targets if not _found(target, peek.views)]
-        last = _last(peek)
-        if "crop" not in peek.tools or peek.turns_left <= 1:
-            return truth(peek), _thought(rng, last, "answer", _topic(peek, missing, last), None)
-        if self._strays(peek, missing, last, rng):
-            call, intent, box = self._detour(peek, missing, last, rng)
+        missing = [target for target in privileged.task.targets if not _found(target, privileged.views)]
+        last = _last(privileged)
+        if "crop" not in privileged.tools or privileged.turns_left <= 1:
+            return true_call(privileged), _thought(rng, last, "answer", _topic(privileged, missing, last), None)
+        if self._strays(privileged, missing, last, rng):
+            call, intent, box = self._detour(privileged, missing, last, rng)
         elif missing:
-            call, intent, box = _approach(peek, missing[0], last)
+            call, intent, box = _approach(privileged, missing[0], last)
         else:
-            call, intent, box = truth(peek), "answer", None
-        return call, _thought(rng, last, intent, _topic(peek, missing, last), box)
+            call, intent, box = true_call(privileged), "answer", None
+        return call, _thought(rng, last, intent, _topic(privileged, missing, last), box)
 
-    def _strays(self, peek: Peek, missing: Sequence[Target], last: str, rng: np.random.Generator) -> bool:
+    def _strays(self, privileged: Privileged, missing: Sequence[Target], last: str, rng: np.random.Generator) -> bool:
         """Whether to make a detour now. There is no reason to once everything was seen, or on the right track."""
-        if (peek.task.targets and not missing) or last == "broad":
+        if (privileged.task.targets and not missing) or last == "broad":
             return False
         needed = len(missing) + 1
-        wasted = peek.turn - (len(peek.task.targets) - len(missing))
-        return peek.turns_left > needed and wasted < self.max_detours and bool(rng.random() < self.p)
+        wasted = privileged.turn - (len(privileged.task.targets) - len(missing))
+        return privileged.turns_left > needed and wasted < self.max_detours and bool(rng.random() < self.p)
 
     def _detour(
-        self, peek: Peek, missing: Sequence[Target], last: str, rng: np.random.Generator
+        self, privileged: Privileged, missing: Sequence[Target], last: str, rng: np.random.Generator
     ) -> tuple[Call, str, Box | None]:
         source = missing[0].source if missing else 0
-        if last == "wrong" and "reuse" in peek.tools and "reuse" in peek.dialect.tools and rng.random() < 0.5:
+        if (
+            last == "wrong"
+            and "reuse" in privileged.tools
+            and "reuse" in privileged.dialect.tools
+            and rng.random() < 0.5
+        ):
             return reuse(source), "back", None
         if missing and rng.random() < 0.5:
             box = pad(surround(missing[0].box), float(rng.uniform(2.5, 5.0)))
             return crop(box, source), "broad", box
-        box = _elsewhere(peek, source, rng)
+        box = _elsewhere(privileged, source, rng)
         return crop(box, source), "elsewhere", box
 
 
-def _approach(peek: Peek, target: Target, last: str) -> tuple[Call, str, Box | None]:
+def _approach(privileged: Privileged, target: Target, last: str) -> tuple[Call, str, Box | None]:
     """A close look at a target: within the last view where that shows it and calls can name it, else in the picture."""
-    box, view = surround(target.box), peek.views[-1]
+    box, view = surround(target.box), privileged.views[-1]
     if last == "broad" and view.source == target.source and coverage(view.box, box) > SHOWS:
         call = crop(clamp(relative(view.box, box)), view.index)
-        if _can_say(peek, call):
+        if _can_say(privileged, call):
             return call, "refine", None
     return crop(box, target.source), "close", box
 
 
-def _can_say(peek: Peek, call: Call) -> bool:
+def _can_say(privileged: Privileged, call: Call) -> bool:
     try:
-        peek.dialect.format(call, peek.views)
+        privileged.dialect.format(call, privileged.views)
     except ValueError:  # a dialect whose calls work on view 0 only
         return False
     return True
 
 
-def _elsewhere(peek: Peek, source: int, rng: np.random.Generator) -> Box:
+def _elsewhere(privileged: Privileged, source: int, rng: np.random.Generator) -> Box:
     """A place of a plausible size without any target of that picture; at worst the one drawn with least of one."""
-    hidden = [target.box for target in peek.task.targets if target.source == source]
+    hidden = [target.box for target in privileged.task.targets if target.source == source]
     drawn: list[tuple[float, Box]] = []
     for _ in range(TRIALS):
         side = float(rng.uniform(0.12, 0.4))
@@ -171,16 +176,16 @@ def _elsewhere(peek: Peek, source: int, rng: np.random.Generator) -> Box:
     return min(drawn)[1]
 
 
-def _last(peek: Peek) -> str:
-    """What the last observation was: a key of `SEEN`."""
-    if peek.turn == 0:
+def _last(privileged: Privileged) -> str:
+    """What the last observation was: a key of `SEEN_WORDS`."""
+    if privileged.turn == 0:
         return "start"
-    if len(peek.views) < peek.turn + len(peek.task.sources):
+    if len(privileged.views) < privileged.turn + len(privileged.task.sources):
         return "refused"
-    view = peek.views[-1]
+    view = privileged.views[-1]
     if view.box == FULL:
         return "overview"
-    kinds = {_shows(target, view) for target in peek.task.targets}
+    kinds = {_shows(target, view) for target in privileged.task.targets}
     return "close" if "close" in kinds else "broad" if "broad" in kinds else "wrong"
 
 
@@ -194,15 +199,19 @@ def _found(target: Target, views: Sequence[View]) -> bool:
     return any(view.parent >= 0 and _shows(target, view) == "close" for view in views)
 
 
-def _topic(peek: Peek, missing: Sequence[Target], last: str) -> str:
+def _topic(privileged: Privileged, missing: Sequence[Target], last: str) -> str:
     """What the last observation was good or bad for: the target that it shows closely, else the one being sought."""
-    shown = [target for target in peek.task.targets if last == "close" and _shows(target, peek.views[-1]) == "close"]
+    shown = [
+        target
+        for target in privileged.task.targets
+        if last == "close" and _shows(target, privileged.views[-1]) == "close"
+    ]
     return next((target.label for target in [*shown, *missing] if target.label), "what I am looking for")
 
 
 def _thought(rng: np.random.Generator, last: str, intent: str, what: str, box: Box | None) -> str:
     """What was seen, then what is meant by the call."""
-    words = " ".join(choice[int(rng.integers(len(choice)))] for choice in (SEEN[last], MEANT[intent]))
+    words = " ".join(choice[int(rng.integers(len(choice)))] for choice in (SEEN_WORDS[last], MEANT[intent]))
     return words.format(what=what, What=what[:1].upper() + what[1:], where=_where(box))
 
 

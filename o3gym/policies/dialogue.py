@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from o3gym.types import Sampling, Source, Task, View
+from o3gym.types import EpisodeKey, Sampling, Source, Task, View
 
 if TYPE_CHECKING:
     from o3gym.dialects.base import Dialect
     from o3gym.media.images import Pixels
     from o3gym.tools.base import Tool
 
-Key: TypeAlias = tuple[str, str, int, str]
-"""(arm, group, sample, agent): which episode a request belongs to."""
 
 CONTEXT_FULL = "context"
 """`Reply.error` of a policy whose context has no room for a reply: the episode ends as over_context."""
@@ -60,7 +58,7 @@ class Dialogue:
 
 
 @dataclass(frozen=True)
-class Peek:
+class Privileged:
     """The truth, for scripted policies that are built on it (an oracle). Models never get it.
 
     Attributes:
@@ -80,7 +78,7 @@ class Peek:
     dialect: Dialect
     turn: int
     turns_left: int
-    parent: Peek | None = None
+    parent: Privileged | None = None
     brought: tuple[tuple[int, ...], ...] = ()
 
 
@@ -92,12 +90,12 @@ class Request:
         key: which episode asks.
         dialogue: all messages so far.
         sampling: how to sample.
-        peek: the truth, only for policies that declare `peeks`.
+        privileged: the truth, only for policies that declare `privileged`.
         tools: function tools as JSON, of dialects that pass them to the server beside the dialogue; else empty.
     """
 
-    key: Key
+    key: EpisodeKey
     dialogue: Dialogue
     sampling: Sampling
-    peek: Peek | None = None
+    privileged: Privileged | None = None
     tools: tuple[Mapping[str, Any], ...] = ()

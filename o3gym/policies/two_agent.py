@@ -14,7 +14,7 @@ CALLS = 6
 REPAIRS = 5
 """Replies beyond the calls and the answer that the reasoner may lose to a broken format. InSight-o3 allows as many in
 each round when it evaluates; here they are for the whole episode."""
-DIALECT = "insight_o3"
+SEARCHER_DIALECT = "insight_o3"
 """Of searchers that speak any dialect."""
 
 
@@ -79,7 +79,7 @@ def agents(spec: str) -> tuple[str, ...]:
 def searcher_dialect(spec: str) -> str:
     """The spec of the dialect that the searcher of a two_agent spec speaks."""
     asked: str = parse_spec(spec)[2].get("searcher_dialect", "")
-    return asked or _class(agents(spec)[1]).dialect or DIALECT
+    return asked or _class(agents(spec)[1]).dialect or SEARCHER_DIALECT
 
 
 def searcher_env(calls: int = CALLS) -> dict[str, Any]:

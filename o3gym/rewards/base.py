@@ -8,7 +8,7 @@ A term looks at a `Trajectory` (the environment passes the one it is building). 
 | end | the finished episode and its task | by `env.step`, at the end |
 | trajectory | the text of the replies, or a judge | by `settle` |
 | group | all rollouts of the same task | by `settle` |
-| late | another episode's verdict | by `settle`, with the parents |
+| parent | another episode's verdict | by `settle`, with the parents |
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Literal, TypeAlias
 
 from o3gym.types import Trajectory
 
-Scope: TypeAlias = Literal["step", "end", "trajectory", "group", "late"]
-Solo: TypeAlias = Callable[[Trajectory], float]
-Siblings: TypeAlias = Callable[[Sequence[Trajectory]], Sequence[float]]
-Related: TypeAlias = Callable[[Trajectory, Trajectory], float]
+TermScope: TypeAlias = Literal["step", "end", "trajectory", "group", "parent"]
+EpisodeTerm: TypeAlias = Callable[[Trajectory], float]
+GroupTerm: TypeAlias = Callable[[Sequence[Trajectory]], Sequence[float]]
+ParentTerm: TypeAlias = Callable[[Trajectory, Trajectory], float]
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,18 @@ class Term:
         name: key in `terms`.
         scope: when it can be computed, see the module docstring.
         compute: `(trajectory) -> float` for step (the value of the last turn), end and trajectory;
-            `(siblings) -> floats` for group; `(trajectory, parent) -> float` for late.
+            `(siblings) -> floats` for group; `(trajectory, parent) -> float` for parent.
         source: paper section or repository file that the formula and its constants come from.
     """
 
     name: str
-    scope: Scope
-    compute: Solo | Siblings | Related
+    scope: TermScope
+    compute: EpisodeTerm | GroupTerm | ParentTerm
     source: str
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RewardRecipe:
     """Terms and how they add up: a reward with a name.
 
     Attributes:
@@ -60,11 +60,11 @@ class Recipe:
     source: str
 
     @property
-    def late(self) -> bool:
+    def needs_parent(self) -> bool:
         """Whether it rests on the verdict of the episode that delegated, and not on the episode's own."""
-        return any(term.scope == "late" for term in self.terms)
+        return any(term.scope == "parent" for term in self.terms)
 
     @property
     def pending(self) -> bool:
-        """Whether the total is only known after `settle`: some term has scope trajectory, group or late."""
-        return any(term.scope in ("trajectory", "group", "late") for term in self.terms)
+        """Whether the total is only known after `settle`: some term has scope trajectory, group or parent."""
+        return any(term.scope in ("trajectory", "group", "parent") for term in self.terms)

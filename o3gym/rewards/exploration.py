@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from o3gym.geometry import iou, to_root
 from o3gym.rewards.base import Term
-from o3gym.rewards.terms import accuracy, tried
+from o3gym.rewards.terms import accuracy_term, tried
 from o3gym.types import Target, Trajectory
 
 PIXEL_CODE = "TIGER-AI-Lab/Pixel-Reasoner curiosity_driven_rl/openrlhf/trainer/ppo_utils/experience_maker.py"
@@ -32,7 +32,7 @@ def pixel_accuracy(trajectory: Trajectory) -> float:
         return -1.0
     calls = tried(trajectory)
     unresolved = bool(calls) and calls[-1].error not in ("", "budget")
-    return 0.0 if unresolved else accuracy(trajectory)
+    return 0.0 if unresolved else accuracy_term(trajectory)
 
 
 def curiosity(siblings: Sequence[Trajectory]) -> list[float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from o3gym.geometry import coverage, iou, to_root, union
 from o3gym.rewards.base import Term
-from o3gym.rewards.terms import absence, carried_out, truths
+from o3gym.rewards.terms import absence, carried_out, target_boxes
 from o3gym.types import FULL, Box, Source, Trajectory
 
 PAPER = "InSight-o3 paper, section 4.1, equation 1; constants in the training details of the appendix"
@@ -32,7 +32,7 @@ def shaped_iou(trajectory: Trajectory) -> float:
     rule = absence(trajectory)
     if rule is not None or trajectory.located is None:
         return rule or 0.0
-    return stretch(iou(trajectory.located, union(truths(trajectory))))
+    return stretch(iou(trajectory.located, union(target_boxes(trajectory))))
 
 
 def covering_iou(trajectory: Trajectory) -> float:
@@ -45,7 +45,7 @@ def covering_iou(trajectory: Trajectory) -> float:
     if rule is not None or trajectory.located is None:
         return rule or 0.0
     guesses = (FULL, trajectory.located)
-    return stretch(min(max(_covered(guess, truth) for guess in guesses) for truth in truths(trajectory)))
+    return stretch(min(max(_covered(guess, truth) for guess in guesses) for truth in target_boxes(trajectory)))
 
 
 def _covered(guess: Box, truth: Box) -> float:
@@ -110,6 +110,6 @@ def rating(trajectory: Trajectory, parent: Trajectory) -> str:
 SHAPED_IOU = Term("shaped_iou", "end", shaped_iou, PAPER)
 COVERING_IOU = Term("covering_iou", "end", covering_iou, CODE)
 FRESH_LOOKS = Term("fresh_looks", "end", fresh_looks, CODE)
-PSEUDO_IOU = Term("pseudo_iou", "late", pseudo_iou, PAPER)
-RATED_HELPFUL = Term("rated_helpful", "late", rated_helpful, PAPER)
-PARENT_CORRECT = Term("parent_correct", "late", parent_correct, PAPER)
+PSEUDO_IOU = Term("pseudo_iou", "parent", pseudo_iou, PAPER)
+RATED_HELPFUL = Term("rated_helpful", "parent", rated_helpful, PAPER)
+PARENT_CORRECT = Term("parent_correct", "parent", parent_correct, PAPER)

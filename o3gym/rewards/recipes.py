@@ -10,14 +10,14 @@ from typing import TypeAlias
 
 from o3gym.registry import REWARDS
 from o3gym.rewards import exploration, insight, terms
-from o3gym.rewards.base import Recipe
+from o3gym.rewards.base import RewardRecipe
 
 Values: TypeAlias = Mapping[str, float]
 
 
-def make_recipe(name: str) -> Recipe:
+def make_recipe(name: str) -> RewardRecipe:
     """A recipe by its registered name; raises `UnknownName` with the closest one."""
-    recipe: Recipe = REWARDS[name]
+    recipe: RewardRecipe = REWARDS[name]
     return recipe
 
 
@@ -33,11 +33,11 @@ def _accuracy(values: Values) -> float:
     return values["accuracy"]
 
 
-OUTCOME = Recipe("outcome", (terms.OUTCOME,), _outcome, "o3gym: the judge's score")
-IOU = Recipe("iou", (terms.BOX_IOU,), _iou, "o3gym: IoU of region search")
-MINI_O3 = Recipe(
+OUTCOME = RewardRecipe("outcome", (terms.OUTCOME_TERM,), _outcome, "o3gym: the judge's score")
+IOU = RewardRecipe("iou", (terms.BOX_IOU_TERM,), _iou, "o3gym: IoU of region search")
+MINI_O3 = RewardRecipe(
     "mini_o3",
-    (terms.ACCURACY,),
+    (terms.ACCURACY_TERM,),
     _accuracy,
     "Mini-o3/Mini-o3 verl/workers/reward_manager/naive_multithreads_tool.py; its recipe sets all other weights to 0",
 )
@@ -48,74 +48,84 @@ MINI_O3 = Recipe(
 FORMAT_WEIGHT, IOU_WEIGHT = 0.2, 0.8
 
 
-def insight_o3(values: Values) -> float:
+def insight_o3_total(values: Values) -> float:
     """`1[n_tool > 0] · (0.2·format + 0.8·IoU')`."""
     return values["used_tool"] * (FORMAT_WEIGHT * values["format"] + IOU_WEIGHT * values["shaped_iou"])
 
 
-def insight_o3_code(values: Values) -> float:
+def insight_o3_code_total(values: Values) -> float:
     """`tool · (0.2·format + 0.8·IoU)`, 0 if the format is broken."""
     return values["fresh_looks"] * values["format"] * (FORMAT_WEIGHT + IOU_WEIGHT * values["covering_iou"])
 
 
-def insight_o3_in_loop(values: Values) -> float:
+def insight_o3_in_loop_total(values: Values) -> float:
     """`1[n_tool > 0] · (0.2·format + 0.8·1[s = c = 1])`."""
     return values["used_tool"] * (FORMAT_WEIGHT * values["format"] + IOU_WEIGHT * values["pseudo_iou"])
 
 
-def insight_o3_code_in_loop(values: Values) -> float:
+def insight_o3_code_in_loop_total(values: Values) -> float:
     """`tool · (0.2·format + 0.8·1[s = c = 1])`, 0 if the format is broken."""
     return values["fresh_looks"] * values["format"] * (FORMAT_WEIGHT + IOU_WEIGHT * values["pseudo_iou"])
 
 
-def insight_o3_no_tool(values: Values) -> float:
+def insight_o3_no_tool_total(values: Values) -> float:
     """`0.2·format + 0.8·IoU'`."""
     return FORMAT_WEIGHT * values["format"] + IOU_WEIGHT * values["shaped_iou"]
 
 
-def insight_o3_in_loop_no_tool(values: Values) -> float:
+def insight_o3_in_loop_no_tool_total(values: Values) -> float:
     """`0.2·format + 0.8·1[s = c = 1]`."""
     return FORMAT_WEIGHT * values["format"] + IOU_WEIGHT * values["pseudo_iou"]
 
 
-def insight_o3_in_loop_no_feedback(values: Values) -> float:
+def insight_o3_in_loop_no_feedback_total(values: Values) -> float:
     """`1[n_tool > 0] · (0.2·format + 0.8·1[c = 1])`."""
     return values["used_tool"] * (FORMAT_WEIGHT * values["format"] + IOU_WEIGHT * values["parent_correct"])
 
 
-def insight_o3_in_loop_no_outcome(values: Values) -> float:
+def insight_o3_in_loop_no_outcome_total(values: Values) -> float:
     """`1[n_tool > 0] · (0.2·format + 0.8·1[s = 1])`."""
     return values["used_tool"] * (FORMAT_WEIGHT * values["format"] + IOU_WEIGHT * values["rated_helpful"])
 
 
-INSIGHT_O3 = Recipe("insight_o3", (terms.USED_TOOL, terms.FORMAT, insight.SHAPED_IOU), insight_o3, insight.PAPER)
-INSIGHT_O3_CODE = Recipe(
-    "insight_o3_code", (insight.FRESH_LOOKS, terms.FORMAT, insight.COVERING_IOU), insight_o3_code, insight.CODE
+INSIGHT_O3 = RewardRecipe(
+    "insight_o3", (terms.USED_TOOL_TERM, terms.FORMAT_TERM, insight.SHAPED_IOU), insight_o3_total, insight.PAPER
 )
-INSIGHT_O3_IN_LOOP = Recipe(
-    "insight_o3_in_loop", (terms.USED_TOOL, terms.FORMAT, insight.PSEUDO_IOU), insight_o3_in_loop, insight.PAPER
+INSIGHT_O3_CODE = RewardRecipe(
+    "insight_o3_code",
+    (insight.FRESH_LOOKS, terms.FORMAT_TERM, insight.COVERING_IOU),
+    insight_o3_code_total,
+    insight.CODE,
 )
-INSIGHT_O3_CODE_IN_LOOP = Recipe(
+INSIGHT_O3_IN_LOOP = RewardRecipe(
+    "insight_o3_in_loop",
+    (terms.USED_TOOL_TERM, terms.FORMAT_TERM, insight.PSEUDO_IOU),
+    insight_o3_in_loop_total,
+    insight.PAPER,
+)
+INSIGHT_O3_CODE_IN_LOOP = RewardRecipe(
     "insight_o3_code_in_loop",
-    (insight.FRESH_LOOKS, terms.FORMAT, insight.PSEUDO_IOU),
-    insight_o3_code_in_loop,
+    (insight.FRESH_LOOKS, terms.FORMAT_TERM, insight.PSEUDO_IOU),
+    insight_o3_code_in_loop_total,
     insight.CODE,
 )
 ABLATED = "InSight-o3 paper, section 5.2, table 3"
-INSIGHT_O3_NO_TOOL = Recipe("insight_o3_no_tool", (terms.FORMAT, insight.SHAPED_IOU), insight_o3_no_tool, ABLATED)
-INSIGHT_O3_IN_LOOP_NO_TOOL = Recipe(
-    "insight_o3_in_loop_no_tool", (terms.FORMAT, insight.PSEUDO_IOU), insight_o3_in_loop_no_tool, ABLATED
+INSIGHT_O3_NO_TOOL = RewardRecipe(
+    "insight_o3_no_tool", (terms.FORMAT_TERM, insight.SHAPED_IOU), insight_o3_no_tool_total, ABLATED
 )
-INSIGHT_O3_IN_LOOP_NO_FEEDBACK = Recipe(
+INSIGHT_O3_IN_LOOP_NO_TOOL = RewardRecipe(
+    "insight_o3_in_loop_no_tool", (terms.FORMAT_TERM, insight.PSEUDO_IOU), insight_o3_in_loop_no_tool_total, ABLATED
+)
+INSIGHT_O3_IN_LOOP_NO_FEEDBACK = RewardRecipe(
     "insight_o3_in_loop_no_feedback",
-    (terms.USED_TOOL, terms.FORMAT, insight.PARENT_CORRECT),
-    insight_o3_in_loop_no_feedback,
+    (terms.USED_TOOL_TERM, terms.FORMAT_TERM, insight.PARENT_CORRECT),
+    insight_o3_in_loop_no_feedback_total,
     ABLATED,
 )
-INSIGHT_O3_IN_LOOP_NO_OUTCOME = Recipe(
+INSIGHT_O3_IN_LOOP_NO_OUTCOME = RewardRecipe(
     "insight_o3_in_loop_no_outcome",
-    (terms.USED_TOOL, terms.FORMAT, insight.RATED_HELPFUL),
-    insight_o3_in_loop_no_outcome,
+    (terms.USED_TOOL_TERM, terms.FORMAT_TERM, insight.RATED_HELPFUL),
+    insight_o3_in_loop_no_outcome_total,
     ABLATED,
 )
 
@@ -123,54 +133,62 @@ INSIGHT_O3_IN_LOOP_NO_OUTCOME = Recipe(
 # ── DeepEyes, Pixel Reasoner, Thyme, VPRL ───────────────────────────────────────────────────────────────────────────
 
 
-def deepeyes(values: Values) -> float:
+def deepeyes_total(values: Values) -> float:
     """`0.8·acc + 0.2·format + 1.2·tool` with format in {0, −1}."""
     return 0.8 * values["deepeyes_accuracy"] + 0.2 * values["deepeyes_format"] + 1.2 * values["deepeyes_tool"]
 
 
-def pixel_reasoner(values: Values) -> float:
+def pixel_reasoner_total(values: Values) -> float:
     """`acc + curiosity`, as released."""
     return values["pixel_accuracy"] + values["curiosity"]
 
 
-def pixel_reasoner_paper(values: Values) -> float:
+def pixel_reasoner_paper_total(values: Values) -> float:
     """`acc + 0.5·curiosity − 0.05·extra calls`, as printed."""
     return values["accuracy"] + values["curiosity_paper"]
 
 
-def thyme(values: Values) -> float:
+def thyme_total(values: Values) -> float:
     """`acc + 0.5·format + 0.5·consistency`, consistency only for correct answers."""
     return values["accuracy"] + 0.5 * values["format"] + 0.5 * values["consistency"] * (values["accuracy"] > 0)
 
 
-def thyme_code(values: Values) -> float:
+def thyme_code_total(values: Values) -> float:
     """The same with accuracy in {−1, 0, 1}."""
     right = values["signed_accuracy"]
     return right + 0.5 * values["format"] + 0.5 * values["consistency"] * (right > 0)
 
 
-def vprl(values: Values) -> float:
+def vprl_total(values: Values) -> float:
     """`progress + outcome`: a right answer is the last optimal move."""
     return values["progress"] + values["outcome"]
 
 
-DEEPEYES = Recipe(
-    "deepeyes", (terms.DEEPEYES_ACCURACY, terms.DEEPEYES_FORMAT, terms.DEEPEYES_TOOL), deepeyes, terms.DEEPEYES_CODE
+DEEPEYES = RewardRecipe(
+    "deepeyes",
+    (terms.DEEPEYES_ACCURACY_TERM, terms.DEEPEYES_FORMAT_TERM, terms.DEEPEYES_TOOL_TERM),
+    deepeyes_total,
+    terms.DEEPEYES_SOURCE,
 )
-PIXEL_REASONER = Recipe(
-    "pixel_reasoner", (exploration.PIXEL_ACCURACY, exploration.CURIOSITY), pixel_reasoner, exploration.PIXEL_CODE
+PIXEL_REASONER = RewardRecipe(
+    "pixel_reasoner", (exploration.PIXEL_ACCURACY, exploration.CURIOSITY), pixel_reasoner_total, exploration.PIXEL_CODE
 )
-PIXEL_REASONER_PAPER = Recipe(
+PIXEL_REASONER_PAPER = RewardRecipe(
     "pixel_reasoner_paper",
-    (terms.ACCURACY, exploration.CURIOSITY_PAPER),
-    pixel_reasoner_paper,
+    (terms.ACCURACY_TERM, exploration.CURIOSITY_PAPER),
+    pixel_reasoner_paper_total,
     exploration.PIXEL_PAPER,
 )
-THYME = Recipe("thyme", (terms.ACCURACY, terms.FORMAT, terms.CONSISTENCY), thyme, f"{terms.THYME_CODE} with VQA_NORM=0")
-THYME_CODE = Recipe(
-    "thyme_code",
-    (terms.SIGNED_ACCURACY, terms.FORMAT, terms.CONSISTENCY),
-    thyme_code,
-    f"{terms.THYME_CODE} with its default VQA_NORM=1",
+THYME = RewardRecipe(
+    "thyme",
+    (terms.ACCURACY_TERM, terms.FORMAT_TERM, terms.CONSISTENCY_TERM),
+    thyme_total,
+    f"{terms.THYME_SOURCE} with VQA_NORM=0",
 )
-VPRL = Recipe("vprl", (exploration.PROGRESS, terms.OUTCOME), vprl, exploration.VPRL_PAPER)
+THYME_CODE = RewardRecipe(
+    "thyme_code",
+    (terms.SIGNED_ACCURACY_TERM, terms.FORMAT_TERM, terms.CONSISTENCY_TERM),
+    thyme_code_total,
+    f"{terms.THYME_SOURCE} with its default VQA_NORM=1",
+)
+VPRL = RewardRecipe("vprl", (exploration.PROGRESS, terms.OUTCOME_TERM), vprl_total, exploration.VPRL_PAPER)

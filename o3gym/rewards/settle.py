@@ -9,26 +9,26 @@ from dataclasses import replace
 from functools import partial
 from threading import BoundedSemaphore, Lock
 from types import TracebackType
-from typing import TypeAlias, cast
+from typing import cast
 
-from o3gym.judges.rules import Judge, Judgement, auto, failed, has_truth
-from o3gym.rewards.base import Recipe, Related, Siblings, Solo, Term
+from o3gym.judges.base import Judge, Judgement, failed, has_truth
+from o3gym.judges.rules import auto
+from o3gym.rewards.base import EpisodeTerm, GroupTerm, ParentTerm, RewardRecipe, Term
 from o3gym.rewards.terms import judged
-from o3gym.types import Trajectory
+from o3gym.types import EpisodeKey, Trajectory
 
-Key: TypeAlias = tuple[str, str, int, str]
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
-AT_ONCE = 16
+JUDGE_THREADS = 16
 """Calls of a judge at a time: as many as episodes are alive in a run by default."""
 
 
 def settle(
     groups: Sequence[Sequence[Trajectory]],
-    recipe: Recipe,
+    recipe: RewardRecipe,
     judge: Judge | None = None,
-    parents: Mapping[Key, Trajectory] | None = None,
-    workers: int = AT_ONCE,
+    parents: Mapping[EpisodeKey, Trajectory] | None = None,
+    workers: int = JUDGE_THREADS,
 ) -> list[list[Trajectory]]:
     """Give every trajectory its verdict, score, terms and reward; new trajectories in the same order.
 
@@ -41,7 +41,7 @@ def settle(
     - Terms with scope step are summed over what the environment wrote into the turns. All others are computed here,
       also those with scope end: an episode may end outside of the environment (a full context, a cut reply), and the
       verdict may be another judge's.
-    - Terms with scope late need the settled episode that delegated this one: `parents` maps a child's key to it (see
+    - Terms with scope parent need the settled episode that delegated this one: `parents` maps a child's key to it (see
       `parents_of`). Such a reward rests on the parent's verdict and not on the child's own, which may have failed.
       Without a parent, or where its verdict is pending or failed, the child has no reward.
 
@@ -54,14 +54,14 @@ def settle(
     """
     flat = [trajectory for group in groups for trajectory in group]
     judgements = _judge_all(flat, judge, workers)
-    if not recipe.late:  # where it is, nobody looks at these verdicts
+    if not recipe.needs_parent:  # where it is, nobody looks at these verdicts
         _warn([judgement.reason for judgement in judgements if _unsure(judgement)], len(flat))
     known = parents or {}
     done = iter([_settle(*pair, recipe, known) for pair in zip(flat, judgements, strict=True)])
     return [_settle_group([next(done) for _ in group], recipe) for group in groups]
 
 
-def parents_of(trajectories: Iterable[Trajectory]) -> dict[Key, Trajectory]:
+def parents_of(trajectories: Iterable[Trajectory]) -> dict[EpisodeKey, Trajectory]:
     """Key of every delegated child to the trajectory that delegated it: the `parents` of `settle`."""
     return {child.key: parent for parent in trajectories for child in parent.children}
 
@@ -80,7 +80,7 @@ def _unsure(judgement: Judgement) -> bool:
 
 def _warn(reasons: Sequence[str], episodes: int) -> None:
     if reasons:
-        log.warning("%d of %d episodes have no verdict, the first because: %s", len(reasons), episodes, reasons[0])
+        _logger.warning("%d of %d episodes have no verdict, the first because: %s", len(reasons), episodes, reasons[0])
 
 
 def _judge_one(trajectory: Trajectory, judge: Judge | None) -> Judgement:
@@ -98,34 +98,34 @@ def _judge_one(trajectory: Trajectory, judge: Judge | None) -> Judgement:
 
 
 def _settle(
-    trajectory: Trajectory, judgement: Judgement, recipe: Recipe, parents: Mapping[Key, Trajectory]
+    trajectory: Trajectory, judgement: Judgement, recipe: RewardRecipe, parents: Mapping[EpisodeKey, Trajectory]
 ) -> Trajectory:
     """Verdict, score and all terms but those of the group; no terms where the episode failed."""
     settled = replace(trajectory, verdict=judgement.verdict, score=judgement.score, terms={}, reward=None)
-    if trajectory.stop == "error" or (judgement.verdict == "failed" and not recipe.late):
+    if trajectory.stop == "error" or (judgement.verdict == "failed" and not recipe.needs_parent):
         return settled
     values: dict[str, float] = {}
     for term in recipe.terms:
         if term.scope == "step":
             values[term.name] = _summed(trajectory, term)
-        elif term.scope == "late":
-            values.update(_late(settled, term, parents.get(trajectory.key)))
+        elif term.scope == "parent":
+            values.update(_with_parent(settled, term, parents.get(trajectory.key)))
         elif term.scope != "group":
-            values[term.name] = float(cast(Solo, term.compute)(settled))
+            values[term.name] = float(cast(EpisodeTerm, term.compute)(settled))
     return replace(settled, terms=values)
 
 
-def _late(trajectory: Trajectory, term: Term, parent: Trajectory | None) -> dict[str, float]:
+def _with_parent(trajectory: Trajectory, term: Term, parent: Trajectory | None) -> dict[str, float]:
     if parent is None or parent.verdict not in ("correct", "wrong"):
         return {}
     if trajectory.key not in {child.key for child in parent.children}:
         return {}
-    return {term.name: float(cast(Related, term.compute)(trajectory, parent))}
+    return {term.name: float(cast(ParentTerm, term.compute)(trajectory, parent))}
 
 
 def _summed(trajectory: Trajectory, term: Term) -> float:
     """Sum of a step term over the turns; turns that lack it are computed on the episode as it was then."""
-    compute = cast(Solo, term.compute)
+    compute = cast(EpisodeTerm, term.compute)
     parts = (
         turn.terms[term.name] if term.name in turn.terms else compute(upto(trajectory, count))
         for count, turn in enumerate(trajectory.turns, start=1)
@@ -143,25 +143,25 @@ def upto(trajectory: Trajectory, count: int) -> Trajectory:
     return replace(kept, terminated=False, truncated=False)
 
 
-def _settle_group(group: list[Trajectory], recipe: Recipe) -> list[Trajectory]:
+def _settle_group(group: list[Trajectory], recipe: RewardRecipe) -> list[Trajectory]:
     """Add the group terms and the total; failed episodes are neither counted nor rewarded."""
     counted = [i for i, trajectory in enumerate(group) if trajectory.verdict != "failed"]
     values: list[dict[str, float]] = [dict(trajectory.terms) for trajectory in group]
     for term in recipe.terms:
         if term.scope == "group" and counted:
-            compute: Callable[..., Sequence[float]] = cast(Siblings, term.compute)
+            compute: Callable[..., Sequence[float]] = cast(GroupTerm, term.compute)
             for i, value in zip(counted, compute([group[i] for i in counted]), strict=True):
                 values[i][term.name] = float(value)
     return [_total(trajectory, terms, recipe) for trajectory, terms in zip(group, values, strict=True)]
 
 
-def _total(trajectory: Trajectory, terms: dict[str, float], recipe: Recipe) -> Trajectory:
+def _total(trajectory: Trajectory, terms: dict[str, float], recipe: RewardRecipe) -> Trajectory:
     ordered = {term.name: terms[term.name] for term in recipe.terms if term.name in terms}
     complete = len(ordered) == len(recipe.terms)
     return replace(trajectory, terms=ordered, reward=float(recipe.combine(ordered)) if complete else None)
 
 
-class Settling:
+class AsyncJudge:
     """Settles episodes one by one as they end, and hands each on as soon as it is judged; used as a context manager.
 
     A judge that blocks (`Judge.blocks`) is asked in threads, about up to `workers` episodes at once, while the rollout
@@ -178,7 +178,11 @@ class Settling:
     """
 
     def __init__(
-        self, recipe: Recipe, judge: Judge | None, keep: Callable[[Trajectory], object], workers: int = AT_ONCE
+        self,
+        recipe: RewardRecipe,
+        judge: Judge | None,
+        keep: Callable[[Trajectory], object],
+        workers: int = JUDGE_THREADS,
     ) -> None:
         self._recipe, self._judge, self._keep = recipe, judge, keep
         self._pool = ThreadPoolExecutor(workers) if getattr(judge, "blocks", False) else None
@@ -188,7 +192,7 @@ class Settling:
         self._failure: BaseException | None = None
         self._stopped = False
 
-    def __enter__(self) -> Settling:
+    def __enter__(self) -> AsyncJudge:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -237,7 +241,7 @@ class Settling:
         if _unsure(judgement):
             self._reasons.append(judgement.reason)
             if len(self._reasons) == 1:
-                log.warning("an episode has no verdict: %s", judgement.reason)
+                _logger.warning("an episode has no verdict: %s", judgement.reason)
 
     def _check(self) -> None:
         if self._failure is not None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from o3gym.geometry import iou, union
 from o3gym.judges.answers import mentions, normalise, read_letter, unwrap
-from o3gym.judges.rules import ABSENT, DRAWN_LETTERS, Judgement, auto
+from o3gym.judges.base import Judgement
+from o3gym.judges.rules import ABSENT_ANSWER, DRAWN_LETTERS, auto
 from o3gym.rewards.base import Term
 from o3gym.types import Box, Trajectory, Turn
 
-OWN = "o3gym"
-DEEPEYES_CODE = "Visual-Agent/DeepEyes verl/utils/reward_score/vl_agent.py"
-THYME_CODE = "yfzhang114/Thyme examples/train/grpo/plugin/agent_rm.py"
+OWN_SOURCE = "o3gym"
+DEEPEYES_SOURCE = "Visual-Agent/DeepEyes verl/utils/reward_score/vl_agent.py"
+THYME_SOURCE = "yfzhang114/Thyme examples/train/grpo/plugin/agent_rm.py"
 
 
 def judged(trajectory: Trajectory) -> Judgement:
@@ -27,12 +28,12 @@ def judged(trajectory: Trajectory) -> Judgement:
     return Judgement(verdict, float(verdict == "correct") if score is None else score)
 
 
-def outcome(trajectory: Trajectory) -> float:
+def outcome_term(trajectory: Trajectory) -> float:
     """The judge's score: 1 or 0 for choice and free answers, the IoU for a box, the ANLS under that judge."""
     return judged(trajectory).score or 0.0
 
 
-def accuracy(trajectory: Trajectory) -> float:
+def accuracy_term(trajectory: Trajectory) -> float:
     """1 if the answer is judged correct, else 0."""
     return float(judged(trajectory).verdict == "correct")
 
@@ -64,7 +65,7 @@ def format_kept(trajectory: Trajectory) -> float:
     return float(well_formed(trajectory) and trajectory.stop in ("answered", "located"))
 
 
-def truths(trajectory: Trajectory) -> list[Box]:
+def target_boxes(trajectory: Trajectory) -> list[Box]:
     """Target boxes in the first picture, where boxes are located."""
     return [target.box for target in trajectory.task.targets if target.source == 0]
 
@@ -75,8 +76,8 @@ def absence(trajectory: Trajectory) -> float | None:
     Only a region search without targets has its target absent; an episode without answer says nothing.
     """
     if trajectory.task.targets:
-        return None if trajectory.located is not None and truths(trajectory) else 0.0
-    said = trajectory.located is None and trajectory.answer.strip() == ABSENT
+        return None if trajectory.located is not None and target_boxes(trajectory) else 0.0
+    said = trajectory.located is None and trajectory.answer.strip() == ABSENT_ANSWER
     return float(said and trajectory.task.kind == "box")
 
 
@@ -85,14 +86,14 @@ def box_iou(trajectory: Trajectory) -> float:
     rule = absence(trajectory)
     if rule is not None or trajectory.located is None:
         return rule or 0.0
-    return iou(trajectory.located, union(truths(trajectory)))
+    return iou(trajectory.located, union(target_boxes(trajectory)))
 
 
-OUTCOME = Term("outcome", "end", outcome, OWN)
-ACCURACY = Term("accuracy", "end", accuracy, OWN)
-USED_TOOL = Term("used_tool", "end", used_tool, OWN)
-FORMAT = Term("format", "trajectory", format_kept, OWN)
-BOX_IOU = Term("iou", "end", box_iou, OWN)
+OUTCOME_TERM = Term("outcome", "end", outcome_term, OWN_SOURCE)
+ACCURACY_TERM = Term("accuracy", "end", accuracy_term, OWN_SOURCE)
+USED_TOOL_TERM = Term("used_tool", "end", used_tool, OWN_SOURCE)
+FORMAT_TERM = Term("format", "trajectory", format_kept, OWN_SOURCE)
+BOX_IOU_TERM = Term("iou", "end", box_iou, OWN_SOURCE)
 
 
 # ── DeepEyes ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -103,7 +104,7 @@ DEEPEYES_ANSWER_LENGTH = 1000
 
 def deepeyes_accuracy(trajectory: Trajectory) -> float:
     """1 if judged correct and shorter than 1000 characters."""
-    return accuracy(trajectory) if len(trajectory.answer) < DEEPEYES_ANSWER_LENGTH else 0.0
+    return accuracy_term(trajectory) if len(trajectory.answer) < DEEPEYES_ANSWER_LENGTH else 0.0
 
 
 def deepeyes_format(trajectory: Trajectory) -> float:
@@ -116,9 +117,9 @@ def deepeyes_tool(trajectory: Trajectory) -> float:
     return deepeyes_accuracy(trajectory) * float(any(turn.views for turn in carried_out(trajectory)))
 
 
-DEEPEYES_ACCURACY = Term("deepeyes_accuracy", "end", deepeyes_accuracy, DEEPEYES_CODE)
-DEEPEYES_FORMAT = Term("deepeyes_format", "trajectory", deepeyes_format, DEEPEYES_CODE)
-DEEPEYES_TOOL = Term("deepeyes_tool", "end", deepeyes_tool, DEEPEYES_CODE)
+DEEPEYES_ACCURACY_TERM = Term("deepeyes_accuracy", "end", deepeyes_accuracy, DEEPEYES_SOURCE)
+DEEPEYES_FORMAT_TERM = Term("deepeyes_format", "trajectory", deepeyes_format, DEEPEYES_SOURCE)
+DEEPEYES_TOOL_TERM = Term("deepeyes_tool", "end", deepeyes_tool, DEEPEYES_SOURCE)
 
 
 # ── Thyme ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -131,7 +132,7 @@ def signed_accuracy(trajectory: Trajectory) -> float:
     """1 if correct, −1 if wrong, 0 without an answer (`VQA_NORM=1`)."""
     if not trajectory.answer.strip():
         return 0.0
-    return 2.0 * accuracy(trajectory) - 1.0
+    return 2.0 * accuracy_term(trajectory) - 1.0
 
 
 def consistency(trajectory: Trajectory) -> float:
@@ -159,5 +160,5 @@ def _occurs(part: str, text: str) -> bool:
     return bool(words) and f" {words} " in f" {' '.join(map(normalise, text.split()))} "
 
 
-SIGNED_ACCURACY = Term("signed_accuracy", "end", signed_accuracy, THYME_CODE)
-CONSISTENCY = Term("consistency", "trajectory", consistency, THYME_CODE)
+SIGNED_ACCURACY_TERM = Term("signed_accuracy", "end", signed_accuracy, THYME_SOURCE)
+CONSISTENCY_TERM = Term("consistency", "trajectory", consistency, THYME_SOURCE)

@@ -10,7 +10,7 @@ from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.policies.base import Policy
 from o3gym.policies.two_agent import TwoAgent, agents, searcher_calls, searcher_control, searcher_dialect, searcher_env
 from o3gym.registry import POLICIES, TOOLS, parse_spec
-from o3gym.rollout.loop import Agent, Arm
+from o3gym.rollout.records import Agent, Arm
 
 SHARED = ("suite", "split", "suite_args", "min_pixels", "max_pixels")
 """Arguments that a searcher's environment takes from the reasoner's."""
@@ -59,7 +59,7 @@ def delegates(arm: Arm) -> dict[str, Arm]:
     return {"search": Arm(arm.label, env, spec, spoken, arm.sampling)}
 
 
-def crew(arm: Arm, policy: Policy) -> tuple[Policy, dict[str, Agent]]:
+def delegates_by_arm(arm: Arm, policy: Policy) -> tuple[Policy, dict[str, Agent]]:
     """Who plays an arm's episodes, and who carries out the calls that are delegated in them."""
     if not isinstance(policy, TwoAgent):
         return policy, {}
@@ -67,7 +67,7 @@ def crew(arm: Arm, policy: Policy) -> tuple[Policy, dict[str, Agent]]:
     return policy.reasoner, {tool: Agent(policy.searcher, make_dialect(other.dialect), other) for tool, other in others}
 
 
-def described(others: Mapping[str, Mapping[str, Arm]]) -> dict[str, Any]:
+def delegates_protocol(others: Mapping[str, Mapping[str, Arm]]) -> dict[str, Any]:
     """Who carries out what in each arm (label to delegated tool to arm), as JSON for the protocol."""
     return {
         label: {tool: {"policy": a.policy, "dialect": a.dialect, "env": encode(a.env)} for tool, a in given.items()}

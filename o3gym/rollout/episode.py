@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 from o3gym.media.images import Pixels, shared_store
-from o3gym.policies.dialogue import CONTEXT_FULL, Dialogue, Key, Part, Peek, Picture, Request
-from o3gym.types import Call, Parsed, Reply, Stop, Task, Trajectory, Turn, View, answer, noop
+from o3gym.policies.dialogue import CONTEXT_FULL, Dialogue, Part, Picture, Privileged, Request
+from o3gym.types import Call, EpisodeKey, Parsed, Reply, Stop, Task, Trajectory, Turn, View, answer, noop
 
 if TYPE_CHECKING:
-    from o3gym.rollout.loop import Agent, Job
+    from o3gym.rollout.records import Agent, Job
 
 
-class Live:
+class RunningEpisode:
     """One episode of one agent.
 
     Args:
@@ -25,7 +25,7 @@ class Live:
         parent: the episode that delegated this one.
 
     Attributes:
-        errand: what another agent is to do before this episode goes on; None where it waits for a reply.
+        subtask: what another agent is to do before this episode goes on; None where it waits for a reply.
         children: episodes that this one delegated and that have ended.
         broken: its environment raised and cannot be used again.
     """
@@ -36,12 +36,12 @@ class Live:
         env: gym.Env[Any, Any],
         agent: Agent,
         delegated: frozenset[str] = frozenset(),
-        parent: Live | None = None,
+        parent: RunningEpisode | None = None,
     ) -> None:
         self.job, self.env, self.agent, self.delegated, self.parent = job, env, agent, delegated, parent
         name = f"{agent.name}-{len(parent.children) + 1}" if parent else agent.name
-        self.key: Key = (agent.arm.label, job.group, job.sample, name)
-        self.errand: Task | None = None
+        self.key: EpisodeKey = (agent.arm.label, job.group, job.sample, name)
+        self.subtask: Task | None = None
         self.children: list[Trajectory] = []
         self.broken = False
         self._dialogue = Dialogue()
@@ -81,8 +81,8 @@ class Live:
         stop = sampling.stop or self.agent.dialect.stop
         seed = self.job.derived(len(self._replies))
         sampling = replace(sampling, seed=seed, stop=stop, choices=self._answers())
-        peek = self._peek() if self.agent.policy.peeks else None
-        return Request(self.key, self._dialogue, sampling, peek, self._schema)
+        privileged = self._privileged() if self.agent.policy.privileged else None
+        return Request(self.key, self._dialogue, sampling, privileged, self._schema)
 
     def _answers(self) -> tuple[str, ...]:
         """The replies that are allowed, where an answer is forced; else none, which allows all."""
@@ -93,7 +93,7 @@ class Live:
         return tuple(dialect.format(answer(option), base.views) for option in dialect.options(task))
 
     def take(self, reply: Reply) -> bool:
-        """Carry out a reply, or have it carried out (`errand`); whether the episode goes on."""
+        """Carry out a reply, or have it carried out (`subtask`); whether the episode goes on."""
         self._fresh.clear()
         if reply.finish == "error":
             return self._fail(reply.error or "the policy gave no reply")
@@ -107,13 +107,13 @@ class Live:
             return False
         self._dialogue.add("assistant", [reply.text])
         if parsed.call.tool in self.delegated:
-            self.errand = self.base.episode.errand(parsed.call)
-        return self.errand is not None or self._step(parsed.call)
+            self.subtask = self.base.episode.subtask(parsed.call)
+        return self.subtask is not None or self._step(parsed.call)
 
     def resume(self, child: Trajectory) -> bool:
         """Carry out the delegated call with what the child found; whether the episode goes on."""
         call = self._replies[-1][1].call
-        self.errand = None
+        self.subtask = None
         self._asked[len(self._replies) - 1] = len(self.children)
         self.children.append(child)
         found = None if child.located is None else list(child.located)
@@ -189,13 +189,13 @@ class Live:
 
         return Picture(view, load)
 
-    def _peek(self) -> Peek:
+    def _privileged(self) -> Privileged:
         episode, base = self.base.episode, self.base
         done = len(episode.turns)
         left = base.rules.max_turns - done
-        sources, above = tuple(episode.sources), self.parent._peek() if self.parent else None
+        sources, above = tuple(episode.sources), self.parent._privileged() if self.parent else None
         brought = tuple(turn.views for turn in episode.turns)
-        return Peek(episode.task, sources, base.views, base.tools, self.agent.dialect, done, left, above, brought)
+        return Privileged(episode.task, sources, base.views, base.tools, self.agent.dialect, done, left, above, brought)
 
 
 def _why_nothing(child: Trajectory) -> str:

@@ -12,9 +12,8 @@ call and its results, and the other's trajectory becomes one of its `children`. 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,69 +21,10 @@ import gymnasium as gym
 
 from o3gym.dialects.base import Dialect
 from o3gym.policies.base import Policy
-from o3gym.policies.dialogue import Key
-from o3gym.rollout.episode import Live
-from o3gym.rollout.policy_pool import Polling
-from o3gym.types import Sampling, Task, Trajectory
-
-
-@dataclass(frozen=True)
-class Job:
-    """One episode to run.
-
-    Attributes:
-        task: index into the environment's suite, or a task.
-        group: names the siblings (rollouts of the same task); `sample`: number among them.
-        seed: everything random in the episode follows from it.
-    """
-
-    task: int | Task
-    group: str
-    sample: int = 0
-    seed: int = 0
-
-    def derived(self, *parts: object) -> int:
-        """A seed for a part of the episode."""
-        return derive_seed(self.seed, self.group, self.sample, *parts)
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One compared condition: who acts, in which environment, in which words.
-
-    Attributes:
-        label: how reports call it.
-        env: arguments of `o3gym/VisualSearch-v0`.
-        policy: spec, for the record; `dialect`: spec, for the record.
-        sampling: how replies are sampled; its seed is replaced by one per episode and turn.
-        force_answer: in the last allowed turn of a choice task only the replies that answer with an option are allowed
-            (`Sampling.choices`), for policies that can be held to it.
-    """
-
-    label: str = ""
-    env: Mapping[str, Any] = field(default_factory=dict)
-    policy: str = ""
-    dialect: str = ""
-    sampling: Sampling = field(default_factory=Sampling)
-    force_answer: bool = False
-
-
-@dataclass(frozen=True)
-class Agent:
-    """Someone who plays episodes.
-
-    Attributes:
-        policy: replies; its `vision_size` decides the exact size of views.
-        dialect: turns observations into messages and replies into calls.
-        arm: the arguments of its environment and what is recorded of it. Who carries out delegated calls takes the
-            label of the arm that delegates.
-        name: `Trajectory.agent`. Delegated episodes are numbered: "searcher-1" is the first search of its parent.
-    """
-
-    policy: Policy
-    dialect: Dialect
-    arm: Arm
-    name: str = "searcher"
+from o3gym.rollout.episode import RunningEpisode
+from o3gym.rollout.policy_pool import PolicyPool
+from o3gym.rollout.records import Agent, Arm, Job
+from o3gym.types import EpisodeKey, Task, Trajectory
 
 
 def rollout(
@@ -132,14 +72,14 @@ class _Pool:
     def __init__(self, main: Agent, delegates: Mapping[str, Agent], make_env: Callable[..., gym.Env[Any, Any]]) -> None:
         self.jobs = 0
         self._main, self._delegates, self._make_env = main, delegates, make_env
-        self._live: dict[Key, Live] = {}
+        self._live: dict[EpisodeKey, RunningEpisode] = {}
         self._idle: dict[str, list[gym.Env[Any, Any]]] = {}
-        self._polling = Polling()
+        self._polling = PolicyPool()
 
     def start(self, job: Job) -> Iterator[Trajectory]:
         """Begin a job; its trajectory if that ends at once."""
         self.jobs += 1
-        episode = Live(job, self._env(self._main), self._main, frozenset(self._delegates))
+        episode = RunningEpisode(job, self._env(self._main), self._main, frozenset(self._delegates))
         yield from self._begin(episode)
 
     def poll(self) -> Iterator[Trajectory]:
@@ -154,16 +94,16 @@ class _Pool:
         for env in [*idle, *(episode.env for episode in self._live.values())]:
             env.close()
 
-    def _begin(self, episode: Live) -> Iterator[Trajectory]:
+    def _begin(self, episode: RunningEpisode) -> Iterator[Trajectory]:
         self._live[episode.key] = episode
         yield from self._go(episode, episode.start())
 
-    def _go(self, episode: Live, goes_on: bool) -> Iterator[Trajectory]:
+    def _go(self, episode: RunningEpisode, goes_on: bool) -> Iterator[Trajectory]:
         """Ask for the next reply, start what was delegated, or end the episode and go on with who waits for it."""
-        if goes_on and episode.errand is None:
+        if goes_on and episode.subtask is None:
             self._polling.submit(episode.agent.policy, episode.request())
-        elif goes_on and episode.errand is not None:
-            yield from self._begin(self._child(episode, episode.errand))
+        elif goes_on and episode.subtask is not None:
+            yield from self._begin(self._child(episode, episode.subtask))
         else:
             ended = self._end(episode)
             if episode.parent is None:
@@ -172,17 +112,17 @@ class _Pool:
             else:
                 yield from self._go(episode.parent, episode.parent.resume(ended))
 
-    def _child(self, parent: Live, task: Task) -> Live:
+    def _child(self, parent: RunningEpisode, task: Task) -> RunningEpisode:
         who = self._delegates[parent.tool]
         job, number = parent.job, len(parent.children)
-        errand = Job(task, job.group, job.sample, job.derived(parent.tool, number))
-        return Live(errand, self._env(who), who, parent=parent)
+        subtask = Job(task, job.group, job.sample, job.derived(parent.tool, number))
+        return RunningEpisode(subtask, self._env(who), who, parent=parent)
 
     def _env(self, agent: Agent) -> gym.Env[Any, Any]:
         idle = self._idle.setdefault(agent.name, [])
         return idle.pop() if idle else self._make_env(**agent.arm.env)
 
-    def _end(self, episode: Live) -> Trajectory:
+    def _end(self, episode: RunningEpisode) -> Trajectory:
         """The record of an episode that is over. Its environment is kept for the next one, unless it raised."""
         ended = episode.trajectory()
         self._live.pop(episode.key)
@@ -200,9 +140,3 @@ def collect(trajectories: Iterable[Trajectory]) -> list[list[Trajectory]]:
     for trajectory in trajectories:
         groups.setdefault((trajectory.arm, trajectory.group), []).append(trajectory)
     return [sorted(groups[key], key=lambda t: (t.sample, t.agent)) for key in sorted(groups)]
-
-
-def derive_seed(*parts: object) -> int:
-    """A seed that follows from `parts`, the same in every process (unlike `hash`)."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:6], "big")

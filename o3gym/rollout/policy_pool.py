@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 
 from o3gym.policies.base import Policy
-from o3gym.policies.dialogue import Key, Request
-from o3gym.types import Reply
+from o3gym.policies.dialogue import Request
+from o3gym.types import EpisodeKey, Reply
 
 PAUSE = 0.002
 """Seconds between two looks at policies that all wait for a server."""
 
 
-class Polling:
+class PolicyPool:
     """Hands requests to policies and brings replies: every policy that has something to do gets its turn.
 
     One that waits for a server (`Policy.waits`) is passed over while another has work, so that neither a remote
@@ -20,14 +20,14 @@ class Polling:
     """
 
     def __init__(self) -> None:
-        self._open: dict[Key, Policy] = {}
+        self._open: dict[EpisodeKey, Policy] = {}
 
     def submit(self, policy: Policy, request: Request) -> None:
         """Ask `policy`; the key must not be open already."""
         self._open[request.key] = policy
         policy.submit(request)
 
-    def poll(self) -> list[tuple[Key, Reply]]:
+    def poll(self) -> list[tuple[EpisodeKey, Reply]]:
         """Replies of every policy that has some; waits for one while any request is open."""
         replies = [answered for policy in self._ready() for answered in policy.poll()]
         for key, _ in replies:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F6000", "#444444")
+CURVE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F6000", "#444444")
 MARKERS = (
     "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0",
     "M-3.6 -3.6h7.2v7.2h-7.2z",
@@ -32,7 +32,7 @@ NARROW = 480
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """A value `y` at `x`, with the ends of its interval where it has one."""
 
     x: float
@@ -54,7 +54,7 @@ class _Scale:
 
 
 def line_chart(
-    series: Mapping[str, Sequence[Point]],
+    series: Mapping[str, Sequence[CurvePoint]],
     title: str,
     x_label: str,
     y_label: str,
@@ -96,8 +96,8 @@ def line_chart(
     return _picture(width, total, title, said, parts)
 
 
-def interval_chart(rows: Mapping[str, Point], title: str, x_label: str, *, width: int = 720) -> str:
-    """One row per name: a dot at `y` and its interval, shares drawn over 0..1 as per cent (`Point.x` is not used)."""
+def interval_chart(rows: Mapping[str, CurvePoint], title: str, x_label: str, *, width: int = 720) -> str:
+    """One row per name: a dot at `y` and its interval, shares drawn over 0..1 as per cent (`CurvePoint.x` is not used)."""
     longest = max((len(name) for name in rows), default=0)
     left = min(width // 2, 28 + int(longest * LETTER))
     height = 100 + 30 * len(rows)
@@ -110,7 +110,7 @@ def interval_chart(rows: Mapping[str, Point], title: str, x_label: str, *, width
     for place, (name, point) in enumerate(rows.items()):
         at = 64 + 30 * place
         low, high = _extent(point)[1:]
-        parts.append(f'<path d="M{x(low)} {at}H{x(high)}" stroke="{COLOURS[0]}" stroke-width="2" opacity=".55"/>')
+        parts.append(f'<path d="M{x(low)} {at}H{x(high)}" stroke="{CURVE_COLOURS[0]}" stroke-width="2" opacity=".55"/>')
         parts.append(_marker(0, x(point.y), at) + _text(left - 12, at + 4, _cut(name, left - 20), INK, "end"))
     said = "; ".join(f"{name}: {point.y:.3g}" for name, point in rows.items())
     return _picture(width, height, title, said, parts)
@@ -140,14 +140,14 @@ def _axes(
     return parts
 
 
-def _line(place: int, lines: int, line: Sequence[Point], x: _Scale, y: _Scale) -> list[str]:
+def _line(place: int, lines: int, line: Sequence[CurvePoint], x: _Scale, y: _Scale) -> list[str]:
     """One series; error bars of several series are set side by side by a few pixels, so that all can be seen."""
-    colour = COLOURS[place % len(COLOURS)]
+    colour = CURVE_COLOURS[place % len(CURVE_COLOURS)]
     aside = (place - (lines - 1) / 2) * min(5.0, 20 / lines)
     at = [(round(x(point.x) + aside, 2), y(point.y), point) for point in line]
     bars = "".join(f"M{px} {y(low)}V{y(high)}" for px, _, point in at for _, low, high in [_extent(point)])
     path = " ".join(f"{px},{py}" for px, py, _ in at)
-    dash = ' stroke-dasharray="6 4"' if place >= len(COLOURS) else ""
+    dash = ' stroke-dasharray="6 4"' if place >= len(CURVE_COLOURS) else ""
     return [
         f'<path d="{bars}" stroke="{colour}" stroke-width="1.5" opacity=".45"/>' if bars else "",
         f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>',
@@ -156,7 +156,7 @@ def _line(place: int, lines: int, line: Sequence[Point], x: _Scale, y: _Scale) -
 
 
 def _marker(place: int, x: float, y: float) -> str:
-    shape, colour = MARKERS[place % len(MARKERS)], COLOURS[place % len(COLOURS)]
+    shape, colour = MARKERS[place % len(MARKERS)], CURVE_COLOURS[place % len(CURVE_COLOURS)]
     return f'<path transform="translate({x} {round(y, 2)})" d="{shape}" fill="{colour}" stroke="#fff"/>'
 
 
@@ -182,11 +182,11 @@ def _number(value: float, percent: bool) -> str:
     return f"{value / 1e3:.4g}k" if abs(value) >= 1e4 else f"{value:g}"
 
 
-def _extent(point: Point) -> tuple[float, float, float]:
+def _extent(point: CurvePoint) -> tuple[float, float, float]:
     return (point.y, point.y if point.low is None else point.low, point.y if point.high is None else point.high)
 
 
-def _x_ticks(points: Sequence[Point]) -> list[float]:
+def _x_ticks(points: Sequence[CurvePoint]) -> list[float]:
     """The values themselves while their labels have room: they are settings that were run, not samples of a continuum.
 
     A letter of a label takes about 1.5% of the axis.

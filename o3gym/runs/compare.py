@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from o3gym.registry import closest
-from o3gym.runs.metrics import Outcome, bootstrap_interval, by_arm, outcomes, task_means
+from o3gym.runs.metrics import EpisodeOutcome, bootstrap_interval, by_arm, episode_outcomes, task_means
 from o3gym.runs.store import Run, differences, open_run
 
 OF_POLICY = ("policies", "arms", "dialect", "prompt_file", "prompt_sha256", "packages", "base_url", "sweep")
@@ -73,7 +73,7 @@ def compare(first: str | Path, second: str | Path, arm: str = "", other: str = "
         ValueError: no such arm.
     """
     runs = (open_run(first), open_run(second))
-    parts = [by_arm(outcomes(run.records())) for run in runs]
+    parts = [by_arm(episode_outcomes(run.records())) for run in runs]
     mine = _label(runs[0], parts[0], arm)
     theirs = _label(runs[1], parts[1], other or (arm if arm in parts[1] else ""))
     found = differences(_comparable(runs[0], mine), _comparable(runs[1], theirs))
@@ -92,7 +92,7 @@ def _comparable(run: Run, label: str) -> dict[str, Any]:
     return {**protocol, "env": env}
 
 
-def _label(run: Run, arms: Mapping[str, Sequence[Outcome]], label: str) -> str:
+def _label(run: Run, arms: Mapping[str, Sequence[EpisodeOutcome]], label: str) -> str:
     known = ", ".join(arms)
     if not label and len(arms) == 1:
         return next(iter(arms))

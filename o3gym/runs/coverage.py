@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from o3gym.geometry import area, intersection, to_root
 from o3gym.types import FULL, Box, Target, Trajectory, View
 
-EDGE = 1e-9
+FULL_TOLERANCE = 1e-9
 """Slack when a region is compared with the whole picture, after affine maps have rounded it."""
 
 
-def place(trajectory: Trajectory, view: View) -> tuple[int, Box] | None:
+def place_in_picture(trajectory: Trajectory, view: View) -> tuple[int, Box] | None:
     """The task picture that a view shows a part of, and which part.
 
     Derived sources are followed back through their affine maps to the first source that is one of the task's. A turned
@@ -31,7 +31,7 @@ def looks(trajectory: Trajectory) -> list[tuple[View, int, Box]]:
 
     A whole picture is what everybody is shown at the start, so asking for it again finds nothing.
     """
-    placed = [(view, place(trajectory, view)) for view in trajectory.views if view.parent >= 0]
+    placed = [(view, place_in_picture(trajectory, view)) for view in trajectory.views if view.parent >= 0]
     return [(view, *at) for view, at in placed if at is not None and not _whole(at[1])]
 
 
@@ -62,7 +62,7 @@ def union_area(boxes: Sequence[Box]) -> float:
 
 
 def _whole(box: Box) -> bool:
-    return all(abs(edge - full) <= EDGE for edge, full in zip(box, FULL, strict=True))
+    return all(abs(edge - full) <= FULL_TOLERANCE for edge, full in zip(box, FULL, strict=True))
 
 
 def _same_time(view: View, target: Target) -> bool:

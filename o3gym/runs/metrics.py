@@ -48,7 +48,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EpisodeOutcome:
     """What the metrics need of one episode, so that a run of any length is read once and forgotten."""
 
     arm: str
@@ -70,7 +70,7 @@ class Outcome:
     read: Any = None
 
     @classmethod
-    def of(cls, trajectory: Trajectory, measure: Measure | None = None) -> Outcome:
+    def of(cls, trajectory: Trajectory, measure: Measure | None = None) -> EpisodeOutcome:
         """Read one episode, and what the suite's measure needs of it."""
         tags = trajectory.task.tags
         return cls(
@@ -156,20 +156,21 @@ class ArmMetrics:
     measures: Mapping[str, float | None] = field(default_factory=dict)
 
 
-def outcomes(trajectories: Iterable[Trajectory], measure: Measure | None = None) -> list[Outcome]:
+def episode_outcomes(trajectories: Iterable[Trajectory], measure: Measure | None = None) -> list[EpisodeOutcome]:
     """The episodes' outcomes, sorted by (arm, group, sample)."""
     return sorted(
-        (Outcome.of(trajectory, measure) for trajectory in trajectories), key=lambda o: (o.arm, o.group, o.sample)
+        (EpisodeOutcome.of(trajectory, measure) for trajectory in trajectories),
+        key=lambda o: (o.arm, o.group, o.sample),
     )
 
 
-def by_arm(episodes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+def by_arm(episodes: Sequence[EpisodeOutcome]) -> dict[str, list[EpisodeOutcome]]:
     """Sorted outcomes per arm."""
     return _split(episodes, lambda o: o.arm)
 
 
-def measure(arm: str, episodes: Sequence[Outcome], more: Measure | None = None) -> ArmMetrics:
-    """The numbers of one arm from its episodes (at least one), in the order that `outcomes` gives."""
+def measure(arm: str, episodes: Sequence[EpisodeOutcome], more: Measure | None = None) -> ArmMetrics:
+    """The numbers of one arm from its episodes (at least one), in the order that `episode_outcomes` gives."""
     groups = _split(episodes, lambda o: o.group).values()
     k = max(map(len, groups))
     judged = [[o.correct for o in group if o.scored] for group in groups]
@@ -202,7 +203,9 @@ def measure(arm: str, episodes: Sequence[Outcome], more: Measure | None = None) 
     )
 
 
-def accuracy(episodes: Sequence[Outcome], correct: Callable[[Outcome], bool] = lambda o: o.correct) -> Rate:
+def accuracy(
+    episodes: Sequence[EpisodeOutcome], correct: Callable[[EpisodeOutcome], bool] = lambda o: o.correct
+) -> Rate:
     """Mean over tasks of the mean over samples, with its interval; `correct` may ask for more than the verdict."""
     named = task_means(episodes, correct)
     means, n = list(named.values()), len(named)
@@ -223,7 +226,7 @@ def accuracy(episodes: Sequence[Outcome], correct: Callable[[Outcome], bool] = l
 
 
 def task_means(
-    episodes: Sequence[Outcome], correct: Callable[[Outcome], bool] = lambda o: o.correct
+    episodes: Sequence[EpisodeOutcome], correct: Callable[[EpisodeOutcome], bool] = lambda o: o.correct
 ) -> dict[str, float]:
     """Per task, the mean over those of its samples that have a verdict; tasks without any are left out."""
     groups = _split([o for o in episodes if o.scored], lambda o: o.group)
@@ -261,8 +264,8 @@ def cluster_interval(clusters: Sequence[Sequence[float]], seed: int = 0) -> tupl
     return (float(low), float(high))
 
 
-def _split(episodes: Sequence[Outcome], key: Callable[[Outcome], str]) -> dict[str, list[Outcome]]:
-    parts: dict[str, list[Outcome]] = {}
+def _split(episodes: Sequence[EpisodeOutcome], key: Callable[[EpisodeOutcome], str]) -> dict[str, list[EpisodeOutcome]]:
+    parts: dict[str, list[EpisodeOutcome]] = {}
     for outcome in episodes:
         parts.setdefault(key(outcome), []).append(outcome)
     return parts

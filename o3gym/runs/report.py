@@ -18,8 +18,8 @@ from rich.console import Group
 from o3gym.codec import encode
 from o3gym.registry import MEASURES
 from o3gym.runs import tables
-from o3gym.runs.chart import Point, interval_chart, line_chart
-from o3gym.runs.metrics import ArmMetrics, Outcome, accuracy, by_arm, measure, outcomes
+from o3gym.runs.chart import CurvePoint, interval_chart, line_chart
+from o3gym.runs.metrics import ArmMetrics, EpisodeOutcome, accuracy, by_arm, episode_outcomes, measure
 from o3gym.types import Trajectory
 
 VARIANT = " · "
@@ -39,7 +39,7 @@ class Report:
 
     protocol: Mapping[str, Any]
     arms: tuple[ArmMetrics, ...]
-    curves: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
+    curves: Mapping[str, tuple[CurvePoint, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -63,19 +63,19 @@ def make_report(
         cuts: turn limits at which the curves have points; by default every number of turns that was used.
     """
     more = MEASURES[protocol["measure"]] if protocol.get("measure") else None
-    episodes = outcomes(trajectories, more)
+    episodes = episode_outcomes(trajectories, more)
     arms = tuple(measure(arm, part, more) for arm, part in by_arm(episodes).items())
     curves = _curves(episodes, _cuts(episodes) if cuts is None else cuts)
     return Report(encode(protocol), arms, curves, (*_given(protocol), *_warnings(arms)))
 
 
-def accuracy_by_turns(trajectories: Iterable[Trajectory], cuts: Sequence[int]) -> dict[str, tuple[Point, ...]]:
+def accuracy_by_turns(trajectories: Iterable[Trajectory], cuts: Sequence[int]) -> dict[str, tuple[CurvePoint, ...]]:
     """Per arm, the share of tasks answered right within at most T replies, for each T of `cuts`.
 
     All points come from one run at the largest budget. A policy that is told its budget might have answered sooner
     under a smaller one, so for it this is a lower bound.
     """
-    return _curves(outcomes(trajectories), cuts)
+    return _curves(episode_outcomes(trajectories), cuts)
 
 
 def rich_table(report: Report) -> Group:
@@ -98,7 +98,7 @@ def sweep_chart(report: Report, width: int = 720) -> str | None:
     keys = sorted({key for _, settings in labels.values() for key in settings})
     if not keys:
         return None
-    points = {m.arm: Point(0, m.accuracy.value, m.accuracy.low, m.accuracy.high) for m in _scored(report.arms)}
+    points = {m.arm: CurvePoint(0, m.accuracy.value, m.accuracy.low, m.accuracy.high) for m in _scored(report.arms)}
     changing = [key for key in keys if len({settings.get(key) for _, settings in labels.values() if settings}) > 1]
     if len(changing) == 1:
         lines = _sweep_lines(points, labels, changing[0])
@@ -129,18 +129,18 @@ def write_report(
     return report
 
 
-def _curves(episodes: Sequence[Outcome], cuts: Sequence[int]) -> dict[str, tuple[Point, ...]]:
+def _curves(episodes: Sequence[EpisodeOutcome], cuts: Sequence[int]) -> dict[str, tuple[CurvePoint, ...]]:
     return {arm: tuple(_points(part, cuts)) for arm, part in by_arm(episodes).items()}
 
 
-def _points(episodes: Sequence[Outcome], cuts: Sequence[int]) -> Iterable[Point]:
+def _points(episodes: Sequence[EpisodeOutcome], cuts: Sequence[int]) -> Iterable[CurvePoint]:
     for cut in sorted(set(cuts)):
         rate = accuracy(episodes, lambda o, cut=cut: o.correct and o.turns <= cut)  # type: ignore[misc]
         if rate.value is not None:
-            yield Point(cut, rate.value, rate.low, rate.high)
+            yield CurvePoint(cut, rate.value, rate.low, rate.high)
 
 
-def _cuts(episodes: Sequence[Outcome]) -> range:
+def _cuts(episodes: Sequence[EpisodeOutcome]) -> range:
     return range(1, max((o.turns for o in episodes), default=0) + 1)
 
 
@@ -173,17 +173,17 @@ def _variant(label: str) -> tuple[str, dict[str, str]]:
 
 
 def _sweep_lines(
-    points: Mapping[str, Point], labels: Mapping[str, tuple[str, Mapping[str, str]]], key: str
-) -> dict[str, list[Point]] | None:
+    points: Mapping[str, CurvePoint], labels: Mapping[str, tuple[str, Mapping[str, str]]], key: str
+) -> dict[str, list[CurvePoint]] | None:
     """One line per policy over a numeric setting; None if a value is not a number."""
     try:
         values = sorted({float(settings[key]) for _, settings in labels.values() if key in settings})
     except ValueError:
         return None
-    lines: dict[str, list[Point]] = {}
+    lines: dict[str, list[CurvePoint]] = {}
     for arm, point in points.items():
         policy, settings = labels[arm]
         ends = [float(settings[key])] if key in settings else [values[0], values[-1]]
         name = policy if key in settings else arm
-        lines.setdefault(name, []).extend(Point(x, point.y, point.low, point.high) for x in ends)
+        lines.setdefault(name, []).extend(CurvePoint(x, point.y, point.low, point.high) for x in ends)
     return {name: sorted(line, key=lambda p: p.x) for name, line in lines.items()}

@@ -22,12 +22,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from o3gym.codec import encode
-from o3gym.types import Source, Trajectory
-
-Key: TypeAlias = tuple[str, str, int, str]
+from o3gym.types import EpisodeKey, Source, Trajectory
 
 PROTOCOL = "run.json"
 EPISODES = "episodes.jsonl"
@@ -75,7 +73,7 @@ class Run:
             except ValueError as error:
                 raise RunError(f"{self.path / EPISODES}:{number}: {error}") from error
 
-    def done(self) -> set[Key]:
+    def done(self) -> set[EpisodeKey]:
         """Keys (arm, group, sample, agent) of the episodes that are stored."""
         return set(_keys(self.path / EPISODES))
 
@@ -110,13 +108,13 @@ class RunStore(Run):
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot make the run folder {self.path}: {error.strerror}") from error
-        self._done: set[Key] = set()
+        self._done: set[EpisodeKey] = set()
         self._saved: set[str] = set()
         self._unsynced: list[Path] = []
         self._synced = time.monotonic()
         self._file = os.open(self.path / EPISODES, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            lock(self._file, self.path)
+            lock_file(self._file, self.path)
             self._settle_protocol()
             self._cut_torn_line()
             self._done = _unique(self.path / EPISODES)
@@ -130,7 +128,7 @@ class RunStore(Run):
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def done(self) -> set[Key]:
+    def done(self) -> set[EpisodeKey]:
         """Keys (arm, group, sample, agent) of the episodes that are stored."""
         return set(self._done)
 
@@ -197,7 +195,7 @@ class RunStore(Run):
 
     def _write(self, line: bytes) -> None:
         try:
-            append(self._file, line)
+            append_line(self._file, line)
         except OSError as error:
             raise self._refused(self.path / EPISODES, error) from error
 
@@ -218,7 +216,7 @@ class RunStore(Run):
         self._synced = time.monotonic()
 
 
-def lock(file: int, path: Path) -> None:
+def lock_file(file: int, path: Path) -> None:
     """Keep other processes from writing an open file; `path` is what the error calls it. Raises `RunError`."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -226,7 +224,7 @@ def lock(file: int, path: Path) -> None:
         raise RunError(f"{path} is being written by another process: wait, or choose another folder") from None
 
 
-def append(file: int, line: bytes) -> None:
+def append_line(file: int, line: bytes) -> None:
     """Add a line to an open file, all of it or nothing. Raises OSError where the disk does not take it."""
     start = os.fstat(file).st_size
     written = 0
@@ -262,7 +260,7 @@ def differences(first: Any, second: Any, where: str = "") -> Iterator[tuple[str,
         yield where, f"{json.dumps(first):.200}", f"{json.dumps(second):.200}"
 
 
-def merge(folders: Sequence[str | Path], out: str | Path) -> Run:
+def merge_runs(folders: Sequence[str | Path], out: str | Path) -> Run:
     """Put the episodes of several runs with equal protocols into one run folder, which may be there already.
 
     An episode that several of them have is taken from the first.
@@ -293,13 +291,13 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, _object(line, f"{path}:{number}")
 
 
-def _keys(path: Path) -> Iterator[Key]:
+def _keys(path: Path) -> Iterator[EpisodeKey]:
     for _, data in _lines(path):
         yield (data.get("arm", ""), data.get("group", ""), data.get("sample", 0), data.get("agent", "main"))
 
 
-def _unique(path: Path) -> set[Key]:
-    seen: dict[Key, int] = {}
+def _unique(path: Path) -> set[EpisodeKey]:
+    seen: dict[EpisodeKey, int] = {}
     for number, key in enumerate(_keys(path), 1):
         if seen.setdefault(key, number) != number:
             raise RunError(f"{path}:{number}: episode {key} is there twice, first in line {seen[key]}")

@@ -21,7 +21,7 @@ from o3gym.types import Box, Trajectory
 
 Numbers: TypeAlias = dict[str, float | None]
 
-SEEN = 0.5
+SEEN_SHARE = 0.5
 """Share of a region's area that one look must cover for it to be seen. Ours: O3-Bench names none."""
 LOOKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Numbers of looks after which the regions seen are reported."""
@@ -153,7 +153,7 @@ def _o3_bench_read(trajectory: Trajectory) -> tuple[float, ...]:
     shares = []
     for _, source, box in looks(trajectory):
         if source == 0:
-            found |= {i for i, target in enumerate(targets) if coverage(box, target) >= SEEN}
+            found |= {i for i, target in enumerate(targets) if coverage(box, target) >= SEEN_SHARE}
         shares.append(len(found) / max(1, len(targets)))
     return tuple(shares)
 

@@ -45,10 +45,10 @@ def _dollars(arm: ArmMetrics) -> str:
     return f"{arm.cost.dollars:.2f}" if arm.cost and arm.cost.dollars is not None else NONE
 
 
-Columns: TypeAlias = tuple[tuple[str, Callable[[ArmMetrics], str]], ...]
-Rows: TypeAlias = list[list[str]]
+TableColumns: TypeAlias = tuple[tuple[str, Callable[[ArmMetrics], str]], ...]
+TextRows: TypeAlias = list[list[str]]
 
-RESULTS: Columns = (
+RESULTS: TableColumns = (
     ("n", lambda m: str(m.episodes)),
     ("k", lambda m: str(m.k) if m.k > 1 else NONE),
     ("accuracy % [95%]", lambda m: rate(m.accuracy)),
@@ -60,7 +60,7 @@ RESULTS: Columns = (
     ("unjudged", lambda m: str(m.unsettled) if m.unsettled else NONE),
 )
 """Heading and text of what an arm achieved. A column in which no arm has a value is not shown."""
-CONDUCT: Columns = (
+CONDUCT: TableColumns = (
     ("turns", lambda m: _number(m.turns)),
     ("invalid %", lambda m: share(m.invalid_calls)),
     ("over-turn %", lambda m: share(m.over_turn)),
@@ -73,7 +73,7 @@ CONDUCT: Columns = (
 """Heading and text of how it went about it and what that cost."""
 
 
-def metric_rows(arms: Sequence[ArmMetrics], columns: Columns) -> Rows:
+def metric_rows(arms: Sequence[ArmMetrics], columns: TableColumns) -> TextRows:
     """A heading row, then one row per arm."""
     shown = [(name, [text(arm) for arm in arms]) for name, text in columns]
     shown = [(name, cells) for name, cells in shown if any(cell != NONE for cell in cells)]
@@ -81,7 +81,7 @@ def metric_rows(arms: Sequence[ArmMetrics], columns: Columns) -> Rows:
     return [["arm", *(name for name, _ in shown)], *body]
 
 
-def family_rows(arms: Sequence[ArmMetrics]) -> Rows:
+def family_rows(arms: Sequence[ArmMetrics]) -> TextRows:
     """Accuracy by family and arm: one column per arm while they are few, otherwise one row per arm."""
     families = sorted({family for arm in arms for family in arm.families})
     body = [[family, *(rate(arm.families.get(family)) for arm in arms)] for family in families]
@@ -89,24 +89,24 @@ def family_rows(arms: Sequence[ArmMetrics]) -> Rows:
     return rows if len(arms) <= FEW else [["arm", *families], *map(list, list(zip(*rows, strict=True))[1:])]
 
 
-def measure_rows(arms: Sequence[ArmMetrics]) -> Rows:
+def measure_rows(arms: Sequence[ArmMetrics]) -> TextRows:
     """What the suite's measure says: one row per number, one column per arm; no rows where it has none."""
     names = list(dict.fromkeys(name for arm in arms for name in arm.measures))
     body = [[name, *(_tenths(arm.measures.get(name)) for arm in arms)] for name in names]
     return [["measure", *(arm.arm for arm in arms)], *body] if names else []
 
 
-def stop_rows(arms: Sequence[ArmMetrics]) -> Rows:
+def stop_rows(arms: Sequence[ArmMetrics]) -> TextRows:
     """A heading row, then one row per arm with the number of episodes that ended in each way."""
     stops = sorted({stop for arm in arms for stop in arm.stops})
     return [["arm", *stops], *([arm.arm, *(str(arm.stops.get(stop, 0)) for stop in stops)] for arm in arms)]
 
 
-def flat(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
+def flat_items(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
     """Dotted keys and values of nested JSON; lists stay whole."""
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
-            yield from flat(item, f"{where}.{key}" if where else str(key))
+            yield from flat_items(item, f"{where}.{key}" if where else str(key))
     elif isinstance(value, (list, tuple)):
         yield where, ", ".join(map(str, value)) or NONE
     else:
@@ -122,7 +122,7 @@ def markdown(protocol: Mapping[str, Any], arms: Sequence[ArmMetrics], warnings: 
     """The whole report as a page."""
     settings = [
         ["setting", "value"],
-        *([key, value] for key, value in flat(protocol) if not key.startswith("warnings")),
+        *([key, value] for key, value in flat_items(protocol) if not key.startswith("warnings")),
     ]
     parts = [f"# Report: {_cell(run_name(protocol))}", *(f"> **Warning:** {_cell(text)}" for text in warnings)]
     for heading, rows in (
@@ -151,7 +151,7 @@ def rich_tables(arms: Sequence[ArmMetrics], warnings: Sequence[str]) -> Group:
     return Group(*parts, *(Text(f"warning: {text}", style="yellow") for text in warnings))
 
 
-def _markdown_table(rows: Rows) -> str:
+def _markdown_table(rows: TextRows) -> str:
     head, *body = rows
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
     return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
@@ -161,7 +161,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
 
 
-def _rich_table(title: str, rows: Rows) -> Table:
+def _rich_table(title: str, rows: TextRows) -> Table:
     head, *body = rows
     table = Table(title=title, title_justify="left", title_style="bold", header_style="", box=SIMPLE_HEAD)
     for place, name in enumerate(head):

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, overload
 
-from o3gym.registry import SUITES, build, closest, parse_spec
+from o3gym.registry import SUITES, build_plugin, closest, parse_spec
 from o3gym.types import Task
 
 
@@ -111,5 +111,7 @@ def make_suite(spec: str, split: str = "test", **options: Any) -> Suite:
 @lru_cache(maxsize=16)
 def _open(spec: str, split: str, options: str, changed: int) -> Suite:
     name, argument, inline = parse_spec(spec)
-    suite: Suite = build("suite", name, SUITES[name], argument, **{**inline, **json.loads(options), "split": split})
+    suite: Suite = build_plugin(
+        "suite", name, SUITES[name], argument, **{**inline, **json.loads(options), "split": split}
+    )
     return suite

@@ -21,13 +21,13 @@ from o3gym.geometry import area
 from o3gym.media.images import PictureError, shared_store
 from o3gym.registry import SUITES, parse_spec
 from o3gym.suites.base import Suite, SuiteError, make_suite
-from o3gym.suites.collages.composing import Candidate, composed, corners
-from o3gym.suites.collages.placement import Layout, Picture, Rejected, Rules, lay_out
-from o3gym.suites.collages.tally import Tally, reasons
-from o3gym.suites.released.rows import JsonRows
+from o3gym.suites.collages.composing import CollageCandidate, composed, corners
+from o3gym.suites.collages.placement import CollageLayout, PlacementRules, Rejected, TilePicture, lay_out_collage
+from o3gym.suites.collages.tally import CollageTally, reasons
+from o3gym.suites.released.rows import JsonTable
 from o3gym.types import Task
 
-SMALL = 0.04
+MAX_TARGET_SHARE = 0.04
 """Share of its own picture that a target box must stay below (paper)."""
 POOL = 48
 """Pictures that are dealt to a collage to choose companions and fillers from."""
@@ -62,7 +62,7 @@ class Collage(Suite):
         n: number of collages; 0 for as many as the source has tasks.
         seed: of everything random.
         megapixels: least and greatest area of a canvas, "3-12" in millions of pixels.
-        tiles, cores: see `Rules`; a number or a range, "4-6".
+        tiles, cores: see `PlacementRules`; a number or a range, "4-6".
         share: greatest share of the canvas that a target box takes.
         only: file that `o3gym synth filter` wrote for these collages; the others are left out.
 
@@ -91,7 +91,7 @@ class Collage(Suite):
     ) -> None:
         super().__init__(argument, split)
         self.source = _open(argument or "synthetic", split, source_args or {})
-        self.rules = Rules(
+        self.rules = PlacementRules(
             canvas=_range("megapixels", megapixels, 1e6),
             tiles=_counts("tiles", tiles),
             cores=_counts("cores", cores),
@@ -120,11 +120,11 @@ class Collage(Suite):
         """Lay out the collage at `index`; nothing is drawn."""
         return self.trial(index)[0]
 
-    def trial(self, index: int) -> tuple[Task, Tally]:
+    def trial(self, index: int) -> tuple[Task, CollageTally]:
         """The task at `index`, and what was tried to make it."""
         number = index if self._chosen is None else self._chosen[index]
         rng = Random(f"{self.name}/{self.seed}/{self.split}/{number}")
-        tally = Tally(accepted=1)
+        tally = CollageTally(accepted=1)
         stream = self._stream(number, rng)
         pool = self._pool(number, tally)
         while tally.given_up < GIVEN_UP and (cores := self._cores(stream, rng.randint(*self.rules.cores), tally)):
@@ -160,9 +160,9 @@ class Collage(Suite):
         stride = next(s for s in iter(lambda: rng.randint(1, max(1, count)), 0) if math.gcd(s, count) == 1)
         return (self._order[(number + step * stride) % count] for step in range(min(count, LOOKED_AT)))
 
-    def _cores(self, stream: Iterator[int], count: int, tally: Tally) -> list[Candidate]:
+    def _cores(self, stream: Iterator[int], count: int, tally: CollageTally) -> list[CollageCandidate]:
         """The next targets of different pictures; none where there are no more."""
-        found: dict[str, Candidate] = {}
+        found: dict[str, CollageCandidate] = {}
         for index in stream:
             try:
                 candidate = self._candidate(index)
@@ -175,9 +175,9 @@ class Collage(Suite):
                 return list(found.values())
         return []
 
-    def _pool(self, number: int, tally: Tally) -> list[Candidate]:
+    def _pool(self, number: int, tally: CollageTally) -> list[CollageCandidate]:
         """The different pictures that the deck deals to a collage."""
-        found: dict[str, Candidate] = {}
+        found: dict[str, CollageCandidate] = {}
         count = len(self._deck)
         for place in range(number * POOL, number * POOL + min(POOL, count)):
             try:
@@ -187,7 +187,7 @@ class Collage(Suite):
                 tally.skipped[str(skipped)] += 1
         return list(found.values())
 
-    def _candidate(self, index: int) -> Candidate:
+    def _candidate(self, index: int) -> CollageCandidate:
         try:
             task: Task = self.source[index]
             if len(task.sources) != 1 or task.sources[0].duration is not None:
@@ -197,15 +197,19 @@ class Collage(Suite):
             size = shared_store().size(task.sources[0])
         except (SuiteError, PictureError) as problem:
             raise _Skipped("cannot be read") from problem
-        return Candidate(task, Picture(*size, max((area(target.box) for target in task.targets), default=0.0)))
+        return CollageCandidate(
+            task, TilePicture(*size, max((area(target.box) for target in task.targets), default=0.0))
+        )
 
     # ── what comes out ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _laid_out(self, candidates: Sequence[Candidate], cores: int, rng: Random, tally: Tally) -> Layout | None:
+    def _laid_out(
+        self, candidates: Sequence[CollageCandidate], cores: int, rng: Random, tally: CollageTally
+    ) -> CollageLayout | None:
         """The first accepted canvas."""
         for _ in range(self.rules.attempts):
             try:
-                layout = lay_out([candidate.picture for candidate in candidates], cores, self.rules, rng)
+                layout = lay_out_collage([candidate.picture for candidate in candidates], cores, self.rules, rng)
             except Rejected as rejected:
                 tally.rejected[rejected.reason] += 1
                 continue
@@ -227,7 +231,7 @@ class Collage(Suite):
 
     def _kept(self, file: Path) -> list[int]:
         """Numbers of the collages that a filter kept."""
-        rows = JsonRows(file, lines=True)
+        rows = JsonTable(file, lines=True)
         for index, row in enumerate(rows):
             identity = str(row.get("id"))
             if not identity.startswith(self.prefix) or not identity.removeprefix(self.prefix).isdigit():
@@ -245,12 +249,12 @@ def _open(spec: str, split: str, options: Mapping[str, Any]) -> Suite:
     return make_suite(spec, split if split in has else has[0], **given)
 
 
-def _check_target(candidate: Candidate) -> None:
+def _check_target(candidate: CollageCandidate) -> None:
     """Raises `_Skipped` where a task cannot be what a collage asks about."""
     if not candidate.task.targets:
         raise _Skipped("no box")
-    if candidate.picture.share >= SMALL:
-        raise _Skipped(f"a box of {SMALL:.0%} of its picture or more")
+    if candidate.picture.share >= MAX_TARGET_SHARE:
+        raise _Skipped(f"a box of {MAX_TARGET_SHARE:.0%} of its picture or more")
 
 
 def _range(name: str, value: str | float, unit: float = 1.0) -> tuple[float, float]:

@@ -27,7 +27,18 @@ from o3gym.suites.base import BadRow, Suite, SuiteError
 from o3gym.suites.released.fields import OPTION, picture, picture_size, text
 from o3gym.types import LETTERS, Source, Target, Task
 
-KEYS = ("image", "file_name", "images", "question", "options", "answer", "boxes", "subset", "category", "question_id")
+ROW_KEYS = (
+    "image",
+    "file_name",
+    "images",
+    "question",
+    "options",
+    "answer",
+    "boxes",
+    "subset",
+    "category",
+    "question_id",
+)
 FRAMES = ("pixel", "unit")
 
 
@@ -161,8 +172,8 @@ def _parse(line: str) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise BadRow("(whole row)", "a JSON object", row)
     for key in row:
-        near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.88)
-        if near and key not in KEYS:  # other keys are somebody's extra columns, this one is a slip
+        near = difflib.get_close_matches(key, ROW_KEYS, n=1, cutoff=0.88)
+        if near and key not in ROW_KEYS:  # other keys are somebody's extra columns, this one is a slip
             raise BadRow(key, f'the field "{near[0]}"', key)
     return row
 

@@ -13,28 +13,28 @@ from o3gym.suites.base import Suite
 from o3gym.suites.scenes import attribute, chart, hidden, region, relation, text, town
 from o3gym.suites.scenes.base import Family, Scene
 from o3gym.suites.scenes.painter import Painter
-from o3gym.types import Box, Kind, Size, Source, Target, Task
+from o3gym.types import Box, Size, Source, Target, Task, TaskKind
 
 Answers: TypeAlias = Literal["choice", "free", "box"]
 
 SCENES: Mapping[str, Family] = {
-    "attribute": attribute.FAMILY,
-    "text": text.FAMILY,
-    "relation": relation.FAMILY,
-    "hidden": hidden.FAMILY,
-    "chart": chart.FAMILY,
-    "map": town.FAMILY,
-    "region": region.FAMILY,
+    "attribute": attribute.ATTRIBUTE_FAMILY,
+    "text": text.TEXT_FAMILY,
+    "relation": relation.RELATION_FAMILY,
+    "hidden": hidden.HIDDEN_FAMILY,
+    "chart": chart.CHART_FAMILY,
+    "map": town.MAP_FAMILY,
+    "region": region.REGION_FAMILY,
 }
 FAMILIES: tuple[str, ...] = tuple(SCENES)
 DIFFICULTIES: tuple[str, ...] = ("easy", "medium", "hard")
-OVERVIEW = 512 * 512
+OVERVIEW_PIXELS = 512 * 512
 """Pixels of the overview that the suite is made for: codes, letters and figures cannot be read in it."""
-HIDDEN_OVERVIEW = 128 * 128
+HIDDEN_OVERVIEW_PIXELS = 128 * 128
 """The same where only hidden tasks are asked for: even the star of the easy ones is a blot of two pixels in it."""
 
 
-def render(*, family: str, difficulty: str, seed: int, pixels: int = 0) -> Image.Image:
+def render_scene(*, family: str, difficulty: str, seed: int, pixels: int = 0) -> Image.Image:
     """Draw one scene, bit for bit the same in every process (of one Pillow and NumPy version).
 
     Args:
@@ -43,26 +43,26 @@ def render(*, family: str, difficulty: str, seed: int, pixels: int = 0) -> Image
         seed: of the scene.
         pixels: about how many in all; 0 for the difficulty's own size.
     """
-    painter = Painter(size(family=family, difficulty=difficulty, pixels=pixels), SCENES[family].aspect)
-    lay_out(family, difficulty, seed).paint(painter)
+    painter = Painter(scene_size(family=family, difficulty=difficulty, pixels=pixels), SCENES[family].aspect)
+    lay_out_scene(family, difficulty, seed).paint(painter)
     return painter.image
 
 
-def size(*, family: str, difficulty: str, seed: int = 0, pixels: int = 0) -> Size:
-    """Width and height of the picture that `render` draws with the same arguments."""
+def scene_size(*, family: str, difficulty: str, seed: int = 0, pixels: int = 0) -> Size:
+    """Width and height of the picture that `render_scene` draws with the same arguments."""
     kind = SCENES[_known("family", family, FAMILIES)]
     return kind.size(_known("difficulty", difficulty, DIFFICULTIES), pixels)
 
 
-def lay_out(family: str, difficulty: str, seed: int) -> Scene:
-    """The scene that `render` draws with the same arguments: its question, targets and items; boxes in board units."""
+def lay_out_scene(family: str, difficulty: str, seed: int) -> Scene:
+    """The scene that `render_scene` draws with the same arguments: its question, targets and items; boxes in board units."""
     return SCENES[family].build(Random(f"{family}/{difficulty}/{seed}"), difficulty)
 
 
 def true_layouts(source: Source) -> list[tuple[str, Box]]:
     """Kind and box (unit xyxy) of the layouts of a picture of this suite, in reading order; none where it has none."""
     args = source.args
-    scene = lay_out(args["family"], args["difficulty"], args["seed"])
+    scene = lay_out_scene(args["family"], args["difficulty"], args["seed"])
     return [(kind, _unit(box, SCENES[args["family"]].aspect)) for kind, box in scene.layouts]
 
 
@@ -72,7 +72,7 @@ def true_blocks(source: Source) -> list[tuple[str, Box]]:
     Most families have none. Classes are those of PP-DocLayout: "chart", "figure_title".
     """
     args = source.args
-    scene = lay_out(args["family"], args["difficulty"], args["seed"])
+    scene = lay_out_scene(args["family"], args["difficulty"], args["seed"])
     return [(label, _unit(box, SCENES[args["family"]].aspect)) for label, box in scene.blocks]
 
 
@@ -103,7 +103,7 @@ class Synthetic(Suite):
     splits: ClassVar[tuple[str, ...]] = ("test", "train")
     licence: ClassVar[str] = "Apache-2.0"
     min_pixels: int = 10_000
-    max_pixels: int = OVERVIEW
+    max_pixels: int = OVERVIEW_PIXELS
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Synthetic(Suite):
         self.pixels, self._n = pixels, n
         self.warnings = self._illegible()
         if self.families == ("hidden",):
-            self.min_pixels, self.max_pixels = HIDDEN_OVERVIEW // 4, HIDDEN_OVERVIEW
+            self.min_pixels, self.max_pixels = HIDDEN_OVERVIEW_PIXELS // 4, HIDDEN_OVERVIEW_PIXELS
 
     def __len__(self) -> int:
         return self._n
@@ -153,8 +153,8 @@ class Synthetic(Suite):
         ordinal, level = divmod(turn, len(self.difficulties))
         difficulty = self.difficulties[level]
         seed = 2 * ordinal + self.splits.index(self.split)
-        scene = lay_out(family, difficulty, seed)
-        kind: Kind = "box" if family == "region" else self.answers
+        scene = lay_out_scene(family, difficulty, seed)
+        kind: TaskKind = "box" if family == "region" else self.answers
         letter, options = _options(scene, f"{family}/{difficulty}/{seed}/options")
         targets = tuple(Target(_unit(box, SCENES[family].aspect), label=label) for label, box in scene.targets)
         sought = kind == "box" and family != "region"

@@ -11,7 +11,7 @@ from o3gym.geometry import to_pixels
 from o3gym.media.images import shared_store
 from o3gym.suites.base import make_suite
 from o3gym.suites.collage import Collage
-from o3gym.suites.collages.tally import Tally
+from o3gym.suites.collages.tally import CollageTally
 from o3gym.synthesis.files import save_png, write_rows
 from o3gym.types import Task
 
@@ -27,7 +27,9 @@ def open_collages(spec: str, split: str) -> Collage:
     return suite
 
 
-def make(suite: Collage, count: int, out: Path | None = None, progress: Callable[[int], None] | None = None) -> Tally:
+def make_collages(
+    suite: Collage, count: int, out: Path | None = None, progress: Callable[[int], None] | None = None
+) -> CollageTally:
     """Lay out the first `count` collages, and write them into a folder if one is named.
 
     Args:
@@ -42,7 +44,7 @@ def make(suite: Collage, count: int, out: Path | None = None, progress: Callable
     Raises:
         SuiteError: a collage cannot be made of any task of the source.
     """
-    tally, rows = Tally(), []
+    tally, rows = CollageTally(), []
     for number in range(min(count, len(suite))):
         task, tried = suite.trial(number)
         tally += tried

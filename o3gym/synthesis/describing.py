@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from PIL import Image
 
 from o3gym.geometry import fit
-from o3gym.media.images import Pixels, shared_store, to_pixels
+from o3gym.media.images import Pixels, pixels_of, shared_store
 from o3gym.policies.base import Policy, make_policy, replies_to
 from o3gym.policies.dialogue import Dialogue, Picture, Request
 from o3gym.registry import OPERATIONS
@@ -18,7 +18,7 @@ from o3gym.synthesis.journal import Journal, key_of
 from o3gym.synthesis.region_rules import Region
 from o3gym.types import FULL, Reply, Sampling, Size, View
 
-SYSTEM = """\
+DESCRIBE_SYSTEM = """\
 A partner will search a picture for one region, and has nothing to go by but your description. You see the region in a \
 red frame; your partner sees the picture without it.
 
@@ -33,19 +33,21 @@ Describe the region the way somebody would who looks at the picture from far awa
 Reply with the description alone, in one line of at most twenty words."""
 """Own words for what the paper asks of GPT-5-nano (arXiv 2512.18745, appendix C.2): simple and short, nothing of the
 content, visually grounded; place and title are optional, ordinals and the red box are barred."""
-USER = "Describe the framed region."
-LONGEST = 200
+DESCRIBE_USER = "Describe the framed region."
+MAX_DESCRIPTION = 200
 """Characters of a description (ours; the paper asks for "super simple and short")."""
 QUOTES = "\"'`*“”„"
 """What may stand around a description."""
-FRAME = re.compile(r"\bred(?:[ -]\w+)?[ -](?:box|frame|rectangle|outline|border)\b|\bbounding[ -]box\b", re.IGNORECASE)
+FRAME_MENTION = re.compile(
+    r"\bred(?:[ -]\w+)?[ -](?:box|frame|rectangle|outline|border)\b|\bbounding[ -]box\b", re.IGNORECASE
+)
 """What gives away that a description was made from a picture with a frame."""
 FAILED = "the policy failed"
 """Why there is no description, where asking again may help."""
 
 
 @dataclass(frozen=True)
-class Candidate:
+class RegionCandidate:
     """A region that is to be described: the `number`-th of its page."""
 
     page: Page
@@ -84,21 +86,21 @@ class Describer:
     def open(self) -> Policy:
         """The policy. Raises ValueError for one that does not write free text."""
         policy = make_policy(self.spec, **({"base_url": self.base_url} if self.base_url else {}))
-        if policy.peeks or policy.dialect:
+        if policy.privileged or policy.dialect:
             policy.close()
-            why = "needs to know the answer" if policy.peeks else f"speaks {policy.dialect} only"
+            why = "needs to know the answer" if policy.privileged else f"speaks {policy.dialect} only"
             raise ValueError(f'policy: expected one that describes pictures, like openai:MODEL; "{self.spec}" {why}')
         return policy
 
     def replies(
-        self, policy: Policy, candidates: Iterable[Candidate], journal: Journal
-    ) -> Iterator[tuple[Candidate, Reply]]:
+        self, policy: Policy, candidates: Iterable[RegionCandidate], journal: Journal
+    ) -> Iterator[tuple[RegionCandidate, Reply]]:
         """Each candidate with its reply, as they come; what the journal has is not asked again.
 
         A reply that the policy failed to give is not kept, so that the next run asks for it.
         """
-        known: list[tuple[Candidate, Reply]] = []
-        asked: dict[str, Candidate] = {}
+        known: list[tuple[RegionCandidate, Reply]] = []
+        asked: dict[str, RegionCandidate] = {}
         for key, reply in replies_to(policy, self._requests(policy, candidates, journal, known, asked), self.in_flight):
             candidate = asked.pop(key[1])
             if reply.finish != "error":
@@ -109,10 +111,10 @@ class Describer:
     def _requests(
         self,
         policy: Policy,
-        candidates: Iterable[Candidate],
+        candidates: Iterable[RegionCandidate],
         journal: Journal,
-        known: list[tuple[Candidate, Reply]],
-        asked: dict[str, Candidate],
+        known: list[tuple[RegionCandidate, Reply]],
+        asked: dict[str, RegionCandidate],
     ) -> Iterator[Request]:
         """What the journal does not have; puts what it has into `known`, and the others into `asked` by name."""
         for candidate in candidates:
@@ -122,30 +124,30 @@ class Describer:
                 asked[candidate.name] = candidate
                 yield self.request(candidate, policy)
 
-    def request(self, candidate: Candidate, policy: Policy) -> Request:
+    def request(self, candidate: RegionCandidate, policy: Policy) -> Request:
         """What the policy is asked."""
         native = shared_store().size(candidate.page.source)
         shown = policy.vision_size(*fit(native, 1, self.max_pixels))
         view = View(0, 0, FULL, native, shown)
         dialogue = Dialogue()
-        dialogue.add("system", [SYSTEM])
-        dialogue.add("user", [Picture(view, lambda: framed(candidate, shown)), USER])
+        dialogue.add("system", [DESCRIBE_SYSTEM])
+        dialogue.add("user", [Picture(view, lambda: framed(candidate, shown)), DESCRIBE_USER])
         seed = int(key_of(self.sampling.seed, candidate.name)[:7], 16)
         return Request(("regions", candidate.name, 0, "describer"), dialogue, replace(self.sampling, seed=seed))
 
-    def _key(self, candidate: Candidate) -> str:
-        asked = [SYSTEM, USER, self.spec, asdict(self.sampling), self.max_pixels]  # a server may move
+    def _key(self, candidate: RegionCandidate) -> str:
+        asked = [DESCRIBE_SYSTEM, DESCRIBE_USER, self.spec, asdict(self.sampling), self.max_pixels]  # a server may move
         return key_of("described", asked, candidate.page.source.key, candidate.region.box)
 
 
-def framed(candidate: Candidate, shown: Size) -> Pixels:
+def framed(candidate: RegionCandidate, shown: Size) -> Pixels:
     """The picture with a red frame around the region, drawn at the size at which it is shown.
 
     Returns:
         A uint8 array of shape (shown height, shown width, 3).
     """
     image = Image.fromarray(shared_store().region(candidate.page.source, FULL, shown))
-    return to_pixels(OPERATIONS["draw"](image, boxes=[list(candidate.region.box)]))
+    return pixels_of(OPERATIONS["draw"](image, boxes=[list(candidate.region.box)]))
 
 
 def description(reply: Reply) -> tuple[str, str]:
@@ -160,6 +162,6 @@ def description(reply: Reply) -> tuple[str, str]:
         line = line[1:-1].strip()
     if not any(map(str.isalnum, line)) or line.startswith("<think>"):
         return "", "empty description"
-    if len(line) > LONGEST:
-        return "", f"more than {LONGEST} characters"
-    return ("", "names the red frame") if FRAME.search(line) else (line, "")
+    if len(line) > MAX_DESCRIPTION:
+        return "", f"more than {MAX_DESCRIPTION} characters"
+    return ("", "names the red frame") if FRAME_MENTION.search(line) else (line, "")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from o3gym.bench.run import Bench, Progress, run
+from o3gym.bench.run import Bench, BenchProgress, run
 from o3gym.runs.store import open_run
 from o3gym.synthesis.files import write_rows
 from o3gym.types import Task, Trajectory, Verdict
@@ -41,7 +41,9 @@ class Filter:
         return {**row, **({"failed": failed} if failed else {})}
 
 
-def write_filter(bench: Bench, keep: Filter, out: Path, progress: Progress | None = None, in_flight: int = 16) -> int:
+def write_filter(
+    bench: Bench, keep: Filter, out: Path, progress: BenchProgress | None = None, in_flight: int = 16
+) -> int:
     """Run a policy without tools on a suite and write a row for each task: id, passes, k, rate, kept.
 
     The run is a folder beside the file, `FILE.run`; the same call goes on where it was stopped.
@@ -50,7 +52,7 @@ def write_filter(bench: Bench, keep: Filter, out: Path, progress: Progress | Non
         bench: suite, policy (one, without a control), seed and sampling; `k` is the filter's.
         keep: which tasks are kept.
         out: the file, one JSON object a line, in the order of the suite; `collage?only=FILE` reads it.
-        progress: see `o3gym.bench.run.Progress`.
+        progress: see `o3gym.bench.run.BenchProgress`.
         in_flight: episodes alive at once.
 
     Returns:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from o3gym.runs.store import RunError, append, lock
+from o3gym.runs.store import RunError, append_line, lock_file
 
 
 class Journal:
@@ -31,7 +31,7 @@ class Journal:
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror}") from error
         try:
-            lock(self._file, path)
+            lock_file(self._file, path)
             self._known = self._read()
         except BaseException:
             self.close()
@@ -50,7 +50,7 @@ class Journal:
     def put(self, key: str, value: Any) -> None:
         """Keep a value. Raises `RunError` where it cannot be written, and leaves what is there whole."""
         try:
-            append(self._file, json.dumps({"key": key, "value": value}).encode() + b"\n")
+            append_line(self._file, json.dumps({"key": key, "value": value}).encode() + b"\n")
         except OSError as error:
             raise RunError(f"cannot write {self.path}: {error.strerror}; the same command goes on from here") from error
         self._known[key] = value

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from o3gym.geometry import area, clamp, coverage, iou, is_empty, union
-from o3gym.synthesis.detectors.base import Block
+from o3gym.synthesis.detectors.base import LayoutBlock
 from o3gym.types import Box
 
 FIGURES = ("table", "chart")
@@ -31,9 +31,9 @@ LARGE = 0.25
 """Greatest area of a box, and of a merged one (paper)."""
 LARGE_CHART = 0.8
 """Greatest area of a chart before merging (paper)."""
-SMALL = 0.001
+MIN_AREA = 0.001
 """Least area in the end (paper)."""
-LONGEST = 5.0
+MAX_SIDE_RATIO = 5.0
 """Greatest ratio of the sides in pixels, either way, of a merged box and in the end (paper: "within 1:5 and 5:1")."""
 TITLE_EFFORT, EFFORT = 0.15, 0.1
 """A merge must take less effort: where one of the two is a title, and else (paper)."""
@@ -46,7 +46,7 @@ class Region:
     """A box, and the blocks that were merged into it; one if none were."""
 
     box: Box
-    parts: tuple[Block, ...]
+    parts: tuple[LayoutBlock, ...]
 
     @property
     def label(self) -> str:
@@ -65,7 +65,7 @@ class Region:
         return all(part.label in TITLES for part in self.parts)
 
 
-def choose(blocks: Sequence[Block], aspect: float) -> tuple[list[Region], Counter[str]]:
+def choose(blocks: Sequence[LayoutBlock], aspect: float) -> tuple[list[Region], Counter[str]]:
     """The regions of a picture that are worth searching for.
 
     The order of `blocks` is of no importance.
@@ -76,7 +76,7 @@ def choose(blocks: Sequence[Block], aspect: float) -> tuple[list[Region], Counte
     """
     dropped: Counter[str] = Counter()
     fit = []
-    for block in (Block(clamp(block.box), block.label, block.score) for block in blocks):
+    for block in (LayoutBlock(clamp(block.box), block.label, block.score) for block in blocks):
         if reason := unfit(block):
             dropped[reason] += 1
         else:
@@ -93,7 +93,7 @@ def choose(blocks: Sequence[Block], aspect: float) -> tuple[list[Region], Counte
     return sorted(kept, key=lambda region: (region.box[1], region.box[0], region.box)), dropped
 
 
-def unfit(block: Block) -> str:
+def unfit(block: LayoutBlock) -> str:
     """Why a block is dropped before anything is merged; "" if it is not."""
     if is_empty(block.box):
         return "no area"
@@ -104,9 +104,9 @@ def unfit(block: Block) -> str:
     return f"larger than {LARGE}" if area(block.box) > LARGE else ""
 
 
-def without_doubles(blocks: Sequence[Block]) -> list[Block]:
+def without_doubles(blocks: Sequence[LayoutBlock]) -> list[LayoutBlock]:
     """The blocks by falling score, without those that overlap an earlier one so much that they are the same thing."""
-    kept: list[Block] = []
+    kept: list[LayoutBlock] = []
     for block in sorted(blocks, key=lambda block: (-block.score, block.box, block.label)):
         limits = ((other, SAME_IOU if other.label == block.label else OTHER_IOU) for other in kept)
         if all(iou(other.box, block.box) < limit for other, limit in limits):
@@ -136,7 +136,7 @@ def merge_effort(a: Region, b: Region, aspect: float) -> float | None:
 def is_extreme(box: Box, aspect: float) -> bool:
     """Whether one side is more than five times as long as the other, in pixels of the picture."""
     width, height = (box[2] - box[0]) * aspect, box[3] - box[1]
-    return width > LONGEST * height or height > LONGEST * width
+    return width > MAX_SIDE_RATIO * height or height > MAX_SIDE_RATIO * width
 
 
 def merged(regions: Sequence[Region], aspect: float) -> list[Region]:
@@ -163,7 +163,7 @@ def _pair(alive: dict[int, Region], a: int, b: int, aspect: float) -> list[tuple
     return [] if needed is None else [(needed, a, b)]
 
 
-def says_little(region: Region, regions: Sequence[Region], blocks: Sequence[Block], aspect: float) -> str:
+def says_little(region: Region, regions: Sequence[Region], blocks: Sequence[LayoutBlock], aspect: float) -> str:
     """Why a region is dropped after merging; "" if it is not.
 
     Args:
@@ -178,9 +178,9 @@ def says_little(region: Region, regions: Sequence[Region], blocks: Sequence[Bloc
         return "unmerged title" if region.label in TITLES else "unmerged text"
     if not region.merged and region.label == "image" and not has_writing(region, blocks):
         return "unmerged image without text"
-    if area(region.box) < SMALL:
-        return f"smaller than {SMALL}"
-    return f"sides beyond {LONGEST:.0f}:1" if is_extreme(region.box, aspect) else ""
+    if area(region.box) < MIN_AREA:
+        return f"smaller than {MIN_AREA}"
+    return f"sides beyond {MAX_SIDE_RATIO:.0f}:1" if is_extreme(region.box, aspect) else ""
 
 
 def encloses(outer: Region, inner: Region) -> bool:
@@ -188,6 +188,6 @@ def encloses(outer: Region, inner: Region) -> bool:
     return area(outer.box) > area(inner.box) and coverage(outer.box, inner.box) >= INSIDE
 
 
-def has_writing(region: Region, blocks: Sequence[Block]) -> bool:
+def has_writing(region: Region, blocks: Sequence[LayoutBlock]) -> bool:
     """Whether a text or a title lies in a region."""
     return any(block.label in WRITING and coverage(region.box, block.box) >= INSIDE for block in blocks)

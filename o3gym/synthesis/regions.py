@@ -18,8 +18,8 @@ from typing import Any
 from o3gym.geometry import snap
 from o3gym.media.images import PictureError, shared_store
 from o3gym.synthesis.collages import INDEX
-from o3gym.synthesis.describing import Candidate, Describer, description
-from o3gym.synthesis.detectors.base import Block, Detector, Page
+from o3gym.synthesis.describing import Describer, RegionCandidate, description
+from o3gym.synthesis.detectors.base import Detector, LayoutBlock, Page
 from o3gym.synthesis.files import save, write_rows
 from o3gym.synthesis.journal import Journal, key_of
 from o3gym.synthesis.region_rules import choose
@@ -28,7 +28,7 @@ JOURNAL, IMAGES = "journal.log", "images"
 
 
 @dataclass
-class Tally:
+class RegionTally:
     """What became of everything.
 
     Attributes:
@@ -53,17 +53,17 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Finder:
+class LayoutFinder:
     """A detector and the spec that it was made of, which says whose layouts a journal has."""
 
     spec: str
     detector: Detector
 
-    def blocks(self, page: Page, journal: Journal) -> tuple[Sequence[Block], str]:
+    def blocks(self, page: Page, journal: Journal) -> tuple[Sequence[LayoutBlock], str]:
         """The layout of a picture and "", or nothing and why. A detector that raises skips the picture."""
         key = key_of("layout", self.spec, page.source.key, [[t.box, t.label] for t in page.targets])
         if (known := journal.get(key)) is not None:
-            return [Block(tuple(box), label, score) for box, label, score in known], ""
+            return [LayoutBlock(tuple(box), label, score) for box, label, score in known], ""
         try:
             found = [_plain(block) for block in self.detector.detect(page)]
         except PictureError:
@@ -74,19 +74,19 @@ class Finder:
         return found, ""
 
 
-def _plain(block: Block) -> Block:
+def _plain(block: LayoutBlock) -> LayoutBlock:
     """A block of somebody's detector with plain numbers, such as a journal keeps."""
     x0, y0, x1, y1 = map(float, block.box)
-    return Block((x0, y0, x1, y1), str(block.label), float(block.score))
+    return LayoutBlock((x0, y0, x1, y1), str(block.label), float(block.score))
 
 
-def make(
+def make_regions(
     pages: Sequence[Page],
-    finder: Finder,
+    finder: LayoutFinder,
     describer: Describer,
     out: Path,
     progress: Callable[[int], None] | None = None,
-) -> Tally:
+) -> RegionTally:
     """Write the region searches of some pictures into a folder, or go on with a folder that was begun.
 
     Args:
@@ -103,7 +103,7 @@ def make(
         ValueError: the policy cannot describe pictures.
         RunError: another process writes the folder, or it cannot be written.
     """
-    tally, rows = Tally(), {}
+    tally, rows = RegionTally(), {}
     order = {page.name: number for number, page in enumerate(pages)}
     policy = describer.open()
     try:
@@ -124,8 +124,12 @@ def make(
 
 
 def _candidates(
-    pages: Sequence[Page], finder: Finder, journal: Journal, tally: Tally, progress: Callable[[int], None] | None
-) -> Iterator[Candidate]:
+    pages: Sequence[Page],
+    finder: LayoutFinder,
+    journal: Journal,
+    tally: RegionTally,
+    progress: Callable[[int], None] | None,
+) -> Iterator[RegionCandidate]:
     """The regions of all pictures, found when they are asked for."""
     for count, page in enumerate(pages, 1):
         yield from _found(page, finder, journal, tally)
@@ -133,7 +137,7 @@ def _candidates(
             progress(count)
 
 
-def _found(page: Page, finder: Finder, journal: Journal, tally: Tally) -> Iterator[Candidate]:
+def _found(page: Page, finder: LayoutFinder, journal: Journal, tally: RegionTally) -> Iterator[RegionCandidate]:
     tally.pages += 1
     try:
         width, height = shared_store().size(page.source)
@@ -149,10 +153,12 @@ def _found(page: Page, finder: Finder, journal: Journal, tally: Tally) -> Iterat
     if not regions:
         tally.skipped_pages[reason or ("no box is left" if blocks else "nothing detected")] += 1
     for number, region in enumerate(regions):
-        yield Candidate(page, region, number)
+        yield RegionCandidate(page, region, number)
 
 
-def _row(candidate: Candidate, said: str, finder: Finder, describer: Describer, out: Path) -> dict[str, Any]:
+def _row(
+    candidate: RegionCandidate, said: str, finder: LayoutFinder, describer: Describer, out: Path
+) -> dict[str, Any]:
     """A line of the index; its picture is saved, its box in whole pixels."""
     page, region = candidate.page, candidate.region
     box = list(snap(region.box, shared_store().size(page.source)))

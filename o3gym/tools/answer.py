@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from o3gym.tools.base import Arg, Invalid, Outcome, Scene, Tool
+from o3gym.tools.base import Arg, Invalid, Tool, ToolContext, ToolResult
 
 
 class Answer(Tool):
@@ -18,8 +18,8 @@ class Answer(Tool):
     }
     ends: ClassVar[bool] = True
 
-    def apply(self, scene: Scene, **args: Any) -> Outcome:
+    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
         """Record the answer."""
         if scene.task.kind == "box":
             raise Invalid("bad_args", "this task asks for a region: end it with locate")
-        return Outcome(stop="answered", answer=args["text"].strip())
+        return ToolResult(stop="answered", answer=args["text"].strip())

@@ -1,7 +1,7 @@
 """What a tool is: declared arguments, and what it does to an episode.
 
 The declaration (`Arg`) is the single source for the action space's shape check, `sample()`, the prompts of dialects and
-the JSON schema of function tools. A tool never touches pixels: it answers with regions to look at (`Look`) and with new
+the JSON schema of function tools. A tool never touches pixels: it answers with regions to look at (`ViewRequest`) and with new
 derived sources; the environment turns both into views.
 """
 
@@ -92,7 +92,7 @@ def sample_box(rng: np.random.Generator) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Look:
+class ViewRequest:
     """A region to be shown as a new view.
 
     Attributes:
@@ -109,10 +109,10 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ToolResult:
     """What a valid call did: looks to show, sources it derived, words, and whether it ended the episode."""
 
-    looks: tuple[Look, ...] = ()
+    looks: tuple[ViewRequest, ...] = ()
     sources: tuple[Source, ...] = ()
     text: str = ""
     stop: Literal["", "answered", "located"] = ""
@@ -121,7 +121,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Scene:
+class ToolContext:
     """What a tool may see of the episode.
 
     Attributes:
@@ -165,11 +165,11 @@ class Tool:
     ends: ClassVar[bool] = False
     results: ClassVar[Mapping[str, Arg]] = {}
 
-    def apply(self, scene: Scene, **args: Any) -> Outcome:
+    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
         """Carry out a valid-shape call. Raises `Invalid` where the call cannot be done in this episode."""
         raise NotImplementedError
 
-    def errand(self, scene: Scene, **args: Any) -> Task:
+    def subtask(self, scene: ToolContext, **args: Any) -> Task:
         """What a call of a delegated tool (one with `results`) asks of another agent. Raises `Invalid` as `apply`."""
         raise NotImplementedError
 
@@ -185,7 +185,7 @@ class Tool:
                 return f'{self.name} needs "{key}": {arg.doc}'
         for key, arg in {**self.args, **self.results}.items():
             if key in args and not arg.accepts(args[key]):
-                return f'"{key}" of {self.name} must be {describe(arg)}, got {brief(args[key])}'
+                return f'"{key}" of {self.name} must be {describe_tools(arg)}, got {brief(args[key])}'
         return ""
 
     def complete(self, args: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class Tool:
         return {**defaults, **args}
 
 
-SHAPES: Mapping[str, str] = {
+ARGUMENT_SHAPES: Mapping[str, str] = {
     "box": "a box [x0, y0, x1, y1] of four finite numbers",
     "box?": "a box [x0, y0, x1, y1] of four finite numbers, or null",
     "boxes": f"a list of 1 to {MAX_BOXES} boxes [x0, y0, x1, y1]",
@@ -212,6 +212,6 @@ def brief(value: object) -> str:
         return type(value).__name__
 
 
-def describe(arg: Arg) -> str:
+def describe_tools(arg: Arg) -> str:
     """The expected shape of an argument in words."""
-    return SHAPES.get(arg.kind, f"a number from {arg.low:g} to {arg.high:g}")
+    return ARGUMENT_SHAPES.get(arg.kind, f"a number from {arg.low:g} to {arg.high:g}")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from o3gym.geometry import clamp, compose, from_pixels, is_empty
 from o3gym.registry import TOOLS
-from o3gym.tools.base import Arg, Invalid, Look, Outcome, Scene, Tool
+from o3gym.tools.base import Arg, Invalid, Tool, ToolContext, ToolResult, ViewRequest
 from o3gym.types import Box, View
 
 VIEW = Arg("view", "number of the view that coordinates refer to; 0 is the original picture", default=0, required=False)
@@ -29,20 +29,20 @@ class Crop(Tool):
         ),
     }
 
-    def apply(self, scene: Scene, **args: Any) -> Outcome:
+    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
         """Show the box, or what `scene.focus` says instead."""
         view = scene.view(args["view"])
         box = within(scene, view, args["box"])
         if scene.focus == "reuse":
-            outcome: Outcome = TOOLS["reuse"]().apply(scene, view=view.index)
+            outcome: ToolResult = TOOLS["reuse"]().apply(scene, view=view.index)
             return outcome
         if scene.focus == "draw":
             outcome = TOOLS["draw"]().apply(scene, view=view.index, boxes=[args["box"]])
             return outcome
-        return Outcome((Look(view.source, box, view.index),))
+        return ToolResult((ViewRequest(view.source, box, view.index),))
 
 
-def within(scene: Scene, view: View, box: list[float]) -> Box:
+def within(scene: ToolContext, view: View, box: list[float]) -> Box:
     """A box of a view in units of the view's source, after clamping and the size rule. Raises `Invalid`."""
     inside = clamp(box)
     if is_empty(inside):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from PIL import Image, ImageDraw
 
 from o3gym.geometry import clamp, is_empty, onto, relative, snap
-from o3gym.tools.base import Arg, Look, Outcome, Scene, Tool
+from o3gym.tools.base import Arg, Tool, ToolContext, ToolResult, ViewRequest
 from o3gym.tools.crop import VIEW, within
 from o3gym.types import FULL, Source
 
@@ -23,13 +23,13 @@ class Draw(Tool):
         "boxes": Arg("boxes", "the boxes to draw, each left, top, right, bottom as fractions of the view"),
     }
 
-    def apply(self, scene: Scene, **args: Any) -> Outcome:
+    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
         """Derive the marked picture and show it as large as the view was."""
         view = scene.view(args["view"])
         boxes = [list(relative(view.box, within(scene, view, box))) for box in args["boxes"]]
         parent = scene.sources[view.source]
         source = Source.derived(parent, "draw", onto(view.box), region=list(view.box), boxes=boxes)
-        return Outcome((Look(len(scene.sources), FULL, view.index, magnify=view.shown),), (source,))
+        return ToolResult((ViewRequest(len(scene.sources), FULL, view.index, magnify=view.shown),), (source,))
 
 
 def draw_boxes(image: Image.Image, boxes: list[list[float]]) -> Image.Image:

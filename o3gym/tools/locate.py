@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from o3gym.geometry import clamp, compose, is_empty, to_root
-from o3gym.tools.base import Arg, Invalid, Outcome, Scene, Tool
+from o3gym.tools.base import Arg, Invalid, Tool, ToolContext, ToolResult
 from o3gym.tools.crop import VIEW
 from o3gym.types import Box
 
@@ -23,14 +23,14 @@ class Locate(Tool):
     }
     ends: ClassVar[bool] = True
 
-    def apply(self, scene: Scene, **args: Any) -> Outcome:
+    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
         """Record the box, mapped to the first picture."""
         if scene.task.kind != "box":
             raise Invalid("bad_args", "this task asks for words: end it with answer")
         box = None if args["box"] is None else self._on_first(scene, args["view"], args["box"])
-        return Outcome(stop="located", answer=json.dumps(box), located=box)
+        return ToolResult(stop="located", answer=json.dumps(box), located=box)
 
-    def _on_first(self, scene: Scene, index: int, box: list[float]) -> Box:
+    def _on_first(self, scene: ToolContext, index: int, box: list[float]) -> Box:
         view = scene.view(index)
         inside = clamp(box)
         if is_empty(inside):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
-from o3gym.tools.base import Arg, Invalid, Outcome, Scene, Tool
+from o3gym.tools.base import Arg, Invalid, Tool, ToolContext, ToolResult
 from o3gym.types import Error
 
 
@@ -19,7 +19,7 @@ class Noop(Tool):
         "reason": Arg("text", "what was wrong, in words"),
     }
 
-    def apply(self, scene: Scene, **args: Any) -> Outcome:
+    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
         """Always `Invalid`, with the given kind and reason."""
         kind = args["kind"] if args["kind"] in ("parse", "void") else "parse"
         raise Invalid(cast(Error, kind), args["reason"])

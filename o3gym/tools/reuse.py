@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from o3gym.tools.base import Arg, Look, Outcome, Scene, Tool
+from o3gym.tools.base import Arg, Tool, ToolContext, ToolResult, ViewRequest
 
 
 class Reuse(Tool):
@@ -18,7 +18,7 @@ class Reuse(Tool):
     doc: ClassVar[str] = "Show an earlier view again; 0 is the original picture."
     args: ClassVar[Mapping[str, Arg]] = {"view": Arg("view", "number of the view to show again")}
 
-    def apply(self, scene: Scene, **args: Any) -> Outcome:
+    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
         """Show the view again."""
         view = scene.view(args["view"])
-        return Outcome((Look(view.source, view.box, view.index, magnify=view.shown),))
+        return ToolResult((ViewRequest(view.source, view.box, view.index, magnify=view.shown),))

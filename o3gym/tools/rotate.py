@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from o3gym.geometry import snap
-from o3gym.tools.base import Arg, Invalid, Look, Outcome, Scene, Tool
+from o3gym.tools.base import Arg, Invalid, Tool, ToolContext, ToolResult, ViewRequest
 from o3gym.tools.crop import VIEW
 from o3gym.types import FULL, Affine, Size, Source
 
@@ -31,7 +31,7 @@ class Rotate(Tool):
         "angle": Arg("number", "degrees, counter-clockwise", -360.0, 360.0),
     }
 
-    def apply(self, scene: Scene, **args: Any) -> Outcome:
+    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
         """Derive the turned picture and show it."""
         view = scene.view(args["view"])
         parent = scene.sources[view.source]
@@ -43,7 +43,7 @@ class Rotate(Tool):
             )
         affine = _affine((x1 - x0, y1 - y0), float(args["angle"]), scene.size_of(parent), (x0, y0))
         source = Source.derived(parent, "rotate", affine, region=list(view.box), angle=float(args["angle"]))
-        return Outcome((Look(len(scene.sources), FULL, view.index),), (source,))
+        return ToolResult((ViewRequest(len(scene.sources), FULL, view.index),), (source,))
 
 
 def rotated_size(size: Size, angle: float) -> Size:

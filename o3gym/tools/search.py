@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from o3gym.tools.base import Arg, Invalid, Look, Outcome, Scene, Tool
+from o3gym.tools.base import Arg, Invalid, Tool, ToolContext, ToolResult, ViewRequest
 from o3gym.tools.crop import within
 from o3gym.types import Task, View
 
@@ -16,7 +16,7 @@ NOT_FOUND = "The region could not be located"
 class Search(Tool):
     """Shows the region that fits a description, at native resolution; another agent says where it is.
 
-    The environment knows no agents: whoever runs the episode takes the call, has `errand` carried out, and steps with
+    The environment knows no agents: whoever runs the episode takes the call, has `subtask` carried out, and steps with
     the same call and its results added, `Call("search", {"view": 0, "description": "the sign", "box": [...]})`:
 
     * `box`: unit xyxy of the picture `view`, or None if nothing was found;
@@ -41,7 +41,7 @@ class Search(Tool):
         "reason": Arg("text", "why there is no box", default="", required=False),
     }
 
-    def errand(self, scene: Scene, **args: Any) -> Task:
+    def subtask(self, scene: ToolContext, **args: Any) -> Task:
         """The region search: the described region of that picture. What is right is not known, so nobody judges it."""
         view = _picture(scene, args["view"])
         if not args["description"].strip():
@@ -50,26 +50,26 @@ class Search(Tool):
         source = scene.sources[view.source]
         return Task(f"{scene.task.id}/search", (source,), args["description"].strip(), kind="box", origin=origin)
 
-    def apply(self, scene: Scene, **args: Any) -> Outcome:
+    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
         """Show the box that was found, or say that there is none."""
-        self.errand(scene, view=args["view"], description=args["description"])
+        self.subtask(scene, view=args["view"], description=args["description"])
         if "box" not in args:
             raise Invalid("bad_args", "search is carried out by another agent, and there is none in this episode")
         if args["box"] is None:
             return _nothing(args.get("reason", ""))
         view = _picture(scene, args["view"])
         try:
-            return Outcome((Look(view.source, within(scene, view, args["box"]), view.index),))
+            return ToolResult((ViewRequest(view.source, within(scene, view, args["box"]), view.index),))
         except Invalid as refused:
             return _nothing(refused.reason)
 
 
-def _picture(scene: Scene, index: int) -> View:
+def _picture(scene: ToolContext, index: int) -> View:
     view = scene.view(index)
     if view.parent >= 0:
         raise Invalid("bad_view", f"search works on the pictures shown at the start, and view {index} is a later one")
     return view
 
 
-def _nothing(reason: str) -> Outcome:
-    return Outcome(text=f"{NOT_FOUND}: {reason}." if reason else f"{NOT_FOUND}.")
+def _nothing(reason: str) -> ToolResult:
+    return ToolResult(text=f"{NOT_FOUND}: {reason}." if reason else f"{NOT_FOUND}.")

@@ -1,7 +1,7 @@
 """Size rules: how a box becomes whole pixels, and which boxes a system refuses.
 
 A rule gets a box (unit xyxy of the named view, clamped, with an area) and the view's native size in pixels, and returns
-whole pixels `(x0, y0, x1, y1)` of that view, or raises `Invalid`. Each is named after the system it comes from; `o3gym`
+whole pixels `(x0, y0, x1, y1)` of that view, or raises `Invalid`. Each is named after the system it comes from; `o3gym_size`
 is the default because it refuses nothing and loses no pixel that the box touches.
 """
 
@@ -16,12 +16,12 @@ from o3gym.types import Size
 Pixelbox = tuple[int, int, int, int]
 
 
-def o3gym(box: Sequence[float], size: Size) -> Pixelbox:
+def o3gym_size(box: Sequence[float], size: Size) -> Pixelbox:
     """Every pixel that the box touches: floor of the low edges, ceil of the high ones. Refuses nothing."""
     return snap(box, size)
 
 
-def mini_o3(box: Sequence[float], size: Size) -> Pixelbox:
+def mini_o3_size(box: Sequence[float], size: Size) -> Pixelbox:
     """Truncate to whole pixels and clamp to the last pixel; one pixel is enough; aspect ratio below 200.
 
     Source: Mini-o3/Mini-o3, verl/workers/rollout/vllm_rollout/function_tools.py (MAX_RATIO 200, no minimum side).
@@ -34,7 +34,7 @@ def mini_o3(box: Sequence[float], size: Size) -> Pixelbox:
     return _refuse_aspect((x0, y0, x1, y1), 200, inclusive=True)
 
 
-def deepeyes(box: Sequence[float], size: Size) -> Pixelbox:
+def deepeyes_size(box: Sequence[float], size: Size) -> Pixelbox:
     """Both sides above 30 pixels, aspect ratio at most 100.
 
     Source: Visual-Agent/DeepEyes, verl/workers/agent/envs/mm_process_engine/visual_toolbox_v2.py.
@@ -43,7 +43,7 @@ def deepeyes(box: Sequence[float], size: Size) -> Pixelbox:
     return _refuse_small(pixels, 30)
 
 
-def insight_o3(box: Sequence[float], size: Size) -> Pixelbox:
+def insight_o3_size(box: Sequence[float], size: Size) -> Pixelbox:
     """A side under 28 pixels is grown to 28 about the middle, aspect ratio kept, shifted inside; aspect at most 100.
 
     Source: m-Just/InSight-doc, verl/tools/image_zoom_in_tool.py.
@@ -58,7 +58,7 @@ def insight_o3(box: Sequence[float], size: Size) -> Pixelbox:
     return _grow((x0, y0, x1, y1), round((x1 - x0) * grow), round((y1 - y0) * grow), size)
 
 
-def pixel_reasoner(box: Sequence[float], size: Size) -> Pixelbox:
+def pixel_reasoner_size(box: Sequence[float], size: Size) -> Pixelbox:
     """Pad by 10% of the view (at most 600 pixels) on each side; the result must exceed 28 pixels on both sides.
 
     Source: TIGER-AI-Lab/Pixel-Reasoner, curiosity_driven_rl/openrlhf/trainer/ppo_utils/experience_maker.py.
@@ -68,7 +68,7 @@ def pixel_reasoner(box: Sequence[float], size: Size) -> Pixelbox:
     return _refuse_small(snap(padded, size), 28)
 
 
-def thyme(box: Sequence[float], size: Size) -> Pixelbox:
+def thyme_size(box: Sequence[float], size: Size) -> Pixelbox:
     """A side under 64 pixels is grown to 64 about the middle and shifted inside.
 
     Source: yfzhang114/Thyme, swift/trainers/sandbox.py (minimum crop of 64 pixels).

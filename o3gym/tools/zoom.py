@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from o3gym.geometry import around
-from o3gym.tools.base import Arg, Look, Outcome, Scene, Tool
+from o3gym.tools.base import Arg, Tool, ToolContext, ToolResult, ViewRequest
 from o3gym.tools.crop import VIEW, within
 
 
@@ -24,10 +24,10 @@ class Zoom(Tool):
         "factor": Arg("number", "how many times larger", 1.0, 16.0, default=2.0, required=False),
     }
 
-    def apply(self, scene: Scene, **args: Any) -> Outcome:
+    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
         """Show the region around the point, shifted to lie inside the view."""
         view = scene.view(args["view"])
         x, y = (min(max(float(v), 0.0), 1.0) for v in args["center"])
         side = 1.0 / args["factor"]
         box = within(scene, view, list(around((x, y), side, side)))
-        return Outcome((Look(view.source, box, view.index, magnify=view.shown),))
+        return ToolResult((ViewRequest(view.source, box, view.index, magnify=view.shown),))

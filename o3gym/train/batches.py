@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from o3gym.policies.dialogue import Message, Picture
-from o3gym.policies.local.encoding import Encoder, Pixels
+from o3gym.policies.local.encoding import EncodedImage, Encoder
 from o3gym.registry import require
 from o3gym.train.data.demonstrations import Observed, fitted, flattened
-from o3gym.train.data.mixture import TRIES, Mixture
-from o3gym.train.recipe import Recipe, Stage
+from o3gym.train.data.mixture import MAX_DRAWS, Mixture
+from o3gym.train.recipe import SftRecipe, Stage
 
 IGNORED = -100
 """The label of a token without loss (torch.nn.CrossEntropyLoss)."""
@@ -24,7 +24,7 @@ class BatchError(ValueError):
     """A row or a batch is not whole; the message says where and what does not fit."""
 
 
-class Row(NamedTuple):
+class TrainingRow(NamedTuple):
     """One demonstration as the model reads it.
 
     Attributes:
@@ -36,21 +36,21 @@ class Row(NamedTuple):
 
     ids: NDArray[np.int64]
     mask: NDArray[np.int64]
-    images: tuple[Pixels, ...] = ()
+    images: tuple[EncodedImage, ...] = ()
     passed: int = 0
 
 
-def row_of(messages: Sequence[Message], encoder: Encoder, recipe: Recipe, turns: int = -1) -> Row:
+def training_row(messages: Sequence[Message], encoder: Encoder, recipe: SftRecipe, turns: int = -1) -> TrainingRow:
     """A dialogue as a row, as the recipe wants it; `turns` from 0 up take the place of its `last_turns`.
 
     Raises `BatchError` if there is nothing to learn in it.
     """
     messages = fitted(messages, encoder.vision_size)
-    ids, mask, images = flat(flattened(messages), encoder) if recipe.flatten else encoder.row(messages)
+    ids, mask, images = flat_row(flattened(messages), encoder) if recipe.flatten else encoder.row(messages)
     kept = last_turns(np.asarray(mask, np.int64), recipe.last_turns if turns < 0 else turns)
     if not kept.any():
         raise BatchError(f"a demonstration has no assistant text to learn: {messages[-1].text!r:.200}")
-    return Row(np.asarray(ids, np.int64), kept, tuple(images))
+    return TrainingRow(np.asarray(ids, np.int64), kept, tuple(images))
 
 
 def last_turns(mask: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -67,7 +67,7 @@ def last_turns(mask: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return kept
 
 
-def flat(messages: Sequence[Message], encoder: Encoder) -> tuple[list[int], list[int], list[Pixels]]:
+def flat_row(messages: Sequence[Message], encoder: Encoder) -> tuple[list[int], list[int], list[EncodedImage]]:
     """Ids, mask and pictures of a dialogue whose one assistant message, the last, also holds what was observed."""
     opening = encoder.opening(messages[:-1])
     ids, mask, images = list(opening.ids), [0] * len(opening.ids), list(opening.images)
@@ -93,7 +93,7 @@ class Collator:
         recipe, stage: for `flatten`, `last_turns` and `context`.
     """
 
-    def __init__(self, mixture: Mixture, encoder: Encoder, recipe: Recipe, stage: Stage) -> None:
+    def __init__(self, mixture: Mixture, encoder: Encoder, recipe: SftRecipe, stage: Stage) -> None:
         self.mixture, self.encoder, self.recipe, self.stage = mixture, encoder, recipe, stage
 
     def __call__(self, items: Sequence[Mapping[str, int]]) -> dict[str, Any]:
@@ -109,24 +109,24 @@ class Collator:
         parts = [batch_of(part, self.encoder) for part in portions(rows, self.stage.parts) if part]
         return {"parts": parts, "labels": require("torch", "train").cat([part["labels"].flatten() for part in parts])}
 
-    def row(self, index: int) -> Row:
+    def row(self, index: int) -> TrainingRow:
         """Row `index`, or in its place another that fits into the context.
 
         Raises:
-            BatchError: none of `TRIES` others fits, or a row has no loss at all.
+            BatchError: none of `MAX_DRAWS` others fits, or a row has no loss at all.
         """
         first = self.mixture.where(index)
         length = 0
-        for attempt in range(TRIES + 1):
+        for attempt in range(MAX_DRAWS + 1):
             at = self.mixture.next_to(first, attempt) if attempt else first
             turns = self.stage.data[at.part].last_turns
-            row = row_of(self.mixture.example(at), self.encoder, self.recipe, turns)
+            row = training_row(self.mixture.example(at), self.encoder, self.recipe, turns)
             length = len(row.ids)
             if length <= self.stage.context:
                 return row._replace(passed=attempt)
         source = self.stage.data[first.part].source
         raise BatchError(
-            f"{TRIES + 1} demonstrations of {source} in a row are longer than context = {self.stage.context} tokens "
+            f"{MAX_DRAWS + 1} demonstrations of {source} in a row are longer than context = {self.stage.context} tokens "
             f"(the last has {length}): raise context, or lower max_pixels"
         )
 
@@ -137,7 +137,7 @@ def portions(rows: Sequence[Any], count: int) -> list[Sequence[Any]]:
     return [rows[start:end] for start, end in pairwise(cuts)]
 
 
-def batch_of(rows: Sequence[Row], encoder: Encoder) -> dict[str, Any]:
+def batch_of(rows: Sequence[TrainingRow], encoder: Encoder) -> dict[str, Any]:
     """Rows padded on the right, with all pictures in row order.
 
     Returns:

@@ -10,8 +10,8 @@ from typing import Any
 
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import load_processor, save_processor
-from o3gym.registry import build, parse_spec, require
-from o3gym.train.recipe import Lora, RecipeError, Training
+from o3gym.registry import build_plugin, parse_spec, require
+from o3gym.train.recipe import Lora, RecipeError, TrainingRecipe
 
 TOWER = re.compile(r"(^|\.)(visual|vision_tower|vision_model)\.")
 """Parameters of the vision tower, by name: Qwen-VL's `visual`, LLaVA's and others' `vision_tower`, `vision_model`."""
@@ -20,7 +20,7 @@ PROJECTOR = re.compile(r"(^|\.)(visual\.(merger|deepstack_merger_list)|multi_mod
 HOOK = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
-def open_learner(recipe: Training) -> tuple[Any, Any, Encoder]:
+def open_learner(recipe: TrainingRecipe) -> tuple[Any, Any, Encoder]:
     """What a recipe trains, frozen and with adapters as it says; its processor, and the encoder of that.
 
     Sets torch's threads, too. Raises as `open_model`, `freeze` and `with_adapters` do.
@@ -36,7 +36,7 @@ def open_learner(recipe: Training) -> tuple[Any, Any, Encoder]:
     return model, processor, encoder
 
 
-def open_model(recipe: Training) -> tuple[Any, Any]:
+def open_model(recipe: TrainingRecipe) -> tuple[Any, Any]:
     """The model (float32) and its processor.
 
     Raises:
@@ -65,7 +65,7 @@ def _built(spec: str, seed: int) -> tuple[Any, Any]:
     head, _, _ = spec.partition("?")
     factory, options = function(head, "model"), parse_spec(spec)[2]
     require("transformers", "train").set_seed(seed)
-    made = build("model", head, factory, **options)
+    made = build_plugin("model", head, factory, **options)
     if not isinstance(made, tuple) or len(made) != 2:
         raise RecipeError(f'model: "{spec}" must return (model, processor), got {type(made).__name__}')
     return made[0], made[1]
@@ -110,7 +110,7 @@ def with_adapters(model: Any, lora: Lora) -> Any:
     return peft.get_peft_model(model, config)
 
 
-def save_model(model: Any, processor: Any, folder: Path, recipe: Training) -> None:
+def save_model(model: Any, processor: Any, folder: Path, recipe: TrainingRecipe) -> None:
     """Weights (adapters merged) in the recipe's dtype and the processor with its pixel limits. Changes `model`."""
     torch = require("torch", "train")
     if recipe.lora is not None:
@@ -120,7 +120,7 @@ def save_model(model: Any, processor: Any, folder: Path, recipe: Training) -> No
     save_limits(processor, folder, recipe)
 
 
-def save_limits(processor: Any, folder: Path, recipe: Training) -> None:
+def save_limits(processor: Any, folder: Path, recipe: TrainingRecipe) -> None:
     """The processor with the recipe's pixel limits. Changes `processor`."""
     limits = {"shortest_edge": recipe.min_pixels, "longest_edge": recipe.max_pixels}
     if given := {key: value for key, value in limits.items() if value}:

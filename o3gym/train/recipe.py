@@ -32,7 +32,7 @@ class RecipeError(ValueError):
 
 
 @dataclass(frozen=True)
-class Draw:
+class MixturePart:
     """One part of a mixture.
 
     Attributes:
@@ -64,7 +64,7 @@ class Stage:
             lengths differ much.
     """
 
-    data: tuple[Draw, ...]
+    data: tuple[MixturePart, ...]
     steps: int = 0
     epochs: int = 0
     batch: int = 32
@@ -108,7 +108,7 @@ class Lora:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
+class TrainingRecipe:
     """What supervised and reinforcement learning have in common.
 
     Attributes:
@@ -152,7 +152,7 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(Training):
+class SftRecipe(TrainingRecipe):
     """A supervised training.
 
     Attributes:
@@ -177,9 +177,9 @@ class Recipe(Training):
         return stage.batch // (micro * devices)
 
 
-AnyRecipe = TypeVar("AnyRecipe", bound=Training)
+AnyRecipe = TypeVar("AnyRecipe", bound=TrainingRecipe)
 STAGE_KEYS = tuple(f.name for f in dataclasses.fields(Stage))
-RECIPE_KEYS = tuple(f.name for f in dataclasses.fields(Recipe))
+RECIPE_KEYS = tuple(f.name for f in dataclasses.fields(SftRecipe))
 LORA_KEYS = tuple(f.name for f in dataclasses.fields(Lora))
 FREEZABLE = ("vision", "projector")
 
@@ -190,7 +190,7 @@ def names(kind: str = "sft") -> list[str]:
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
 
-def load_recipe(spec: str, settings: Iterable[str] = ()) -> Recipe:
+def load_recipe(spec: str, settings: Iterable[str] = ()) -> SftRecipe:
     """A recipe by name or path, changed by settings "key=value".
 
     A key is a field of the recipe ("seed", "lora.r"), of one stage ("stages.0.steps"), or of every stage ("steps").
@@ -214,7 +214,7 @@ def changes(settings: Iterable[str]) -> Iterator[tuple[str, Any]]:
         yield key.strip(), parse_value(value.strip())
 
 
-def read_recipe(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
+def read_recipe(data: Mapping[str, Any], where: str = "recipe") -> SftRecipe:
     """A recipe from plain values, as TOML gives them; see `load_recipe` for errors."""
     data = dict(data)
     common = {key: data.pop(key) for key in STAGE_KEYS if key in data}
@@ -222,12 +222,12 @@ def read_recipe(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
     if not isinstance(stages, list) or not stages or not all(isinstance(stage, Mapping) for stage in stages):
         raise RecipeError(f"{where}: stages: expected a list of tables, got {stages!r:.80}")
     data["stages"] = [_stage({**common, **stage}, f"{where}: stages.{i}") for i, stage in enumerate(stages)]
-    recipe = decoded(Recipe, data, where)
+    recipe = decode_recipe(SftRecipe, data, where)
     _check(recipe, where)
     return recipe
 
 
-def decoded(kind: type[AnyRecipe], data: Mapping[str, Any], where: str) -> AnyRecipe:
+def decode_recipe(kind: type[AnyRecipe], data: Mapping[str, Any], where: str) -> AnyRecipe:
     """A recipe from plain values.
 
     Raises `UnknownName` for a key that is none of its fields, `RecipeError` for a value that does not fit.
@@ -309,7 +309,7 @@ def _draw(part: Any, where: str) -> dict[str, Any]:
     return {**own, "options": {key: copy.deepcopy(value) for key, value in part.items() if key not in own}}
 
 
-def check_training(recipe: Training, where: str) -> None:
+def check_training(recipe: TrainingRecipe, where: str) -> None:
     """Raise for a value of the common part that does not fit."""
     for part in recipe.freeze:
         if part not in FREEZABLE:
@@ -322,7 +322,7 @@ def check_training(recipe: Training, where: str) -> None:
         at_least(getattr(recipe, key), 0, f"{where}: {key}")
 
 
-def _check(recipe: Recipe, where: str) -> None:
+def _check(recipe: SftRecipe, where: str) -> None:
     at_least(recipe.workers, 0, f"{where}: workers")
     at_least(recipe.last_turns, 0, f"{where}: last_turns")
     for number, stage in enumerate(recipe.stages):
@@ -349,7 +349,7 @@ def devices() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def as_json(recipe: Training) -> dict[str, Any]:
+def as_json(recipe: TrainingRecipe) -> dict[str, Any]:
     """The resolved recipe as plain values."""
     data: dict[str, Any] = encode(recipe)
     return data

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from o3gym.bench.run import packages
-from o3gym.train.recipe import RecipeError, Training, as_json
+from o3gym.train.recipe import RecipeError, TrainingRecipe, as_json
 
 RECORD = "training.json"
 STATE = "trainer_state.json"
@@ -33,7 +33,7 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def open_record(recipe: Training, out: Path, changeable: tuple[str, ...]) -> dict[str, Any]:
+def open_record(recipe: TrainingRecipe, out: Path, changeable: tuple[str, ...]) -> dict[str, Any]:
     """The record of the training in `out`, begun if there is none.
 
     Raises `RecipeError` if another recipe was trained there, but for its keys that are `changeable`.

@@ -34,12 +34,12 @@ class Mortal(Oracle):
             raise OSError("no such model")
         self._file, self._again = Path(argument), again
 
-    def choose(self, peek, rng):
+    def choose(self, privileged, rng):
         if self._file.exists():
             if not self._again:
                 self._file.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().choose(peek, rng)
+        return super().choose(privileged, rng)
 """
 
 

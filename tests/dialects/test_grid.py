@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o3gym.dialects.grid import PLACES, SHAPES, Grid, cell_box, nearest, place_box
+from o3gym.dialects.grid import GRID_SHAPES, PLACES, Grid, cell_box, nearest, place_box
 from o3gym.geometry import coverage, iou
 from o3gym.types import Call, answer, crop, locate
 from tests.dialects.dialect_samples import BOX, CHOICE, FREE, TOOLSET, VIEWS, boxes
 
 GRID = Grid()
 SPOTS = [(column, row) for row in range(PLACES[1]) for column in range(PLACES[0])]
-CELLS = [(*shape, column, row) for shape in SHAPES for row in range(shape[1]) for column in range(shape[0])]
+CELLS = [(*shape, column, row) for shape in GRID_SHAPES for row in range(shape[1]) for column in range(shape[0])]
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -12,7 +12,7 @@ from o3gym.envs import VisualSearchEnv
 from o3gym.geometry import coverage, surround
 from o3gym.media.images import shared_store
 from o3gym.registry import TOOLS
-from o3gym.tools.base import Arg, Look, Outcome, Scene, Tool
+from o3gym.tools.base import Arg, Tool, ToolContext, ToolResult, ViewRequest
 from o3gym.types import Call, Target
 
 Make = Callable[..., VisualSearchEnv]
@@ -62,8 +62,10 @@ class Halves(Tool):
     doc: ClassVar[str] = "Show the left and the right half."
     args: ClassVar[Mapping[str, Arg]] = {}
 
-    def apply(self, scene: Scene, **args: Any) -> Outcome:
-        return Outcome((Look(0, (0.0, 0.0, 0.5, 1.0), 0), Look(0, (0.75, 0.0, 1.0, 1.0), 0)), text="two parts")
+    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
+        return ToolResult(
+            (ViewRequest(0, (0.0, 0.0, 0.5, 1.0), 0), ViewRequest(0, (0.75, 0.0, 1.0, 1.0), 0)), text="two parts"
+        )
 
 
 @pytest.mark.parametrize("control", [None, "blank_crop"])

@@ -17,7 +17,7 @@ from gymnasium.utils.env_checker import check_env
 import o3gym
 from o3gym.envs import VisualSearchEnv
 from o3gym.registry import REWARDS
-from o3gym.rewards.base import Recipe, Term
+from o3gym.rewards.base import RewardRecipe, Term
 from o3gym.types import FULL, Call, Source, Task, Trajectory, noop
 
 Make = Callable[..., VisualSearchEnv]
@@ -186,7 +186,7 @@ def test_every_step_reports_the_same_keys_and_types_and_rewards_add_up(make_env:
         tools=("crop", "zoom", "reuse", "rotate", "draw", "answer", "locate"), reward=reward, on_void="continue"
     )
     env.action_space.seed(3)
-    recipe: Recipe = REWARDS[reward]
+    recipe: RewardRecipe = REWARDS[reward]
     terms = {term.name for term in recipe.terms if term.scope in ("step", "end")}
     rng = np.random.default_rng(0)
     for episode in range(12):
@@ -241,7 +241,7 @@ def test_the_outcome_is_paid_at_the_end(make_env: Make, task: int, call: Call, r
 def test_a_total_that_does_not_start_at_zero_is_paid_in_full(make_env: Make, register: Callable[..., str]) -> None:
     looks = Term("looks", "step", lambda t: float(bool(t.turns[-1].views)), "test")
     done = Term("done", "end", lambda t: 1.0, "test")
-    recipe = Recipe("test", (looks, done), lambda v: int(10 * v["done"] - v["looks"] + 5), "test")
+    recipe = RewardRecipe("test", (looks, done), lambda v: int(10 * v["done"] - v["looks"] + 5), "test")
     env = make_env(reward=register(REWARDS, "test", recipe))
     env.reset(options={"task": FREE})
     rewards = [env.step(call)[1] for call in (QUARTER, SMALL, QUARTER, o3gym.answer("x"))]

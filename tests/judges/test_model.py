@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 from o3gym.bench.run import Bench, run
 from o3gym.cli.main import main
+from o3gym.judges.base import Judgement, make_judge
 from o3gym.judges.cache import VerdictCache, cache_folder
 from o3gym.judges.model import (
     AGAIN,
-    ASKS,
-    LONGEST,
+    MAX_ASKS,
+    MAX_JUDGED,
     READINGS,
     ModelJudge,
     choice_prompt,
@@ -31,10 +32,9 @@ from o3gym.judges.model import (
     read_substring,
     read_word,
 )
-from o3gym.judges.rules import Judgement, make_judge
 from o3gym.policies.openai import policy as client
 from o3gym.rewards.recipes import OUTCOME
-from o3gym.rewards.settle import Settling
+from o3gym.rewards.settle import AsyncJudge
 from o3gym.runs.store import open_run
 from o3gym.types import Reply, Source, Target, Task, Trajectory
 from tests.policies.openai.openai_stub import Stub, completion, failure
@@ -208,7 +208,7 @@ def test_prompts_quote_what_they_are_given() -> None:
     assert 'Options: {"A": "red", "B": "blue", "C": "green", "D": "white"}' in asked
     assert choice_prompt(choice("A"), "sky") == asked  # the right letter is not told
     long = free_prompt(free(), "x" * 5000 + "end", "incorrect")
-    assert "[cut] … " + "x" * (LONGEST - 3) + 'end"' in long
+    assert "[cut] … " + "x" * (MAX_JUDGED - 3) + 'end"' in long
 
 
 def test_an_unreadable_reply_is_asked_again_and_then_failed(make: Make, stub: Stub) -> None:
@@ -220,7 +220,7 @@ def test_an_unreadable_reply_is_asked_again_and_then_failed(make: Make, stub: St
     assert again[2]["content"][0]["text"] == AGAIN.format(words="correct, incorrect")
     stub.script({"body": completion("correct", "length")})
     judgement = judge(free(), "a van")
-    assert (judgement.verdict, judgement.score, len(stub.log())) == ("failed", None, ASKS)
+    assert (judgement.verdict, judgement.score, len(stub.log())) == ("failed", None, MAX_ASKS)
     assert "no verdict in 3 replies, the last: 'correct'" in judgement.reason
 
 
@@ -456,7 +456,7 @@ def test_stopping_drops_what_is_being_judged(make: Make, stub: Stub, caplog: pyt
     asked = Trajectory(free(), PICTURE, (), (), stop="answered", terminated=True, answer="a lorry")
 
     def stopped_by_hand() -> None:
-        with Settling(OUTCOME, make(), kept.append) as settling:
+        with AsyncJudge(OUTCOME, make(), kept.append) as settling:
             settling.put(asked)
             while not stub.log():
                 time.sleep(0.01)

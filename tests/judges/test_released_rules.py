@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o3gym.judges.rules import choice, make_judge, yes_no
+from o3gym.judges.base import make_judge
+from o3gym.judges.rules import choice, yes_no
 from o3gym.types import Source, Task
 
 OPTIONS = Task("c", (Source.file("a"),), "Which?", "B", ("red", "blue", "green", "white", "none"), kind="choice")

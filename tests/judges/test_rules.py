@@ -7,20 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o3gym.judges.answers import MAX_ANSWER
-from o3gym.judges.rules import (
-    Judgement,
-    anls,
-    auto,
-    box,
-    choice,
-    distance,
-    exact,
-    make_judge,
-    numeric,
-    references,
-    relaxed,
-    similarity,
-)
+from o3gym.judges.base import Judgement, make_judge, references
+from o3gym.judges.rules import anls, auto, box, choice, edit_distance, exact, numeric, relaxed, similarity
 from o3gym.registry import JUDGES, UnknownName
 from o3gym.types import Source, Target, Task
 
@@ -134,7 +122,7 @@ def test_anls_by_hand():
     assert anls(asked, "inv") == Judgement("wrong", 0.0)
     assert anls(asked, "") == Judgement("wrong", 0.0)
     assert similarity("ab", "ac") == 0.0  # NL = 0.5 is not below the threshold
-    assert distance("kitten", "sitting") == 3
+    assert edit_distance("kitten", "sitting") == 3
 
 
 def test_the_edit_distance_is_bounded():

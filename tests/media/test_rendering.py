@@ -11,7 +11,7 @@ import pytest
 import o3gym
 from o3gym.envs import VisualSearchEnv
 from o3gym.media.images import Pixels, shared_store
-from o3gym.media.rendering import CANVAS, GROUND, MARGIN, PICTURE, colour, frame, overview, strip
+from o3gym.media.rendering import CANVAS, CANVAS_MARGIN, GROUND, PICTURE, colour, frame, overview, strip
 from o3gym.types import Call, Task, Trajectory
 
 Make = Callable[..., Any]
@@ -36,10 +36,10 @@ def test_a_frame_shows_the_picture_the_newest_view_and_the_words(make_env: Make)
     assert (first.shape, first.dtype) == ((CANVAS[1], CANVAS[0], 3), np.uint8)
     record = search(env, CHOICE, o3gym.crop((0.5, 0.5, 1.0, 1.0)))
     second = frame(record, "")
-    left = np.s_[MARGIN : PICTURE[1], : CANVAS[0] // 2]
+    left = np.s_[CANVAS_MARGIN : PICTURE[1], : CANVAS[0] // 2]
     assert has(second[left], colour(1))
     assert not has(first[left], colour(1))
-    middle = second[MARGIN + PICTURE[1] // 2, CANVAS[0] - MARGIN - PICTURE[0] // 2].astype(int)
+    middle = second[CANVAS_MARGIN + PICTURE[1] // 2, CANVAS[0] - CANVAS_MARGIN - PICTURE[0] // 2].astype(int)
     native = shared_store().region(record.sources[0])[119:122, 179:182].reshape(-1, 3).astype(int)
     assert (native.min(axis=0) <= middle + 40).all()
     assert (middle <= native.max(axis=0) + 40).all()

@@ -11,7 +11,8 @@ from o3gym.geometry import coverage
 from o3gym.policies.base import make_policy
 from o3gym.rewards.recipes import OUTCOME
 from o3gym.rewards.settle import settle
-from o3gym.rollout.loop import Arm, Job, rollout
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm, Job
 from o3gym.types import Trajectory
 
 ENV = {"suite": "synthetic", "suite_args": {"pixels": 60_000}, "min_pixels": 500, "max_pixels": 10_000, "max_turns": 8}

@@ -8,7 +8,8 @@ from o3gym.dialects.base import make_dialect
 from o3gym.geometry import coverage, to_root
 from o3gym.judges.rules import auto
 from o3gym.policies.base import make_policy, split_control
-from o3gym.rollout.loop import Arm, Job, rollout
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm, Job
 from o3gym.types import Trajectory
 
 DIALECTS = ("mini_o3", "deepeyes", "simple_o3", "pixel_reasoner", "qwen3_vl", "openai")

@@ -15,7 +15,7 @@ from o3gym.policies.tiny import WEIGHTS, Tiny
 from o3gym.policies.tiny.view_size import shown
 from o3gym.runs.store import open_run
 from o3gym.train.recipe import as_json, load_recipe
-from o3gym.train.sft.run import CHANGEABLE
+from o3gym.train.sft.run import SFT_CHANGEABLE
 from o3gym.train.tiny.model import fresh
 from o3gym.types import Sampling
 
@@ -54,8 +54,8 @@ def test_what_is_on_board_is_what_its_record_says() -> None:
     record = json.loads((WEIGHTS / "training.json").read_text("utf-8"))
     assert record["finished"]
     recipe = json.loads(json.dumps(as_json(load_recipe("tiny"))))
-    assert {k: v for k, v in record["recipe"].items() if k not in CHANGEABLE} == {
-        k: v for k, v in recipe.items() if k not in CHANGEABLE
+    assert {k: v for k, v in record["recipe"].items() if k not in SFT_CHANGEABLE} == {
+        k: v for k, v in recipe.items() if k not in SFT_CHANGEABLE
     }
     assert [record["stages"][str(n)]["steps"] for n in range(len(record["stages"]))] == [
         stage.steps for stage in load_recipe("tiny").stages

@@ -4,13 +4,13 @@ import pytest
 
 from o3gym.registry import REWARDS, UnknownName
 from o3gym.rewards import recipes
-from o3gym.rewards.base import Recipe
+from o3gym.rewards.base import RewardRecipe
 from o3gym.rewards.recipes import make_recipe
 from o3gym.rewards.settle import settle
 from tests.rewards.reward_episodes import FULL, episode, look, mistake, search, task
 
 LEFT, TOP_LEFT = (0.0, 0.0, 0.5, 1.0), (0.0, 0.0, 0.5, 0.5)
-ALL = {recipe.name: recipe for recipe in vars(recipes).values() if isinstance(recipe, Recipe)}
+ALL = {recipe.name: recipe for recipe in vars(recipes).values() if isinstance(recipe, RewardRecipe)}
 
 
 def rewards(recipe, *group):

@@ -18,16 +18,16 @@ def values(term, *episodes):
 
 def test_outcome_is_the_score_and_accuracy_the_verdict():
     right, wrong = episode(task(), said="B"), episode(task(), said="A")
-    assert values(terms.OUTCOME, right, wrong) == [1.0, 0.0]
+    assert values(terms.OUTCOME_TERM, right, wrong) == [1.0, 0.0]
     half = search(TOP_LEFT, targets=[LEFT])
-    assert values(terms.OUTCOME, half) == [0.5]
-    assert values(terms.ACCURACY, right, wrong, half) == [1.0, 0.0, 1.0]
+    assert values(terms.OUTCOME_TERM, half) == [0.5]
+    assert values(terms.ACCURACY_TERM, right, wrong, half) == [1.0, 0.0, 1.0]
 
 
 def test_outcome_believes_a_verdict_that_is_there():
-    assert values(terms.OUTCOME, episode(task(), said="B", verdict="wrong", score=0.3)) == [0.3]
-    assert values(terms.OUTCOME, episode(task(), said="A", verdict="correct")) == [1.0]
-    assert values(terms.OUTCOME, episode(task(), said="B", verdict="failed")) == [0.0]
+    assert values(terms.OUTCOME_TERM, episode(task(), said="B", verdict="wrong", score=0.3)) == [0.3]
+    assert values(terms.OUTCOME_TERM, episode(task(), said="A", verdict="correct")) == [1.0]
+    assert values(terms.OUTCOME_TERM, episode(task(), said="B", verdict="failed")) == [0.0]
 
 
 @pytest.mark.parametrize(
@@ -83,19 +83,19 @@ def test_tried_calls_are_neither_answers_nor_silence():
 
 def test_deepeyes_terms():
     right = episode(task(), look(LEFT), said="B")
-    assert values(terms.DEEPEYES_FORMAT, right) == [0.0]
-    assert values(terms.DEEPEYES_FORMAT, episode(task(), mistake("parse"), said="B")) == [-1.0]
-    assert values(terms.DEEPEYES_TOOL, right, episode(task(), said="B")) == [1.0, 0.0]
-    assert values(terms.DEEPEYES_TOOL, episode(task(), look(LEFT), said="A")) == [0.0]
-    assert values(terms.DEEPEYES_TOOL, episode(task(), mistake(), said="B")) == [0.0]
+    assert values(terms.DEEPEYES_FORMAT_TERM, right) == [0.0]
+    assert values(terms.DEEPEYES_FORMAT_TERM, episode(task(), mistake("parse"), said="B")) == [-1.0]
+    assert values(terms.DEEPEYES_TOOL_TERM, right, episode(task(), said="B")) == [1.0, 0.0]
+    assert values(terms.DEEPEYES_TOOL_TERM, episode(task(), look(LEFT), said="A")) == [0.0]
+    assert values(terms.DEEPEYES_TOOL_TERM, episode(task(), mistake(), said="B")) == [0.0]
 
 
 def test_deepeyes_rejects_answers_of_a_thousand_characters():
     long = episode(task(), look(LEFT), said="B." + " " * 998)
-    assert terms.accuracy(long) == 1.0
-    assert values(terms.DEEPEYES_ACCURACY, long) == [0.0]
-    assert values(terms.DEEPEYES_FORMAT, long) == [-1.0]
-    assert values(terms.DEEPEYES_TOOL, long) == [0.0]
+    assert terms.accuracy_term(long) == 1.0
+    assert values(terms.DEEPEYES_ACCURACY_TERM, long) == [0.0]
+    assert values(terms.DEEPEYES_FORMAT_TERM, long) == [-1.0]
+    assert values(terms.DEEPEYES_TOOL_TERM, long) == [0.0]
 
 
 # ── Thyme ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -126,7 +126,7 @@ def test_consistency_of_a_free_answer(thought, value):
 
 def test_signed_accuracy():
     episodes = episode(task(), said="B"), episode(task(), said="A"), episode(task())
-    assert values(terms.SIGNED_ACCURACY, *episodes) == [1.0, -1.0, 0.0]
+    assert values(terms.SIGNED_ACCURACY_TERM, *episodes) == [1.0, -1.0, 0.0]
 
 
 # ── odd episodes ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from o3gym.judges.rules import Judgement, anls
+from o3gym.judges.base import Judgement
+from o3gym.judges.rules import anls
 from o3gym.rewards import recipes
-from o3gym.rewards.base import Recipe, Term
-from o3gym.rewards.settle import Settling, parents_of, settle, upto
+from o3gym.rewards.base import RewardRecipe, Term
+from o3gym.rewards.settle import AsyncJudge, parents_of, settle, upto
 from o3gym.types import Parsed, Reply, Turn, answer
 from tests.rewards.reward_episodes import FULL, episode, look, mistake, search, task
 
@@ -211,7 +212,7 @@ def test_a_child_that_broke_down_has_no_reward():
 
 def test_a_recipe_of_ones_own():
     turns = Term("turns", "end", lambda trajectory: float(len(trajectory.turns)), "test")
-    recipe = Recipe("brevity", (turns,), lambda values: -values["turns"], "test")
+    recipe = RewardRecipe("brevity", (turns,), lambda values: -values["turns"], "test")
     assert settle([[RIGHT]], recipe)[0][0].reward == -1.0
 
 
@@ -239,7 +240,7 @@ class Slow:
 
 def test_a_judge_that_blocks_is_asked_beside_what_goes_on():
     judge, kept = Slow(3), []
-    with Settling(recipes.OUTCOME, judge, kept.append, workers=3) as settling:
+    with AsyncJudge(recipes.OUTCOME, judge, kept.append, workers=3) as settling:
         for sample in range(9):
             settling.put(replace(RIGHT, sample=sample))
     assert sorted(t.sample for t in kept) == list(range(9))
@@ -250,7 +251,7 @@ def test_a_judge_that_blocks_is_asked_beside_what_goes_on():
 @pytest.mark.parametrize("judge", [None, say("wrong", 0.0)])
 def test_any_other_judge_decides_at_once(judge):
     kept = []
-    with Settling(recipes.OUTCOME, judge, kept.append) as settling:
+    with AsyncJudge(recipes.OUTCOME, judge, kept.append) as settling:
         for sample in range(3):
             settling.put(replace(WRONG, sample=sample))
             assert [t.sample for t in kept] == list(range(sample + 1))
@@ -266,7 +267,7 @@ def test_what_cannot_be_kept_is_an_error_and_nothing_is_kept_after_it():
         kept.append(trajectory)
 
     def all_of_them():
-        with Settling(recipes.OUTCOME, judge, keep, workers=2) as settling:
+        with AsyncJudge(recipes.OUTCOME, judge, keep, workers=2) as settling:
             for sample in range(40):
                 settling.put(replace(RIGHT, sample=sample))
 

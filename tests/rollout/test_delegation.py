@@ -8,14 +8,15 @@ from dataclasses import replace
 import pytest
 
 from o3gym.dialects.base import make_dialect
-from o3gym.judges.rules import has_truth
+from o3gym.judges.base import has_truth
 from o3gym.policies.base import Policy, make_policy
 from o3gym.policies.dialogue import Request
 from o3gym.policies.two_agent import TwoAgent, searcher_env
 from o3gym.rewards.insight import rating
 from o3gym.rewards.recipes import make_recipe
 from o3gym.rewards.settle import parents_of, settle
-from o3gym.rollout.loop import Agent, Arm, Job, collect, rollout
+from o3gym.rollout.loop import collect, rollout
+from o3gym.rollout.records import Agent, Arm, Job
 from o3gym.types import Reply, Source, Task, Trajectory
 
 SMALL = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}
@@ -336,7 +337,7 @@ def test_an_asker_rates_what_came_and_knows_only_what_it_was_shown(noise: float,
         return absent if request.key[3] == "searcher-1" else oracle.act([request])[0]  # type: ignore[attr-defined]
 
     searcher = Writer(late)
-    searcher.peeks = True  # type: ignore[misc]
+    searcher.privileged = True  # type: ignore[misc]
     who = {"search": Agent(searcher, make_dialect("insight_o3"), Arm("", SEARCHER))}
     done = list(rollout(jobs(6), asker, speaks, Arm("a", REASONER), delegates=who))
     (settled,) = settle([done], make_recipe("outcome"))
@@ -384,7 +385,7 @@ def test_an_asker_has_its_tries_for_each_target_and_rates_each_search_by_its_own
         return lost if int(request.key[3][-1]) % 2 else oracle.act([request])[0]  # type: ignore[attr-defined]
 
     searcher = Writer(write)
-    searcher.peeks = True  # type: ignore[misc]
+    searcher.privileged = True  # type: ignore[misc]
     ended = asked(searcher, 4, suite_args={"family": "relation", "difficulty": "easy", "pixels": 160_000})
     assert {len(t.task.targets) for t in ended} == {2}
     assert [t.verdict for t in ended] == ["correct"] * 4

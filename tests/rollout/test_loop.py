@@ -10,7 +10,8 @@ import pytest
 from o3gym.dialects.base import make_dialect
 from o3gym.policies.base import Policy, make_policy
 from o3gym.policies.dialogue import CONTEXT_FULL, Picture, Request
-from o3gym.rollout.loop import Arm, Job, collect, derive_seed, rollout
+from o3gym.rollout.loop import collect, rollout
+from o3gym.rollout.records import Arm, Job, derive_seed
 from o3gym.types import FULL, OVER_TURN, Call, Reply, Source, Task, Trajectory, View, crop
 
 SMALL = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}

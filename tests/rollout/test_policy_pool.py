@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Dialogue, Request
-from o3gym.rollout.policy_pool import Polling
+from o3gym.rollout.policy_pool import PolicyPool
 from o3gym.types import Reply, Sampling
 
 
@@ -34,7 +34,7 @@ class Remote(Echo):
 
 
 def test_all_that_are_ready_are_polled_once_each() -> None:
-    polling, one, other = Polling(), Echo(), Echo()
+    polling, one, other = PolicyPool(), Echo(), Echo()
     for policy, name in ((one, "a"), (other, "b"), (one, "c")):
         polling.submit(policy, request(name))
     assert [reply.text for _, reply in polling.poll()] == ["a", "c", "b"]
@@ -42,7 +42,7 @@ def test_all_that_are_ready_are_polled_once_each() -> None:
 
 
 def test_one_that_waits_is_passed_over_while_another_has_work() -> None:
-    polling, slow, quick = Polling(), Remote(late=3), Echo()
+    polling, slow, quick = PolicyPool(), Remote(late=3), Echo()
     polling.submit(slow, request("slow"))
     for name in ("a", "b"):
         polling.submit(quick, request(name))
@@ -50,7 +50,7 @@ def test_one_that_waits_is_passed_over_while_another_has_work() -> None:
 
 
 def test_where_all_wait_the_first_that_has_something_is_polled() -> None:
-    polling, slow, slower = Polling(), Remote(late=2), Remote(late=50)
+    polling, slow, slower = PolicyPool(), Remote(late=2), Remote(late=50)
     polling.submit(slower, request("slower"))
     polling.submit(slow, request("slow"))
     assert [reply.text for _, reply in polling.poll()] == ["slow"]
@@ -61,6 +61,6 @@ def test_a_single_policy_is_left_to_wait_as_it_likes() -> None:
         def waits(self) -> bool:
             raise AssertionError("nobody else wants a turn")
 
-    polling, alone = Polling(), Sleeper()
+    polling, alone = PolicyPool(), Sleeper()
     polling.submit(alone, request("a"))
     assert [reply.text for _, reply in polling.poll()] == ["a"]

@@ -5,13 +5,13 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from o3gym.runs.chart import COLOURS, MARKERS, Point, interval_chart, line_chart
+from o3gym.runs.chart import CURVE_COLOURS, MARKERS, CurvePoint, interval_chart, line_chart
 
 SVG = "{http://www.w3.org/2000/svg}"
-RISING = [Point(t, t / 10, t / 10 - 0.05, t / 10 + 0.05) for t in range(1, 7)]
+RISING = [CurvePoint(t, t / 10, t / 10 - 0.05, t / 10 + 0.05) for t in range(1, 7)]
 
 
-def draw(series: dict[str, list[Point]], **options: object) -> ET.Element:
+def draw(series: dict[str, list[CurvePoint]], **options: object) -> ET.Element:
     return ET.fromstring(line_chart(series, "A title", "turns", "accuracy", percent=True, **options))  # type: ignore[arg-type]
 
 
@@ -36,7 +36,7 @@ def test_a_chart_names_its_axes_and_series_and_is_read_out() -> None:
 
 
 def test_points_lie_where_their_values_say() -> None:
-    at = numbers(draw({"one": [Point(0, 0.0), Point(1, 0.5), Point(4, 1.0)]}))
+    at = numbers(draw({"one": [CurvePoint(0, 0.0), CurvePoint(1, 0.5), CurvePoint(4, 1.0)]}))
     (x0, y0), (x1, y1), (x2, y2) = at
     assert (x1 - x0) / (x2 - x0) == pytest.approx(0.25, abs=0.01)
     assert (y1 - y0) / (y2 - y0) == pytest.approx(0.5, abs=0.01)
@@ -55,7 +55,7 @@ def test_names_never_lie_on_the_plot_or_on_each_other() -> None:
 
 
 def test_series_differ_by_more_than_colour() -> None:
-    assert len(set(COLOURS)) == len(COLOURS)
+    assert len(set(CURVE_COLOURS)) == len(CURVE_COLOURS)
     assert len(set(MARKERS)) == len(MARKERS)
     svg = line_chart({str(i): RISING for i in range(10)}, "t", "x", "y")
     assert "stroke-dasharray" in svg
@@ -74,13 +74,13 @@ def test_a_narrow_chart_has_its_names_below() -> None:
     [
         {},
         {"empty": []},
-        {"one": [Point(3, 0.5)]},
-        {"flat": [Point(1, 2.0), Point(2, 2.0)]},
-        {"wide": [Point(10.0**i, -(10.0**i)) for i in range(8)]},
-        {"many": [Point(i, i * i) for i in range(500)]},
+        {"one": [CurvePoint(3, 0.5)]},
+        {"flat": [CurvePoint(1, 2.0), CurvePoint(2, 2.0)]},
+        {"wide": [CurvePoint(10.0**i, -(10.0**i)) for i in range(8)]},
+        {"many": [CurvePoint(i, i * i) for i in range(500)]},
     ],
 )
-def test_odd_series_still_draw(series: dict[str, list[Point]]) -> None:
+def test_odd_series_still_draw(series: dict[str, list[CurvePoint]]) -> None:
     svg = line_chart(series, "t", "x", "y")
     ET.fromstring(svg)
     assert "nan" not in svg
@@ -88,7 +88,7 @@ def test_odd_series_still_draw(series: dict[str, list[Point]]) -> None:
 
 
 def test_large_numbers_are_short() -> None:
-    svg = ET.fromstring(line_chart({"a": [Point(250_000, 1), Point(4_000_000, 2)]}, "t", "pixels", "y"))
+    svg = ET.fromstring(line_chart({"a": [CurvePoint(250_000, 1), CurvePoint(4_000_000, 2)]}, "t", "pixels", "y"))
     assert {"250k", "4M"} <= set(texts(svg))
 
 
@@ -104,5 +104,5 @@ def test_hostile_names_stay_text() -> None:
 
 
 def test_rows_of_intervals() -> None:
-    svg = interval_chart({"oracle": Point(0, 0.9, 0.8, 0.95), "random": Point(0, 0.2)}, "By arm", "accuracy")
+    svg = interval_chart({"oracle": CurvePoint(0, 0.9, 0.8, 0.95), "random": CurvePoint(0, 0.2)}, "By arm", "accuracy")
     assert {"oracle", "random", "By arm", "accuracy", "20 %"} <= set(texts(ET.fromstring(svg)))

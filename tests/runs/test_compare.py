@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from o3gym.bench.run import Bench, merge, run
+from o3gym.bench.run import Bench, merge_and_report, run
 from o3gym.cli import main as cli
 from o3gym.runs.compare import Incomparable, compare
 from o3gym.runs.store import EPISODES, PROTOCOL, RunError, open_run
@@ -81,13 +81,13 @@ def test_parts_of_a_run_merge_into_the_whole(tmp_path: Path) -> None:
         run(bench, tmp_path / str(number), shard=(number, 2))
     parts = [len(open_run(tmp_path / name).trajectories()) for name in ("1", "2")]
     assert parts == [12, 8]
-    merge([tmp_path / "1", tmp_path / "2", tmp_path / "1"], tmp_path / "merged")
+    merge_and_report([tmp_path / "1", tmp_path / "2", tmp_path / "1"], tmp_path / "merged")
     assert (tmp_path / "merged" / "report.json").read_bytes() == (tmp_path / "whole" / "report.json").read_bytes()
 
 
 def test_runs_of_other_protocols_are_not_merged(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"(?s)another protocol than .*episodes: 12, 6"):
-        merge([runs / "guesses", runs / "other"], tmp_path / "merged")
+        merge_and_report([runs / "guesses", runs / "other"], tmp_path / "merged")
 
 
 def test_the_merge_command_needs_a_folder(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -179,7 +179,7 @@ def test_coverage_follows_derived_pictures_home() -> None:
             view = View(1, place, box, (9, 9), (9, 9), parent=0)  # type: ignore[arg-type]
             looked = dataclasses.replace(episode, sources=(source, turned, again, lost), views=(episode.views[0], view))
             assert regions.target_coverage(looked) == pytest.approx(expected if known else 0), number
-            assert (regions.place(looked, view) is None) != known
+            assert (regions.place_in_picture(looked, view) is None) != known
 
 
 def test_times_must_meet() -> None:

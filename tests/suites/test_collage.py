@@ -21,8 +21,8 @@ from o3gym.media.images import ImageStore, shared_store
 from o3gym.registry import SUITES, UnknownName
 from o3gym.suites.base import Suite, SuiteError, make_suite
 from o3gym.suites.collage import Collage
-from o3gym.suites.collages.drawing import CORNERS, EDGE, label_box
-from o3gym.suites.collages.tally import Tally
+from o3gym.suites.collages.drawing import EDGE_WIDTH, LABEL_CORNERS, label_box
+from o3gym.suites.collages.tally import CollageTally
 from o3gym.types import Source, Target, Task
 from tests.suites.released.released_files import jpeg, visual_cot, vstar_train
 
@@ -97,7 +97,7 @@ def test_labels_and_edges_cover_no_target() -> None:
         size = shared_store().size(task.sources[0])
         tile = task.sources[0].args["tiles"][task.origin["tile"] - 1]
         label = label_box(tile["box"], task.origin["tile"], tile["corner"])
-        assert tile["corner"] in CORNERS
+        assert tile["corner"] in LABEL_CORNERS
         for target in task.targets:
             x0, y0, x1, y1 = to_pixels(target.box, size)
             assert x1 <= label[0] or label[2] <= x0 or y1 <= label[1] or label[3] <= y0
@@ -107,14 +107,14 @@ def test_the_label_stays_inside_of_its_box(tmp_path: Path) -> None:
     """All black and white of a grey tile, but for its edge, is inside of the label's box."""
     Image.new("RGB", (300, 300), (128, 128, 128)).save(tmp_path / "grey.png")
     picture = encode(Source.file(str(tmp_path / "grey.png")))
-    for corner in CORNERS:
+    for corner in LABEL_CORNERS:
         tiles = [{"source": picture, "crop": [0, 0, 1, 1], "box": [0, 0, 300, 300], "corner": corner}] * 12
         pixels = shared_store().region(Source.generated("collage", size=[300, 300], tiles=tiles[:1]))
         inside = np.zeros((300, 300), bool)
         x0, y0, x1, y1 = (round(v) for v in label_box((0, 0, 300, 300), 1, corner))
         inside[y0:y1, x0:x1] = True
         changed = (pixels != 128).any(axis=2)
-        changed[:EDGE] = changed[-EDGE:] = changed[:, :EDGE] = changed[:, -EDGE:] = False
+        changed[:EDGE_WIDTH] = changed[-EDGE_WIDTH:] = changed[:, :EDGE_WIDTH] = changed[:, -EDGE_WIDTH:] = False
         assert changed.any()
         assert not (changed & ~inside).any()
 
@@ -143,7 +143,7 @@ def test_several_cores_meet_the_bound_and_are_told_of() -> None:
 def test_rows_without_a_box_are_skipped_and_counted(tmp_path: Path) -> None:
     suite = make_suite(f"collage:local:{folder(tmp_path, boxes=6, without=6)}", n=12, **SMALL)
     assert isinstance(suite, Collage)
-    total = Tally()
+    total = CollageTally()
     for number in range(12):
         task, tally = suite.trial(number)
         assert task.targets
@@ -163,7 +163,7 @@ def test_what_else_cannot_be_used_is_skipped_with_its_reason(tmp_path: Path) -> 
     (tmp_path / "index.jsonl").write_text("".join(json.dumps(row) + "\n" for row in unit))
     collages = make_suite(f"collage:local:{tmp_path}", source_args={"box_frame": "unit"}, **SMALL)
     assert isinstance(collages, Collage)
-    total = Tally()
+    total = CollageTally()
     for number in range(len(collages)):
         total += collages.trial(number)[1]
     assert {"cannot be read", "not one picture", "a box of 4% of its picture or more"} <= set(total.skipped)

@@ -21,12 +21,12 @@ from o3gym.codec import decode, encode
 from o3gym.registry import GENERATORS, UnknownName
 from o3gym.suites.base import make_suite
 from o3gym.suites.scenes import chart, panels, relation, town
-from o3gym.suites.scenes.cartography import Sheet, Symbol
+from o3gym.suites.scenes.cartography import MapSheet, Symbol
 from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import COLOURS
-from o3gym.suites.scenes.text import FAMILY as TEXT
+from o3gym.suites.scenes.text import TEXT_FAMILY as TEXT
 from o3gym.suites.scenes.text import paint_plate
-from o3gym.suites.synthetic import DIFFICULTIES, FAMILIES, SCENES, Synthetic, lay_out, render
+from o3gym.suites.synthetic import DIFFICULTIES, FAMILIES, SCENES, Synthetic, lay_out_scene, render_scene
 from o3gym.types import Source, Task
 
 SMALL = 60_000
@@ -58,7 +58,7 @@ def test_a_fresh_process_draws_the_same_pixels() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], input=json.dumps(args), capture_output=True, text=True, check=True
     )
-    here = [hashlib.sha256(render(**a).tobytes()).hexdigest() for a in args]
+    here = [hashlib.sha256(render_scene(**a).tobytes()).hexdigest() for a in args]
     assert json.loads(done.stdout) == here
     assert len(set(here)) == len(here)
 
@@ -69,23 +69,23 @@ def test_the_source_survives_json_and_names_the_registered_generator() -> None:
     assert source == task.sources[0]
     again = GENERATORS[source.ref](**source.args)
     assert again.mode == "RGB"
-    assert again.tobytes() == render(**task.sources[0].args).tobytes()
+    assert again.tobytes() == render_scene(**task.sources[0].args).tobytes()
 
 
 def test_sizes_follow_the_difficulty_or_the_pixels() -> None:
     for family in FAMILIES:
         easy, medium, hard = (w * h for w, h in (SCENES[family].size(d) for d in DIFFICULTIES))
         assert 1e6 <= easy <= 2.01e6 < 3.9e6 < medium < 4.1e6 < 11.9e6 < hard < 12.1e6
-    assert render(family="text", difficulty="easy", seed=0).size == SCENES["text"].size("easy")
-    assert render(family="hidden", difficulty="easy", seed=0, pixels=512 * 512).size == (512, 512)
-    wide = render(family="chart", difficulty="easy", seed=0, pixels=48_000)
+    assert render_scene(family="text", difficulty="easy", seed=0).size == SCENES["text"].size("easy")
+    assert render_scene(family="hidden", difficulty="easy", seed=0, pixels=512 * 512).size == (512, 512)
+    wide = render_scene(family="chart", difficulty="easy", seed=0, pixels=48_000)
     assert wide.size[0] / wide.size[1] == pytest.approx(4 / 3, abs=0.01)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("difficulty", DIFFICULTIES)
 def test_pictures_are_not_plain_and_tiny_ones_still_draw(family: str, difficulty: str) -> None:
-    picture = render(family=family, difficulty=difficulty, seed=2, pixels=4_000)
+    picture = render_scene(family=family, difficulty=difficulty, seed=2, pixels=4_000)
     assert len(picture.getcolors(1 << 20) or []) > 100
 
 
@@ -177,7 +177,7 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match='did you mean "choice"'):
         Synthetic(answers="choices")  # type: ignore[arg-type]
     with pytest.raises(UnknownName, match='did you mean "map"'):
-        render(family="maps", difficulty="easy", seed=0)
+        render_scene(family="maps", difficulty="easy", seed=0)
     with pytest.raises(ValueError, match="no argument"):
         make_suite("synthetic:hidden")
     with pytest.raises(ValueError, match="negative"):
@@ -198,7 +198,7 @@ def test_the_colour_that_is_asked_for_is_at_the_target(family: str, floor: float
     easy = tasks(family, "easy", 24, answers="free", pixels=512 * 512)
     for task in easy + tasks(family, "medium", 4, answers="free"):
         if task.answer in COLOURS:
-            seen = crop(task, render(**task.sources[0].args))
+            seen = crop(task, render_scene(**task.sources[0].args))
             shares = {colour: share(seen, colour) for colour in COLOURS}
             assert max(shares, key=shares.__getitem__) == task.answer, task.id
             assert shares[task.answer] > floor, task.id
@@ -207,7 +207,7 @@ def test_the_colour_that_is_asked_for_is_at_the_target(family: str, floor: float
 @pytest.mark.parametrize("difficulty", DIFFICULTIES)
 def test_only_the_right_code_redraws_the_plate(difficulty: str) -> None:
     for task in tasks("text", difficulty, 2):
-        picture = render(**task.sources[0].args)
+        picture = render_scene(**task.sources[0].args)
         plate = task.targets[0].box
         box = (plate[0] * TEXT.aspect, plate[1], plate[2] * TEXT.aspect, plate[3])
         change = {}
@@ -231,8 +231,8 @@ def test_relations_hold_between_the_targets() -> None:
     for task in tasks("relation", n=240, answers="free"):
         (ax, ay), (bx, by) = (geometry.center(t.box) for t in task.targets)
         dx, dy = (ax - bx) * 4 / 3, ay - by
-        if task.answer in {*relation.SIDES, *relation.CORNERS}:
-            way = {**relation.SIDES, **relation.CORNERS}[task.answer]
+        if task.answer in {*relation.SIDES, *relation.DIAGONALS}:
+            way = {**relation.SIDES, **relation.DIAGONALS}[task.answer]
         else:
             assert task.targets[1].label == task.answer
             (word,) = re.findall(r"to the left|to the right|above|below", task.question)
@@ -254,7 +254,7 @@ def test_the_grid_square_is_where_the_symbol_is() -> None:
 
 def test_the_legend_line_shows_the_badge_of_the_symbol() -> None:
     for task in tasks("map", "easy", 12):
-        picture = render(**task.sources[0].args)
+        picture = render_scene(**task.sources[0].args)
         names = [t.label for t in task.targets]
         for i, name in enumerate(names):
             if f"legend: {name}" in names:
@@ -268,14 +268,14 @@ def test_the_nearest_place_is_clearly_nearest() -> None:
         return Symbol(kind, "star", "red", (x, 0.5))
 
     symbols = [at("bank", 0.10), at("school", 0.20), at("hotel", 0.29), at("hotel", 0.60), at("school", 0.9)]
-    sheet = Sheet(5, 0.02, 0.01, symbols, [at(k, 0) for k in ("bank", "school", "hotel", *"abcd")], [], 0)
+    sheet = MapSheet(5, 0.02, 0.01, symbols, [at(k, 0) for k in ("bank", "school", "hotel", *"abcd")], [], 0)
     answers = {town.ask_nearest(Random(seed), sheet)[1] for seed in range(20)}
     assert answers == {"school"}
 
 
 def test_panels_have_values_well_apart() -> None:
     rng = Random(0)
-    for kind in panels.KINDS * 40:
+    for kind in panels.PANEL_KINDS * 40:
         panel = panels.random_panel(rng, (0, 0, 1, 1), "T", kind, tuple("ABCDE"))
         values = sorted(panel.values)
         assert min(b - a for a, b in pairwise(values)) >= (2 if kind == "pie" else 4)
@@ -304,7 +304,7 @@ def test_region_targets_show_what_is_described() -> None:
     for task in tasks("region", "easy", 30):
         described = re.search(rf"the ({'|'.join(COLOURS)}) \w+ on the", task.question)
         if described and task.targets:
-            seen = crop(task, render(**task.sources[0].args))
+            seen = crop(task, render_scene(**task.sources[0].args))
             assert share(seen, described[1]) == max(share(seen, c) for c in COLOURS), task.id
 
 
@@ -318,7 +318,7 @@ def test_several_families_take_turns() -> None:
 @pytest.mark.parametrize("family", ["attribute", "hidden", "text"])
 def test_what_a_scene_lists_includes_the_target_and_lies_on_the_board(family: str) -> None:
     for seed in range(5):
-        scene, aspect = lay_out(family, "easy", seed), SCENES[family].aspect
+        scene, aspect = lay_out_scene(family, "easy", seed), SCENES[family].aspect
         boxes = {box for _, box in scene.items}
         assert scene.targets[0][1] in boxes
         assert all(min(box) >= 0 and box[2] <= aspect and box[3] <= 1 for box in boxes)

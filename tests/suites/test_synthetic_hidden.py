@@ -14,7 +14,7 @@ from o3gym import geometry
 from o3gym.suites.scenes import hidden
 from o3gym.suites.scenes.outlines import SHAPES
 from o3gym.suites.scenes.painter import Painter
-from o3gym.suites.synthetic import DIFFICULTIES, Synthetic, render
+from o3gym.suites.synthetic import DIFFICULTIES, Synthetic, render_scene
 from o3gym.types import Box, Task
 
 
@@ -47,7 +47,7 @@ def test_the_overview_does_not_tell_the_target(difficulty: str, pixels: int, sho
     """The target is as far from the other places as they are from one another: its mean rank is in the middle."""
     ranks = []
     for task in tasks(difficulty, scenes, pixels=pixels):
-        picture = render(**task.sources[0].args).resize((shown, shown), Image.Resampling.BOX).convert("L")
+        picture = render_scene(**task.sources[0].args).resize((shown, shown), Image.Resampling.BOX).convert("L")
         seed = task.sources[0].args["seed"]
         places, target = hidden.lay_places(Random(f"hidden/{difficulty}/{seed}"), difficulty)
         looks = np.stack([_texture(picture, place.box) for place in places])
@@ -71,7 +71,7 @@ def test_shapes_are_told_by_native_pixels_and_not_by_a_small_overview(shown: int
         seed = task.sources[0].args["seed"]
         places, _ = hidden.lay_places(Random(f"hidden/easy/{seed}"), "easy")
         looks = {shape: _texture_of_all(shape, places, shown) for shape in SHAPES}
-        picture = render(**task.sources[0].args).resize((shown, shown), Image.Resampling.BOX).convert("L")
+        picture = render_scene(**task.sources[0].args).resize((shown, shown), Image.Resampling.BOX).convert("L")
         for i, place in enumerate(places):
             seen = _texture(picture, place.box)
             best = min(SHAPES, key=lambda shape: float(np.linalg.norm(looks[shape][i] - seen)))

@@ -9,7 +9,7 @@ from PIL import Image
 from o3gym.cli.main import main
 from o3gym.media.images import shared_store
 from o3gym.suites.base import make_suite
-from o3gym.synthesis.collages import make, open_collages
+from o3gym.synthesis.collages import make_collages, open_collages
 from tests.suites.test_collage import folder
 
 SPEC = "collage?megapixels=0.6-1&share=0.002&n=3"
@@ -17,7 +17,7 @@ SPEC = "collage?megapixels=0.6-1&share=0.002&n=3"
 
 def test_a_folder_of_collages_is_a_local_suite(tmp_path: Path) -> None:
     suite = open_collages(SPEC, "test")
-    tally = make(suite, 100, tmp_path)
+    tally = make_collages(suite, 100, tmp_path)
     assert tally.accepted == 3
     written = make_suite(f"local:{tmp_path}")
     for made, read in zip(suite, written, strict=True):
@@ -35,11 +35,11 @@ def test_a_folder_of_collages_is_a_local_suite(tmp_path: Path) -> None:
 
 def test_region_tasks_and_free_text_are_written_as_such(tmp_path: Path) -> None:
     spec = 'collage?megapixels=0.6-1&share=0.01&n=3&source_args={"family":"region","difficulty":"easy"}'
-    make(open_collages(spec, "test"), 3, tmp_path / "regions")
+    make_collages(open_collages(spec, "test"), 3, tmp_path / "regions")
     assert make_suite(f"local:{tmp_path / 'regions'}").kinds == {"box"}
     (tmp_path / "pictures").mkdir()
     spec = f"collage:local:{folder(tmp_path / 'pictures')}?megapixels=0.6-1&share=0.002&n=3"
-    make(open_collages(spec, "test"), 3, tmp_path / "free")
+    make_collages(open_collages(spec, "test"), 3, tmp_path / "free")
     assert make_suite(f"local:{tmp_path / 'free'}").kinds == {"free"}
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from o3gym.media.images import shared_store
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Picture
-from o3gym.synthesis.describing import FAILED, LONGEST, Candidate, Describer, description
-from o3gym.synthesis.detectors.base import Block, Page
+from o3gym.synthesis.describing import FAILED, MAX_DESCRIPTION, Describer, RegionCandidate, description
+from o3gym.synthesis.detectors.base import LayoutBlock, Page
 from o3gym.synthesis.region_rules import Region
 from o3gym.types import Reply, Sampling, Source
 
@@ -40,7 +40,7 @@ def test_what_a_reply_says(text: str, said: str) -> None:
         (Reply(" \n"), "empty description"),
         (Reply('""'), "empty description"),
         (Reply("<think>it never ends"), "empty description"),
-        (Reply("a chart " * 30), f"more than {LONGEST} characters"),
+        (Reply("a chart " * 30), f"more than {MAX_DESCRIPTION} characters"),
         (Reply("the chart in the red box"), "names the red frame"),
         (Reply("the chart inside the red bounding box"), "names the red frame"),
         (Reply("what the Bounding-Box has"), "names the red frame"),
@@ -56,13 +56,13 @@ def test_what_is_of_no_use(reply: Reply, reason: str) -> None:
 def test_no_text_is_too_much(text: str) -> None:
     said, reason = description(Reply(text))
     assert bool(said) != bool(reason)
-    assert len(said) <= LONGEST
+    assert len(said) <= MAX_DESCRIPTION
     assert said.isprintable()
 
 
 def test_the_request_shows_the_picture_with_a_red_frame() -> None:
     source = Source.generated("synthetic", family="chart", difficulty="easy", seed=0, pixels=40_000)
-    candidate = Candidate(Page("page", source), Region(BOX, (Block(BOX, "chart"),)), 3)
+    candidate = RegionCandidate(Page("page", source), Region(BOX, (LayoutBlock(BOX, "chart"),)), 3)
     request = describer("openai:m").request(candidate, Policy())
     system, user = request.dialogue.messages
     assert (system.role, user.role, request.key[1]) == ("system", "user", "page/3")

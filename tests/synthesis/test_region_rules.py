@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o3gym.geometry import area
-from o3gym.synthesis.detectors.base import Block
+from o3gym.synthesis.detectors.base import LayoutBlock
 from o3gym.synthesis.region_rules import (
     FIGURES,
     KEPT,
@@ -33,11 +33,11 @@ TITLE: Box = (0.1, 0.15, 0.5, 0.2)
 
 
 def alone(box: Box, label: str) -> Region:
-    return Region(box, (Block(box, label),))
+    return Region(box, (LayoutBlock(box, label),))
 
 
 def chosen(*blocks: tuple[Box, str], aspect: float = 1.0) -> tuple[list[tuple[str, Box]], Counter[str]]:
-    regions, dropped = choose([Block(box, label) for box, label in blocks], aspect)
+    regions, dropped = choose([LayoutBlock(box, label) for box, label in blocks], aspect)
     return [(region.label, region.box) for region in regions], dropped
 
 
@@ -149,29 +149,33 @@ def test_an_unmerged_image_stays_where_it_has_writing(right: float, inside: bool
 
 def test_doubled_boxes_go_by_score() -> None:
     box, near = (0.1, 0.1, 0.5, 0.5), (0.1, 0.1, 0.5, 0.4)  # IoU 0.75
-    assert without_doubles([Block(near, "text", 0.4), Block(box, "text", 0.9)]) == [Block(box, "text", 0.9)]
-    assert len(without_doubles([Block(near, "text", 0.4), Block(box, "table", 0.9)])) == 2
-    assert len(without_doubles([Block(box, "text", 0.4), Block(box, "table", 0.9)])) == 1
+    assert without_doubles([LayoutBlock(near, "text", 0.4), LayoutBlock(box, "text", 0.9)]) == [
+        LayoutBlock(box, "text", 0.9)
+    ]
+    assert len(without_doubles([LayoutBlock(near, "text", 0.4), LayoutBlock(box, "table", 0.9)])) == 2
+    assert len(without_doubles([LayoutBlock(box, "text", 0.4), LayoutBlock(box, "table", 0.9)])) == 1
 
 
 EDGES = st.integers(0, 40).map(lambda step: step / 40)
 BOXES = st.tuples(EDGES, EDGES, EDGES, EDGES).map(
     lambda e: (min(e[0], e[2]), min(e[1], e[3]), max(e[0], e[2]), max(e[1], e[3]))
 )
-BLOCKS = st.builds(Block, BOXES, st.sampled_from([*KEPT, "header"]), st.integers(1, 9).map(lambda score: score / 10))
+BLOCKS = st.builds(
+    LayoutBlock, BOXES, st.sampled_from([*KEPT, "header"]), st.integers(1, 9).map(lambda score: score / 10)
+)
 LAYOUTS = st.lists(BLOCKS, max_size=14)
 ASPECTS = st.sampled_from([0.3, 1.0, 4 / 3, 3.0])
 
 
 @given(LAYOUTS, ASPECTS)
-def test_every_block_is_in_one_region_or_counted_once(blocks: list[Block], aspect: float) -> None:
+def test_every_block_is_in_one_region_or_counted_once(blocks: list[LayoutBlock], aspect: float) -> None:
     regions, dropped = choose(blocks, aspect)
     assert sum(len(region.parts) for region in regions) + dropped.total() == len(blocks)
     assert not Counter(part for region in regions for part in region.parts) - Counter(blocks)
 
 
 @given(LAYOUTS, ASPECTS)
-def test_regions_keep_to_all_limits(blocks: list[Block], aspect: float) -> None:
+def test_regions_keep_to_all_limits(blocks: list[LayoutBlock], aspect: float) -> None:
     for region in choose(blocks, aspect)[0]:
         assert 0.001 <= area(region.box) <= (LARGE_CHART if region.label == "chart" else LARGE) + 1e-9
         assert not region.merged or area(region.box) <= LARGE + 1e-9
@@ -181,13 +185,13 @@ def test_regions_keep_to_all_limits(blocks: list[Block], aspect: float) -> None:
 
 
 @given(LAYOUTS, ASPECTS, st.randoms(use_true_random=False))
-def test_the_order_of_blocks_is_of_no_importance(blocks: list[Block], aspect: float, rng) -> None:
+def test_the_order_of_blocks_is_of_no_importance(blocks: list[LayoutBlock], aspect: float, rng) -> None:
     mixed = list(blocks)
     rng.shuffle(mixed)
     assert choose(mixed, aspect) == choose(blocks, aspect)
 
 
 @given(LAYOUTS, ASPECTS)
-def test_merging_ends_where_no_two_may_be_merged(blocks: list[Block], aspect: float) -> None:
+def test_merging_ends_where_no_two_may_be_merged(blocks: list[LayoutBlock], aspect: float) -> None:
     regions = merged([alone(block.box, block.label) for block in blocks if area(block.box) > 0], aspect)
     assert all(merge_effort(a, b, aspect) is None for a, b in combinations(regions, 2))

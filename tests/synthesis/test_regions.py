@@ -20,7 +20,7 @@ from o3gym.registry import POLICIES
 from o3gym.runs.store import open_run
 from o3gym.suites.base import make_suite
 from o3gym.suites.synthetic import true_blocks
-from o3gym.synthesis.detectors.base import Block, Detector, Page
+from o3gym.synthesis.detectors.base import Detector, LayoutBlock, Page
 from o3gym.synthesis.detectors.truth import Truth
 from o3gym.types import Reply
 from tests.conftest import noise
@@ -49,7 +49,7 @@ class Describes(Policy):
 class Watched(Truth):
     """Remembers where it was asked."""
 
-    def detect(self, page: Page) -> list[Block]:
+    def detect(self, page: Page) -> list[LayoutBlock]:
         DETECTED.append(page.name)
         return super().detect(page)
 
@@ -99,11 +99,11 @@ def test_the_oracle_solves_what_is_written(tmp_path: Path) -> None:
 
 def test_the_searcher_is_trained_on_it(tmp_path: Path) -> None:
     from o3gym.train.grpo.recipe import load_grpo
-    from o3gym.train.grpo.rollout_worker import Player
+    from o3gym.train.grpo.rollout_worker import RolloutWorker
 
     synth(tmp_path)
     settings = [f"env.suite=local:{tmp_path}", "env.split=test", "env.suite_args={}"]
-    player = Player(load_grpo("insight_o3", settings), None, tmp_path)  # type: ignore[arg-type]
+    player = RolloutWorker(load_grpo("insight_o3", settings), None, tmp_path)  # type: ignore[arg-type]
     assert len(player.suite) == 12
     assert set(player.env["tools"]) == {"crop", "locate"}
 
@@ -128,17 +128,17 @@ def test_a_stopped_command_goes_on_and_asks_nothing_again(tmp_path: Path, monkey
 class Broken(Detector):
     """Fails on one picture and finds nothing in another."""
 
-    def detect(self, page: Page) -> list[Block]:
+    def detect(self, page: Page) -> list[LayoutBlock]:
         if page.name.endswith("0"):
             raise RuntimeError("out of memory")
-        return [Block((0.1, 0.1, 0.4, 0.4), "header")] if page.name.endswith("1") else []
+        return [LayoutBlock((0.1, 0.1, 0.4, 0.4), "header")] if page.name.endswith("1") else []
 
 
 class Malformed(Detector):
     """Boxes of two corners."""
 
-    def detect(self, page: Page) -> list[Block]:
-        return [Block(((0, 0), (1, 1)), "table")]  # type: ignore[arg-type]
+    def detect(self, page: Page) -> list[LayoutBlock]:
+        return [LayoutBlock(((0, 0), (1, 1)), "table")]  # type: ignore[arg-type]
 
 
 def test_each_failure_is_counted_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,9 +171,9 @@ def test_a_folder_of_pictures_some_of_them_broken(tmp_path: Path, capsys: pytest
 class Pixels(Detector):
     """Looks at the picture."""
 
-    def detect(self, page: Page) -> list[Block]:
+    def detect(self, page: Page) -> list[LayoutBlock]:
         assert shared_store().region(page.source).size
-        return [Block(np.array((0.1, 0.1, 0.4, 0.4)), "table", np.float32(0.5))]  # type: ignore[arg-type]
+        return [LayoutBlock(np.array((0.1, 0.1, 0.4, 0.4)), "table", np.float32(0.5))]  # type: ignore[arg-type]
 
 
 def test_rows_without_boxes_and_boxes_of_other_classes(local: str, tmp_path: Path, capsys) -> None:

@@ -33,7 +33,7 @@ def test_what_was_found_is_shown_as_a_crop_would_show_it(make_env: Make) -> None
 
 def test_the_errand_is_a_region_search_in_that_picture_without_a_truth(make_env: Make) -> None:
     env = made(make_env, PAIR)
-    task = env.episode.errand(search("  the \n door ", view=1))
+    task = env.episode.subtask(search("  the \n door ", view=1))
     assert task is not None
     assert (task.question, task.kind, task.sources) == ("the \n door", "box", env.episode.task.sources[1:])
     assert (task.targets, task.origin["ground_truth"]) == ((), False)
@@ -73,7 +73,7 @@ def test_nothing_found_is_a_valid_call_with_words(make_env: Make, results, text:
 )
 def test_calls_that_nobody_can_carry_out_are_observations(make_env: Make, call: Call, error: str, words: str) -> None:
     env = made(make_env)
-    assert env.episode.errand(call) is None or error == "bad_args"
+    assert env.episode.subtask(call) is None or error == "bad_args"
     observation, _, _, _, info = env.step(call)
     assert (info["error"], env.episode.calls) == (error, 0)
     assert words in observation["text"]
@@ -82,7 +82,7 @@ def test_calls_that_nobody_can_carry_out_are_observations(make_env: Make, call: 
 def test_later_views_are_not_searched(make_env: Make) -> None:
     env = made(make_env)
     env.step(crop((0.0, 0.0, 0.5, 0.5)))
-    assert env.episode.errand(search("the sign", view=1)) is None
+    assert env.episode.subtask(search("the sign", view=1)) is None
     observation, *_, info = env.step(search("the sign", view=1))
     assert info["error"] == "bad_view"
     assert "pictures shown at the start" in observation["text"]
@@ -91,11 +91,11 @@ def test_later_views_are_not_searched(make_env: Make) -> None:
 def test_budgets_refuse_a_search_before_anybody_is_sent(make_env: Make) -> None:
     env = made(make_env, max_calls=1)
     env.step(result(search("the sign"), box=None))
-    assert env.episode.errand(search("the sign")) is None
+    assert env.episode.subtask(search("the sign")) is None
     assert env.step(search("the sign"))[4]["error"] == "budget"
     env = made(make_env, max_turns=2)
     env.step(search(""))
-    assert env.episode.errand(search("the sign")) is None
+    assert env.episode.subtask(search("the sign")) is None
     assert env.step(search("the sign"))[4]["stop"] == "over_turn"
 
 
@@ -104,7 +104,7 @@ def test_sampled_searches_have_results_and_disabled_ones_ask_nobody(make_env: Ma
     env.action_space.seed(0)
     calls = [call for call in (env.action_space.sample() for _ in range(20)) if call.tool == "search"]
     assert all(env.action_space.contains(call) and call.args["box"] for call in calls)
-    assert made(make_env, tools=("crop", "answer")).episode.errand(search("the sign")) is None
+    assert made(make_env, tools=("crop", "answer")).episode.subtask(search("the sign")) is None
 
 
 def test_random_crops_move_what_was_found_and_oracle_crops_go_to_the_target(make_env: Make) -> None:

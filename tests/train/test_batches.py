@@ -8,17 +8,26 @@ import pytest
 import torch
 
 from o3gym.policies.dialogue import Message
-from o3gym.train.batches import IGNORED, BatchError, Collator, Row, batch_of, check_batch, last_turns, row_of
+from o3gym.train.batches import (
+    IGNORED,
+    BatchError,
+    Collator,
+    TrainingRow,
+    batch_of,
+    check_batch,
+    last_turns,
+    training_row,
+)
 from o3gym.train.data.demonstrations import dialogue_of
 from o3gym.train.data.mixture import Mixture
-from o3gym.train.data.sources import Stored, open_source
-from o3gym.train.recipe import Recipe, read_recipe
+from o3gym.train.data.sources import RunSource, open_source
+from o3gym.train.recipe import SftRecipe, read_recipe
 from tests.train.colours import COLOURS, Colours, dialogue
 
 MERGE = 2
 
 
-def recipe(**more: Any) -> Recipe:
+def recipe(**more: Any) -> SftRecipe:
     return read_recipe({"model": "m", "data": "colours:Colours", "steps": 2, "batch": 4, "context": 400, **more})
 
 
@@ -33,7 +42,7 @@ def learnt(encoder: Any, batch: dict[str, Any], row: int = 0) -> list[str]:
 
 
 def one(encoder: Any, messages: list[Message], **more: Any) -> dict[str, Any]:
-    batch = batch_of([row_of(messages, encoder, recipe(**more))], encoder)
+    batch = batch_of([training_row(messages, encoder, recipe(**more))], encoder)
     check_batch(batch, encoder.image_id, MERGE)
     return batch
 
@@ -43,7 +52,7 @@ def test_the_loss_is_on_the_assistants_words_and_their_end_alone(encoder: Any) -
 
 
 def test_of_an_episode_exactly_the_replies_are_learnt(encoder: Any, run_folder: Any) -> None:
-    source = Stored(str(run_folder))
+    source = RunSource(str(run_folder))
     for index, episode in enumerate(source.episodes):
         replies = [f"{turn.reply.text}<|im_end|>" for turn in episode.turns]
         assert learnt(encoder, one(encoder, source.example(index, 0))) == replies
@@ -79,13 +88,13 @@ def test_flattening_makes_one_turn_and_never_learns_what_was_observed(encoder: A
 
 
 def test_flattening_an_episode_keeps_its_pictures(encoder: Any, run_folder: Any) -> None:
-    source = Stored(str(run_folder))
+    source = RunSource(str(run_folder))
     plain, flat = (one(encoder, source.example(0, 0), flatten=flatten) for flatten in (False, True))
     assert torch.equal(plain["pixel_values"], flat["pixel_values"])
 
 
 def test_rows_are_padded_on_the_right_and_padding_is_not_attended_to(encoder: Any) -> None:
-    rows = [row_of(dialogue("red", "x" * n), encoder, recipe()) for n in (0, 9)]
+    rows = [training_row(dialogue("red", "x" * n), encoder, recipe()) for n in (0, 9)]
     batch = batch_of(rows, encoder)
     short, long = (len(row.ids) for row in rows)
     assert batch["input_ids"].shape == (2, long)
@@ -156,7 +165,7 @@ IMAGE = -1  # set by the test: the encoder knows
 )
 def test_a_batch_that_is_not_whole_is_refused(encoder: Any, fault: Any, words: str, monkeypatch: Any) -> None:
     monkeypatch.setattr(f"{__name__}.IMAGE", encoder.image_id)
-    batch = batch_of([row_of(dialogue(colour), encoder, recipe()) for colour in ("red", "blue")], encoder)
+    batch = batch_of([training_row(dialogue(colour), encoder, recipe()) for colour in ("red", "blue")], encoder)
     check_batch(batch, encoder.image_id, MERGE)
     fault(batch)
     with pytest.raises(BatchError, match=re.escape(words)):
@@ -165,7 +174,7 @@ def test_a_batch_that_is_not_whole_is_refused(encoder: Any, fault: Any, words: s
 
 def test_a_mask_of_another_length_is_refused(encoder: Any) -> None:
     with pytest.raises(BatchError, match="row 0: 3 tokens, but a mask of 2"):
-        batch_of([Row(np.arange(3), np.ones(2, int))], encoder)
+        batch_of([TrainingRow(np.arange(3), np.ones(2, int))], encoder)
 
 
 def test_a_demonstration_longer_than_the_context_gives_its_place_to_another(encoder: Any) -> None:

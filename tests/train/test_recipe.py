@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from o3gym.registry import UnknownName
-from o3gym.train.recipe import Draw, Lora, RecipeError, Stage, as_json, load_recipe, names, read_recipe
+from o3gym.train.recipe import Lora, MixturePart, RecipeError, Stage, as_json, load_recipe, names, read_recipe
 
 SMALL = {"model": "m", "data": "run:x", "steps": 4}
 
@@ -45,9 +45,9 @@ def test_the_numbers_of_mini_o3() -> None:
 def test_stages_take_what_stands_outside_of_them() -> None:
     mixture = ["policy", {"source": "run:y", "weight": 2, "arms": "a"}]
     recipe = read_recipe({**SMALL, "stages": [{"batch": 2}, {"steps": 9, "data": mixture}]})
-    assert recipe.stages[0] == Stage((Draw("run:x"),), steps=4, batch=2)
+    assert recipe.stages[0] == Stage((MixturePart("run:x"),), steps=4, batch=2)
     assert recipe.stages[1].steps == 9
-    assert recipe.stages[1].data == (Draw("policy"), Draw("run:y", 2.0, options={"arms": "a"}))
+    assert recipe.stages[1].data == (MixturePart("policy"), MixturePart("run:y", 2.0, options={"arms": "a"}))
 
 
 def test_settings_reach_the_recipe_one_stage_or_all(tmp_path: Path) -> None:

@@ -12,21 +12,21 @@ from typing import Any, TypeAlias
 
 import torch
 
-from o3gym.policies.dialogue import CONTEXT_FULL, Key, Request
+from o3gym.policies.dialogue import CONTEXT_FULL, Request
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.qwen import Qwen
 from o3gym.policies.local.sampling import Draft, Trie, draw, trie_of
-from o3gym.policies.local.token_sequences import Context
-from o3gym.types import Reply
+from o3gym.policies.local.token_sequences import TokenSequence
+from o3gym.types import EpisodeKey, Reply
 
-Entry: TypeAlias = tuple[Key, Context, Draft]
-Ready: TypeAlias = list[tuple[Key, Reply]]
+Entry: TypeAlias = tuple[EpisodeKey, TokenSequence, Draft]
+Ready: TypeAlias = list[tuple[EpisodeKey, Reply]]
 
 PREFILL = 16_384
 """Padded tokens that are read in one forward pass, unless a single dialogue has more."""
 
 
-TRIES = 256
+KEPT_TRIES = 256
 """Sets of choices whose tries are kept: every task has its own."""
 
 
@@ -46,8 +46,8 @@ class Decoder:
         self._network = Qwen(model, encoder)
         self._cache = self._network.cache
         self._forbidden = torch.tensor(encoder.forbidden, device=self._network.device)
-        self._rows: list[Context | None] = []
-        self._contexts: dict[Key, Context] = {}
+        self._rows: list[TokenSequence | None] = []
+        self._contexts: dict[EpisodeKey, TokenSequence] = {}
         self._queue: list[Request] = []
         self._active: list[Entry] = []
         self._tries: dict[tuple[str, ...], Trie] = {}
@@ -70,7 +70,7 @@ class Decoder:
         return done
 
     @torch.inference_mode()
-    def release(self, key: Key) -> None:
+    def release(self, key: EpisodeKey) -> None:
         """Forget a dialogue; its row is free."""
         self._queue = [request for request in self._queue if request.key != key]
         context = self._contexts.pop(key, None)
@@ -106,7 +106,7 @@ class Decoder:
         context = self._contexts.get(request.key)
         if context is None or not context.continues(request):
             self.release(request.key)
-            context = self._contexts[request.key] = Context(request.dialogue)
+            context = self._contexts[request.key] = TokenSequence(request.dialogue)
         context.extend(self.encoder)
         room = self.max_context - len(context.ids)
         if room < 1:
@@ -116,7 +116,7 @@ class Decoder:
         context.used = self._clock
         choices = request.sampling.choices
         if choices not in self._tries:
-            if len(self._tries) >= TRIES:
+            if len(self._tries) >= KEPT_TRIES:
                 self._tries.clear()
             self._tries[choices] = trie_of(choices, self.encoder)
         draft = Draft(request.sampling, self.encoder, room, self.eos, self._tries[choices])
@@ -183,7 +183,7 @@ class Decoder:
             self._swap(row, len(self._active))
         return entry
 
-    def _finished(self, key: Key, context: Context, draft: Draft) -> tuple[Key, Reply]:
+    def _finished(self, key: EpisodeKey, context: TokenSequence, draft: Draft) -> tuple[EpisodeKey, Reply]:
         reply = draft.reply(context.prompt, len(context.ids))
         if reply.finish == "error":
             self.release(key)
@@ -193,7 +193,7 @@ class Decoder:
 
     # rows
 
-    def _settle(self, context: Context, row: int) -> None:
+    def _settle(self, context: TokenSequence, row: int) -> None:
         """Bring a context to this row; one without a row gets a free one, or that of the idle one longest unused."""
         if context.row < 0:
             if len(context.prompt) < len(context.ids):  # read before, let go since
@@ -201,7 +201,7 @@ class Decoder:
             self._claim(context)
         self._swap(context.row, row)
 
-    def _claim(self, context: Context) -> None:
+    def _claim(self, context: TokenSequence) -> None:
         if None not in self._rows and len(self._rows) < self.slots:
             count = min(self.slots, max(1, 2 * len(self._rows))) - len(self._rows)
             self._rows += [None] * count
@@ -214,7 +214,7 @@ class Decoder:
         self._rows[context.row] = context
         self._cache.lengths[context.row] = context.kept = context.position = 0
 
-    def _drop(self, context: Context) -> None:
+    def _drop(self, context: TokenSequence) -> None:
         if context.row >= 0:
             self._rows[context.row] = None
             context.row, context.kept, context.position = -1, 0, 0

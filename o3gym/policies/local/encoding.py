@@ -22,7 +22,7 @@ from o3gym.policies.dialogue import Message, Picture
 from o3gym.policies.local.processors import patch_size, pixel_limits, settled_size
 from o3gym.types import Size
 
-MARK = "\ue000"
+REPLY_MARK = "\ue000"
 """Stands for a reply in a rendered template; a private-use character, removed from everything else."""
 FORBIDDEN = re.compile(
     r"<\|(image|video|vision)_(pad|start|end)\|>|</?(image|video)>|<(start|end)_of_image>|<image_soft_token>"
@@ -44,7 +44,7 @@ class Patches:
     grid: tuple[int, int, int]
 
 
-Pixels: TypeAlias = Patches | NDArray[np.uint8]
+EncodedImage: TypeAlias = Patches | NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Encoded:
     """
 
     ids: tuple[int, ...]
-    images: tuple[Pixels, ...] = ()
+    images: tuple[EncodedImage, ...] = ()
 
 
 class Encoder:
@@ -134,11 +134,11 @@ class Encoder:
         if not new or messages[seen - 1].role != "assistant" or any(m.role == "assistant" for m in new):
             raise ValueError(f"expected user messages after the reply at {seen - 1}, got {[m.role for m in messages]}")
         kept = messages[: seen - 1] if not self._local else self._stand_in(messages)
-        rendered = self._rendered([*kept, Message("assistant", (MARK,)), *new], prompt=True)
-        piece = self._piece(rendered.partition(MARK)[2], new, special=False)
+        rendered = self._rendered([*kept, Message("assistant", (REPLY_MARK,)), *new], prompt=True)
+        piece = self._piece(rendered.partition(REPLY_MARK)[2], new, special=False)
         return Encoded(piece.ids[self._closed(piece.ids, reply) :], piece.images)
 
-    def row(self, messages: Sequence[Message]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[Pixels, ...]]:
+    def row(self, messages: Sequence[Message]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[EncodedImage, ...]]:
         """A whole dialogue that ends with an assistant message: ids, mask, pictures in order.
 
         The mask is 1 on what the assistant wrote and on the token that ends its turn. The row ends with that token.
@@ -149,14 +149,14 @@ class Encoder:
         said = (*self.tokens(messages[-1].text), self.end)
         return (*ids, *said), (*mask, *[1] * len(said)), tuple(images)
 
-    def images(self, messages: Iterable[Message]) -> tuple[Pixels, ...]:
+    def images(self, messages: Iterable[Message]) -> tuple[EncodedImage, ...]:
         """The pictures of some messages, in order."""
         pictures = [part for message in messages for part in message.parts if isinstance(part, Picture)]
         if not pictures:
             return ()
         return self._patches(pictures) if self.factor else tuple(picture.load() for picture in pictures)
 
-    def inputs(self, rows: Sequence[Sequence[Pixels]]) -> dict[str, Any]:
+    def inputs(self, rows: Sequence[Sequence[EncodedImage]]) -> dict[str, Any]:
         """The pictures of a batch of sequences as the model's keyword arguments (torch tensors); empty without any."""
         import torch
 
@@ -192,14 +192,14 @@ class Encoder:
 
     def _plain(self, text: str, role: str = "") -> str:
         """The text with a gap in each special token that it spells out, so that it is no token."""
-        if MARK in text and not (role == "assistant" and text == MARK):
-            text = text.replace(MARK, "")
+        if REPLY_MARK in text and not (role == "assistant" and text == REPLY_MARK):
+            text = text.replace(REPLY_MARK, "")
         return self._special.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
     def _ids(self, text: str, special: bool = False) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
 
-    def _woven(self, messages: Sequence[Message]) -> tuple[list[int], list[int], list[Pixels]]:
+    def _woven(self, messages: Sequence[Message]) -> tuple[list[int], list[int], list[EncodedImage]]:
         """Ids, mask and pictures of a dialogue through the generation prompt, from pieces."""
         replies = [n for n, message in enumerate(messages) if message.role == "assistant"]
         first = self._first(messages[: replies[0]] if replies else messages)
@@ -240,7 +240,7 @@ class Encoder:
         rows = np.split(np.asarray(made["pixel_values"], np.float32), ends[:-1])
         return tuple(Patches(part, grid) for part, grid in zip(rows, grids, strict=True))
 
-    def _expanded(self, ids: tuple[int, ...], images: Sequence[Pixels]) -> tuple[int, ...]:
+    def _expanded(self, ids: tuple[int, ...], images: Sequence[EncodedImage]) -> tuple[int, ...]:
         """One image token per place that a picture takes, for each one that the template wrote."""
         if ids.count(self.image_id) != len(images):
             raise ValueError(f"the template wrote {ids.count(self.image_id)} places for {len(images)} pictures")
@@ -253,11 +253,11 @@ class Encoder:
         return tuple(out)
 
     def _closing(self) -> tuple[int, ...]:
-        probe = [Message("user", ("?",)), Message("assistant", (MARK,))]
+        probe = [Message("user", ("?",)), Message("assistant", (REPLY_MARK,))]
         rendered = self._rendered(probe, prompt=False)
-        if MARK not in rendered:
+        if REPLY_MARK not in rendered:
             raise ValueError("its chat template does not show what an assistant said")
-        return self._ids(rendered.partition(MARK)[2])
+        return self._ids(rendered.partition(REPLY_MARK)[2])
 
     def _closed(self, ids: Sequence[int], reply: Sequence[int]) -> int:
         """How many ids at the start of what follows a reply are already its end."""
@@ -274,7 +274,7 @@ class Encoder:
     def _takes_text_only(self) -> bool:
         """Whether the template wants a string, not a list of parts, from all but the user."""
         self._whole_text = False
-        probe = [Message("system", ("?",)), Message("user", ("?",)), Message("assistant", (MARK,))]
+        probe = [Message("system", ("?",)), Message("user", ("?",)), Message("assistant", (REPLY_MARK,))]
         try:
             return "'type'" in self._rendered(probe, prompt=False)
         except Exception:
@@ -286,10 +286,10 @@ class Encoder:
 
         Then a short beginning is rendered in place of the whole, or a dialogue of n turns would cost n².
         """
-        system, user, mark = Message("system", ("?",)), Message("user", ("!",)), Message("assistant", (MARK,))
+        system, user, mark = Message("system", ("?",)), Message("user", ("!",)), Message("assistant", (REPLY_MARK,))
         long = [system, user, Message("assistant", ("a",)), user, Message("assistant", ("b",)), user, mark, user]
         short = [*self._stand_in(long), mark, user]
-        first, second = (self._rendered(m, prompt=True).partition(MARK)[2] for m in (long, short))
+        first, second = (self._rendered(m, prompt=True).partition(REPLY_MARK)[2] for m in (long, short))
         return first == second
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 
-from o3gym.policies.dialogue import CONTEXT_FULL, Key, Request
-from o3gym.policies.local.encoding import Encoder, Pixels
+from o3gym.policies.dialogue import CONTEXT_FULL, Request
+from o3gym.policies.local.encoding import EncodedImage, Encoder
 from o3gym.policies.local.sampling import Draft, draw, trie_of
-from o3gym.policies.local.token_sequences import Context
-from o3gym.types import Reply
+from o3gym.policies.local.token_sequences import TokenSequence
+from o3gym.types import EpisodeKey, Reply
 
 TYPE_IDS = ("token_type_ids", "mm_token_type_ids")
 """Arguments that some models take: 1 where a token stands for pixels."""
@@ -35,22 +35,22 @@ class WholeHistory:
         self.model, self.encoder, self.slots, self.max_context, self.eos = model, encoder, slots, max_context, eos
         self._device = model.get_input_embeddings().weight.device
         self._forbidden = torch.tensor(encoder.forbidden, device=self._device)
-        self._contexts: dict[Key, Context] = {}
+        self._contexts: dict[EpisodeKey, TokenSequence] = {}
         self._queue: list[Request] = []
 
     def submit(self, request: Request) -> None:
         """Accept a request; it is answered in a later `poll`."""
         self._queue.append(request)
 
-    def release(self, key: Key) -> None:
+    def release(self, key: EpisodeKey) -> None:
         """Forget a dialogue."""
         self._queue = [request for request in self._queue if request.key != key]
         self._contexts.pop(key, None)
 
-    def poll(self) -> list[tuple[Key, Reply]]:
+    def poll(self) -> list[tuple[EpisodeKey, Reply]]:
         """Replies to the requests that have waited longest."""
         batch, self._queue = self._queue[: self.slots], self._queue[self.slots :]
-        done, open_ = list[tuple[Key, Reply]](), list[tuple[Request, Context, Draft]]()
+        done, open_ = list[tuple[EpisodeKey, Reply]](), list[tuple[Request, TokenSequence, Draft]]()
         for request in batch:
             try:
                 context = self._context(request)
@@ -66,10 +66,10 @@ class WholeHistory:
                 open_.append((request, context, Draft(request.sampling, self.encoder, room, self.eos, trie)))
         return done + (self._answered(open_) if open_ else [])
 
-    def _context(self, request: Request) -> Context:
+    def _context(self, request: Request) -> TokenSequence:
         context = self._contexts.get(request.key)
         if context is None or not context.continues(request):
-            context = self._contexts[request.key] = Context(request.dialogue)
+            context = self._contexts[request.key] = TokenSequence(request.dialogue)
         context.extend(self.encoder)
         return context
 
@@ -77,7 +77,7 @@ class WholeHistory:
         self.release(request.key)
         return Reply("", finish="error", error=f"{type(error).__name__}: {error}"[:500])
 
-    def _answered(self, batch: list[tuple[Request, Context, Draft]]) -> list[tuple[Key, Reply]]:
+    def _answered(self, batch: list[tuple[Request, TokenSequence, Draft]]) -> list[tuple[EpisodeKey, Reply]]:
         """Replies to a batch; where it fails, its members are tried alone."""
         try:
             self._generate([context for _, context, _ in batch], [draft for _, _, draft in batch])
@@ -92,7 +92,7 @@ class WholeHistory:
             done.append((request.key, reply))
         return done
 
-    def _generate(self, contexts: Sequence[Context], drafts: Sequence[Draft]) -> None:
+    def _generate(self, contexts: Sequence[TokenSequence], drafts: Sequence[Draft]) -> None:
         rows = [self.encoder.images(context.dialogue.messages) for context in contexts]
         judge = _Drafting(drafts, self._forbidden, self.encoder.end)
         settings = GenerationConfig(  # type: ignore[no-untyped-call]
@@ -106,7 +106,7 @@ class WholeHistory:
                 stopping_criteria=[_Over(judge)],
             )
 
-    def _inputs(self, contexts: Sequence[Context], rows: Sequence[Sequence[Pixels]]) -> dict[str, Any]:
+    def _inputs(self, contexts: Sequence[TokenSequence], rows: Sequence[Sequence[EncodedImage]]) -> dict[str, Any]:
         """The dialogues padded on the left, and all their pictures."""
         longest = max(len(context.ids) for context in contexts)
         gaps = [longest - len(context.ids) for context in contexts]

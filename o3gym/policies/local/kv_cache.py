@@ -10,7 +10,7 @@ FIRST_TOKENS = 512
 """Tokens of room at the start; doubled whenever a dialogue outgrows it."""
 
 
-class SlotCache:
+class KVCache:
     """What attention layers keep, per layer two tensors of shape (rows, key-value heads, tokens, head size).
 
     Both dimensions grow by doubling. A forward pass works on a window of neighbouring rows, so that nothing is copied

@@ -11,19 +11,19 @@ import numpy as np
 import torch
 
 from o3gym.policies.local.encoding import Encoder, Patches
-from o3gym.policies.local.kv_cache import SlotCache
-from o3gym.policies.local.token_sequences import Context, rope_positions
+from o3gym.policies.local.kv_cache import KVCache
+from o3gym.policies.local.token_sequences import TokenSequence, rope_positions
 
-FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
+QWEN_FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
 """Model types that are built from the parts used here."""
 PATCHES = 65_536
 """Patches that go through the vision tower at once, unless a single picture has more."""
 
 
 def has_own_loop(config: Any) -> bool:
-    """Whether a model with this configuration can be run here: one of `FAMILIES` with full attention in all layers."""
+    """Whether a model with this configuration can be run here: one of `QWEN_FAMILIES` with full attention in all layers."""
     kinds = getattr(config.get_text_config(), "layer_types", None) or ["full_attention"]
-    return config.model_type in FAMILIES and set(kinds) == {"full_attention"}
+    return config.model_type in QWEN_FAMILIES and set(kinds) == {"full_attention"}
 
 
 class Qwen:
@@ -48,9 +48,9 @@ class Qwen:
         self._deep = "deepstack_visual_embeds" in names
         self._masks_by_kind = hasattr(self._words, "has_sliding_layers")
         self.device = self._embed.weight.device
-        self.cache = SlotCache(len(self._words.layers))
+        self.cache = KVCache(len(self._words.layers))
 
-    def read(self, contexts: Sequence[Context], start: int) -> torch.Tensor:
+    def read(self, contexts: Sequence[TokenSequence], start: int) -> torch.Tensor:
         """Read what is new to each context, which sits in row `start`, `start + 1`, …; its cache and position follow.
 
         Returns:
@@ -73,7 +73,7 @@ class Qwen:
         self._advance(contexts, start, [len(part) for part in new], ends)
         return self._logits(hidden[torch.arange(len(new), device=hidden.device), last.to(hidden.device)])
 
-    def write(self, contexts: Sequence[Context], tokens: Sequence[int]) -> torch.Tensor:
+    def write(self, contexts: Sequence[TokenSequence], tokens: Sequence[int]) -> torch.Tensor:
         """Feed one token to each of the contexts in rows 0, 1, …; as `read`. Their ids are not changed."""
         ids = torch.tensor(tokens, device=self.device)[:, None]
         places = torch.tensor([context.position for context in contexts], device=self.device)
@@ -88,7 +88,7 @@ class Qwen:
         made: torch.Tensor = self._head(hidden)
         return made.to(self.device)
 
-    def _advance(self, contexts: Sequence[Context], start: int, counts: list[int], ends: list[int]) -> None:
+    def _advance(self, contexts: Sequence[TokenSequence], start: int, counts: list[int], ends: list[int]) -> None:
         self.cache.advance(start, counts)
         for context, count, end in zip(contexts, counts, ends, strict=True):
             context.kept += count

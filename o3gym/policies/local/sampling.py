@@ -14,7 +14,7 @@ from o3gym.types import Finish, Reply, Sampling, Usage
 
 Trie: TypeAlias = dict[int, Any]
 """Next token to the trie below it; below an end token stands the text that is then complete."""
-SLACK = 4
+STOP_WINDOW = 4
 """Tokens beyond a stop string's bytes in the window that is searched for it: one may begin within a character."""
 
 
@@ -48,7 +48,7 @@ class Draft:
         self.sampling, self._encoder, self._eos = sampling, encoder, eos
         self.limit = max(1, min(sampling.max_tokens, room))
         self._rng = random.Random(sampling.seed)
-        self._window = max((len(stop.encode()) for stop in sampling.stop), default=0) + SLACK
+        self._window = max((len(stop.encode()) for stop in sampling.stop), default=0) + STOP_WINDOW
         self._node: Any = trie or None
         self._text: str | None = None
         self._finish: Finish = "stop"

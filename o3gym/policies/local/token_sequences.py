@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from o3gym.policies.dialogue import Dialogue, Request
-from o3gym.policies.local.encoding import Encoder, Patches, Pixels
+from o3gym.policies.local.encoding import EncodedImage, Encoder, Patches
 
 
 @dataclass(eq=False)
-class Context:
+class TokenSequence:
     """One dialogue as ids.
 
     Attributes:
@@ -31,7 +31,7 @@ class Context:
     ids: list[int] = field(default_factory=list)
     seen: int = 0
     prompt: tuple[int, ...] = ()
-    images: tuple[Pixels, ...] = ()
+    images: tuple[EncodedImage, ...] = ()
     said: str | None = None
     row: int = -1
     kept: int = 0

@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, TypeAlias
 
 from o3gym.policies.base import Policy
-from o3gym.policies.dialogue import Key, Request
+from o3gym.policies.dialogue import Request
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.loading import load_config, load_model, located
 from o3gym.policies.local.processors import load_processor
 from o3gym.registry import require
-from o3gym.types import Reply, Size
+from o3gym.types import EpisodeKey, Reply, Size
 
 LOG = logging.getLogger(__name__)
 Sight: TypeAlias = Callable[[int, int], Size]
@@ -53,13 +53,13 @@ class InMemory(Policy):
         """Accept a request; it joins those that are being answered at the next `poll`."""
         self._engine.submit(request)
 
-    def poll(self) -> list[tuple[Key, Reply]]:
+    def poll(self) -> list[tuple[EpisodeKey, Reply]]:
         """Replies that are finished; waits for one while any request is open."""
         with self.around():
-            replies: list[tuple[Key, Reply]] = self._engine.poll()
+            replies: list[tuple[EpisodeKey, Reply]] = self._engine.poll()
         return replies
 
-    def release(self, key: Key) -> None:
+    def release(self, key: EpisodeKey) -> None:
         """Forget a dialogue and its keys and values."""
         self._engine.release(key)
 

@@ -18,13 +18,13 @@ import numpy as np
 from PIL import Image
 
 from o3gym.policies.base import Policy
-from o3gym.policies.dialogue import CONTEXT_FULL, Key, Picture, Request
+from o3gym.policies.dialogue import CONTEXT_FULL, Picture, Request
 from o3gym.policies.local.encoding import Encoder, Patches
 from o3gym.policies.local.loading import located
 from o3gym.policies.local.processors import load_processor
-from o3gym.policies.local.token_sequences import Context
+from o3gym.policies.local.token_sequences import TokenSequence
 from o3gym.registry import PIP, require
-from o3gym.types import Reply, Sampling, Size, Usage
+from o3gym.types import EpisodeKey, Reply, Sampling, Size, Usage
 
 OLDEST, NEWEST = (0, 22), (0, 31)
 """Versions of vLLM: those that TRL 1.16 takes too, so that one environment can train and sample."""
@@ -47,7 +47,7 @@ class Places(Encoder):
 
 
 @dataclass(eq=False)
-class Thread(Context):
+class Thread(TokenSequence):
     """A dialogue as ids, with its pictures: vLLM wants all of them each time and keeps what it made of them.
 
     Attributes:
@@ -124,9 +124,9 @@ class Vllm(Policy):
         self._form: Callable[[Any], Any] = Image.fromarray
         special = {i for i, token in encoder.tokenizer.added_tokens_decoder.items() if token.special}
         self._unsaid = {*encoder.forbidden, *special} - {encoder.end}
-        self._threads: dict[Key, Thread] = {}
+        self._threads: dict[EpisodeKey, Thread] = {}
         self._asked: dict[str, tuple[Request, Thread]] = {}
-        self._ready: list[tuple[Key, Reply]] = []
+        self._ready: list[tuple[EpisodeKey, Reply]] = []
         self._numbers = count()
 
     def vision_size(self, width: int, height: int) -> Size:
@@ -147,16 +147,16 @@ class Vllm(Policy):
             self._engine.add_request(number, self._prompt(thread), self._parameters(request.sampling))
             self._asked[number] = (request, thread)
         except Exception as error:
-            self._give(request.key, failed(error))
+            self._give(request.key, failed_reply(error))
 
-    def poll(self) -> list[tuple[Key, Reply]]:
+    def poll(self) -> list[tuple[EpisodeKey, Reply]]:
         """Replies that are ready; waits for one while any request is open."""
         while self._asked and not self._ready:
             try:
                 finished = [output for output in self._engine.step() if output.finished]
             except Exception as error:  # the engine is lost, and with it all that it worked on
                 for request, _ in self._asked.values():
-                    self._give(request.key, failed(error))
+                    self._give(request.key, failed_reply(error))
                 self._asked.clear()
                 break
             for output in finished:
@@ -166,7 +166,7 @@ class Vllm(Policy):
         ready, self._ready = self._ready, []
         return ready
 
-    def release(self, key: Key) -> None:
+    def release(self, key: EpisodeKey) -> None:
         """Forget an episode: its ids, its pictures and what is still open. Kept prefixes leave vLLM's cache by age."""
         self._threads.pop(key, None)
         if numbers := [number for number, (request, _) in self._asked.items() if request.key == key]:
@@ -195,7 +195,7 @@ class Vllm(Policy):
             thread = self._threads[request.key] = Thread(request.dialogue, form=self._form)
         return thread
 
-    def _give(self, key: Key, reply: Reply) -> None:
+    def _give(self, key: EpisodeKey, reply: Reply) -> None:
         """Make a reply ready; a dialogue whose reply is none is begun anew if it is asked again."""
         if reply.token_ids is None:
             self._threads.pop(key, None)
@@ -244,10 +244,10 @@ class Vllm(Policy):
         new, usage = thread.prompt, Usage(len(thread.ids), len(ids))
         text = up_to(self.encoder.text(ids), () if sampling.choices else sampling.stop)
         thread.answer(ids, text)
-        return Reply(text, ids, logprobs_of(said, sampling), new, said.finish_reason, usage=usage)
+        return Reply(text, ids, sampled_logprobs(said, sampling), new, said.finish_reason, usage=usage)
 
 
-def logprobs_of(said: Any, sampling: Sampling) -> tuple[float, ...] | None:
+def sampled_logprobs(said: Any, sampling: Sampling) -> tuple[float, ...] | None:
     """Of the sampled ids; None below top_p 1, where vLLM gives them after the cut and does not say what it cut off."""
     if sampling.top_p < 1.0 and sampling.temperature > 0.0:
         return None
@@ -275,7 +275,7 @@ def located_encoder(argument: str) -> tuple[str, Places]:
     return path, encoder
 
 
-def failed(error: Exception) -> Reply:
+def failed_reply(error: Exception) -> Reply:
     """The reply where there is none."""
     return Reply("", finish="error", error=f"{type(error).__name__}: {error}"[:500])
 

@@ -158,7 +158,7 @@ class Remote:
 
     def _serve(self, number: str, prompt: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
         try:
-            output = read(number, self._ask("/inference/v1/generate", self._body(prompt, parameters)))
+            output = read_output(number, self._ask("/inference/v1/generate", self._body(prompt, parameters)))
         except Exception as error:
             output = Output(number, tuple(prompt["prompt_token_ids"]), error=f"{type(error).__name__}: {error}")
         self._finished.put(output)
@@ -174,7 +174,7 @@ class Remote:
         }
 
 
-def read(number: str, answer: Any) -> Output:
+def read_output(number: str, answer: Any) -> Output:
     """A server's answer as the engine would give it."""
     (choice,) = answer["choices"]
     ids = tuple(choice["token_ids"] or ())

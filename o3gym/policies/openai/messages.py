@@ -18,7 +18,7 @@ from o3gym.types import Size
 
 Json: TypeAlias = dict[str, Any]
 
-FORMATS: Mapping[str, Mapping[str, Any]] = {
+IMAGE_FORMATS: Mapping[str, Mapping[str, Any]] = {
     "png": {"format": "PNG", "compress_level": 1},  # higher levels take several times as long for a few per cent
     "jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},  # small coloured writing does not survive subsampling
 }
@@ -65,9 +65,9 @@ class Wire:
 
 
 def encoded(pixels: np.ndarray[Any, np.dtype[np.uint8]], image_format: str) -> bytes:
-    """A picture as a file in one of `FORMATS`."""
+    """A picture as a file in one of `IMAGE_FORMATS`."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, **FORMATS[image_format])
+    Image.fromarray(pixels).save(file, **IMAGE_FORMATS[image_format])
     return file.getvalue()
 
 
@@ -143,7 +143,7 @@ def _well_formed(call: Mapping[str, Any]) -> bool:
         return False
 
 
-def described(tools: Sequence[Mapping[str, Any]]) -> str:
+def tools_in_words(tools: Sequence[Mapping[str, Any]]) -> str:
     """Function tools in words, for a server that takes no `tools=`."""
     schemas = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in tools)
     form = '<tool_call>{"name": …, "arguments": {…}}</tool_call>'

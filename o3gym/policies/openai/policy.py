@@ -15,24 +15,29 @@ from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 
 from o3gym.policies.base import Policy
-from o3gym.policies.dialogue import Key, Request
+from o3gym.policies.dialogue import Request
 from o3gym.policies.openai.client import Endpoint, Refused
 from o3gym.policies.openai.completions import Prices, context_full, first_choice, read_completion
-from o3gym.policies.openai.messages import FORMATS, HEADERS, Chat, Json, Wire, described, native_message
+from o3gym.policies.openai.messages import HEADERS, IMAGE_FORMATS, Chat, Json, Wire, native_message, tools_in_words
 from o3gym.registry import closest
-from o3gym.types import Reply, Size
+from o3gym.types import EpisodeKey, Reply, Size
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds: the wait before the first retry, doubled for each further one up to the longest."""
-PATIENCE = 600.0
+MAX_RETRY_AFTER = 600.0
 """Seconds of Retry-After beyond which a request is given up."""
-AT_ONCE = 65_536
+INLINE_PIXELS = 65_536
 """Pixels that are encoded on the event loop: a few milliseconds, less than it may take to get another thread going."""
-RENAMED: Mapping[str, str] = {"max_tokens": "max_completion_tokens", "parallel_tool_calls": "", "seed": "", "stop": ""}
+RENAMED_FIELDS: Mapping[str, str] = {
+    "max_tokens": "max_completion_tokens",
+    "parallel_tool_calls": "",
+    "seed": "",
+    "stop": "",
+}
 """Parameters that some models refuse, and what to send instead; none of them changes what is asked."""
 
 
-class OpenAI(Policy):
+class OpenAIPolicy(Policy):
     """A model behind an OpenAI-compatible server: `openai:MODEL?base_url=http://127.0.0.1:8000/v1`.
 
     Args:
@@ -54,7 +59,7 @@ class OpenAI(Policy):
         renamed: parameters that some models refuse, and what is sent instead ("" for nothing).
     """
 
-    renamed: ClassVar[Mapping[str, str]] = RENAMED
+    renamed: ClassVar[Mapping[str, str]] = RENAMED_FIELDS
 
     def __init__(
         self,
@@ -78,7 +83,7 @@ class OpenAI(Policy):
         _one_of("tools", tools, ("native", "text"))
         _one_of("choices", choices, ("free", "vllm"))
         _one_of("detail", detail, ("low", "high", "auto"))
-        _one_of("image_format", image_format, tuple(FORMATS))
+        _one_of("image_format", image_format, tuple(IMAGE_FORMATS))
         _at_least("concurrency", concurrency, 1)
         _at_least("retries", retries, 0)
         _at_least("timeout", timeout, 0.001)
@@ -90,10 +95,10 @@ class OpenAI(Policy):
         self._wire = Wire(image_format, detail, max_image_bytes, max_image_pixels)
         self._prices = Prices(price_in, price_out)
         self._endpoint = Endpoint(base_url, key_env, concurrency, timeout)
-        self._chats: dict[Key, Chat] = {}
+        self._chats: dict[EpisodeKey, Chat] = {}
         self._refused: set[str] = set()
         self._open = 0
-        self._ready: queue.SimpleQueue[tuple[Key, Reply]] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[tuple[EpisodeKey, Reply]] = queue.SimpleQueue()
         self._slots = asyncio.Semaphore(concurrency)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
@@ -110,7 +115,7 @@ class OpenAI(Policy):
         self._open += 1
         self._loop.call_soon_threadsafe(self._start, request)
 
-    def poll(self) -> list[tuple[Key, Reply]]:
+    def poll(self) -> list[tuple[EpisodeKey, Reply]]:
         """Replies that have come; waits for one while any request is open."""
         replies = [self._ready.get()] if self._open else []
         while not self._ready.empty():
@@ -135,7 +140,7 @@ class OpenAI(Policy):
             answered = asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
         return answered.result()
 
-    def release(self, key: Key) -> None:
+    def release(self, key: EpisodeKey) -> None:
         """Forget the encoded pictures of an episode."""
         self._chats.pop(key, None)
 
@@ -176,7 +181,7 @@ class OpenAI(Policy):
     async def _reply(self, request: Request) -> Reply:
         try:
             chat = self._chat(request)
-            messages = await asyncio.to_thread(chat.messages) if chat.pixels() > AT_ONCE else chat.messages()
+            messages = await asyncio.to_thread(chat.messages) if chat.pixels() > INLINE_PIXELS else chat.messages()
             async with self._slots:
                 return await self._ask(request, chat, messages)
         except Exception as error:
@@ -208,7 +213,7 @@ class OpenAI(Policy):
     def _chat(self, request: Request) -> Chat:
         chat = self._chats.get(request.key)
         if chat is None or chat.dialogue is not request.dialogue:
-            appendix = described(request.tools) if self.tools == "text" else ""
+            appendix = tools_in_words(request.tools) if self.tools == "text" else ""
             chat = self._chats[request.key] = Chat(request.dialogue, self._wire, appendix)
         return chat
 
@@ -249,7 +254,7 @@ class OpenAI(Policy):
             if (error.status not in (408, 409, 429) and error.status < 500) or error.code == "insufficient_quota":
                 return None
             asked = retry_after(error.headers)
-        if tries >= self.retries or asked > PATIENCE:
+        if tries >= self.retries or asked > MAX_RETRY_AFTER:
             return None
         return max(asked, min(LONGEST_WAIT, FIRST_WAIT * 2.0**tries) * rng.uniform(0.5, 1.0))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from o3gym.types import Size
 
-LEGIBLE = 12_000
+LEGIBLE_REGION = 12_000
 """Native pixels of a region, up to which plates can be read in it."""
 SIDE = 16
 """Pixels of a token's side: 8-pixel patches, merged two by two."""
-STEPS = ((500_000, 6_144), (40_000, 25_600), (LEGIBLE, 10_240), (0, 40_960))
+STEPS = ((500_000, 6_144), (40_000, 25_600), (LEGIBLE_REGION, 10_240), (0, 40_960))
 """Native pixels of a region, above which it is shown at so many: the picture, a look, a strip to find a plate on, and a
 plate to read.
 """

@@ -15,7 +15,7 @@ from o3gym.runs.exports.arms import ArmRun, read_arms
 from o3gym.runs.store import open_run
 
 
-def export(run: str | Path, to: str, out: str | Path, arm: str = "") -> list[Path]:
+def export_run(run: str | Path, to: str, out: str | Path, arm: str = "") -> list[Path]:
     """Write a stored run in another harness's format, one folder per arm below `out`.
 
     The run is read once as a whole and once per arm, and never held in memory, so it may be of any length.

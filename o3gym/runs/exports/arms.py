@@ -13,9 +13,9 @@ from math import sqrt
 from statistics import stdev
 from typing import Any
 
-from o3gym.judges.rules import references
+from o3gym.judges.base import references
 from o3gym.registry import closest
-from o3gym.runs.metrics import ArmMetrics, Outcome, measure, task_means
+from o3gym.runs.metrics import ArmMetrics, EpisodeOutcome, measure, task_means
 from o3gym.runs.store import PROTOCOL, Run
 from o3gym.types import Task, Trajectory
 
@@ -87,13 +87,13 @@ class ArmRun:
 class _Tally:
     """What one pass over the lines gathers of an arm."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[EpisodeOutcome] = field(default_factory=list)
     rows: dict[str, int | None] = field(default_factory=dict)
     options: int = 0
 
     def add(self, trajectory: Trajectory) -> None:
         row = trajectory.task.origin.get("index")
-        self.outcomes.append(Outcome.of(trajectory))
+        self.outcomes.append(EpisodeOutcome.of(trajectory))
         self.rows[trajectory.group] = row if isinstance(row, int) else None
         self.options = max(self.options, len(trajectory.task.choices))
 
@@ -152,14 +152,14 @@ def hit(trajectory: Trajectory) -> int | None:
     return None if trajectory.right is None else int(trajectory.right)
 
 
-def truths(task: Task) -> list[str]:
+def truth_texts(task: Task) -> list[str]:
     """What counts as right: a letter, one or several texts, or the boxes of a region search as JSON."""
     if task.kind == "box":
         return [json.dumps([list(target.box) for target in task.targets])]
     return list(references(task)) or [""]
 
 
-def truth(task: Task) -> str:
-    """`truths` as one text: a JSON list where there are several."""
-    found = truths(task)
+def truth_text(task: Task) -> str:
+    """`truth_texts` as one text: a JSON list where there are several."""
+    found = truth_texts(task)
     return found[0] if len(found) == 1 else json.dumps(found)

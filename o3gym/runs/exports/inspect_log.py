@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from o3gym.codec import encode
-from o3gym.runs.exports.arms import ArmRun, dumps, hit, truths
-from o3gym.runs.metrics import Outcome
+from o3gym.runs.exports.arms import ArmRun, dumps, hit, truth_texts
+from o3gym.runs.metrics import EpisodeOutcome
 from o3gym.types import Trajectory, Turn
 
 SCORER = "o3gym"
 STOP_REASON = {"stop": "stop", "length": "max_tokens", "error": "unknown"}
 
 
-def write(folder: Path, arm: ArmRun) -> list[Path]:
+def write_inspect(folder: Path, arm: ArmRun) -> list[Path]:
     """An arm as an Inspect log; a sample without a verdict has no scores, and one that ended in an error has it."""
     path = folder / f"{arm.created.strftime('%Y-%m-%dT%H-%M-%S')}_{arm.suite}_{_identity(arm)}.json"
     with path.open("w", encoding="utf-8") as file:
@@ -96,7 +96,7 @@ def _results(arm: ArmRun) -> dict[str, Any]:
 
 
 def _sample(arm: ArmRun, episode: Trajectory) -> dict[str, Any]:
-    task, right = episode.task, truths(episode.task)
+    task, right = episode.task, truth_texts(episode.task)
     return {
         "id": episode.group,
         "epoch": episode.sample + 1,
@@ -155,7 +155,7 @@ def _metadata(episode: Trajectory) -> dict[str, Any]:
 
 def _usage(arm: ArmRun, episode: Trajectory) -> dict[str, Any]:
     """Tokens and dollars of the episode and of those it delegated, where replies say."""
-    known = Outcome.of(episode).usage
+    known = EpisodeOutcome.of(episode).usage
     if not known:
         return {}
     asked, written = sum(u.prompt_tokens for u in known), sum(u.completion_tokens for u in known)

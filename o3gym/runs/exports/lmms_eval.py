@@ -17,14 +17,14 @@ from statistics import fmean
 from typing import Any
 
 from o3gym.codec import encode
-from o3gym.runs.exports.arms import ArmRun, dumps, hit, slug, truth
+from o3gym.runs.exports.arms import ArmRun, dumps, hit, slug, truth_text
 from o3gym.types import Task, Trajectory
 
 FILTER = "none"
 """lmms-eval's name for results of which nothing was filtered."""
 
 
-def write(folder: Path, arm: ArmRun) -> list[Path]:
+def write_lmms_eval(folder: Path, arm: ArmRun) -> list[Path]:
     """Results and samples of an arm as lmms-eval writes them; a task with k samples is one line with k replies."""
     date = arm.created.strftime("%Y%m%d_%H%M%S")
     results, samples = folder / f"{date}_results.json", folder / f"{date}_samples_{arm.suite}.jsonl"
@@ -42,7 +42,7 @@ def _sample(number: int, episodes: Sequence[Trajectory]) -> dict[str, Any]:
     return {
         "doc_id": number,
         "doc": doc,
-        "target": truth(task),
+        "target": truth_text(task),
         "input": task.text,
         "resps": [[turn.reply.text for turn in episode.turns] for episode in episodes],
         "filtered_resps": [episode.answer for episode in episodes],

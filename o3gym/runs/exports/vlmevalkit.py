@@ -14,12 +14,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
-from o3gym.runs.exports.arms import ArmRun, hit, truth
-from o3gym.runs.metrics import Outcome
+from o3gym.runs.exports.arms import ArmRun, hit, truth_text
+from o3gym.runs.metrics import EpisodeOutcome
 from o3gym.types import LETTERS, Trajectory
 
 
-def write(folder: Path, arm: ArmRun) -> list[Path]:
+def write_vlmevalkit(folder: Path, arm: ArmRun) -> list[Path]:
     """Predictions and accuracies of an arm as VLMEvalKit writes them; `hit` is empty where there is no verdict.
 
     Text keeps tabs, newlines and quotes. Lone surrogates, which UTF-8 cannot hold, become escapes.
@@ -30,17 +30,17 @@ def write(folder: Path, arm: ArmRun) -> list[Path]:
     with ExitStack() as stack:
         files = [stack.enter_context(_open(path)) for path in tables]
         for file in files:
-            write_rows(file, [_header(arm)])
+            write_tsv(file, [_header(arm)])
         for episodes in arm.tasks():
             for file, episode in zip(files, episodes, strict=False):  # a run that goes on has tasks with fewer samples
-                write_rows(file, [_row(arm, episode)])
+                write_tsv(file, [_row(arm, episode)])
     rates = folder / f"{stem}_acc.csv"
     with _open(rates) as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows(_rates(arm))
     return [*tables, rates]
 
 
-def write_rows(file: TextIO, rows: Iterable[Sequence[Any]]) -> None:
+def write_tsv(file: TextIO, rows: Iterable[Sequence[Any]]) -> None:
     """Rows as tab-separated values, every cell in quotes; None is an empty cell."""
     csv.writer(file, delimiter="\t", quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
 
@@ -57,9 +57,9 @@ def _header(arm: ArmRun) -> list[str]:
 def _row(arm: ArmRun, episode: Trajectory) -> list[Any]:
     task = episode.task
     options = [*task.choices, *[None] * (arm.options - len(task.choices))]
-    category = Outcome.of(episode).family
+    category = EpisodeOutcome.of(episode).family
     return [
-        *(arm.numbers[episode.group], task.question, *options, truth(task), category),
+        *(arm.numbers[episode.group], task.question, *options, truth_text(task), category),
         *(task.tags.get("subtask"), arm.split),
         *(episode.answer, hit(episode), _log(episode)),
     ]

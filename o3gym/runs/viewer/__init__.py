@@ -21,7 +21,7 @@ from o3gym.media.images import ImageStore, shared_store
 from o3gym.runs import tables
 from o3gym.runs.report import Report, curve_chart, make_report, sweep_chart
 from o3gym.runs.store import open_run
-from o3gym.runs.viewer.episodes import describe, index_row
+from o3gym.runs.viewer.episodes import episode_values, index_row
 from o3gym.runs.viewer.thumbnails import Thumbnails
 from o3gym.types import Trajectory
 
@@ -88,7 +88,7 @@ def _page(report: Report, episodes: Iterable[Trajectory], thumbnails: Thumbnails
     rows = []
     yield '<script type="application/x-ndjson" id="episodes">'
     for line, trajectory in enumerate(episodes):
-        yield ("\n" if line else "") + inline(describe(trajectory, thumbnails))
+        yield ("\n" if line else "") + inline(episode_values(trajectory, thumbnails))
         rows.append([*index_row(trajectory), line])
     yield '</script>\n<script type="application/json" id="index">'
     yield inline(sorted(rows, key=lambda row: row[:4]))
@@ -122,7 +122,7 @@ def _summary(report: Report) -> dict[str, Any]:
         "conduct": tables.metric_rows(report.arms, tables.CONDUCT),
         "families": tables.family_rows(report.arms),
         "stops": tables.stop_rows(report.arms),
-        "protocol": [pair for pair in tables.flat(report.protocol) if not pair[0].startswith("warnings")],
+        "protocol": [pair for pair in tables.flat_items(report.protocol) if not pair[0].startswith("warnings")],
     }
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from o3gym.codec import encode
-from o3gym.runs.coverage import place
+from o3gym.runs.coverage import place_in_picture
 from o3gym.runs.viewer.thumbnails import Thumbnails
 from o3gym.types import Trajectory, Turn, View
 
@@ -28,7 +28,7 @@ def index_row(trajectory: Trajectory) -> list[Any]:
     ]
 
 
-def describe(trajectory: Trajectory, thumbnails: Thumbnails) -> dict[str, Any]:
+def episode_values(trajectory: Trajectory, thumbnails: Thumbnails) -> dict[str, Any]:
     """Everything that the page shows of an episode, its delegated episodes included."""
     task = trajectory.task
     turn_of = {view: number for number, turn in enumerate(trajectory.turns) for view in turn.views}
@@ -51,7 +51,7 @@ def describe(trajectory: Trajectory, thumbnails: Thumbnails) -> dict[str, Any]:
         "pictures": [_picture(trajectory, place, thumbnails) for place in range(len(task.sources))],
         "views": [_view(trajectory, view, turn_of.get(view.index, 0), thumbnails) for view in looked],
         "turns": [_turn(turn) for turn in trajectory.turns],
-        "children": [describe(child, thumbnails) for child in trajectory.children],
+        "children": [episode_values(child, thumbnails) for child in trajectory.children],
     }
 
 
@@ -77,7 +77,7 @@ def _picture(trajectory: Trajectory, number: int, thumbnails: Thumbnails) -> dic
 
 def _view(trajectory: Trajectory, view: View, turn: int, thumbnails: Thumbnails) -> dict[str, Any]:
     source = trajectory.sources[view.source]
-    at = place(trajectory, view)
+    at = place_in_picture(trajectory, view)
     return {
         "index": view.index,
         "turn": turn,

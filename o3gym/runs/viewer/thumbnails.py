@@ -13,8 +13,8 @@ from PIL import Image
 from o3gym.media.images import ImageStore
 from o3gym.types import FULL, Box, Size, Source
 
-OVERVIEW = 640
-CROP = 320
+OVERVIEW_SIDE = 640
+CROP_SIDE = 320
 QUALITY = 80
 
 
@@ -38,13 +38,13 @@ class Thumbnails:
     def overview(self, source: Source, shown: Size | None) -> dict[str, Any]:
         """The whole picture; `shown` is the size at which an agent saw it, None if it never did."""
         try:
-            return self._entry(source, FULL, limit(shown or self._store.size(source), OVERVIEW))
+            return self._entry(source, FULL, limit(shown or self._store.size(source), OVERVIEW_SIDE))
         except Exception as error:  # a plug-in's generator may raise anything, and the page must still be written
             return self._note(source, error)
 
     def crop(self, source: Source, box: Box, shown: Size) -> dict[str, Any]:
         """A region as an agent saw it, but smaller."""
-        return self._entry(source, box, limit(shown, CROP))
+        return self._entry(source, box, limit(shown, CROP_SIDE))
 
     def _entry(self, source: Source, box: Box, size: Size) -> dict[str, Any]:
         """What the page needs: {"file", "size"}, or {"note"} where there are no pixels."""

@@ -8,17 +8,17 @@ from typing import Any
 
 from o3gym.codec import encode
 from o3gym.geometry import compose, from_pixels, intersection, is_empty
-from o3gym.suites.collages.drawing import CORNERS, label_box, label_of
-from o3gym.suites.collages.placement import Layout, Picture, Tile
+from o3gym.suites.collages.drawing import LABEL_CORNERS, label_box, label_of
+from o3gym.suites.collages.placement import CollageLayout, Tile, TilePicture
 from o3gym.types import Box, Source, Target, Task
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CollageCandidate:
     """A task of the source, the one picture it has, and what placement knows of that."""
 
     task: Task
-    picture: Picture
+    picture: TilePicture
 
     @property
     def source(self) -> Source:
@@ -26,12 +26,14 @@ class Candidate:
         return self.task.sources[0]
 
 
-def corners(layout: Layout, candidates: Sequence[Candidate]) -> list[str]:
+def corners(layout: CollageLayout, candidates: Sequence[CollageCandidate]) -> list[str]:
     """For each tile the first corner in which a label covers no target of a core; "" where it always would."""
     return [_corner(tile, number, candidates) for number, tile in enumerate(layout.tiles, 1)]
 
 
-def composed(identity: str, origin: Mapping[str, Any], candidates: Sequence[Candidate], layout: Layout) -> Task:
+def composed(
+    identity: str, origin: Mapping[str, Any], candidates: Sequence[CollageCandidate], layout: CollageLayout
+) -> Task:
     """The task that a collage is: a question about the first candidate, with all others around it.
 
     Args:
@@ -55,7 +57,7 @@ def composed(identity: str, origin: Mapping[str, Any], candidates: Sequence[Cand
     )
 
 
-def _picture(candidates: Sequence[Candidate], layout: Layout) -> Source:
+def _picture(candidates: Sequence[CollageCandidate], layout: CollageLayout) -> Source:
     tiles = [
         {
             "source": encode(candidates[tile.picture].source),
@@ -68,11 +70,11 @@ def _picture(candidates: Sequence[Candidate], layout: Layout) -> Source:
     return Source.generated("collage", size=list(layout.size), tiles=tiles)
 
 
-def _corner(tile: Tile, number: int, candidates: Sequence[Candidate]) -> str:
+def _corner(tile: Tile, number: int, candidates: Sequence[CollageCandidate]) -> str:
     """The first corner in which a label covers no target of a core; "" if it always would."""
     targets = candidates[tile.picture].task.targets if tile.role == "core" else ()
     boxes = [_placed(target, tile) for target in targets]
-    for corner in CORNERS:
+    for corner in LABEL_CORNERS:
         label = label_box(tile.box, number, corner)
         if all(is_empty(intersection(label, box)) for box in boxes):
             return corner
@@ -85,7 +87,7 @@ def _placed(target: Target, tile: Tile) -> Box:
     return compose((float(x0), float(y0), float(x1), float(y1)), target.box)
 
 
-def _about(task: Task, number: int, tile: Tile, layout: Layout) -> dict[str, Any]:
+def _about(task: Task, number: int, tile: Tile, layout: CollageLayout) -> dict[str, Any]:
     """A core, as `origin` has it: everything that a question about it needs."""
     return {
         "task": task.id,

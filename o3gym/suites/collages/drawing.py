@@ -18,9 +18,9 @@ LABEL_AT = 6
 """Distance of a label from the tile's corner."""
 HALO = 2
 """White around the letters of a label."""
-EDGE = 3
+EDGE_WIDTH = 3
 """Width of the black line inside of a tile's edge, as in the released run."""
-CORNERS = ("left top", "right top", "left bottom", "right bottom")
+LABEL_CORNERS = ("left top", "right top", "left bottom", "right bottom")
 """Where a label may stand; the first is the released generator's."""
 
 
@@ -38,12 +38,12 @@ def label_box(box: Sequence[int], number: int, corner: str) -> Box:
     return (x0, y0, x0 + width, y0 + height)
 
 
-def size(*, size: Sequence[int], tiles: object = None) -> Size:
-    """Of the picture that `render` draws with the same arguments."""
+def collage_size(*, size: Sequence[int], tiles: object = None) -> Size:
+    """Of the picture that `render_collage` draws with the same arguments."""
     return (int(size[0]), int(size[1]))
 
 
-def render(*, size: Sequence[int], tiles: Sequence[Mapping[str, Any]]) -> Image.Image:
+def render_collage(*, size: Sequence[int], tiles: Sequence[Mapping[str, Any]]) -> Image.Image:
     """Draw a collage on a white ground, tile by tile, so that one picture at a time is needed whole.
 
     Args:
@@ -61,7 +61,7 @@ def render(*, size: Sequence[int], tiles: Sequence[Mapping[str, Any]]) -> Image.
         source, crop = decode(Source, tile["source"]), tile["crop"]
         pixels = shared_store().region(source, (crop[0], crop[1], crop[2], crop[3]), (x1 - x0, y1 - y0))
         canvas.paste(Image.fromarray(pixels), (x0, y0))
-        draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline="black", width=EDGE)
+        draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline="black", width=EDGE_WIDTH)
         _label(draw, tile["box"], number, tile["corner"])
     return canvas
 

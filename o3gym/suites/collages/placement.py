@@ -1,7 +1,7 @@
 """Where the tiles of a collage go: Algorithm 1 of InSight-o3 (appendix C.1), on sizes and boxes alone.
 
 The paper gives the steps and the cap on the target box; the other numbers are those of the released generator
-(m-Just/InSight-o3 at 21acec8, insight_o3/scripts/generate_collages.py), see `Rules`. Tiles are rectangles of whole
+(m-Just/InSight-o3 at 21acec8, insight_o3/scripts/generate_collages.py), see `PlacementRules`. Tiles are rectangles of whole
 pixels, `(x0, y0, x1, y1)`, x to the right, y down, on a grid. They do not overlap and leave nothing of the canvas free.
 """
 
@@ -18,8 +18,8 @@ from typing import Literal, NamedTuple, TypeAlias
 from o3gym.types import FULL, Box, Size
 
 Rect: TypeAlias = tuple[int, int, int, int]
-Role: TypeAlias = Literal["core", "companion", "filler"]
-Reason: TypeAlias = Literal["canvas", "scale", "covered", "place", "free space"]
+TileRole: TypeAlias = Literal["core", "companion", "filler"]
+RejectionReason: TypeAlias = Literal["canvas", "scale", "covered", "place", "free space"]
 
 TIGHTEST = 3
 """A tile goes into one of the tightest free rectangles, by chance, so that equal pictures make unequal collages."""
@@ -27,7 +27,7 @@ SPOTS = 8
 """Places in a free rectangle at which a tile is tried."""
 CUTS = 4
 """Places at which a panel is tried to be cut, at every depth."""
-SLACK = 1e-9
+SHARE_TOLERANCE = 1e-9
 """Of comparisons of shares, which went through a division."""
 
 
@@ -39,12 +39,12 @@ class Rejected(Exception):  # noqa: N818 - the algorithm's own word
             what is placed first), "place" (no room) or "free space" (a panel that no picture fits).
     """
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: RejectionReason) -> None:
         super().__init__(reason)
-        self.reason: Reason = reason
+        self.reason: RejectionReason = reason
 
 
-class Picture(NamedTuple):
+class TilePicture(NamedTuple):
     """What placement knows of a picture: its size in pixels, and the share of it that its largest target box takes."""
 
     width: int
@@ -58,7 +58,7 @@ class Picture(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rules:
+class PlacementRules:
     """Parameters of the algorithm, named as in the paper. Where nothing is said, they are the released generator's.
 
     Attributes:
@@ -106,7 +106,7 @@ class Rules:
     enlarge: float = 1.2
     attempts: int = 10
 
-    def area(self, picture: Picture) -> float:
+    def area(self, picture: TilePicture) -> float:
         """S, the area of a picture that scales refer to, pixels."""
         return min(float(picture.width * picture.height), self.source_area)
 
@@ -124,12 +124,12 @@ class Tile:
 
     picture: int
     box: Rect
-    role: Role
+    role: TileRole
     crop: Box = FULL
 
 
 @dataclass(frozen=True)
-class Layout:
+class CollageLayout:
     """A finished collage: size of the canvas, tiles in reading order, and whether the canvas was enlarged."""
 
     size: Size
@@ -137,7 +137,7 @@ class Layout:
     enlarged: bool = False
 
 
-def lay_out(pictures: Sequence[Picture], cores: int, rules: Rules, rng: Random) -> Layout:
+def lay_out_collage(pictures: Sequence[TilePicture], cores: int, rules: PlacementRules, rng: Random) -> CollageLayout:
     """One canvas: steps 1 to 8 of the algorithm.
 
     Args:
@@ -162,11 +162,11 @@ def lay_out(pictures: Sequence[Picture], cores: int, rules: Rules, rng: Random) 
             rejected = problem
             continue
         tiles += _fill(free, pictures, cores, Counter(planned), rules, rng)
-        return Layout(size, tuple(sorted(tiles, key=lambda tile: (tile.box[1], tile.box[0]))), attempt > 0)
+        return CollageLayout(size, tuple(sorted(tiles, key=lambda tile: (tile.box[1], tile.box[0]))), attempt > 0)
     raise rejected
 
 
-def _canvas(area: float, aspect: float, rules: Rules) -> Size:
+def _canvas(area: float, aspect: float, rules: PlacementRules) -> Size:
     """Step 1: the size on the grid nearest to what was drawn, inside the ranges of area and aspect."""
     sides = product(_around(math.sqrt(area * aspect), rules), _around(math.sqrt(area / aspect), rules))
     low, high = rules.canvas
@@ -176,7 +176,7 @@ def _canvas(area: float, aspect: float, rules: Rules) -> Size:
     return min(allowed, key=lambda size: abs(math.log(size[0] * size[1] / area)))
 
 
-def _around(length: float, rules: Rules) -> tuple[int, int]:
+def _around(length: float, rules: PlacementRules) -> tuple[int, int]:
     """The multiples of the grid below and above."""
     steps = max(1, math.floor(length / rules.grid))
     return (steps * rules.grid, (steps + 1) * rules.grid)
@@ -189,7 +189,7 @@ class _Plan(NamedTuple):
     """A tile to be placed: picture, role, wanted area and aspect, and the area that it may have, pixels."""
 
     picture: int
-    role: Role
+    role: TileRole
     area: float
     aspect: float
     low: float
@@ -197,7 +197,7 @@ class _Plan(NamedTuple):
 
 
 def _place(
-    planned: Sequence[int], pictures: Sequence[Picture], cores: int, size: Size, rules: Rules, rng: Random
+    planned: Sequence[int], pictures: Sequence[TilePicture], cores: int, size: Size, rules: PlacementRules, rng: Random
 ) -> tuple[list[Tile], list[Rect]]:
     """Steps 2 to 4: sizes of cores and companions, and where they go. Returns the tiles and what stays free."""
     plans = [_planned(i, pictures[i], "core" if i < cores else "companion", size, rules, rng) for i in planned]
@@ -211,7 +211,7 @@ def _place(
     return tiles, free
 
 
-def _planned(index: int, picture: Picture, role: Role, size: Size, rules: Rules, rng: Random) -> _Plan:
+def _planned(index: int, picture: TilePicture, role: TileRole, size: Size, rules: PlacementRules, rng: Random) -> _Plan:
     """Step 2 and 3: the middle of the areas that all bounds allow."""
     canvas, area = size[0] * size[1], rules.area(picture)
     aspect = picture.aspect * math.exp(rng.uniform(-rules.jitter, rules.jitter))
@@ -229,7 +229,7 @@ def _within(plans: Sequence[_Plan], most: float) -> list[_Plan]:
     total = sum(plan.area for plan in plans)
     shrunk = [plan._replace(area=max(plan.low, plan.area * min(1.0, most / total))) for plan in plans]
     left = most - sum(plan.area for plan in shrunk)
-    if left < -SLACK * most:
+    if left < -SHARE_TOLERANCE * most:
         raise Rejected("covered")
     # rounding to the grid may add to each; what there is left to cover is dealt out beforehand
     spare = max(0.0, left) / len(plans)
@@ -237,7 +237,7 @@ def _within(plans: Sequence[_Plan], most: float) -> list[_Plan]:
 
 
 def _placed(
-    plan: _Plan, picture: Picture, free: Sequence[Rect], least: Size, rules: Rules, rng: Random
+    plan: _Plan, picture: TilePicture, free: Sequence[Rect], least: Size, rules: PlacementRules, rng: Random
 ) -> tuple[Rect, list[Rect]]:
     """Step 4: the tile's box, and what stays free; the tile is made smaller and smaller until there is room."""
     area, sized = plan.area, False
@@ -253,7 +253,7 @@ def _placed(
     raise Rejected("place" if sized else "scale")
 
 
-def _snapped(area: float, plan: _Plan, picture: Picture, rules: Rules) -> Size | None:
+def _snapped(area: float, plan: _Plan, picture: TilePicture, rules: PlacementRules) -> Size | None:
     """The size on the grid that is nearest to `area` and keeps all bounds, None if there is none."""
     sides = product(_around(math.sqrt(area * plan.aspect), rules), _around(math.sqrt(area / plan.aspect), rules))
     allowed = [
@@ -269,7 +269,7 @@ def _snapped(area: float, plan: _Plan, picture: Picture, rules: Rules) -> Size |
 
 
 def _spots(
-    size: Size, free: Sequence[Rect], least: Size, rules: Rules, rng: Random
+    size: Size, free: Sequence[Rect], least: Size, rules: PlacementRules, rng: Random
 ) -> Iterator[tuple[Rect, Rect, list[Rect]]]:
     """Where a tile may go, tightest rectangles first: its box, the rectangle, and what it leaves of that."""
     tight = sorted((r for r in free if r[2] - r[0] >= size[0] and r[3] - r[1] >= size[1]), key=_area)
@@ -283,7 +283,7 @@ def _spots(
                 yield box, rect, rest
 
 
-def _offsets(room: int, least: int, rules: Rules) -> list[int]:
+def _offsets(room: int, least: int, rules: PlacementRules) -> list[int]:
     """Where a tile may begin so that on either side there is nothing, or enough for another tile."""
     return [
         offset
@@ -309,7 +309,7 @@ def _area(rect: Rect) -> int:
 # ── fillers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _least(pictures: Sequence[Picture], rules: Rules) -> Size:
+def _least(pictures: Sequence[TilePicture], rules: PlacementRules) -> Size:
     """Width and height, on the grid, below which no picture fits a panel."""
     width = height = math.inf
     for picture in pictures:
@@ -320,12 +320,17 @@ def _least(pictures: Sequence[Picture], rules: Rules) -> Size:
     return (_up(max(width, rules.side), rules), _up(max(height, rules.side), rules))
 
 
-def _up(length: float, rules: Rules) -> int:
+def _up(length: float, rules: PlacementRules) -> int:
     return rules.grid * math.ceil(length / rules.grid) if length < math.inf else rules.side
 
 
 def _fill(
-    free: Sequence[Rect], pictures: Sequence[Picture], cores: int, used: Counter[int], rules: Rules, rng: Random
+    free: Sequence[Rect],
+    pictures: Sequence[TilePicture],
+    cores: int,
+    used: Counter[int],
+    rules: PlacementRules,
+    rng: Random,
 ) -> list[Tile]:
     """Steps 5 to 7: panels, and a picture for each, the largest first; of those that fit, one that is used least."""
     others, tiles = range(cores, len(pictures)), []
@@ -340,7 +345,7 @@ def _fill(
     return tiles
 
 
-def _panels(rect: Rect, pictures: Sequence[Picture], least: Size, rules: Rules, rng: Random) -> list[Rect]:
+def _panels(rect: Rect, pictures: Sequence[TilePicture], least: Size, rules: PlacementRules, rng: Random) -> list[Rect]:
     """A free rectangle, cut until each part fits some picture."""
     if any(_crop(picture, rect, rules) is not None for picture in pictures):
         return [rect]
@@ -355,7 +360,7 @@ def _panels(rect: Rect, pictures: Sequence[Picture], least: Size, rules: Rules, 
     raise Rejected("free space")
 
 
-def _crop(picture: Picture, panel: Rect, rules: Rules) -> Box | None:
+def _crop(picture: TilePicture, panel: Rect, rules: PlacementRules) -> Box | None:
     """The middle part of a picture that fills a panel without being stretched, unit xyxy; None if it does not fit."""
     aspect = (panel[2] - panel[0]) / (panel[3] - panel[1])
     change = aspect / picture.aspect
@@ -369,7 +374,7 @@ def _crop(picture: Picture, panel: Rect, rules: Rules) -> Box | None:
     return (0.5 - width / 2, 0.5 - height / 2, 0.5 + width / 2, 0.5 + height / 2)
 
 
-def _halves(panel: Rect, least: Size, rules: Rules, rng: Random) -> tuple[Rect, Rect] | None:
+def _halves(panel: Rect, least: Size, rules: PlacementRules, rng: Random) -> tuple[Rect, Rect] | None:
     """A panel cut across its longer side; None where a half would be too small for any picture."""
     x0, y0, x1, y1 = panel
     wide = x1 - x0 >= y1 - y0

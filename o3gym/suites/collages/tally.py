@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Tally:
+class CollageTally:
     """What became of everything that was tried.
 
     Attributes:
@@ -28,8 +28,8 @@ class Tally:
         """Canvases."""
         return self.accepted + sum(self.rejected.values())
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
+    def __add__(self, other: CollageTally) -> CollageTally:
+        return CollageTally(
             self.accepted + other.accepted,
             self.rejected + other.rejected,
             self.given_up + other.given_up,
@@ -37,7 +37,7 @@ class Tally:
         )
 
 
-def reasons(tally: Tally) -> str:
+def reasons(tally: CollageTally) -> str:
     """Counts of all reasons, most frequent first, in words."""
     parts = [f"{count} skipped: {reason}" for reason, count in tally.skipped.most_common()]
     parts += [f"{count} canvases rejected: {reason}" for reason, count in tally.rejected.most_common()]

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 from o3gym.registry import closest
 from o3gym.suites.base import BadRow, Suite, SuiteError
 from o3gym.suites.released import hub
-from o3gym.suites.released.rows import Row, open_rows
+from o3gym.suites.released.rows import TableRow, open_table
 from o3gym.types import Task
 
 BY_MODEL = "published numbers are by a model judge; answers that say the same otherwise are wrong here"
@@ -83,7 +83,7 @@ class Released(Suite):
         self._n, self.scoring, self._checked = n, self._known_scoring(scoring), False
         self.root, self.revision = self._locate(data or argument, revision)
         files = self._row_files()
-        self.folder, self.rows = files[0].parent, open_rows(files, self.pictures)
+        self.folder, self.rows = files[0].parent, open_table(files, self.pictures)
         self.rows.need(self.columns, self.root)
         self._chosen = self._choose(category)
 
@@ -93,26 +93,26 @@ class Released(Suite):
         rows = sum(cls.counts.values())
         said = [f"{rows:,} rows"] if rows else []
         if ask:
-            said.append(hub.size(cls.repository, [pattern for some in cls.files.values() for pattern in some]))
+            said.append(hub.download_size(cls.repository, [pattern for some in cls.files.values() for pattern in some]))
         here = "downloaded" if cls._downloaded() else "not here"
         return f"({'; '.join([*said, f'licence: {cls.licence}', cls.repository])}, {here})"
 
     @classmethod
     def _downloaded(cls) -> bool:
         """Whether the hub's cache has a table for every split."""
-        return all(_has_table(hub.cached(cls.repository, patterns), patterns) for patterns in cls.files.values())
+        return all(_has_table(hub.cached_folder(cls.repository, patterns), patterns) for patterns in cls.files.values())
 
     # ── what a subclass says ────────────────────────────────────────────────────────────────────────────────────────
 
     @abstractmethod
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """The task of a row; its id is what the row calls itself, "" for its number. Raises `BadRow`."""
 
-    def belongs(self, row: Row) -> bool:
+    def belongs(self, row: TableRow) -> bool:
         """Whether a row of the file is one of the suite's."""
         return True
 
-    def category_of(self, row: Row) -> str:
+    def category_of(self, row: TableRow) -> str:
         """What `category` filters by."""
         return str(row.get(self.grouped_by, ""))
 
@@ -250,7 +250,7 @@ class Released(Suite):
             if revision:
                 raise ValueError("revision: is of a download; leave it out where data are given")
             return path, ""
-        folder = hub.download(self.repository, self.files[self.split], revision)
+        folder = hub.download_files(self.repository, self.files[self.split], revision)
         return folder, folder.name
 
     def _row_files(self) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import BY_MODEL, Released
 from o3gym.suites.released.fields import packed, text, word
-from o3gym.suites.released.rows import Row
+from o3gym.suites.released.rows import TableRow
 from o3gym.types import Task
 
 FORMS = {
@@ -43,11 +43,11 @@ class CharXivReasoning(Released):
     two_scorings: ClassVar[bool] = True
     measure: ClassVar[str] = "charxiv"
 
-    def category_of(self, row: Row) -> str:
+    def category_of(self, row: TableRow) -> str:
         """The form of the answer."""
         return FORMS.get(row["reasoning_q_source"], "")
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """The reasoning question of a chart."""
         form = self.category_of(row)
         if not form:

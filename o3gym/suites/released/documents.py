@@ -8,7 +8,7 @@ from typing import ClassVar
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released
 from o3gym.suites.released.fields import packed, text, word
-from o3gym.suites.released.rows import Row
+from o3gym.suites.released.rows import TableRow
 from o3gym.types import Task
 
 
@@ -29,7 +29,7 @@ class InfoVQA(Released):
     identity: ClassVar[tuple[str, ...]] = ("questionId",)
     judge: ClassVar[str] = "anls"
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """A question and all of its answers."""
         answers = row["answers"]
         if not isinstance(answers, list) or not answers or not all(isinstance(a, str) and a.strip() for a in answers):
@@ -59,7 +59,7 @@ class ChartQA(Released):
     grouped_by: ClassVar[str] = "type"
     judge: ClassVar[str] = "relaxed"
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """A question; it has no id of its own, so the row's number stands in."""
         return Task(
             id="",

@@ -17,7 +17,7 @@ from o3gym.types import LETTERS, Box, Size, Source, Target
 
 OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\s*(.*)$")
 """An option with its letter: "(A) red", "A. red"."""
-MARK = "<image>"
+IMAGE_MARK = "<image>"
 """Where a picture stands in a question that was written for a model."""
 ROUNDING = 2.0
 """Pixels by which a released box may leave its picture; it is cut there."""
@@ -33,7 +33,7 @@ def text(row: Mapping[str, Any], field: str) -> str:
 
 def unmarked(said: str) -> str:
     """A question without the marks of its pictures."""
-    return said.replace(MARK, "").strip()
+    return said.replace(IMAGE_MARK, "").strip()
 
 
 def word(row: Mapping[str, Any], field: str) -> str:
@@ -135,7 +135,7 @@ def columns_of_options(row: Mapping[str, Any], letters: str) -> tuple[str, ...]:
     return tuple(options)
 
 
-def shuffled(choices: Sequence[str], right: str, seed: str) -> tuple[tuple[str, ...], str]:
+def shuffled_options(choices: Sequence[str], right: str, seed: str) -> tuple[tuple[str, ...], str]:
     """Options in the order that `seed` gives, and the letter of the one that had the letter `right`."""
     order = list(range(len(choices)))
     random.Random(seed).shuffle(order)

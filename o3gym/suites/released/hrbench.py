@@ -9,7 +9,7 @@ from typing import ClassVar
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released
 from o3gym.suites.released.fields import columns_of_options, letter, packed, text, word
-from o3gym.suites.released.rows import Row
+from o3gym.suites.released.rows import TableRow
 from o3gym.types import Task
 
 
@@ -34,7 +34,7 @@ class HRBench4K(Released):
     identity: ClassVar[tuple[str, ...]] = ("index",)
     measure: ClassVar[str] = "hrbench"
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """One order of one question."""
         choices = columns_of_options(row, "ABCD")
         category, index = text(row, "category"), word(row, "index")

@@ -8,11 +8,11 @@ from pathlib import Path
 from o3gym.registry import MissingPackage, require
 from o3gym.suites.base import SuiteError
 
-PATIENCE = 10.0
+HUB_TIMEOUT = 10.0
 """Seconds to wait for the hub's word about a data set."""
 
 
-def download(repository: str, patterns: Sequence[str], revision: str = "") -> Path:
+def download_files(repository: str, patterns: Sequence[str], revision: str = "") -> Path:
     """Files of a hub data set, downloaded unless they are there already; the folder is named by its commit.
 
     Raises:
@@ -33,7 +33,7 @@ def download(repository: str, patterns: Sequence[str], revision: str = "") -> Pa
         ) from error
 
 
-def cached(repository: str, patterns: Sequence[str]) -> Path | None:
+def cached_folder(repository: str, patterns: Sequence[str]) -> Path | None:
     """The folder of these files of a data set, if they have been downloaded."""
     try:
         hub = require("huggingface_hub", "suites")
@@ -44,11 +44,11 @@ def cached(repository: str, patterns: Sequence[str]) -> Path | None:
         return None
 
 
-def size(repository: str, patterns: Sequence[str]) -> str:
+def download_size(repository: str, patterns: Sequence[str]) -> str:
     """How large a download is, as the hub says, for example "3.1 GB"; or why that is not known."""
     try:
         hub = require("huggingface_hub", "suites")
-        said = hub.HfApi().dataset_info(repository, files_metadata=True, timeout=PATIENCE)
+        said = hub.HfApi().dataset_info(repository, files_metadata=True, timeout=HUB_TIMEOUT)
         files = hub.utils.filter_repo_objects(said.siblings, allow_patterns=list(patterns), key=lambda f: f.rfilename)
         return _readable(sum(file.size for file in files))
     except MissingPackage:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released
 from o3gym.suites.released.fields import letter, lettered, packed, text, word
-from o3gym.suites.released.rows import Row
+from o3gym.suites.released.rows import TableRow
 from o3gym.types import Task
 
 
@@ -42,11 +42,11 @@ class MMERealWorld(Released):
     official: ClassVar[str] = "first_letter"
     measure: ClassVar[str] = "mme_realworld"
 
-    def category_of(self, row: Row) -> str:
+    def category_of(self, row: TableRow) -> str:
         """The domain."""
         return str(row["category"]).rpartition("/")[2]
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """A question; names of subtasks are written in many ways, so they are in lower case here."""
         ability, slash, domain = text(row, "category").rpartition("/")
         if not slash or ability.lower() not in ("perception", "reasoning"):

@@ -8,7 +8,7 @@ from typing import ClassVar
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released
 from o3gym.suites.released.fields import letter, packed, text, word
-from o3gym.suites.released.rows import Row
+from o3gym.suites.released.rows import TableRow
 from o3gym.types import Task
 
 OPTIONS = "Options:"
@@ -33,7 +33,7 @@ class MMStar(Released):
     official: ClassVar[str] = "leading_letter"
     measure: ClassVar[str] = "mmstar"
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """A question, its options apart."""
         question, choices = split_options(text(row, "question"))
         return Task(

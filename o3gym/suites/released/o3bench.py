@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released
 from o3gym.suites.released.fields import letter, lettered, picture, pixel_box, text
-from o3gym.suites.released.rows import Row
+from o3gym.suites.released.rows import TableRow
 from o3gym.types import Source, Target, Task
 
 
@@ -38,7 +38,7 @@ class O3Bench(Released):
     grouped_by: ClassVar[str] = "subset"
     measure: ClassVar[str] = "o3_bench"
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """A question with the regions that it needs."""
         image = picture(self.folder, text(row, "file_name"), "file_name")
         choices = lettered(text(row, "options").splitlines(), "options")
@@ -56,7 +56,7 @@ class O3Bench(Released):
         )
 
 
-def _targets(row: Row, image: Source) -> tuple[Target, ...]:
+def _targets(row: TableRow, image: Source) -> tuple[Target, ...]:
     wanted, known = row["target_layouts"], row["layout_infos"]
     if not isinstance(wanted, list) or not wanted:
         raise BadRow("target_layouts", "a list of numbers of layouts", wanted)

@@ -18,7 +18,7 @@ from o3gym.registry import closest, require
 from o3gym.suites.base import SuiteError
 from o3gym.types import Source
 
-Row: TypeAlias = Mapping[str, Any]
+TableRow: TypeAlias = Mapping[str, Any]
 
 CHUNK = 1 << 20
 """Bytes read at a time where a TSV is only looked through for the ends of its rows."""
@@ -27,7 +27,7 @@ REFERENCE = 64
 """A text this short in a column of base64 pictures is the `index` of the row that has the picture (VLMEvalKit)."""
 
 
-class Rows(Sequence[Row]):
+class Table(Sequence[TableRow]):
     """A table. Errors name the file and the row, counted from 1 as an editor or a viewer would.
 
     Attributes:
@@ -48,7 +48,7 @@ class Rows(Sequence[Row]):
                 raise SuiteError(f'{path}: no column "{column}"{closest(column, self.columns)} (it has: {known})')
 
 
-class TsvRows(Rows):
+class TsvTable(Table):
     """A TSV with base64 pictures, which may be many gigabytes.
 
     The file is looked through for the ends of its rows, as far as a row is asked for, and no byte of it is kept. A row
@@ -201,7 +201,7 @@ def _unquoted(raw: memoryview) -> bytes:
     return text.removesuffix(b'"')[1:].replace(b'""', b'"') if text[:1] == b'"' else text
 
 
-class JsonRows(Rows):
+class JsonTable(Table):
     """A JSON list of objects, or one object per line.
 
     Args:
@@ -237,7 +237,7 @@ class JsonRows(Rows):
         return [(number, _object(item, self.path, number)) for number, item in enumerate(value, 1)]
 
 
-class ParquetRows(Rows):
+class ParquetTable(Table):
     """Parquet files, one after the other; of columns of pictures only their place is read.
 
     Args:
@@ -277,10 +277,10 @@ class ParquetRows(Rows):
         return f"{path}, row {row + 1}"
 
 
-class JoinedRows(Rows):
+class JoinedTable(Table):
     """Tables one after the other, each with columns of its own; those that any of them has are its columns."""
 
-    def __init__(self, tables: Sequence[Rows]) -> None:
+    def __init__(self, tables: Sequence[Table]) -> None:
         self._tables = tables
         self._places = [(table, row) for table in tables for row in range(len(table))]
         self.columns = tuple(dict.fromkeys(column for table in tables for column in table.columns))
@@ -298,12 +298,12 @@ class JoinedRows(Rows):
         return table.where(row)
 
 
-def open_rows(files: Sequence[Path], pictures: Sequence[str] = ("image",)) -> Rows:
+def open_table(files: Sequence[Path], pictures: Sequence[str] = ("image",)) -> Table:
     """The table in files of one kind, which their ending tells, with `pictures` in these columns."""
     if files[0].suffix == ".parquet":
-        return ParquetRows(files, pictures)
-    tables = [TsvRows(file, pictures) if file.suffix == ".tsv" else JsonRows(file) for file in files]
-    return tables[0] if len(tables) == 1 else JoinedRows(tables)
+        return ParquetTable(files, pictures)
+    tables = [TsvTable(file, pictures) if file.suffix == ".tsv" else JsonTable(file) for file in files]
+    return tables[0] if len(tables) == 1 else JoinedTable(tables)
 
 
 def read_object(path: Path) -> dict[str, Any]:

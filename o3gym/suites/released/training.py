@@ -10,8 +10,8 @@ from o3gym.geometry import from_xywh, is_box
 from o3gym.media.embedded import item
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released
-from o3gym.suites.released.fields import MARK, boxes, evidence, packed, picture, pixel_box, text, unmarked, word
-from o3gym.suites.released.rows import Row
+from o3gym.suites.released.fields import IMAGE_MARK, boxes, evidence, packed, picture, pixel_box, text, unmarked, word
+from o3gym.suites.released.rows import TableRow
 from o3gym.types import Source, Target, Task
 
 
@@ -53,7 +53,7 @@ class VisualCoT(_Apart):
     columns: ClassVar[tuple[str, ...]] = ("question", "answer", "image", "bboxs", "dataset")
     grouped_by: ClassVar[str] = "dataset"
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """A question with the boxes of its evidence."""
         dataset, name = text(row, "dataset"), text(row, "image")
         image = self.picture(f"{dataset}/{name}", f"cot/{dataset}/{name}", f"cot_image_data/{dataset}/{name}", name)
@@ -83,7 +83,7 @@ class VStarTrain(_Apart):
     }
     columns: ClassVar[tuple[str, ...]] = ("image", "conversations", "target_instances")
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """The first question of a conversation."""
         name = text(row, "image")
         image = self.picture(name, Path(name).name)
@@ -108,7 +108,7 @@ class DeepEyes47k(Released):
     grouped_by: ClassVar[str] = "data_source"
     pictures: ClassVar[tuple[str, ...]] = ("images",)
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """The question of a prompt, without its system prompt and marks."""
         asked = _last_of_user(row)
         cell = packed(row, "images")
@@ -117,7 +117,7 @@ class DeepEyes47k(Released):
         question = (extra.get("question") if extra else None) or asked
         return Task(
             id="",
-            sources=tuple(item(cell, number) for number in range(max(1, asked.count(MARK)))),
+            sources=tuple(item(cell, number) for number in range(max(1, asked.count(IMAGE_MARK)))),
             question=unmarked(str(question)),
             answer=word({"ground_truth": truth}, "ground_truth"),
             tags={"category": text(row, "data_source")},
@@ -139,14 +139,14 @@ class InfoVQARegions(Released):
     counts: ClassVar[Mapping[str, int]] = {"train": 10_186}
     columns: ClassVar[tuple[str, ...]] = ("question_id", "image", "region_description", "bbox")
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """A description, and its box; several rows are about one picture and share its `question_id`."""
         image = packed(row)
         target = Target(pixel_box(row["bbox"], image, "bbox"), label=text(row, "region_description"))
         return Task(id="", sources=(image,), question=text(row, "region_description"), targets=(target,), kind="box")
 
 
-def _first_exchange(row: Row) -> tuple[str, str]:
+def _first_exchange(row: TableRow) -> tuple[str, str]:
     said = row["conversations"]
     if not isinstance(said, list) or len(said) < 2 or not all(isinstance(turn, dict) for turn in said):
         raise BadRow("conversations", "a list of at least a question and an answer", said)
@@ -157,7 +157,7 @@ def _first_exchange(row: Row) -> tuple[str, str]:
     return question, answer
 
 
-def _instances(row: Row, image: Source) -> tuple[Target, ...]:
+def _instances(row: TableRow, image: Source) -> tuple[Target, ...]:
     found = []
     for thing in boxes(row["target_instances"], "target_instances"):
         if not isinstance(thing, dict) or not is_box(thing.get("bbox")) or not isinstance(thing.get("name"), str):
@@ -166,7 +166,7 @@ def _instances(row: Row, image: Source) -> tuple[Target, ...]:
     return tuple(found)
 
 
-def _last_of_user(row: Row) -> str:
+def _last_of_user(row: TableRow) -> str:
     prompt: Any = row["prompt"]
     turns = prompt if isinstance(prompt, list) else []
     said = [turn["content"] for turn in turns if isinstance(turn, dict) and turn.get("role") == "user"]

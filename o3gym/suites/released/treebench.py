@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from o3gym.suites.released.base import Released
 from o3gym.suites.released.fields import columns_of_options, evidence, letter, packed, text, word
-from o3gym.suites.released.rows import Row
+from o3gym.suites.released.rows import TableRow
 from o3gym.types import Task
 
 
@@ -33,7 +33,7 @@ class TreeBench(Released):
     official: ClassVar[str] = "verbatim"
     measure: ClassVar[str] = "treebench"
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """A question with the boxes of its evidence, in pixels of the stored picture."""
         image = packed(row)
         choices = columns_of_options(row, "ABCDEFGHIJK")

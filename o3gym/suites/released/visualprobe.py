@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import BY_MODEL, Released
-from o3gym.suites.released.fields import MARK, picture, text, unmarked, word
-from o3gym.suites.released.rows import Row
+from o3gym.suites.released.fields import IMAGE_MARK, picture, text, unmarked, word
+from o3gym.suites.released.rows import TableRow
 from o3gym.types import Task
 
 
@@ -31,7 +31,7 @@ class VisualProbeEasy(Released):
     grouped_by: ClassVar[str] = "data_source"
     identity: ClassVar[tuple[str, ...]] = ("doc_id",)
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """A question about one picture."""
         names = row["images"]
         if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
@@ -40,8 +40,8 @@ class VisualProbeEasy(Released):
         inside = Path(*path.parts[1:]) if path.parts[0] == self.repository.partition("/")[2] else path
         problem = text(row, "problem")
         question = unmarked(problem)
-        if problem.count(MARK) != 1 or not question:
-            raise BadRow("problem", f"a question with one {MARK}", problem)
+        if problem.count(IMAGE_MARK) != 1 or not question:
+            raise BadRow("problem", f"a question with one {IMAGE_MARK}", problem)
         return Task(
             id=word(row, "doc_id"),
             sources=(picture(self.folder, str(inside), "images"),),

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 from o3gym.geometry import from_xywh, is_box
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released
-from o3gym.suites.released.fields import OPTION, letter, picture, pixel_box, shuffled, text, word
-from o3gym.suites.released.rows import Row, read_object
+from o3gym.suites.released.fields import OPTION, letter, picture, pixel_box, shuffled_options, text, word
+from o3gym.suites.released.rows import TableRow, read_object
 from o3gym.types import LETTERS, Source, Target, Task
 
 
@@ -55,7 +55,7 @@ class VStar(Released):
         self.order = order
         super().__init__(argument, split, **options)
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """The question, its options in order, and the boxes of its things."""
         image = picture(self.folder, text(row, "image"))
         beside = self._beside(Path(image.ref))
@@ -66,7 +66,7 @@ class VStar(Released):
         identity = f"{text(row, 'category')}/{word(row, 'question_id')}"
         choices, answer = released, right
         if self.order == "shuffled":
-            choices, answer = shuffled(beside["options"], "A", f"{self.name}/{identity}")
+            choices, answer = shuffled_options(beside["options"], "A", f"{self.name}/{identity}")
         return Task(
             id=identity,
             sources=(image,),

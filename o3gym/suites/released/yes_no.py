@@ -8,7 +8,7 @@ from typing import ClassVar
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released
 from o3gym.suites.released.fields import packed, text, word
-from o3gym.suites.released.rows import Row
+from o3gym.suites.released.rows import TableRow
 from o3gym.types import Task
 
 COGNITION = ("commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning")
@@ -33,11 +33,11 @@ class MMEReasoning(Released):
     official: ClassVar[str] = "yes_no_prefix"
     measure: ClassVar[str] = "mme"
 
-    def belongs(self, row: Row) -> bool:
+    def belongs(self, row: TableRow) -> bool:
         """Whether it is of a reasoning category."""
         return row["category"] in COGNITION
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """One of the two questions about a picture, which share their `question_id`."""
         return Task(
             id="",
@@ -67,7 +67,7 @@ class POPE(Released):
     official: ClassVar[str] = "verbatim"
     measure: ClassVar[str] = "pope"
 
-    def convert(self, row: Row) -> Task:
+    def convert(self, row: TableRow) -> Task:
         """A question."""
         category = text(row, "category")
         return Task(
@@ -79,7 +79,7 @@ class POPE(Released):
         )
 
 
-def yes_or_no(row: Row) -> str:
+def yes_or_no(row: TableRow) -> str:
     """The right answer, "yes" or "no"."""
     answer = text(row, "answer").lower().rstrip(".")
     if answer not in ("yes", "no"):

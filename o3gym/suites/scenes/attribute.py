@@ -11,11 +11,11 @@ from o3gym.suites.scenes.icons import ICONS
 from o3gym.suites.scenes.outlines import SHAPES, move
 from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import COLOURS, INK, WHITE
-from o3gym.suites.scenes.scatter import ASPECT, TINY, Thing, paint_things, random_things, strew
+from o3gym.suites.scenes.scatter import SCATTER_ASPECT, TINY, Thing, paint_things, random_things, strew
 from o3gym.types import Box
 
 
-def build(rng: Random, difficulty: str) -> Scene:
+def build_attribute(rng: Random, difficulty: str) -> Scene:
     """Strew things about and ask about one that is tiny and unique."""
     ground, strewn = choose_ground(rng), strew(rng, difficulty)
     box = strewn.tiny.pop(rng.randrange(len(strewn.tiny)))
@@ -27,7 +27,7 @@ def build(rng: Random, difficulty: str) -> Scene:
 
 
 def _colour_scene(rng: Random, ground: Ground, things: list[Thing], wanted: Thing) -> Scene:
-    question = ask(rng, wanted.kind)
+    question = ask_colour(rng, wanted.kind)
 
     def paint(painter: Painter) -> None:
         paint_ground(painter, ground)
@@ -37,7 +37,7 @@ def _colour_scene(rng: Random, ground: Ground, things: list[Thing], wanted: Thin
     return Scene(question, wanted.colour, wrong, ((wanted.kind, wanted.box),), paint, _items(things))
 
 
-def ask(rng: Random, wanted: str) -> str:
+def ask_colour(rng: Random, wanted: str) -> str:
     """A question for the colour of the only thing of the kind `wanted`, or for the shape on a "sign"."""
     if wanted == "sign":
         return rng.choice(
@@ -61,7 +61,7 @@ def _items(things: list[Thing]) -> tuple[tuple[str, Box], ...]:
 
 def _sign_scene(rng: Random, ground: Ground, things: list[Thing], box: Box) -> Scene:
     shape, colour = rng.choice(list(SHAPES)), rng.choice(list(COLOURS))
-    question = ask(rng, "sign")
+    question = ask_colour(rng, "sign")
 
     def paint(painter: Painter) -> None:
         paint_ground(painter, ground)
@@ -83,8 +83,8 @@ def paint_sign(painter: Painter, box: Box, shape: str, colour: str) -> None:
     painter.fill([move(SHAPES[shape], (x0 + x1) / 2, y0 + side * 0.4, side * 0.42)], COLOURS[colour])
 
 
-FAMILY = Family(
-    aspect=ASPECT,
+ATTRIBUTE_FAMILY = Family(
+    aspect=SCATTER_ASPECT,
     levels=levels(1_200_000, {d: tiny / 2 for d, tiny in TINY.items()}),
-    build=build,
+    build=build_attribute,
 )

@@ -11,10 +11,10 @@ from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import CARD, COLOURS, INK, RGB, WHITE
 from o3gym.types import Box
 
-ASPECT = 4 / 3
-FRAME: Box = (0.045, 0.055, 0.985, 0.975)
+MAP_ASPECT = 4 / 3
+MAP_FRAME: Box = (0.045, 0.055, 0.985, 0.975)
 """The map itself, board units; the legend is to the right of it."""
-MAP: Box = (0.0, 0.0, FRAME[2], 1.0)
+MAP: Box = (0.0, 0.0, MAP_FRAME[2], 1.0)
 """The map with the letters and numbers of its grid."""
 _LEGEND = (1.01, 0.055, 1.315)
 _PAGE: RGB = (240, 237, 230)
@@ -46,7 +46,7 @@ class Trail:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class MapSheet:
     """Everything on one map. `key` has one symbol per kind, in legend order; sizes are board units."""
 
     cells: int
@@ -58,40 +58,40 @@ class Sheet:
     seed: int
 
 
-def cell_box(sheet_cells: int, column: int, row: int) -> Box:
+def map_cell_box(sheet_cells: int, column: int, row: int) -> Box:
     """The box of one grid square."""
-    x0, y0, x1, y1 = FRAME
+    x0, y0, x1, y1 = MAP_FRAME
     w, h = (x1 - x0) / sheet_cells, (y1 - y0) / sheet_cells
     return (x0 + column * w, y0 + row * h, x0 + (column + 1) * w, y0 + (row + 1) * h)
 
 
-def badge_box(sheet: Sheet, symbol: Symbol) -> Box:
+def badge_box(sheet: MapSheet, symbol: Symbol) -> Box:
     """The box of a symbol on the map."""
     (x, y), r = symbol.at, sheet.radius
     return (x - r, y - r, x + r, y + r)
 
 
-def legend_box(sheet: Sheet, line: int) -> Box:
+def legend_box(sheet: MapSheet, line: int) -> Box:
     """The box of a legend line: kinds first, then trails."""
     top = _LEGEND[1] + sheet.em * (3.2 + 2.1 * line)
     return (_LEGEND[0] + sheet.em * 0.4, top, _LEGEND[2] - sheet.em * 0.4, top + sheet.em * 2.1)
 
 
-def key_box(sheet: Sheet) -> Box:
+def key_box(sheet: MapSheet) -> Box:
     """The box of the whole legend."""
     x0, y0, x1 = _LEGEND
     return (x0, y0, x1, legend_box(sheet, len(sheet.key) + len(sheet.trails))[1] + sheet.em * 0.6)
 
 
-def label_boxes(sheet: Sheet, column: int, row: int) -> tuple[Box, Box]:
+def label_boxes(sheet: MapSheet, column: int, row: int) -> tuple[Box, Box]:
     """The boxes of the letter above a column and of the number left of a row."""
-    x0, y0, x1, y1 = cell_box(sheet.cells, column, row)
+    x0, y0, x1, y1 = map_cell_box(sheet.cells, column, row)
     x, y, em = (x0 + x1) / 2, (y0 + y1) / 2, sheet.em
-    above, left = FRAME[1] - em * 0.9, FRAME[0] - em * 0.95
+    above, left = MAP_FRAME[1] - em * 0.9, MAP_FRAME[0] - em * 0.95
     return (x - em, above - em * 0.8, x + em, above + em * 0.8), (left - em * 0.9, y - em, left + em * 0.9, y + em)
 
 
-def paint_sheet(painter: Painter, sheet: Sheet) -> None:
+def paint_map(painter: Painter, sheet: MapSheet) -> None:
     """Draw the whole map."""
     rng = Random(sheet.seed)
     painter.backdrop([_LAND] * 4, sheet.seed, grain=3)
@@ -114,9 +114,9 @@ def paint_badge(painter: Painter, symbol: Symbol, at: Point, radius: float) -> N
     painter.fill([move(SHAPES[symbol.shape], *at, radius * 0.82)], WHITE)
 
 
-def _paint_land(painter: Painter, rng: Random, sheet: Sheet) -> None:
+def _paint_land(painter: Painter, rng: Random, sheet: MapSheet) -> None:
     """Parks, houses, a river and roads, drawn past the frame; the margin covers what is over."""
-    x0, y0, x1, y1 = FRAME
+    x0, y0, x1, y1 = MAP_FRAME
     for _ in range(7):
         _paint_park(painter, rng, (rng.uniform(x0, x1), rng.uniform(y0, y1)))
     for _ in range(sheet.cells**2 * 4):
@@ -140,7 +140,7 @@ _COMPASS: Sequence[Point] = ((1, 0), (0.7, 0.7), (0, 1), (-0.7, 0.7), (-1, 0), (
 
 def _roads(rng: Random, count: int) -> list[list[Point]]:
     """Gently bent roads across the map, as many each way."""
-    x0, y0, x1, y1 = FRAME
+    x0, y0, x1, y1 = MAP_FRAME
     roads: list[list[Point]] = []
     for i in range(count):
         y = y0 + (y1 - y0) * (i + rng.uniform(0.2, 0.8)) / count
@@ -150,11 +150,11 @@ def _roads(rng: Random, count: int) -> list[list[Point]]:
     return roads
 
 
-def _paint_margin(painter: Painter, sheet: Sheet) -> None:
+def _paint_margin(painter: Painter, sheet: MapSheet) -> None:
     """Grid lines, the page around the map, the frame, and the letters and numbers of the grid."""
-    x0, y0, x1, y1 = FRAME
+    x0, y0, x1, y1 = MAP_FRAME
     for i in range(1, sheet.cells):
-        box = cell_box(sheet.cells, i, i)
+        box = map_cell_box(sheet.cells, i, i)
         painter.rule((box[0], y0), (box[0], y1), 0.0013, _GRID)
         painter.rule((x0, box[1]), (x1, box[1]), 0.0013, _GRID)
     for page in ((0, 0, painter.aspect, y0), (0, y1, painter.aspect, 1), (0, 0, x0, 1), (x1, 0, painter.aspect, 1)):
@@ -167,7 +167,7 @@ def _paint_margin(painter: Painter, sheet: Sheet) -> None:
         painter.text(((number[0] + number[2]) / 2, (number[1] + number[3]) / 2), str(i + 1), sheet.em, INK)
 
 
-def _paint_legend(painter: Painter, sheet: Sheet) -> None:
+def _paint_legend(painter: Painter, sheet: MapSheet) -> None:
     em, (x0, y0, x1, y1) = sheet.em, key_box(sheet)
     painter.box((x0, y0, x1, y1), INK, em * 0.4)
     painter.box((x0 + 0.0015, y0 + 0.0015, x1 - 0.0015, y1 - 0.0015), CARD, em * 0.4)
@@ -184,7 +184,7 @@ def _paint_legend(painter: Painter, sheet: Sheet) -> None:
 
 def _paint_compass(painter: Painter, em: float) -> None:
     """A north arrow and a scale bar in the lower right corner."""
-    x, y, r = (_LEGEND[0] + _LEGEND[2]) / 2, FRAME[3] - em * 7.5, em * 2.6
+    x, y, r = (_LEGEND[0] + _LEGEND[2]) / 2, MAP_FRAME[3] - em * 7.5, em * 2.6
     painter.disc((x, y), r * 1.12, INK)
     painter.disc((x, y), r * 1.06, CARD)
     painter.fill([[(x, y - r), (x + r * 0.34, y), (x, y + r), (x - r * 0.34, y)]], (188, 188, 186))
@@ -192,5 +192,5 @@ def _paint_compass(painter: Painter, em: float) -> None:
     painter.text((x, y - r - em), "N", em * 1.1, INK)
     for i in range(4):
         left = x + (i - 2) * em * 2.2
-        painter.box((left, FRAME[3] - em * 1.1, left + em * 2.2, FRAME[3] - em * 0.7), (CARD, INK)[i % 2])
-    painter.text((x, FRAME[3] - em * 2.1), "0 to 500 m", em * 0.9, INK)
+        painter.box((left, MAP_FRAME[3] - em * 1.1, left + em * 2.2, MAP_FRAME[3] - em * 0.7), (CARD, INK)[i % 2])
+    painter.text((x, MAP_FRAME[3] - em * 2.1), "0 to 500 m", em * 0.9, INK)

@@ -8,10 +8,10 @@ from random import Random
 from o3gym.suites.scenes.base import Family, Scene, levels
 from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import RGB
-from o3gym.suites.scenes.panels import KINDS, Panel, blocks, paint_panel, random_panel
+from o3gym.suites.scenes.panels import PANEL_KINDS, Panel, paint_panel, panel_blocks, random_panel
 from o3gym.types import Box
 
-ASPECT = 4 / 3
+CHART_ASPECT = 4 / 3
 _CELLS: Mapping[str, tuple[int, int]] = {"easy": (2, 2), "medium": (3, 3), "hard": (5, 5)}
 _EM: Mapping[str, float] = {"easy": 0.016, "medium": 0.0104, "hard": 0.0064}
 _CATEGORIES: Mapping[str, tuple[str, ...]] = {
@@ -27,7 +27,7 @@ _TOPICS = (
 _WALLS: tuple[RGB, ...] = ((214, 222, 232), (226, 220, 210), (212, 224, 218), (222, 216, 228))
 
 
-def grid_boxes(rows: int, columns: int, gap: float, aspect: float = ASPECT) -> list[Box]:
+def grid_boxes(rows: int, columns: int, gap: float, aspect: float = CHART_ASPECT) -> list[Box]:
     """Equal boxes over the whole board, `gap` apart, in reading order."""
     width, height = (aspect - gap) / columns, (1 - gap) / rows
     return [
@@ -48,7 +48,7 @@ def titles(rng: Random, count: int) -> list[str]:
     return rng.sample([f"{topic} {year}" for topic in topics for year in years], count)
 
 
-def build(rng: Random, difficulty: str) -> Scene:
+def build_chart(rng: Random, difficulty: str) -> Scene:
     """Lay out the wall, choose two panels and ask."""
     rows, columns = _CELLS[difficulty]
     noun = rng.choice(list(_CATEGORIES))
@@ -56,7 +56,7 @@ def build(rng: Random, difficulty: str) -> Scene:
     names = tuple(name for name in _CATEGORIES[noun] if name in chosen)
     boxes = grid_boxes(rows, columns, 0.024 if difficulty == "easy" else 0.014)
     panels = [
-        random_panel(rng, box, title, rng.choice(KINDS), names)
+        random_panel(rng, box, title, rng.choice(PANEL_KINDS), names)
         for box, title in zip(boxes, titles(rng, len(boxes)), strict=True)
     ]
     wall, seed, em = rng.choice(_WALLS), rng.getrandbits(32), _EM[difficulty]
@@ -70,7 +70,7 @@ def build(rng: Random, difficulty: str) -> Scene:
     question, answer, wrong = rng.choice((ask_chain, ask_chain, ask_difference, ask_sum))(rng, noun, first, second)
     targets = ((first.title, first.box), (second.title, second.box))
     layouts = tuple((f"{panel.kind} chart", panel.box) for panel in panels)
-    parts = tuple(block for panel in panels for block in blocks(panel, em))
+    parts = tuple(block for panel in panels for block in panel_blocks(panel, em))
     return Scene(question, str(answer), tuple(map(str, wrong)), targets, paint, layouts=layouts, blocks=parts)
 
 
@@ -122,8 +122,8 @@ def _near(rng: Random, answer: int) -> list[int]:
     return [answer + (i - place) * step for i in range(count) if i != place]
 
 
-FAMILY = Family(
-    aspect=ASPECT,
+CHART_FAMILY = Family(
+    aspect=CHART_ASPECT,
     levels=levels(1_500_000, _EM),
-    build=build,
+    build=build_chart,
 )

@@ -18,7 +18,7 @@ from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import CARD, COLOURS, INK, tone
 from o3gym.types import Box
 
-LETTERS = "ABCDEFGHJKLMNPRSTUVXYZ"
+MARK_LETTERS = "ABCDEFGHJKLMNPRSTUVXYZ"
 PLACE_SIDE: Mapping[str, float] = {"easy": 0.1, "medium": 0.0284, "hard": 0.01414}
 """Side of a place; pictures are 1 × 1, so a hard target has 2e-4 of the area."""
 _GRID: Mapping[str, int] = {"easy": 4, "medium": 8, "hard": 15}
@@ -54,8 +54,8 @@ def lay_places(rng: Random, difficulty: str) -> tuple[list[Place], Place]:
     side, cells = PLACE_SIDE[difficulty], _GRID[difficulty]
     boxes = jittered_grid(rng, (0.025, 0.025, 0.975, 0.975), cells, cells, (side, side))
     target = rng.randrange(len(boxes))
-    wanted = "star" if difficulty == "easy" else rng.choice(LETTERS)
-    rest = [mark for mark in (SHAPES if difficulty == "easy" else LETTERS) if mark != wanted]
+    wanted = "star" if difficulty == "easy" else rng.choice(MARK_LETTERS)
+    rest = [mark for mark in (SHAPES if difficulty == "easy" else MARK_LETTERS) if mark != wanted]
     places: list[Place] = []
     for i, box in enumerate(boxes):
         shift = (rng.uniform(-1, 1), rng.uniform(-1, 1))
@@ -64,7 +64,7 @@ def lay_places(rng: Random, difficulty: str) -> tuple[list[Place], Place]:
     return places, places[target]
 
 
-def place(rng: Random, box: Box, mark: str, colour: str) -> Place:
+def scatter_place(rng: Random, box: Box, mark: str, colour: str) -> Place:
     """A place that holds `mark` in `colour`, the rest at random."""
     return Place(box, mark, colour, (rng.uniform(-1, 1), rng.uniform(-1, 1)), rng.uniform(0.88, 1.16), _specks(rng))
 
@@ -76,7 +76,7 @@ def _specks(rng: Random) -> tuple[tuple[Point, float], ...]:
     )
 
 
-def build(rng: Random, difficulty: str) -> Scene:
+def build_hidden(rng: Random, difficulty: str) -> Scene:
     """Lay out the places of one picture and ask for the colour of one."""
     places, target = lay_places(rng, difficulty)
     crumbs = [(rng.random(), rng.random(), rng.random()) for _ in range(len(places) * 2 + 60)]
@@ -91,10 +91,12 @@ def build(rng: Random, difficulty: str) -> Scene:
 
     wrong = others(rng, list(COLOURS), target.colour, rng.choice((3, 4, 5)))
     items = tuple((f"{place.colour} {place.mark}", place.box) for place in places)
-    return Scene(ask(rng, difficulty, target.mark), target.colour, wrong, ((target.mark, target.box),), paint, items)
+    return Scene(
+        ask_hidden(rng, difficulty, target.mark), target.colour, wrong, ((target.mark, target.box),), paint, items
+    )
 
 
-def ask(rng: Random, difficulty: str, wanted: str) -> str:
+def ask_hidden(rng: Random, difficulty: str, wanted: str) -> str:
     """A question for the colour of the place with the mark `wanted`."""
     if difficulty == "easy":
         return rng.choice(
@@ -141,8 +143,8 @@ def _paint_parcel(painter: Painter, place: Place, glyph: float) -> None:
     painter.text((x, y), place.mark, glyph, INK)
 
 
-FAMILY = Family(
+HIDDEN_FAMILY = Family(
     aspect=1.0,
     levels=levels(1_440_000, GLYPH),
-    build=build,
+    build=build_hidden,
 )

@@ -20,7 +20,7 @@ SERIES: tuple[RGB, ...] = (
     (120, 90, 170),
     (200, 160, 40),
 )
-KINDS: tuple[str, ...] = ("bar", "line", "pie")
+PANEL_KINDS: tuple[str, ...] = ("bar", "line", "pie")
 _GAP = 4
 """Least difference between two values of a bar or line panel, on an axis of 0..100."""
 
@@ -32,7 +32,7 @@ class Panel:
     Attributes:
         box: its card, board units.
         title: above the chart.
-        kind: one of `KINDS`.
+        kind: one of `PANEL_KINDS`.
         names: the categories, in the order drawn.
         values: whole numbers, one per category, no two alike; shares of 100 in a pie.
         colour: index into `SERIES`.
@@ -90,7 +90,7 @@ def paint_panel(painter: Painter, panel: Panel, em: float) -> None:
     _CHARTS[panel.kind](painter, panel, (x0 + em * 1.6, y0 + em * 3.4, x1 - em * 1.6, y1 - em * 2.4), em)
 
 
-def blocks(panel: Panel, em: float) -> list[tuple[str, Box]]:
+def panel_blocks(panel: Panel, em: float) -> list[tuple[str, Box]]:
     """What `paint_panel` draws with the same arguments, as a layout detector names it: the title, and the chart.
 
     Returns:

@@ -10,12 +10,12 @@ from o3gym.suites.scenes.base import Family, Scene, levels
 from o3gym.suites.scenes.chart import grid_boxes, titles
 from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import COLOURS, RGB, mix
-from o3gym.suites.scenes.panels import KINDS, blocks, paint_panel, random_panel
+from o3gym.suites.scenes.panels import PANEL_KINDS, paint_panel, panel_blocks, random_panel
 from o3gym.suites.scenes.scatter import Thing, paint_things
 from o3gym.types import FULL
 
-ASPECT = 4 / 3
-ABSENT = 0.2
+REGION_ASPECT = 4 / 3
+ABSENT_SHARE = 0.2
 """Share of descriptions that fit nothing in the picture."""
 _PANELS: Mapping[str, tuple[int, int]] = {"easy": (3, 3), "medium": (5, 5), "hard": (8, 8)}
 _EM: Mapping[str, float] = {"easy": 0.013, "medium": 0.0076, "hard": 0.0048}
@@ -27,7 +27,7 @@ _STORED = ("mug", "book", "bottle", "lamp", "hat", "bell", "crown", "boat", "fis
 _WOODS: tuple[RGB, ...] = ((222, 206, 182), (206, 212, 220), (214, 220, 206))
 
 
-def build(rng: Random, difficulty: str) -> Scene:
+def build_region(rng: Random, difficulty: str) -> Scene:
     """A wall of titled panels, or shelves full of things."""
     return rng.choice((_panel_scene, _shelf_scene))(rng, difficulty)
 
@@ -37,8 +37,8 @@ def _panel_scene(rng: Random, difficulty: str) -> Scene:
     boxes = grid_boxes(rows, columns, 0.012)
     *shown, spare = titles(rng, len(boxes) + 1)
     names = tuple("ABCDE")
-    panels = [random_panel(rng, b, t, rng.choice(KINDS), names) for b, t in zip(boxes, shown, strict=True)]
-    absent, wanted = rng.random() < ABSENT, rng.choice(panels)
+    panels = [random_panel(rng, b, t, rng.choice(PANEL_KINDS), names) for b, t in zip(boxes, shown, strict=True)]
+    absent, wanted = rng.random() < ABSENT_SHARE, rng.choice(panels)
     wall, seed, em = rng.choice(_WOODS), rng.getrandbits(32), _EM[difficulty]
 
     def paint(painter: Painter) -> None:
@@ -48,7 +48,7 @@ def _panel_scene(rng: Random, difficulty: str) -> Scene:
 
     title = spare if absent else wanted.title
     description = rng.choice((f'the panel titled "{title}"', f'the chart with the heading "{title}"'))
-    parts = tuple(block for panel in panels for block in blocks(panel, em))
+    parts = tuple(block for panel in panels for block in panel_blocks(panel, em))
     return Scene(_ask(rng, description), "", (), () if absent else ((title, wanted.box),), paint, blocks=parts)
 
 
@@ -56,7 +56,7 @@ def _shelf_scene(rng: Random, difficulty: str) -> Scene:
     shelves, across = _SHELVES[difficulty]
     rows = [_stock(rng, shelf / shelves, 1 / shelves, across) for shelf in range(shelves)]
     shelf = rng.randrange(shelves)
-    wanted, absent = _choose(rng, rows[shelf]), rng.random() < ABSENT
+    wanted, absent = _choose(rng, rows[shelf]), rng.random() < ABSENT_SHARE
     if absent:
         wanted = _missing(rng, rows[shelf])
     wood, seed = rng.choice(_WOODS), rng.getrandbits(32)
@@ -74,7 +74,7 @@ def _shelf_scene(rng: Random, difficulty: str) -> Scene:
 
 def _stock(rng: Random, top: float, height: float, across: int) -> list[Thing]:
     """Things that stand side by side on one shelf, a few places left empty."""
-    step = (ASPECT - 0.04) / across
+    step = (REGION_ASPECT - 0.04) / across
     side = min(height * 0.68, step * 0.86)
     bottom = top + height * _FLOOR
     row: list[Thing] = []
@@ -124,8 +124,8 @@ def _ask(rng: Random, description: str) -> str:
     )
 
 
-FAMILY = Family(
-    aspect=ASPECT,
+REGION_FAMILY = Family(
+    aspect=REGION_ASPECT,
     levels=levels(1_500_000, _EM),
-    build=build,
+    build=build_region,
 )

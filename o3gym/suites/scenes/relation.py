@@ -11,11 +11,11 @@ from o3gym.suites.scenes.grounds import Ground, choose_ground, paint_ground
 from o3gym.suites.scenes.icons import ICONS
 from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import COLOURS
-from o3gym.suites.scenes.scatter import ASPECT, TINY, Strewn, Thing, paint_things, random_things, strew
+from o3gym.suites.scenes.scatter import SCATTER_ASPECT, TINY, Strewn, Thing, paint_things, random_things, strew
 from o3gym.types import Box
 
 SIDES: Mapping[str, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
-CORNERS: Mapping[str, tuple[int, int]] = {
+DIAGONALS: Mapping[str, tuple[int, int]] = {
     "upper left": (-1, -1),
     "upper right": (1, -1),
     "lower left": (-1, 1),
@@ -26,7 +26,7 @@ _REACH: Mapping[str, tuple[float, float]] = {"easy": (0.1, 0.5), "medium": (0.08
 """Smallest and greatest distance between the two things, in board units."""
 
 
-def build(rng: Random, difficulty: str) -> Scene:
+def build_relation(rng: Random, difficulty: str) -> Scene:
     """Strew things about and ask how two tiny, unique ones lie to each other."""
     ground, strewn = choose_ground(rng), strew(rng, difficulty)
     if rng.random() < 0.35:
@@ -35,14 +35,14 @@ def build(rng: Random, difficulty: str) -> Scene:
 
 
 def _direction_scene(rng: Random, difficulty: str, ground: Ground, strewn: Strewn) -> Scene:
-    directions = rng.choice((SIDES, CORNERS))
+    directions = rng.choice((SIDES, DIAGONALS))
     answer = rng.choice(list(directions))
     first, second = rng.sample(list(ICONS), 2)
     place, other = _pair(rng, difficulty, strewn.tiny, directions[answer])
     rest = [box for box in strewn.large + strewn.tiny if box not in (place, other)]
     a = Thing(first, rng.choice(list(COLOURS)), place)
     b = Thing(second, rng.choice(list(COLOURS)), other)
-    question = _where(rng, first, second, directions is CORNERS)
+    question = _where(rng, first, second, directions is DIAGONALS)
     wrong = others(rng, list(directions), answer, 3)
     things = [*random_things(rng, rest, without=(first, second)), a, b]
     return Scene(question, answer, wrong, ((first, place), (second, other)), _paint(ground, things))
@@ -122,8 +122,8 @@ def _paint(ground: Ground, things: list[Thing]) -> Callable[[Painter], None]:
     return paint
 
 
-FAMILY = Family(
-    aspect=ASPECT,
+RELATION_FAMILY = Family(
+    aspect=SCATTER_ASPECT,
     levels=levels(1_200_000, {d: tiny / 2 for d, tiny in TINY.items()}),
-    build=build,
+    build=build_relation,
 )

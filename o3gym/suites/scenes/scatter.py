@@ -12,8 +12,8 @@ from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import COLOURS
 from o3gym.types import Box
 
-ASPECT = 4 / 3
-ROWS: Mapping[str, int] = {"easy": 5, "medium": 8, "hard": 14}
+SCATTER_ASPECT = 4 / 3
+SCATTER_ROWS: Mapping[str, int] = {"easy": 5, "medium": 8, "hard": 14}
 """Rows of cells; a cell holds one large thing, or four tiny ones, or is kept for the question's own."""
 TINY: Mapping[str, float] = {"easy": 0.055, "medium": 0.028, "hard": 0.0164}
 """Side of a tiny thing; on hard 2e-4 of the picture."""
@@ -40,9 +40,9 @@ class Strewn:
 
 def strew(rng: Random, difficulty: str) -> Strewn:
     """Divide the board into cells and place boxes in them, apart from one inner cell."""
-    rows = ROWS[difficulty]
-    cell, columns = 1 / rows, round(ASPECT * rows)
-    width = ASPECT / columns
+    rows = SCATTER_ROWS[difficulty]
+    cell, columns = 1 / rows, round(SCATTER_ASPECT * rows)
+    width = SCATTER_ASPECT / columns
     kept = (rng.randrange(1, columns - 1), rng.randrange(1, rows - 1))
     strewn = Strewn([], [], (kept[0] * width, kept[1] * cell, (kept[0] + 1) * width, (kept[1] + 1) * cell))
     quartered = set(rng.sample(range(columns * rows), round(_TINY_SHARE * columns * rows)))

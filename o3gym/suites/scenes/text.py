@@ -15,7 +15,7 @@ from o3gym.suites.scenes.painter import Painter, text_width
 from o3gym.suites.scenes.palette import CARD, COLOURS, RGB, WHITE, mix, tone
 from o3gym.types import Box, Size
 
-ASPECT = 4 / 3
+TEXT_ASPECT = 4 / 3
 _LETTERS = "ACEFHJKLMNPRTUWXY"
 _DIGITS = "3479"
 _CELLS: Mapping[str, tuple[int, int]] = {"easy": (3, 3), "medium": (5, 6), "hard": (8, 11)}
@@ -34,11 +34,11 @@ class _Container:
     emblem: str
 
 
-def build(rng: Random, difficulty: str) -> Scene:
+def build_text(rng: Random, difficulty: str) -> Scene:
     """Lay out a yard of containers and ask for the code of one that is uniquely described."""
     rows, columns = _CELLS[difficulty]
-    width, height = ASPECT / columns, 1 / rows
-    area = (0.02, 0.03, ASPECT - 0.02, 0.97)
+    width, height = TEXT_ASPECT / columns, 1 / rows
+    area = (0.02, 0.03, TEXT_ASPECT - 0.02, 0.97)
     boxes = jittered_grid(rng, area, columns, rows, (width * 0.84, height * 0.66))
     target = rng.randrange(len(boxes))
     way = rng.choice(("colour", "emblem") if difficulty == "hard" else ("colour", "emblem", "position"))
@@ -56,7 +56,7 @@ def build(rng: Random, difficulty: str) -> Scene:
             _paint_container(painter, container, _EM[difficulty])
 
     return Scene(
-        ask(rng, describe(wanted.colour, wanted.emblem, way, divmod(target, columns))),
+        ask_code(rng, describe_container(wanted.colour, wanted.emblem, way, divmod(target, columns))),
         wanted.code,
         near(rng, wanted.code),
         ((wanted.code, wanted.plate),),
@@ -102,7 +102,7 @@ def _other(rng: Random, character: str, count: int) -> list[str]:
     return rng.sample([c for c in kin if c != character], count)
 
 
-def describe(colour: str, emblem: str, way: str, place: tuple[int, int]) -> str:
+def describe_container(colour: str, emblem: str, way: str, place: tuple[int, int]) -> str:
     """One container, by its colour, its emblem or its place (row and column from 0), as `way` says."""
     if way == "colour":
         return f"the only {colour} container"
@@ -112,7 +112,7 @@ def describe(colour: str, emblem: str, way: str, place: tuple[int, int]) -> str:
     return f"the {column} container from the left in the {row} row from the top"
 
 
-def ask(rng: Random, container: str) -> str:
+def ask_code(rng: Random, container: str) -> str:
     """A question for the code of the container so described."""
     return rng.choice(
         (
@@ -173,7 +173,7 @@ def paint_strip(size: Size, scale: float, plates: Sequence[tuple[str, Box]], rng
     aspect = size[0] / size[1]
     painter, colour = Painter(size, aspect), COLOURS[rng.choice(list(COLOURS))]
     painter.box((0, 0, aspect, 1), colour)
-    step, shift = ASPECT / 3 * 0.84 / _RIBS * scale, rng.random()
+    step, shift = TEXT_ASPECT / 3 * 0.84 / _RIBS * scale, rng.random()
     for i in range(-1, round(aspect / step) + 1):
         painter.box(((i + shift) * step, 0, (i + shift + 0.4) * step, 1), mix(colour, tone(colour), 0.35))
     for words, box in plates:
@@ -181,8 +181,8 @@ def paint_strip(size: Size, scale: float, plates: Sequence[tuple[str, Box]], rng
     return painter.image
 
 
-FAMILY = Family(
-    aspect=ASPECT,
+TEXT_FAMILY = Family(
+    aspect=TEXT_ASPECT,
     levels=levels(2_000_000, _EM),
-    build=build,
+    build=build_text,
 )

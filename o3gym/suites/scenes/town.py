@@ -10,18 +10,18 @@ from random import Random
 
 from o3gym.suites.scenes.base import Family, Scene, levels, others
 from o3gym.suites.scenes.cartography import (
-    ASPECT,
-    FRAME,
     MAP,
-    Sheet,
+    MAP_ASPECT,
+    MAP_FRAME,
+    MapSheet,
     Symbol,
     Trail,
     badge_box,
-    cell_box,
     key_box,
     label_boxes,
     legend_box,
-    paint_sheet,
+    map_cell_box,
+    paint_map,
 )
 from o3gym.suites.scenes.outlines import SHAPES, Point, curve
 from o3gym.types import Box
@@ -54,17 +54,17 @@ _SIZES: Mapping[str, _Size] = {
 }
 
 
-def build(rng: Random, difficulty: str) -> Scene:
+def build_map(rng: Random, difficulty: str) -> Scene:
     """Lay out the town and ask for a grid square, a nearest place or the end of a trail."""
     size = _SIZES[difficulty]
     key = _key(rng, size.kinds)
     symbols = _place(rng, size, key)
     trails = _walks(rng, size, symbols)
-    sheet = Sheet(size.cells, size.em, size.radius, symbols, key, trails, rng.getrandbits(32))
+    sheet = MapSheet(size.cells, size.em, size.radius, symbols, key, trails, rng.getrandbits(32))
     asked = rng.choice((_ask_square, ask_nearest, _ask_trail))
     question, answer, wrong, targets = asked(rng, sheet)
     layouts = (("map", MAP), ("legend", key_box(sheet)))
-    return Scene(question, answer, wrong, tuple(targets), lambda painter: paint_sheet(painter, sheet), layouts=layouts)
+    return Scene(question, answer, wrong, tuple(targets), lambda painter: paint_map(painter, sheet), layouts=layouts)
 
 
 _Asked = tuple[str, str, tuple[str, ...], list[tuple[str, Box]]]
@@ -84,7 +84,7 @@ def _place(rng: Random, size: _Size, key: list[Symbol]) -> list[Symbol]:
     kinds = key + [rng.choice(common) for _ in range(size.symbols - len(key))]
     symbols: list[Symbol] = []
     for square, kind in zip(squares, kinds, strict=True):
-        x0, y0, x1, y1 = cell_box(size.cells, square % size.cells, square // size.cells)
+        x0, y0, x1, y1 = map_cell_box(size.cells, square % size.cells, square // size.cells)
         at = (x0 + (x1 - x0) * rng.uniform(0.25, 0.75), y0 + (y1 - y0) * rng.uniform(0.25, 0.75))
         symbols.append(Symbol(kind.kind, kind.shape, kind.colour, at))
     return symbols
@@ -114,7 +114,7 @@ def _path(rng: Random, a: Point, b: Point) -> list[Point]:
 
 def _fits(path: list[Point], apart: list[Point], room: float) -> bool:
     """Whether a path is long enough, inside the frame, and at least `room` from the points `apart`."""
-    x0, y0, x1, y1 = FRAME
+    x0, y0, x1, y1 = MAP_FRAME
     inside = all(x0 + room < x < x1 - room and y0 + room < y < y1 - room for x, y in path[5:-5])
     return inside and math.dist(path[0], path[-1]) > 0.22 and all(_clearance(path, at) > room for at in apart)
 
@@ -124,19 +124,19 @@ def _clearance(path: list[Point], at: Point) -> float:
     return min(math.dist(point, at) for point in path)
 
 
-def _unique(sheet: Sheet) -> list[Symbol]:
+def _unique(sheet: MapSheet) -> list[Symbol]:
     found = Counter(symbol.kind for symbol in sheet.symbols)
     return [symbol for symbol in sheet.symbols if found[symbol.kind] == 1]
 
 
-def _line(sheet: Sheet, kind: str) -> tuple[str, Box]:
+def _line(sheet: MapSheet, kind: str) -> tuple[str, Box]:
     """The legend line of a kind, as a target."""
     return f"legend: {kind}", legend_box(sheet, [symbol.kind for symbol in sheet.key].index(kind))
 
 
-def _ask_square(rng: Random, sheet: Sheet) -> _Asked:
+def _ask_square(rng: Random, sheet: MapSheet) -> _Asked:
     wanted = rng.choice(_unique(sheet))
-    x0, y0, x1, y1 = FRAME
+    x0, y0, x1, y1 = MAP_FRAME
     column = int((wanted.at[0] - x0) / (x1 - x0) * sheet.cells)
     row = int((wanted.at[1] - y0) / (y1 - y0) * sheet.cells)
     question = rng.choice(
@@ -159,7 +159,7 @@ def _squares(rng: Random, cells: int, column: int, row: int) -> tuple[str, ...]:
     return tuple(f"{'ABCDEFGHIJ'[c]}{r + 1}" for c in columns for r in rows if (c, r) != (column, row))
 
 
-def ask_nearest(rng: Random, sheet: Sheet) -> _Asked:
+def ask_nearest(rng: Random, sheet: MapSheet) -> _Asked:
     """Which place is nearest to a unique one; asks for a square where no place is clearly nearest."""
     clear: list[tuple[Symbol, Symbol]] = []
     for start in _unique(sheet):
@@ -178,7 +178,7 @@ def ask_nearest(rng: Random, sheet: Sheet) -> _Asked:
     return question, found.kind, _other_kinds(rng, sheet, start, found), _pair(sheet, start, found)
 
 
-def _ask_trail(rng: Random, sheet: Sheet) -> _Asked:
+def _ask_trail(rng: Random, sheet: MapSheet) -> _Asked:
     if not sheet.trails:
         return _ask_square(rng, sheet)
     trail = rng.choice(sheet.trails)
@@ -195,7 +195,7 @@ def _ask_trail(rng: Random, sheet: Sheet) -> _Asked:
     ]  # fmt: skip
 
 
-def _pair(sheet: Sheet, start: Symbol, end: Symbol) -> list[tuple[str, Box]]:
+def _pair(sheet: MapSheet, start: Symbol, end: Symbol) -> list[tuple[str, Box]]:
     return [
         (start.kind, badge_box(sheet, start)),
         (end.kind, badge_box(sheet, end)),
@@ -204,13 +204,13 @@ def _pair(sheet: Sheet, start: Symbol, end: Symbol) -> list[tuple[str, Box]]:
     ]
 
 
-def _other_kinds(rng: Random, sheet: Sheet, start: Symbol, end: Symbol) -> tuple[str, ...]:
+def _other_kinds(rng: Random, sheet: MapSheet, start: Symbol, end: Symbol) -> tuple[str, ...]:
     kinds = [symbol.kind for symbol in sheet.key if symbol.kind != start.kind]
     return others(rng, kinds, end.kind, rng.choice((3, 4, 5)))
 
 
-FAMILY = Family(
-    aspect=ASPECT,
+MAP_FAMILY = Family(
+    aspect=MAP_ASPECT,
     levels=levels(1_400_000, {d: size.em for d, size in _SIZES.items()}),
-    build=build,
+    build=build_map,
 )

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from o3gym.registry import DETECTORS, UnknownName, build, closest, parse_spec
+from o3gym.registry import DETECTORS, UnknownName, build_plugin, closest, parse_spec
 from o3gym.types import Box, Source, Target
 
 
 @dataclass(frozen=True)
-class Block:
+class LayoutBlock:
     """One box of a layout.
 
     Attributes:
@@ -45,7 +45,7 @@ class Page:
 class Detector:
     """Base of all detectors. Subclass and implement `detect`; plug-ins are named "package.module:Class"."""
 
-    def detect(self, page: Page) -> Sequence[Block]:
+    def detect(self, page: Page) -> Sequence[LayoutBlock]:
         """The blocks of a picture, in any order; none is an answer.
 
         Raises:
@@ -63,7 +63,7 @@ def make_detector(spec: str) -> Detector:
     """
     name, argument, options = parse_spec(spec)
     factory, argument = _factory(name, argument)
-    detector: Detector = build("detector", name, factory, argument, **options)
+    detector: Detector = build_plugin("detector", name, factory, argument, **options)
     return detector
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from o3gym.geometry import clamp, from_pixels
 from o3gym.media.images import shared_store
 from o3gym.registry import UnknownName, closest, require
-from o3gym.synthesis.detectors.base import Block, Detector, Page
+from o3gym.synthesis.detectors.base import Detector, LayoutBlock, Page
 
 SHIPPED = "pp_layout_cdla"
 """The model that is in the package itself (7 MB): a PicoDet trained on CDLA, pages of Chinese journals."""
@@ -21,7 +21,7 @@ THRESHOLD = 0.5
 SENSITIVE = 0.01
 """Least score of the models of the PP-DocLayout family: what the paper runs PP-DocLayout_plus-L with (arXiv 2512.18745,
 appendix C.2)."""
-IOU = 0.5
+NMS_IOU = 0.5
 """Boxes of one class that overlap more are one; RapidLayout's own default (`RapidLayoutInput.iou_thresh`)."""
 CLASSES: Mapping[str, str] = {
     "title": "paragraph_title",
@@ -51,7 +51,7 @@ class RapidLayout(Detector):
         UnknownName: no such model.
     """
 
-    def __init__(self, argument: str = "", threshold: float | None = None, iou: float = IOU) -> None:
+    def __init__(self, argument: str = "", threshold: float | None = None, iou: float = NMS_IOU) -> None:
         package = require("rapid_layout", "layout")
         require("onnxruntime", "layout")
         model, names = argument or SHIPPED, [entry.value for entry in package.ModelType]
@@ -65,7 +65,7 @@ class RapidLayout(Detector):
         with _quiet():
             self._find = package.RapidLayout(model_type=model, conf_thresh=threshold, iou_thresh=iou)
 
-    def detect(self, page: Page) -> list[Block]:
+    def detect(self, page: Page) -> list[LayoutBlock]:
         """Blocks by PP-DocLayout's names; those that have another one there keep theirs, in lower case."""
         pixels = shared_store().region(page.source)
         found = self._find(np.ascontiguousarray(pixels[:, :, ::-1]))  # arrays are taken for BGR, as OpenCV has them
@@ -75,10 +75,10 @@ class RapidLayout(Detector):
         return [_block(box, name, score, size) for box, name, score in rows]
 
 
-def _block(box: Any, name: str, score: float, size: tuple[int, int]) -> Block:
+def _block(box: Any, name: str, score: float, size: tuple[int, int]) -> LayoutBlock:
     """A box in pixels, with its class by RapidLayout's name."""
     label = name.lower()
-    return Block(clamp(from_pixels([float(edge) for edge in box], size)), CLASSES.get(label, label), float(score))
+    return LayoutBlock(clamp(from_pixels([float(edge) for edge in box], size)), CLASSES.get(label, label), float(score))
 
 
 @contextmanager

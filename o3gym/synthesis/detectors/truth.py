@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from o3gym.suites.synthetic import true_blocks
-from o3gym.synthesis.detectors.base import Block, Detector, Page
+from o3gym.synthesis.detectors.base import Detector, LayoutBlock, Page
 
 
 class Truth(Detector):
@@ -13,8 +13,8 @@ class Truth(Detector):
     `local` file whose boxes are labelled "table", "figure_title", … hands in a layout made by people.
     """
 
-    def detect(self, page: Page) -> list[Block]:
+    def detect(self, page: Page) -> list[LayoutBlock]:
         """Blocks with score 1; none where nothing is known."""
         if page.source.kind == "generated" and page.source.ref == "synthetic":
-            return [Block(box, label) for label, box in true_blocks(page.source)]
-        return [Block(target.box, target.label) for target in page.targets]
+            return [LayoutBlock(box, label) for label, box in true_blocks(page.source)]
+        return [LayoutBlock(target.box, target.label) for target in page.targets]

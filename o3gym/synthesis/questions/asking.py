@@ -19,14 +19,14 @@ from o3gym.types import Box, Reply, Sampling, Source, View
 
 Name: TypeAlias = tuple[str, ...]
 
-LONGEST = 100_000
+MAX_KEPT = 100_000
 """Characters kept of a reply (ours): several times what the default token limit allows, whatever a server sends."""
 LEAST_PIXELS = 40_000
 """Smaller crops are enlarged to it: the least that Mini-o3 shows (Mini-o3/Mini-o3, README)."""
 
 
 @dataclass(frozen=True)
-class Look:
+class Shown:
     """A part of a picture that goes with a question: `box` in unit xyxy of `source`."""
 
     source: Source
@@ -34,16 +34,16 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Ask:
+class Inquiry:
     """One thing to ask: a name to find the reply by, the text, and what to show before it."""
 
     name: Name
     text: str
-    look: Look | None = None
+    look: Shown | None = None
 
 
 @dataclass(frozen=True)
-class Asker:
+class AskedPolicy:
     """Who is asked, and how.
 
     Attributes:
@@ -59,16 +59,16 @@ class Asker:
     in_flight: int
 
     def __post_init__(self) -> None:
-        if getattr(POLICIES[parse_spec(self.spec)[0]], "peeks", False):
+        if getattr(POLICIES[parse_spec(self.spec)[0]], "privileged", False):
             raise ValueError(f'policy "{self.spec}" only plays tasks whose answers it is told; name a model')
 
-    def digest(self, ask: Ask) -> str:
+    def digest(self, ask: Inquiry) -> str:
         """What a reply depends on, as 32 hex digits: policy, sampling, text and what is shown."""
         shown = [ask.look.source.key, ask.look.box, self.max_pixels] if ask.look else []
         how = [self.sampling.temperature, self.sampling.top_p, self.sampling.max_tokens, self.sampling.seed]
         return hashlib.sha256(json.dumps([self.spec, how, ask.text, shown]).encode()).hexdigest()[:32]
 
-    def request(self, ask: Ask, digest: str, policy: Policy) -> Request:
+    def request(self, ask: Inquiry, digest: str, policy: Policy) -> Request:
         """The dialogue of one message; pixels are made when they are asked for."""
         dialogue = Dialogue()
         parts: list[Part] = [self._picture(ask.look, policy)] if ask.look else []
@@ -77,7 +77,7 @@ class Asker:
         sampling = Sampling(self.sampling.temperature, self.sampling.top_p, self.sampling.max_tokens, (), seed)
         return Request(("questions", digest, 0, ""), dialogue, sampling)
 
-    def _picture(self, look: Look, policy: Policy) -> Picture:
+    def _picture(self, look: Shown, policy: Policy) -> Picture:
         x0, y0, x1, y1 = snap(look.box, shared_store().size(look.source))
         native = (x1 - x0, y1 - y0)
         shown = policy.vision_size(*fit(native, min(LEAST_PIXELS, self.max_pixels // 4), self.max_pixels))
@@ -85,7 +85,7 @@ class Asker:
         return Picture(view, lambda: shared_store().region(look.source, look.box, shown))
 
 
-class Ledger:
+class ReplyLedger:
     """Replies by what was asked, in a journal.
 
     Args:
@@ -100,7 +100,7 @@ class Ledger:
         self._journal, self._retry = Journal(path), retry
         self._fresh: set[str] = set()
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> ReplyLedger:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -114,13 +114,16 @@ class Ledger:
         return Reply(found["text"], finish=found["finish"], error=found["error"])
 
     def put(self, digest: str, reply: Reply) -> None:
-        """Keep a reply, its text cut at `LONGEST`."""
-        self._journal.put(digest, {"text": reply.text[:LONGEST], "finish": reply.finish, "error": reply.error})
+        """Keep a reply, its text cut at `MAX_KEPT`."""
+        self._journal.put(digest, {"text": reply.text[:MAX_KEPT], "finish": reply.finish, "error": reply.error})
         self._fresh.add(digest)
 
 
 def answered(
-    asker: Asker, asks: Iterable[Ask], ledger: Ledger, progress: Callable[[int], None] = lambda done: None
+    asker: AskedPolicy,
+    asks: Iterable[Inquiry],
+    ledger: ReplyLedger,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> dict[Name, Reply]:
     """The reply to every ask, from the ledger or from the policy, which is made only if something is missing.
 
@@ -144,13 +147,13 @@ def answered(
     return {name: _known(ledger, digest) for name, (digest, _) in wanted.items()}
 
 
-def _known(ledger: Ledger, digest: str) -> Reply:
+def _known(ledger: ReplyLedger, digest: str) -> Reply:
     found = ledger.get(digest)
     assert found is not None
     return found
 
 
-def _asked(asker: Asker, asks: Mapping[str, Ask]) -> Iterator[tuple[str, Reply]]:
+def _asked(asker: AskedPolicy, asks: Mapping[str, Inquiry]) -> Iterator[tuple[str, Reply]]:
     """Each digest with its reply, in the order in which they come."""
     policy = make_policy(asker.spec)
     try:

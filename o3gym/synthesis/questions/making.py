@@ -13,17 +13,24 @@ from typing import Any, TypeAlias
 from o3gym.bench.run import Bench
 from o3gym.codec import encode
 from o3gym.registry import POLICIES, parse_spec
-from o3gym.suites.released.rows import JsonRows
+from o3gym.suites.released.rows import JsonTable
 from o3gym.synthesis.difficulty import CONTROL, Filter, write_filter
 from o3gym.synthesis.files import write_rows
-from o3gym.synthesis.questions.asking import Asker, Ledger, Name, answered
+from o3gym.synthesis.questions.asking import AskedPolicy, Name, ReplyLedger, answered
 from o3gym.synthesis.questions.notes import PAGE, Note, note_asks, note_name, notes_of
 from o3gym.synthesis.questions.page import write_page
 from o3gym.synthesis.questions.prompts import CAPTION, QUESTIONS
 from o3gym.synthesis.questions.proposals import Proposal, read_proposals, writer_ask, writer_name
 from o3gym.synthesis.questions.review import read_review, write_review
-from o3gym.synthesis.questions.rows import Row, file_name, identity, row_of, shuffled, within_quota
-from o3gym.synthesis.questions.sheets import Sheet
+from o3gym.synthesis.questions.rows import (
+    QuestionRow,
+    file_name,
+    identity,
+    question_row,
+    shuffle_question,
+    within_quota,
+)
+from o3gym.synthesis.questions.sheets import LayoutSheet
 from o3gym.synthesis.questions.validation import FEWEST, normal, structural_flaw, wording_flaw
 from o3gym.types import Reply
 
@@ -32,12 +39,12 @@ SUITE = "metadata.jsonl"
 """The file of rows that the suite `o3-bench` looks for in a folder."""
 OVER_QUOTA = "no right choice, beyond a tenth of all"
 
-Progress: TypeAlias = Callable[[str, int, int], None]
+StageProgress: TypeAlias = Callable[[str, int, int], None]
 """Called with (what is going on, how many of it are done, how many there are)."""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class QuestionRecipe:
     """How questions are made.
 
     Attributes:
@@ -54,8 +61,8 @@ class Recipe:
         ValueError: a number does not fit, or a solver comes twice; `UnknownName` for one that there is not.
     """
 
-    captioner: Asker
-    writer: Asker
+    captioner: AskedPolicy
+    writer: AskedPolicy
     solvers: tuple[str, ...] = ()
     solved: int = 0
     count: int = 5
@@ -80,7 +87,7 @@ class Recipe:
 
 
 @dataclass
-class Tally:
+class QuestionTally:
     """What became of everything.
 
     Attributes:
@@ -103,9 +110,14 @@ class Tally:
         return bool(reply.error)
 
 
-def make(
-    sheets: Sequence[Sheet], recipe: Recipe, out: Path, progress: Progress = lambda *_: None, *, retry: bool = False
-) -> Tally:
+def make_questions(
+    sheets: Sequence[LayoutSheet],
+    recipe: QuestionRecipe,
+    out: Path,
+    progress: StageProgress = lambda *_: None,
+    *,
+    retry: bool = False,
+) -> QuestionTally:
     """Make questions about pictures: the files `candidates.jsonl`, `review.csv` and `review.html` in `out`.
 
     What was asked is kept in `out` and never asked again, so the same call goes on where it was stopped.
@@ -114,15 +126,15 @@ def make(
         sheets: the pictures.
         recipe: how.
         out: folder; one process at a time.
-        progress: see `Progress`.
+        progress: see `StageProgress`.
         retry: whether what failed before is asked again.
 
     Raises:
         RunError: `out` cannot be written, or another process writes it.
         ValueError: `review.csv` has marks for other questions.
     """
-    tally = Tally(pictures=len(sheets))
-    with Ledger(out / REPLIES, retry=retry) as ledger:
+    tally = QuestionTally(pictures=len(sheets))
+    with ReplyLedger(out / REPLIES, retry=retry) as ledger:
         rows = _written(_noted(sheets, recipe, ledger, tally, progress), recipe, out, ledger, tally, progress)
     rows = _quota(_unsolved(rows, recipe, out, tally, progress), recipe.seed, tally)
     tally.kept = len(rows)
@@ -132,20 +144,20 @@ def make(
     return tally
 
 
-def finish(out: Path, reviewed: Path, seed: int = 0) -> Tally:
+def finish_questions(out: Path, reviewed: Path, seed: int = 0) -> QuestionTally:
     """Write the suite of what people kept: `metadata.jsonl` in `out`, for "o3-bench:OUT".
 
     Args:
-        out: folder that `make` wrote.
+        out: folder that `make_questions` wrote.
         reviewed: the table with their marks.
-        seed: as of `make`.
+        seed: as of `make_questions`.
 
     Raises:
         SuiteError: a mark is bad; the message has file and row.
         ValueError: nothing is left.
     """
     candidates = _rows(out / CANDIDATES)
-    tally = Tally(proposed=len(candidates))
+    tally = QuestionTally(proposed=len(candidates))
     kept = read_review(reviewed, candidates)
     tally.rejected.update({"dropped by people": len(candidates) - len(kept)})
     rows = _quota(kept, seed, tally)
@@ -157,8 +169,12 @@ def finish(out: Path, reviewed: Path, seed: int = 0) -> Tally:
 
 
 def _noted(
-    sheets: Sequence[Sheet], recipe: Recipe, ledger: Ledger, tally: Tally, progress: Progress
-) -> list[tuple[Sheet, dict[str, Note]]]:
+    sheets: Sequence[LayoutSheet],
+    recipe: QuestionRecipe,
+    ledger: ReplyLedger,
+    tally: QuestionTally,
+    progress: StageProgress,
+) -> list[tuple[LayoutSheet, dict[str, Note]]]:
     """Pictures with the notes of their layouts."""
     large = [sheet for sheet in sheets if len(sheet.layouts) >= recipe.layouts]
     tally.skipped.update({f"pictures with fewer than {recipe.layouts} layouts": len(sheets) - len(large)})
@@ -174,7 +190,7 @@ def _noted(
     return found
 
 
-def _notes(sheet: Sheet, replies: Mapping[Name, Reply], tally: Tally) -> dict[str, Note]:
+def _notes(sheet: LayoutSheet, replies: Mapping[Name, Reply], tally: QuestionTally) -> dict[str, Note]:
     notes = notes_of(sheet, replies)
     for layout in (PAGE, *sheet.ids):
         what = "captions of layouts" if layout else "captions of whole pictures"
@@ -186,19 +202,19 @@ def _notes(sheet: Sheet, replies: Mapping[Name, Reply], tally: Tally) -> dict[st
 
 
 def _written(
-    noted: Sequence[tuple[Sheet, dict[str, Note]]],
-    recipe: Recipe,
+    noted: Sequence[tuple[LayoutSheet, dict[str, Note]]],
+    recipe: QuestionRecipe,
     out: Path,
-    ledger: Ledger,
-    tally: Tally,
-    progress: Progress,
-) -> list[Row]:
+    ledger: ReplyLedger,
+    tally: QuestionTally,
+    progress: StageProgress,
+) -> list[QuestionRow]:
     """Rows of the proposals without flaws."""
     asks = [
         writer_ask(sheet, notes, recipe.question_prompt, recipe.count, picture=recipe.picture) for sheet, notes in noted
     ]
     replies = answered(recipe.writer, asks, ledger, lambda done: progress("questions", done, len(asks)))
-    rows: list[Row] = []
+    rows: list[QuestionRow] = []
     for sheet, notes in noted:
         reply = replies[writer_name(sheet)]
         proposals = [] if tally.failed(reply) else read_proposals(reply.text, recipe.count)
@@ -209,9 +225,14 @@ def _written(
 
 
 def _valid(
-    sheet: Sheet, notes: dict[str, Note], proposals: Sequence[Proposal], recipe: Recipe, out: Path, tally: Tally
-) -> list[Row]:
-    rows: list[Row] = []
+    sheet: LayoutSheet,
+    notes: dict[str, Note],
+    proposals: Sequence[Proposal],
+    recipe: QuestionRecipe,
+    out: Path,
+    tally: QuestionTally,
+) -> list[QuestionRow]:
+    rows: list[QuestionRow] = []
     asked: set[str] = set()
     ids = [layout for layout in notes if layout != PAGE]
     for proposal in proposals:
@@ -223,11 +244,13 @@ def _valid(
             continue
         asked.add(normal(proposal.question))
         name = identity(file_name(sheet, out), proposal)
-        rows.append(row_of(sheet, shuffled(proposal, f"{recipe.seed}/{name}"), name, out))
+        rows.append(question_row(sheet, shuffle_question(proposal, f"{recipe.seed}/{name}"), name, out))
     return rows
 
 
-def _unsolved(rows: list[Row], recipe: Recipe, out: Path, tally: Tally, progress: Progress) -> list[Row]:
+def _unsolved(
+    rows: list[QuestionRow], recipe: QuestionRecipe, out: Path, tally: QuestionTally, progress: StageProgress
+) -> list[QuestionRow]:
     """Rows that few enough solvers solve; who failed to reply may have solved it."""
     if not rows or not recipe.solvers:
         return rows
@@ -246,7 +269,7 @@ def _unsolved(rows: list[Row], recipe: Recipe, out: Path, tally: Tally, progress
     return kept
 
 
-def _tried(solver: str, file: Path, recipe: Recipe, progress: Progress) -> Sequence[Mapping[str, Any]]:
+def _tried(solver: str, file: Path, recipe: QuestionRecipe, progress: StageProgress) -> Sequence[Mapping[str, Any]]:
     """What the difficulty filter says of each row of a file: one run for each solver, so another asks no one twice.
 
     A run is of exactly these rows and settings, so its name has their hash.
@@ -261,20 +284,20 @@ def _tried(solver: str, file: Path, recipe: Recipe, progress: Progress) -> Seque
     )
     told = file.with_name(f"solved-{_digest([file.name, solver, encode(bench)])}.jsonl")
     write_filter(bench, Filter(k=1), told, progress, recipe.writer.in_flight)
-    return JsonRows(told)
+    return JsonTable(told)
 
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:8]
 
 
-def _quota(rows: list[Row], seed: int, tally: Tally) -> list[Row]:
+def _quota(rows: list[QuestionRow], seed: int, tally: QuestionTally) -> list[QuestionRow]:
     kept = within_quota(rows, seed)
     tally.rejected.update({OVER_QUOTA: len(rows) - len(kept)})
     return kept
 
 
-def _rows(path: Path) -> list[Row]:
+def _rows(path: Path) -> list[QuestionRow]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; expected the folder that this command wrote before the review")
-    return [dict(row) for row in JsonRows(path)]
+    return [dict(row) for row in JsonTable(path)]

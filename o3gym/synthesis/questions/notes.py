@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from o3gym.synthesis.questions.asking import Ask, Look
+from o3gym.synthesis.questions.asking import Inquiry, Shown
 from o3gym.synthesis.questions.prompts import filled
-from o3gym.synthesis.questions.sheets import Sheet
+from o3gym.synthesis.questions.sheets import LayoutSheet
 from o3gym.types import FULL, Reply
 
-LONGEST = 6_000
+MAX_NOTE = 6_000
 """Characters kept of a caption, and of a text (ours): some 1,500 tokens each, so that 20 layouts fit a context."""
 PAGE = ""
 """Where the notes of a picture have the one of the whole."""
@@ -32,32 +32,32 @@ class Note:
 
 
 def read_note(reply: str) -> Note:
-    """The two sections of a reply, each cut at `LONGEST`; a reply without headings is a caption. Raises nothing."""
+    """The two sections of a reply, each cut at `MAX_NOTE`; a reply without headings is a caption. Raises nothing."""
     said = reply.rpartition("</think>")[2]
     parts = _HEADING.split(said, maxsplit=2)  # further headings may be text of the picture
     found = dict(zip(parts[1::2], parts[2::2], strict=True))
     text = found.get("TEXT", "").strip()
     caption = found.get("CAPTION", "" if found else parts[0]).strip()
-    return Note(caption[:LONGEST], "" if text.lower().strip(".") == "none" else text[:LONGEST])
+    return Note(caption[:MAX_NOTE], "" if text.lower().strip(".") == "none" else text[:MAX_NOTE])
 
 
-def note_asks(sheets: Sequence[Sheet], template: str) -> Iterator[Ask]:
+def note_asks(sheets: Sequence[LayoutSheet], template: str) -> Iterator[Inquiry]:
     """What to ask for notes of every picture and of its layouts; each is named by `note_name`."""
     for sheet in sheets:
         whole = filled(template, {"kind": f"a whole {sheet.subset}, which has several parts"})
-        yield Ask(note_name(sheet), whole, Look(sheet.image, FULL))
+        yield Inquiry(note_name(sheet), whole, Shown(sheet.image, FULL))
         for layout in sheet.layouts:
             kind = f" ({layout.label})" if layout.label else ""
             text = filled(template, {"kind": f"one part of a larger picture{kind}"})
-            yield Ask(note_name(sheet, layout.id), text, Look(sheet.image, layout.box))
+            yield Inquiry(note_name(sheet, layout.id), text, Shown(sheet.image, layout.box))
 
 
-def note_name(sheet: Sheet, layout: str = PAGE) -> tuple[str, ...]:
+def note_name(sheet: LayoutSheet, layout: str = PAGE) -> tuple[str, ...]:
     """What the reply about a layout is found by; without one, that about the whole picture."""
     return ("note", sheet.image.key, layout)
 
 
-def notes_of(sheet: Sheet, replies: Mapping[tuple[str, ...], Reply]) -> dict[str, Note]:
+def notes_of(sheet: LayoutSheet, replies: Mapping[tuple[str, ...], Reply]) -> dict[str, Note]:
     """Notes by the ids of layouts, and by `PAGE` that of the whole picture, empty where there is none.
 
     Layouts whose reply was an error or empty are missing: nothing can be asked about them.

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from o3gym.synthesis.questions.proposals import LETTERS
-from o3gym.synthesis.questions.rows import Row, proposal_of
+from o3gym.synthesis.questions.proposals import OPTION_LETTERS
+from o3gym.synthesis.questions.rows import QuestionRow, proposal_of
 
 _PAGE = """\
 <!doctype html>
@@ -45,7 +45,7 @@ size.</p>
 """
 
 
-def write_page(path: Path, rows: Sequence[Row], table: str) -> None:
+def write_page(path: Path, rows: Sequence[QuestionRow], table: str) -> None:
     """Write the page; pictures are referred to as in the rows, so it belongs into their folder. It has no scripts.
 
     Args:
@@ -57,11 +57,11 @@ def write_page(path: Path, rows: Sequence[Row], table: str) -> None:
     path.write_text(_PAGE.format(count=len(rows), table=escape(table), sections=sections), "utf-8")
 
 
-def _section(number: int, row: Row) -> str:
+def _section(number: int, row: QuestionRow) -> str:
     proposal = proposal_of(row)
     options = "".join(
         f"<li{' class=right' if letter == proposal.answer else ''}>{letter}. {escape(option)}</li>"
-        for letter, option in zip(LETTERS, proposal.options, strict=True)
+        for letter, option in zip(OPTION_LETTERS, proposal.options, strict=True)
     )
     return (
         f'<section id="{escape(row["question_id"])}"><h2>{number}. {escape(row["question_id"])}</h2>'
@@ -71,7 +71,7 @@ def _section(number: int, row: Row) -> str:
     )
 
 
-def _picture(row: Row) -> str:
+def _picture(row: QuestionRow) -> str:
     width, height = row["img_width"], row["img_height"]
     boxes = "".join(
         _box(info, height / 60, cited=name in row["target_layouts"]) for name, info in row["layout_infos"].items()

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from o3gym.synthesis.questions.asking import Ask, Look
+from o3gym.synthesis.questions.asking import Inquiry, Shown
 from o3gym.synthesis.questions.notes import PAGE, Note
 from o3gym.synthesis.questions.prompts import HOPS, filled
-from o3gym.synthesis.questions.sheets import Sheet
+from o3gym.synthesis.questions.sheets import LayoutSheet
 from o3gym.types import FULL
 
-TRIES = 500
+MAX_OBJECTS = 500
 """Opening braces of a reply at which an object is looked for (ours), so that reading takes bounded time."""
-LETTERS = "ABCDEF"
+OPTION_LETTERS = "ABCDEF"
 _OPTION = re.compile(r"\(?([A-F])[.):]\s*(.*)")
 _CITED = re.compile(r"\[\s{0,9}layouts?\s{0,9}([^\[\]\n]{1,200})\]", re.IGNORECASE)
 _UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -42,7 +42,7 @@ class Proposal:
     layouts: tuple[str, ...] = ()
 
 
-def writer_ask(sheet: Sheet, notes: Mapping[str, Note], template: str, count: int, *, picture: bool) -> Ask:
+def writer_ask(sheet: LayoutSheet, notes: Mapping[str, Note], template: str, count: int, *, picture: bool) -> Inquiry:
     """What to ask for `count` questions about a picture, from its notes; with its picture only where that is wanted."""
     labels = {layout.id: layout.label for layout in sheet.layouts}
     layouts = [
@@ -52,10 +52,10 @@ def writer_ask(sheet: Sheet, notes: Mapping[str, Note], template: str, count: in
     ]
     page = {"caption": notes[PAGE].caption, "text": notes[PAGE].text}
     values = {"count": str(count), "page": page, "layouts": layouts, "hops": HOPS[sheet.subset]}
-    return Ask(writer_name(sheet), filled(template, values), Look(sheet.image, FULL) if picture else None)
+    return Inquiry(writer_name(sheet), filled(template, values), Shown(sheet.image, FULL) if picture else None)
 
 
-def writer_name(sheet: Sheet) -> tuple[str, ...]:
+def writer_name(sheet: LayoutSheet) -> tuple[str, ...]:
     """What the reply with a picture's proposals is found by."""
     return ("questions", sheet.image.key)
 
@@ -75,7 +75,7 @@ def read_proposals(reply: str, most: int) -> list[Proposal]:
 
 def _objects(said: str) -> Iterator[dict[str, Any]]:
     decoder, at = json.JSONDecoder(), 0
-    for _ in range(TRIES):
+    for _ in range(MAX_OBJECTS):
         at = said.find("{", at)
         if at < 0:
             return
@@ -95,7 +95,7 @@ def _proposal(value: Mapping[str, Any]) -> Proposal:
     return Proposal(
         one_line(_text(value.get("question"))),
         _options(value.get("options")),
-        letter(_text(value.get("answer"))),
+        bare_letter(_text(value.get("answer"))),
         explanation,
         cited(" ".join(_CITED.findall(explanation))),
     )
@@ -106,7 +106,7 @@ def cited(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for one in _PARTED.split(text.strip()) if one))
 
 
-def letter(text: str) -> str:
+def bare_letter(text: str) -> str:
     """A letter without what may stand around it; a longer text as it is."""
     return text.strip("().:* ").upper()
 
@@ -124,12 +124,14 @@ def _text(value: object) -> str:
 def _options(value: object) -> tuple[str, ...]:
     """Options given as a list, as an object by letters, or as one text with a line for each."""
     if isinstance(value, dict):
-        value = [value[letter] for letter in LETTERS if letter in value] if len(value) == len(LETTERS) else []
+        value = (
+            [value[letter] for letter in OPTION_LETTERS if letter in value] if len(value) == len(OPTION_LETTERS) else []
+        )
     lines = [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
     if not isinstance(lines, list) or not all(isinstance(one, str | int | float) for one in lines):
         return ()
     texts = [one_line(_text(str(one))) for one in lines]
     lettered = [_OPTION.fullmatch(one) for one in texts]
-    if [match[1] for match in lettered if match] == list(LETTERS) == list(LETTERS[: len(texts)]):
+    if [match[1] for match in lettered if match] == list(OPTION_LETTERS) == list(OPTION_LETTERS[: len(texts)]):
         return tuple(match[2] for match in lettered if match)
     return tuple(texts)

@@ -20,19 +20,19 @@ from pathlib import Path
 
 from o3gym.registry import closest
 from o3gym.suites.base import BadRow, SuiteError
-from o3gym.synthesis.questions.proposals import LETTERS, Proposal, cited, letter, one_line
-from o3gym.synthesis.questions.rows import Row, proposal_of, worded
+from o3gym.synthesis.questions.proposals import OPTION_LETTERS, Proposal, bare_letter, cited, one_line
+from o3gym.synthesis.questions.rows import QuestionRow, proposal_of, worded
 from o3gym.synthesis.questions.validation import structural_flaw
 
 MARKS = ("keep", "drop", "edit")
-CHANGEABLE = ("question", *LETTERS, "answer", "layouts", "explanation")
-COLUMNS = ("id", "mark", "comment", "picture", *CHANGEABLE)
+CHANGEABLE_COLUMNS = ("question", *OPTION_LETTERS, "answer", "layouts", "explanation")
+REVIEW_COLUMNS = ("id", "mark", "comment", "picture", *CHANGEABLE_COLUMNS)
 _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """A cell that begins so gets an apostrophe in front, or a spreadsheet might run what a model wrote as a formula."""
 
 
-def write_review(path: Path, rows: Sequence[Row]) -> None:
+def write_review(path: Path, rows: Sequence[QuestionRow]) -> None:
     """Write the table, unless it is there with the same questions, perhaps marked by someone.
 
     Raises:
@@ -47,7 +47,7 @@ def write_review(path: Path, rows: Sequence[Row]) -> None:
                 f"{path}: has marks, but the questions are others by now; move it away, then run this again"
             )
     file = io.StringIO(newline="")
-    table = csv.DictWriter(file, COLUMNS)
+    table = csv.DictWriter(file, REVIEW_COLUMNS)
     table.writeheader()
     table.writerows({name: _safe(cell) for name, cell in _row_cells(row).items()} for row in rows)
     partial = path.with_name(f"{path.name}.partial")
@@ -55,7 +55,7 @@ def write_review(path: Path, rows: Sequence[Row]) -> None:
     partial.replace(path)
 
 
-def read_review(path: Path, rows: Sequence[Row]) -> list[Row]:
+def read_review(path: Path, rows: Sequence[QuestionRow]) -> list[QuestionRow]:
     """The rows that people kept, as they edited them, in the order of `rows`.
 
     Args:
@@ -67,7 +67,7 @@ def read_review(path: Path, rows: Sequence[Row]) -> list[Row]:
             are; or a question without a mark.
     """
     known = {row["question_id"]: row for row in rows}
-    marked: dict[str, Row | None] = {}
+    marked: dict[str, QuestionRow | None] = {}
     problems = []
     for number, cells in _cells(path):
         try:
@@ -88,7 +88,7 @@ def read_review(path: Path, rows: Sequence[Row]) -> list[Row]:
     return [found for name in known if (found := marked[name]) is not None]
 
 
-def _marked(row: Row, cells: Mapping[str, str]) -> Row | None:
+def _marked(row: QuestionRow, cells: Mapping[str, str]) -> QuestionRow | None:
     mark = cells["mark"].strip().lower()
     if mark not in MARKS:
         raise BadRow("mark", f"keep, drop or edit{closest(mark, MARKS)}", cells["mark"])
@@ -97,19 +97,19 @@ def _marked(row: Row, cells: Mapping[str, str]) -> Row | None:
     if mark == "edit":
         return _edited(row, cells)
     for name, was in _row_cells(row).items():
-        if name in CHANGEABLE and not _same(cells[name], was):
+        if name in CHANGEABLE_COLUMNS and not _same(cells[name], was):
             raise BadRow(
                 name, f"{was!r:.80} under the mark keep; mark it edit if it was changed on purpose", cells[name]
             )
     return row
 
 
-def _edited(row: Row, cells: Mapping[str, str]) -> Row:
+def _edited(row: QuestionRow, cells: Mapping[str, str]) -> QuestionRow:
     """The row with what its cells say now; those that say the same keep their text, whatever a spreadsheet did."""
     was = _row_cells(row)
-    now = {name: was[name] if _same(cells[name], was[name]) else cells[name].strip() for name in CHANGEABLE}
-    options = tuple(one_line(now[name]) for name in LETTERS)
-    proposal = Proposal(one_line(now["question"]), options, letter(now["answer"]), now["explanation"])
+    now = {name: was[name] if _same(cells[name], was[name]) else cells[name].strip() for name in CHANGEABLE_COLUMNS}
+    options = tuple(one_line(now[name]) for name in OPTION_LETTERS)
+    proposal = Proposal(one_line(now["question"]), options, bare_letter(now["answer"]), now["explanation"])
     proposal = replace(proposal, layouts=cited(now["layouts"]))
     if flaw := structural_flaw(proposal, row["layout_infos"]):
         raise BadRow("mark", "an edit without a flaw", flaw)
@@ -123,7 +123,7 @@ def _same(cell: str, was: str) -> bool:
     return bool(_NUMBER.fullmatch(cell.strip()) and _NUMBER.fullmatch(was.strip()) and Decimal(cell) == Decimal(was))
 
 
-def _row_cells(row: Row) -> dict[str, str]:
+def _row_cells(row: QuestionRow) -> dict[str, str]:
     proposal = proposal_of(row)
     return {
         "id": row["question_id"],
@@ -131,7 +131,7 @@ def _row_cells(row: Row) -> dict[str, str]:
         "comment": "",
         "picture": row["file_name"],
         "question": proposal.question,
-        **dict(zip(LETTERS, proposal.options, strict=True)),
+        **dict(zip(OPTION_LETTERS, proposal.options, strict=True)),
         "answer": proposal.answer,
         "layouts": "; ".join(proposal.layouts),
         "explanation": proposal.explanation,
@@ -150,11 +150,14 @@ def _cells(path: Path) -> list[tuple[int, dict[str, str]]]:
         rows = list(enumerate(table, 2))
     except csv.Error as error:
         raise SuiteError(f"{path}, after line {table.line_num}: expected CSV ({error})") from error
-    for name in ("id", "mark", *CHANGEABLE):
+    for name in ("id", "mark", *CHANGEABLE_COLUMNS):
         if name not in (table.fieldnames or ()):
             near = closest(name, table.fieldnames or ())
-            raise SuiteError(f'{path}, row 1: expected a column "{name}"{near} (of {", ".join(COLUMNS)})')
-    return [(number, {name: _plain(row[name] or "") for name in ("id", "mark", *CHANGEABLE)}) for number, row in rows]
+            raise SuiteError(f'{path}, row 1: expected a column "{name}"{near} (of {", ".join(REVIEW_COLUMNS)})')
+    return [
+        (number, {name: _plain(row[name] or "") for name in ("id", "mark", *CHANGEABLE_COLUMNS)})
+        for number, row in rows
+    ]
 
 
 def _safe(cell: str) -> str:

@@ -15,17 +15,17 @@ from typing import Any, TypeAlias
 
 from o3gym.geometry import to_pixels
 from o3gym.media.images import shared_store
-from o3gym.synthesis.questions.proposals import LETTERS, Proposal
-from o3gym.synthesis.questions.sheets import Sheet
+from o3gym.synthesis.questions.proposals import OPTION_LETTERS, Proposal
+from o3gym.synthesis.questions.sheets import LayoutSheet
 from o3gym.synthesis.questions.validation import NO_RIGHT_CHOICE
 
-Row: TypeAlias = dict[str, Any]
+QuestionRow: TypeAlias = dict[str, Any]
 
 NO_RIGHT_SHARE = Fraction(1, 10)
 """Share of questions whose answer is "No right choice", at most (paper, appendix E.2; 7.2% of O3-Bench)."""
 
 
-def file_name(sheet: Sheet, folder: Path) -> str:
+def file_name(sheet: LayoutSheet, folder: Path) -> str:
     """How a file of rows in `folder` names a picture: its path from there."""
     return Path(os.path.relpath(sheet.image.ref, folder)).as_posix()
 
@@ -36,14 +36,14 @@ def identity(picture: str, proposal: Proposal) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:10]
 
 
-def shuffled(proposal: Proposal, seed: str) -> Proposal:
+def shuffle_question(proposal: Proposal, seed: str) -> Proposal:
     """The options A to E in an order that follows from `seed`, each order equally likely; F stays the last."""
     order = [*Random(seed).sample(range(5), 5), 5]
     options = tuple(proposal.options[i] for i in order)
-    return replace(proposal, options=options, answer=LETTERS[order.index(LETTERS.index(proposal.answer))])
+    return replace(proposal, options=options, answer=OPTION_LETTERS[order.index(OPTION_LETTERS.index(proposal.answer))])
 
 
-def row_of(sheet: Sheet, proposal: Proposal, name: str, folder: Path) -> Row:
+def question_row(sheet: LayoutSheet, proposal: Proposal, name: str, folder: Path) -> QuestionRow:
     """A question without flaws as a row of a file in `folder`: `question_id` is `name`, boxes are xyxy in pixels."""
     width, height = size = shared_store().size(sheet.image)
     infos = {
@@ -61,12 +61,12 @@ def row_of(sheet: Sheet, proposal: Proposal, name: str, folder: Path) -> Row:
     }
 
 
-def worded(proposal: Proposal) -> Row:
+def worded(proposal: Proposal) -> QuestionRow:
     """The fields of a row that a proposal has."""
     options = (*proposal.options[:-1], NO_RIGHT_CHOICE)
     return {
         "question": proposal.question,
-        "options": "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=True)),
+        "options": "\n".join(f"{letter}. {option}" for letter, option in zip(OPTION_LETTERS, options, strict=True)),
         "answer": proposal.answer,
         "explanation": proposal.explanation,
         "target_layouts": list(proposal.layouts),
@@ -79,13 +79,13 @@ def proposal_of(row: Mapping[str, Any]) -> Proposal:
     return Proposal(row["question"], options, row["answer"], row["explanation"], tuple(row["target_layouts"]))
 
 
-def within_quota(rows: Sequence[Row], seed: int, share: Fraction = NO_RIGHT_SHARE) -> list[Row]:
+def within_quota(rows: Sequence[QuestionRow], seed: int, share: Fraction = NO_RIGHT_SHARE) -> list[QuestionRow]:
     """The rows, in order, without so many of those with answer F that they are at most `share` of what is left.
 
     Which of them stay follows from `seed` and their ids, whatever the order of rows: with more of the other rows, those
     that stayed still do. `share` is below 1.
     """
-    without = [row["question_id"] for row in rows if row["answer"] == LETTERS[-1]]
+    without = [row["question_id"] for row in rows if row["answer"] == OPTION_LETTERS[-1]]
     most = math.floor(share * (len(rows) - len(without)) / (1 - share))
     chosen = set(sorted(without, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())[:most])
-    return [row for row in rows if row["answer"] != LETTERS[-1] or row["question_id"] in chosen]
+    return [row for row in rows if row["answer"] != OPTION_LETTERS[-1] or row["question_id"] in chosen]

@@ -23,7 +23,7 @@ from typing import Any
 from o3gym.registry import closest, parse_spec
 from o3gym.suites.base import BadRow, SuiteError, make_suite
 from o3gym.suites.released.fields import picture, pixel_box, text
-from o3gym.suites.released.rows import JsonRows
+from o3gym.suites.released.rows import JsonTable
 from o3gym.suites.synthetic import Synthetic, true_layouts
 from o3gym.synthesis.files import save
 from o3gym.types import Box, Source
@@ -37,7 +37,7 @@ WITH_LAYOUTS = {"chart": "chart", "map": "map"}
 
 
 @dataclass(frozen=True)
-class Layout:
+class SheetLayout:
     """A part of a picture: its id as text, what kind of thing it is ("" if unknown), and its box in unit xyxy."""
 
     id: str
@@ -46,12 +46,12 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class LayoutSheet:
     """A picture file with its layouts, at least one; ids are unique within it."""
 
     image: Source
     subset: str
-    layouts: tuple[Layout, ...]
+    layouts: tuple[SheetLayout, ...]
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ class Sheet:
         return tuple(layout.id for layout in self.layouts)
 
 
-def open_sheets(spec: str, out: Path, subset: str = "chart") -> list[Sheet]:
+def open_sheets(spec: str, out: Path, subset: str = "chart") -> list[LayoutSheet]:
     """The pictures that a file of rows names, or those of the synthetic suite with their true layouts.
 
     Args:
@@ -80,8 +80,8 @@ def open_sheets(spec: str, out: Path, subset: str = "chart") -> list[Sheet]:
     return _drawn(spec, out)
 
 
-def _read(path: Path, subset: str) -> list[Sheet]:
-    rows, found = JsonRows(path), dict[Source, Sheet]()
+def _read(path: Path, subset: str) -> list[LayoutSheet]:
+    rows, found = JsonTable(path), dict[Source, LayoutSheet]()
     for number, row in enumerate(rows):
         try:
             sheet = _sheet(row, path.parent, subset)
@@ -95,7 +95,7 @@ def _read(path: Path, subset: str) -> list[Sheet]:
     return list(found.values())
 
 
-def _sheet(row: Mapping[str, Any], folder: Path, subset: str) -> Sheet:
+def _sheet(row: Mapping[str, Any], folder: Path, subset: str) -> LayoutSheet:
     image = picture(folder, text(row, "image"))
     named, layouts = row.get("subset", subset), row.get("layouts")
     if named not in SUBSETS:
@@ -106,10 +106,10 @@ def _sheet(row: Mapping[str, Any], folder: Path, subset: str) -> Sheet:
     again = next((one.id for i, one in enumerate(found) if one.id in {other.id for other in found[:i]}), None)
     if again is not None:
         raise BadRow("layouts", "ids that no other layout of the picture has", again)
-    return Sheet(image, named, found)
+    return LayoutSheet(image, named, found)
 
 
-def _layout(entry: Any, image: Source) -> Layout:
+def _layout(entry: Any, image: Source) -> SheetLayout:
     if not isinstance(entry, dict):
         raise BadRow("layouts", 'objects like {"id": 1, "label": "table", "box": [x0, y0, x1, y1]}', entry)
     identity, label = entry.get("id"), entry.get("label", "")
@@ -117,10 +117,10 @@ def _layout(entry: Any, image: Source) -> Layout:
         raise BadRow("layouts", 'an "id" that is a number or a word of up to 40 letters, digits and .-_', identity)
     if not isinstance(label, str):
         raise BadRow("layouts", 'a "label" that is a text', label)
-    return Layout(str(identity), label.strip(), pixel_box(entry.get("box"), image, "layouts"))
+    return SheetLayout(str(identity), label.strip(), pixel_box(entry.get("box"), image, "layouts"))
 
 
-def _drawn(spec: str, out: Path) -> list[Sheet]:
+def _drawn(spec: str, out: Path) -> list[LayoutSheet]:
     """The scenes of a synthetic suite, each written once; their layouts are numbered from 1."""
     suite = make_suite(spec)
     assert isinstance(suite, Synthetic)
@@ -132,7 +132,7 @@ def _drawn(spec: str, out: Path) -> list[Sheet]:
             )
     sheets = []
     for task in suite:
-        layouts = [Layout(str(i), label, box) for i, (label, box) in enumerate(true_layouts(task.sources[0]), 1)]
+        layouts = [SheetLayout(str(i), label, box) for i, (label, box) in enumerate(true_layouts(task.sources[0]), 1)]
         image = Source.file(os.fspath(out / "images" / save(task.sources[0], out / "images")))
-        sheets.append(Sheet(image, WITH_LAYOUTS[task.tags["family"]], tuple(layouts)))
+        sheets.append(LayoutSheet(image, WITH_LAYOUTS[task.tags["family"]], tuple(layouts)))
     return sheets

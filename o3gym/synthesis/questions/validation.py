@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 from o3gym.synthesis.questions.notes import PAGE, Note
-from o3gym.synthesis.questions.proposals import LETTERS, Proposal
+from o3gym.synthesis.questions.proposals import OPTION_LETTERS, Proposal
 
 NO_RIGHT_CHOICE = "No right choice"
 """Option F (paper)."""
@@ -55,7 +55,7 @@ def structural_flaw(proposal: Proposal, ids: Collection[str]) -> str:
     options = tuple(map(normal, proposal.options))
     if not proposal.question:
         return "no question"
-    if len(options) != len(LETTERS) or not all(options):
+    if len(options) != len(OPTION_LETTERS) or not all(options):
         return "not six options"
     if options[-1] != normal(NO_RIGHT_CHOICE):
         return 'F is not "No right choice"'
@@ -63,7 +63,7 @@ def structural_flaw(proposal: Proposal, ids: Collection[str]) -> str:
         return "options that are alike"
     if any(map(_META.fullmatch, options)):
         return "an option about other options"
-    if len(proposal.answer) != 1 or proposal.answer not in LETTERS:
+    if len(proposal.answer) != 1 or proposal.answer not in OPTION_LETTERS:
         return "not exactly one right option"
     if _too_long(proposal):
         return "too long"

@@ -21,12 +21,12 @@ from typing import Any
 
 from o3gym.policies.dialogue import Message
 from o3gym.registry import require
-from o3gym.train.data.dialogues import labels, pictures, png, read, written
+from o3gym.train.data.dialogues import labels, pictures, png, read_turns, stored_turns
 from o3gym.train.data.sharegpt import NAMES
-from o3gym.train.data.sources import SourceError, Stored
+from o3gym.train.data.sources import RunSource, SourceError
 from o3gym.types import Source
 
-COLUMNS = ("images", "conversations")
+COLD_START_COLUMNS = ("images", "conversations")
 """What reading needs; the others may be missing."""
 
 
@@ -44,7 +44,7 @@ class ColdStart:
             self._file = parquet.ParquetFile(self.path)
         except (OSError, ValueError) as error:
             raise SourceError(f"{self.path}: not a parquet file that can be read ({error})") from error
-        for column in COLUMNS:
+        for column in COLD_START_COLUMNS:
             if column not in self._file.schema_arrow.names:
                 found = ", ".join(self._file.schema_arrow.names)
                 raise SourceError(f'{self.path}: expected a column "{column}", got {found}')
@@ -63,7 +63,7 @@ class ColdStart:
             turns = json.loads(self._texts_of[row])
         except (TypeError, ValueError) as error:
             raise SourceError(f"{where}: conversations: not JSON ({error})") from error
-        return read(turns, [_source(image, where) for image in self._images(row) or []], where)
+        return read_turns(turns, [_source(image, where) for image in self._images(row) or []], where)
 
     def _texts(self) -> list[dict[str, Any]]:
         wanted = ("conversations", "sample_index", "rollout_index")
@@ -116,7 +116,7 @@ def _begins(text: str, other: str) -> bool:
     return other.startswith(text + ",") or other == text
 
 
-def export(source: Stored, file: Path) -> int:
+def export_cold_start(source: RunSource, file: Path) -> int:
     """Write the demonstrations of a run to a parquet file. Returns how many.
 
     A row is a whole trace. Pictures are PNG whatever their name says, as shown: the names are part of the format.
@@ -146,7 +146,7 @@ def _row(messages: list[Message]) -> dict[str, Any]:
     return {
         "images": [{"bytes": png(p), "path": n} for p, n in zip(pictures(messages), names, strict=True)],
         "image_names": names,
-        "conversations": json.dumps(written(messages, NAMES, ("from", "value")), ensure_ascii=False),
+        "conversations": json.dumps(stored_turns(messages, NAMES, ("from", "value")), ensure_ascii=False),
     }
 
 

@@ -18,9 +18,9 @@ from o3gym.policies.dialogue import Message, Part, Picture
 from o3gym.train.data.sources import SourceError
 from o3gym.types import FULL, Source, View
 
-Role: TypeAlias = Literal["system", "user", "assistant"]
+StoredRole: TypeAlias = Literal["system", "user", "assistant"]
 PLACE = "<image>"
-ROLES: Mapping[str, Role] = {
+ROLES: Mapping[str, StoredRole] = {
     "system": "system",
     "user": "user",
     "human": "user",
@@ -32,7 +32,9 @@ ROLES: Mapping[str, Role] = {
 """Roles as they are written, and what they mean here: `from` of ShareGPT, `role` of chat messages."""
 
 
-def written(messages: Sequence[Message], names: Mapping[Role, str], keys: tuple[str, str]) -> list[dict[str, str]]:
+def stored_turns(
+    messages: Sequence[Message], names: Mapping[StoredRole, str], keys: tuple[str, str]
+) -> list[dict[str, str]]:
     """The messages as records with the given role names and (role, text) keys."""
     role, text = keys
     return [{role: names[message.role], text: "".join(map(_written, message.parts))} for message in messages]
@@ -47,7 +49,7 @@ def pictures(messages: Sequence[Message]) -> list[Picture]:
     return [part for message in messages for part in message.parts if isinstance(part, Picture)]
 
 
-def read(turns: Any, sources: Sequence[Source], where: str) -> list[Message]:
+def read_turns(turns: Any, sources: Sequence[Source], where: str) -> list[Message]:
     """Messages from stored turns; the k-th `<image>` is the k-th source.
 
     Args:
@@ -87,11 +89,11 @@ def _parts(text: str, left: Any, where: str) -> list[Part]:
         index, source = next(left, (0, None))
         if source is None:
             raise SourceError(f"{where}: more places {PLACE} than pictures")
-        parts += [whole(source, index), words]
+        parts += [whole_picture(source, index), words]
     return parts
 
 
-def whole(source: Source, index: int) -> Picture:
+def whole_picture(source: Source, index: int) -> Picture:
     """All of a picture in its own size, as view `index`. Raises `SourceError` where it cannot be opened."""
     try:
         size = shared_store().size(source)

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from o3gym.policies.dialogue import Message
-from o3gym.rollout.loop import derive_seed
-from o3gym.train.data.sources import Demonstrations, open_source, shuffled, size_of
+from o3gym.rollout.records import derive_seed
+from o3gym.train.data.sources import Demonstrations, open_source, shuffled_order, size_of
 from o3gym.train.recipe import RecipeError, Stage
 from o3gym.types import Size
 
-TRIES = 16
+MAX_DRAWS = 16
 """Demonstrations that are looked at in place of one that is longer than the context."""
 
 
 @dataclass(frozen=True)
-class Row:
+class MixtureRow:
     """Where a row comes from: part `part` of the mixture, its `rank`-th draw."""
 
     part: int
@@ -59,22 +59,22 @@ class Mixture:
             if hasattr(source, "fit"):
                 source.fit(vision_size)
 
-    def where(self, index: int) -> Row:
+    def where(self, index: int) -> MixtureRow:
         """Where row `index` comes from."""
-        return Row(int(self._parts[index]), int(self._ranks[index]))
+        return MixtureRow(int(self._parts[index]), int(self._ranks[index]))
 
-    def example(self, row: Row) -> Sequence[Message]:
+    def example(self, row: MixtureRow) -> Sequence[Message]:
         """The demonstration of a row; ranks beyond those of the stage go on."""
         size, seed = self.sizes[row.part], derive_seed(self.seed, row.part)
         if not size:
             return self.sources[row.part].example(row.rank, seed)
         epoch, place = divmod(row.rank, size)
-        return self.sources[row.part].example(shuffled(seed, epoch, size)[place], seed)
+        return self.sources[row.part].example(shuffled_order(seed, epoch, size)[place], seed)
 
-    def next_to(self, row: Row, attempt: int) -> Row:
-        """What to take instead of a row that cannot be used, for attempt 1 to `TRIES`; no row of the stage itself."""
+    def next_to(self, row: MixtureRow, attempt: int) -> MixtureRow:
+        """What to take instead of a row that cannot be used, for attempt 1 to `MAX_DRAWS`; no row of the stage itself."""
         drawn = int((self._parts == row.part).sum())
-        return Row(row.part, drawn + row.rank * TRIES + attempt - 1)
+        return MixtureRow(row.part, drawn + row.rank * MAX_DRAWS + attempt - 1)
 
     def describe(self) -> list[dict[str, Any]]:
         """Per part: the source, how many rows are drawn from it, how many it has, and its fingerprint."""

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from o3gym.policies.dialogue import Message
-from o3gym.train.data.dialogues import Role, pictures, png, read, written
-from o3gym.train.data.sources import SourceError, Stored
+from o3gym.train.data.dialogues import StoredRole, pictures, png, read_turns, stored_turns
+from o3gym.train.data.sources import RunSource, SourceError
 from o3gym.types import Source
 
-NAMES: Mapping[Role, str] = {"system": "system", "user": "human", "assistant": "gpt"}
+NAMES: Mapping[StoredRole, str] = {"system": "system", "user": "human", "assistant": "gpt"}
 """`from` as LLaMA-Factory's sharegpt format has it by default."""
 
 
@@ -53,7 +53,7 @@ class ShareGPT:
         turns = row.get("conversations", row.get("messages"))
         if turns is None:
             raise SourceError(f'{where}: expected "conversations" or "messages", got {", ".join(row) or "nothing"}')
-        return read(turns, [self._source(image) for image in images], where)
+        return read_turns(turns, [self._source(image) for image in images], where)
 
     def _source(self, path: str) -> Source:
         return Source.file(str(self.path.parent / path.removeprefix("file://")))
@@ -76,7 +76,7 @@ def _json(text: str, where: str) -> Any:
         raise SourceError(f"{where}: not JSON ({error})") from error
 
 
-def export(source: Stored, file: Path) -> int:
+def export_sharegpt(source: RunSource, file: Path) -> int:
     """Write the demonstrations of a run to `file`, their pictures as PNG to `file.images`. Returns how many."""
     folder = file.with_name(f"{file.name}.images")
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def export(source: Stored, file: Path) -> int:
         paths = [f"{folder.name}/{index}-{number}.png" for number in range(len(pictures(messages)))]
         for path, picture in zip(paths, pictures(messages), strict=True):
             (file.parent / path).write_bytes(png(picture))
-        rows.append({"conversations": written(messages, NAMES, ("from", "value")), "images": paths})
+        rows.append({"conversations": stored_turns(messages, NAMES, ("from", "value")), "images": paths})
     lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n"
     whole = json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
     file.write_text(lines if file.suffix == ".jsonl" else whole, "utf-8")

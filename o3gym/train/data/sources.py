@@ -19,12 +19,13 @@ import numpy as np
 
 from o3gym.dialects.base import make_dialect
 from o3gym.envs.visual_search import default_tools
-from o3gym.judges.rules import make_judge
+from o3gym.judges.base import make_judge
 from o3gym.policies.base import make_policy
 from o3gym.policies.dialogue import Message
-from o3gym.registry import DEMONSTRATIONS, POLICIES, REWARDS, build, parse_spec
+from o3gym.registry import DEMONSTRATIONS, POLICIES, REWARDS, build_plugin, parse_spec
 from o3gym.rewards.settle import settle
-from o3gym.rollout.loop import Arm, Job, derive_seed, rollout
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm, Job, derive_seed
 from o3gym.runs.store import open_run
 from o3gym.suites.base import make_suite
 from o3gym.train.data.demonstrations import dialogue_of
@@ -60,9 +61,9 @@ def open_source(spec: str, **options: Any) -> Demonstrations:
         factory = getattr(importlib.import_module(name), argument, None)
         if not callable(factory):
             raise SourceError(f'"{spec}": module {name} has no class or function "{argument}"')
-        source = build("source", f"{name}:{argument}", factory, **options)
+        source = build_plugin("source", f"{name}:{argument}", factory, **options)
     else:
-        source = build("source", name, DEMONSTRATIONS[name], argument, **options)
+        source = build_plugin("source", name, DEMONSTRATIONS[name], argument, **options)
     if not isinstance(source, Demonstrations):
         raise SourceError(f'"{spec}": expected an object with example(index, seed), got {type(source).__name__}')
     return source
@@ -74,7 +75,7 @@ def size_of(source: Demonstrations) -> int:
 
 
 @lru_cache(8)
-def shuffled(seed: int, epoch: int, size: int) -> list[int]:
+def shuffled_order(seed: int, epoch: int, size: int) -> list[int]:
     """The numbers below `size` in an order that follows from seed and epoch."""
     order: list[int] = np.random.default_rng(derive_seed(seed, "shuffle", epoch)).permutation(size).tolist()
     return order
@@ -87,7 +88,7 @@ def _is_module(name: str) -> bool:
         return False
 
 
-class Stored:
+class RunSource:
     """The correct episodes of a run folder. Of `arms` only, where some are named (joined by "|")."""
 
     def __init__(self, argument: str, arms: str = "") -> None:
@@ -110,7 +111,7 @@ class Stored:
         return dialogue_of(episode, make_dialect(episode.dialect, **self._options))
 
 
-class Rolled:
+class PolicySource:
     """Episodes of a scripted policy, run when they are asked for; wrong ones are rejected and others tried.
 
     A model's demonstrations come from a run folder instead (`o3gym bench --out RUN`, then "run:RUN"): what a model
@@ -139,7 +140,7 @@ class Rolled:
     ) -> None:
         self.size = examples
         self.rejected = 0
-        if not POLICIES[parse_spec(policy)[0]].peeks:
+        if not POLICIES[parse_spec(policy)[0]].privileged:
             raise SourceError(
                 f'policy "{policy}" is not scripted: run it first (o3gym bench --policy {policy} --out RUN) and take '
                 f'its episodes with data = "run:RUN"'
@@ -180,7 +181,7 @@ class Rolled:
     def _task(self, index: int, seed: int) -> int:
         """Every task of the suite once before any comes again."""
         epoch, place = divmod(index, len(self._suite))
-        return shuffled(seed, epoch, len(self._suite))[place]
+        return shuffled_order(seed, epoch, len(self._suite))[place]
 
     def _run(self, job: Job) -> Trajectory:
         """One episode; the loop and its environment stay alive between calls."""

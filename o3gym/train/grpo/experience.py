@@ -10,15 +10,15 @@ import numpy as np
 
 from o3gym.policies.dialogue import Message, Picture
 from o3gym.policies.local.encoding import Encoder
-from o3gym.rollout.loop import derive_seed
-from o3gym.train.batches import BatchError, Row, portions, runs_of
+from o3gym.rollout.records import derive_seed
+from o3gym.train.batches import BatchError, TrainingRow, portions, runs_of
 from o3gym.train.data.demonstrations import picture_of
 from o3gym.train.grpo.advantages import advantages, divisor, kept, uniform
 from o3gym.train.grpo.recipe import GrpoRecipe
 from o3gym.types import FULL, OVER_TURN, Trajectory, View
 
 
-class Facts(NamedTuple):
+class EpisodeStats(NamedTuple):
     """What has to be known about an episode of any process to weigh all of them.
 
     Attributes:
@@ -38,13 +38,13 @@ class Facts(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSample:
     """An episode that there is something to learn from.
 
     Attributes:
         trajectory: the episode.
         advantage: of all its tokens.
-        update: as in `Facts`.
+        update: as in `EpisodeStats`.
     """
 
     trajectory: Trajectory
@@ -61,7 +61,7 @@ class Experience:
         totals: per update what the loss is divided by, over all processes: tokens, or rows where `mean` is "sequence".
     """
 
-    lessons: tuple[Lesson, ...]
+    lessons: tuple[TrainingSample, ...]
     totals: tuple[float, ...]
 
 
@@ -84,7 +84,7 @@ def usable_searches(group: Sequence[Trajectory]) -> list[Trajectory]:
 
 
 def _counts(trajectory: Trajectory) -> bool:
-    return trajectory.reward is not None and trajectory.stop != "error" and written(trajectory) > 0
+    return trajectory.reward is not None and trajectory.stop != "error" and tokens_written(trajectory) > 0
 
 
 def informative(group: Sequence[Trajectory]) -> bool:
@@ -92,7 +92,7 @@ def informative(group: Sequence[Trajectory]) -> bool:
     return not uniform([t.reward or 0.0 for t in group], ["" for _ in group]).all()
 
 
-def written(trajectory: Trajectory) -> int:
+def tokens_written(trajectory: Trajectory) -> int:
     """Tokens that the policy wrote; 0 if those of any reply are not known."""
     counts = [len(turn.reply.token_ids or ()) for turn in trajectory.turns]
     return sum(counts) if all(counts) else 0
@@ -102,7 +102,7 @@ def experience(
     groups: Sequence[Sequence[Trajectory]],
     recipe: GrpoRecipe,
     seed: int,
-    everyone: Callable[[list[Facts]], list[list[Facts]]] = lambda mine: [mine],
+    everyone: Callable[[list[EpisodeStats]], list[list[EpisodeStats]]] = lambda mine: [mine],
     rank: int = 0,
     searches: Sequence[Sequence[Trajectory]] = (),
 ) -> Experience:
@@ -124,23 +124,23 @@ def experience(
     facts = [_facts(t, rank, update, inside) for group, update, inside in dealt for t in group]
     shares = everyone(facts)
     everything = [fact for share in shares for fact in share]
-    pushes, heavy, totals = weigh(everything, recipe)
+    pushes, heavy, totals = compute_advantages(everything, recipe)
     first = sum(len(share) for share in shares[:rank])
     mine = slice(first, first + len(facts))
     lessons = [
-        Lesson(t, float(push), update)
+        TrainingSample(t, float(push), update)
         for (t, update), push, heavy in zip(episodes, pushes[mine], heavy[mine], strict=True)
         if heavy and (push or recipe.kl)
     ]
     return Experience(tuple(lessons), totals)
 
 
-def _facts(trajectory: Trajectory, rank: int, update: int, in_loop: bool) -> Facts:
+def _facts(trajectory: Trajectory, rank: int, update: int, in_loop: bool) -> EpisodeStats:
     group, reward = f"{rank}/{trajectory.group}", float(trajectory.reward or 0.0)
-    return Facts(group, reward, trajectory.stop, written(trajectory), update, in_loop)
+    return EpisodeStats(group, reward, trajectory.stop, tokens_written(trajectory), update, in_loop)
 
 
-def weigh(facts: Sequence[Facts], recipe: GrpoRecipe) -> tuple[Any, Any, tuple[float, ...]]:
+def compute_advantages(facts: Sequence[EpisodeStats], recipe: GrpoRecipe) -> tuple[Any, Any, tuple[float, ...]]:
     """Per episode its advantage and whether it has a loss; per update the total that the loss is divided by."""
     if not facts:
         return np.zeros(0), np.zeros(0, bool), (0.0,) * recipe.updates
@@ -164,7 +164,7 @@ def _dealt(count: int, updates: int, seed: int) -> list[int]:
     return [int(place) % updates for place in np.random.default_rng(seed).permutation(count)]
 
 
-def row_of(trajectory: Trajectory, encoder: Encoder) -> Row:
+def sample_row(trajectory: Trajectory, encoder: Encoder) -> TrainingRow:
     """The exact tokens of an episode, as they were sampled, and its pictures.
 
     Raises `BatchError` if tokens of a reply are not known or do not fit the views.
@@ -184,10 +184,10 @@ def row_of(trajectory: Trajectory, encoder: Encoder) -> Row:
         raise BatchError(f"episode {trajectory.key}: pads of {shown} pictures, but {len(views)} views before a reply")
     pictures = tuple(picture_of(trajectory, view) for view in views)
     images = encoder.images([Message("user", pictures)]) if pictures else ()
-    return Row(array, np.asarray(mask, np.int64), images)
+    return TrainingRow(array, np.asarray(mask, np.int64), images)
 
 
-def logprobs_of(trajectory: Trajectory) -> list[float]:
+def sampling_logprobs(trajectory: Trajectory) -> list[float]:
     """Log-probabilities under which each token was sampled, 0 where the policy did not write."""
     values: list[float] = []
     for turn in trajectory.turns:
@@ -196,16 +196,16 @@ def logprobs_of(trajectory: Trajectory) -> list[float]:
     return values
 
 
-def blank_row(encoder: Encoder) -> Row:
+def blank_row(encoder: Encoder) -> TrainingRow:
     """A short row with a picture and no loss: every process makes as many forward passes, through all of the model."""
     size = encoder.vision_size(1, 1) if encoder.factor else (32, 32)
     view = View(0, 0, FULL, size, size)
     opening = encoder.opening([Message("user", (Picture(view, lambda: np.zeros((size[1], size[0], 3), np.uint8)),))])
     ids = np.asarray(opening.ids, np.int64)
-    return Row(ids, np.zeros(len(ids), np.int64), opening.images)
+    return TrainingRow(ids, np.zeros(len(ids), np.int64), opening.images)
 
 
-def chunks(lessons: Sequence[Lesson], update: int, count: int, most: int = 0) -> list[Sequence[Lesson]]:
+def chunks(lessons: Sequence[TrainingSample], update: int, count: int, most: int = 0) -> list[Sequence[TrainingSample]]:
     """An update's lessons in `count` portions of similar length; no more are in use than portions of `most` rows need.
 
     With `most` = 0 all are in use, as far as there are lessons.
@@ -215,7 +215,7 @@ def chunks(lessons: Sequence[Lesson], update: int, count: int, most: int = 0) ->
     return [*portions(mine, max(used, 1)), *[()] * (count - max(used, 1))]
 
 
-def _length(lesson: Lesson) -> int:
+def _length(lesson: TrainingSample) -> int:
     replies = [turn.reply for turn in lesson.trajectory.turns]
     return sum(len(reply.new_prompt_ids or ()) + len(reply.token_ids or ()) for reply in replies)
 
@@ -236,7 +236,7 @@ def measures(groups: Sequence[Sequence[Trajectory]]) -> Mapping[str, float]:
         "valid_calls": _mean([not turn.error and turn.parsed.call.tool != "noop" for turn in calls]),
         "failed": _mean([t.reward is None for t in flat]),
         "uniform_groups": _mean([not informative(group) for group in groups]),
-        "tokens": _mean([written(t) for t in flat]),
+        "tokens": _mean([tokens_written(t) for t in flat]),
     }
 
 

@@ -12,23 +12,24 @@ from typing import Any
 
 from o3gym.dialects.base import make_dialect
 from o3gym.envs.visual_search import default_tools
-from o3gym.judges.rules import make_judge
+from o3gym.judges.base import make_judge
 from o3gym.policies.base import Policy, make_policy
 from o3gym.policies.two_agent import TwoAgent, searcher_env
 from o3gym.registry import REWARDS
 from o3gym.rewards.settle import parents_of, settle
 from o3gym.rollout.delegation import reasoning_tools, searching_tools
-from o3gym.rollout.loop import Agent, Arm, Job, collect, rollout
+from o3gym.rollout.loop import collect, rollout
+from o3gym.rollout.records import Agent, Arm, Job
 from o3gym.suites.base import make_suite
 from o3gym.train.grpo.recipe import GrpoRecipe
 from o3gym.train.recipe import RecipeError
 from o3gym.types import Sampling, Trajectory
 
-OUTCOME = "outcome"
+REASONER_REWARD = "outcome"
 """Reward of the reasoner's episodes: nobody learns from it."""
 
 
-class Reasoning:
+class ReasonerInLoop:
     """The reasoner of a training, its tasks, and who searches for it.
 
     Args:
@@ -43,7 +44,7 @@ class Reasoning:
         self.dialect, self.speaks = make_dialect(given.dialect), make_dialect(recipe.dialect)
         self._check()
         defaults = {"suite": "synthetic", "split": "train", "size_rule": self.dialect.size_rule}
-        env = {**TwoAgent.env, **defaults, **given.env, "reward": OUTCOME}
+        env = {**TwoAgent.env, **defaults, **given.env, "reward": REASONER_REWARD}
         self.suite = make_suite(env["suite"], env["split"], **env.get("suite_args", {}))
         env["tools"] = env.get("tools") or reasoning_tools(default_tools(self.suite))
         sampling = Sampling(given.temperature, max_tokens=given.max_tokens)
@@ -86,7 +87,7 @@ class Reasoning:
         episodes = rollout(
             jobs, self.reasoner, self.dialect, self.arm, in_flight=self.recipe.in_flight, delegates=delegates
         )
-        tasks = [t for group in settle(collect(episodes), REWARDS[OUTCOME], self.judge) for t in group]
+        tasks = [t for group in settle(collect(episodes), REWARDS[REASONER_REWARD], self.judge) for t in group]
         searches = collect(child for task in tasks for child in task.children)
         return tasks, settle(searches, REWARDS[self.recipe.in_loop.reward], parents=parents_of(tasks))
 

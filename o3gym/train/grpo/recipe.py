@@ -14,10 +14,10 @@ from o3gym.train.grpo.advantages import Denominator, Mean, Norm, Stats, Void
 from o3gym.train.recipe import (
     RecipeError,
     Schedule,
-    Training,
+    TrainingRecipe,
     at_least,
     changes,
-    decoded,
+    decode_recipe,
     known_keys,
     read_toml,
     warmup_steps,
@@ -62,7 +62,7 @@ class InLoop:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GrpoRecipe(Training):
+class GrpoRecipe(TrainingRecipe):
     """A training by group-relative policy optimisation in o3gym's environments.
 
     Attributes:
@@ -151,7 +151,7 @@ def _share(prompts: int, devices: int, name: str) -> int:
     return prompts // devices
 
 
-KEYS = tuple(f.name for f in dataclasses.fields(GrpoRecipe))
+GRPO_KEYS = tuple(f.name for f in dataclasses.fields(GrpoRecipe))
 NESTED = ("env", "lora", "in_loop")
 IN_LOOP_KEYS = tuple(f.name for f in dataclasses.fields(InLoop))
 
@@ -175,7 +175,7 @@ def read_grpo(data: Mapping[str, Any], where: str = "recipe") -> GrpoRecipe:
     """A recipe from plain values, as TOML gives them; see `load_grpo` for errors."""
     if isinstance(data.get("in_loop"), Mapping):
         known_keys(data["in_loop"], IN_LOOP_KEYS, f"{where}: in_loop")
-    recipe = decoded(GrpoRecipe, data, where)
+    recipe = decode_recipe(GrpoRecipe, data, where)
     for key in ("steps", "updates", "max_tokens", "slots", "in_flight"):
         at_least(getattr(recipe, key), 1, f"{where}: {key}")
     _check_in_loop(recipe.in_loop, where)
@@ -211,8 +211,8 @@ def _assign(data: dict[str, Any], key: str, value: Any) -> None:
         raise UnknownName(
             f'--set: unknown key "{key}" (nested ones are env.KEY, lora.KEY, in_loop.KEY and in_loop.env.KEY)'
         )
-    if first not in KEYS:
-        raise UnknownName(f'--set: unknown key "{first}"{closest(first, KEYS)} (known: {", ".join(KEYS)})')
+    if first not in GRPO_KEYS:
+        raise UnknownName(f'--set: unknown key "{first}"{closest(first, GRPO_KEYS)} (known: {", ".join(GRPO_KEYS)})')
     for name in (first, *rest)[:-1]:
         data[name] = dict(data.get(name) or {})
         data = data[name]

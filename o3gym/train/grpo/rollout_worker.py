@@ -11,15 +11,16 @@ from typing import Any
 from o3gym.bench.run import expressible
 from o3gym.codec import encode
 from o3gym.dialects.base import make_dialect
-from o3gym.judges.rules import make_judge
+from o3gym.judges.base import make_judge
 from o3gym.policies.base import Policy
 from o3gym.policies.local.encoding import Encoder
 from o3gym.registry import REWARDS
 from o3gym.rewards.settle import settle
-from o3gym.rollout.loop import Arm, Job, collect, derive_seed, rollout
+from o3gym.rollout.loop import collect, rollout
+from o3gym.rollout.records import Arm, Job, derive_seed
 from o3gym.runs.store import RunStore
 from o3gym.suites.base import Suite, make_suite
-from o3gym.train.data.sources import shuffled
+from o3gym.train.data.sources import shuffled_order
 from o3gym.train.grpo.experience import (
     Experience,
     experience,
@@ -29,7 +30,7 @@ from o3gym.train.grpo.experience import (
     usable,
     usable_searches,
 )
-from o3gym.train.grpo.reasoner_in_loop import Reasoning
+from o3gym.train.grpo.reasoner_in_loop import ReasonerInLoop
 from o3gym.train.grpo.recipe import GrpoRecipe
 from o3gym.train.recipe import devices
 from o3gym.types import Sampling, Trajectory
@@ -38,7 +39,7 @@ Gather = Callable[[Any], list[Any]]
 """Gives the values of all processes, in rank order."""
 
 
-class Player:
+class RolloutWorker:
     """Plays the rollouts of a training, one process's share of each.
 
     Args:
@@ -71,7 +72,7 @@ class Player:
         self.reward = REWARDS[recipe.reward]
         self.judge = make_judge(recipe.judge) if recipe.judge else None
         sampling = Sampling(recipe.temperature, recipe.top_p, recipe.max_tokens)
-        self.reasoning = Reasoning(recipe) if recipe.in_loop.prompts else None
+        self.reasoning = ReasonerInLoop(recipe) if recipe.in_loop.prompts else None
         self.arm = Arm("train", self.env, recipe.name, recipe.dialect, sampling)
 
     def __call__(self, number: int, policy: Policy) -> tuple[Experience, Mapping[str, float]]:
@@ -119,7 +120,7 @@ class Player:
     def _task(self, suite: Suite, group: str, place: int, sample: int, order: str) -> Job:
         """The task at `place` of a suite's endless shuffled order."""
         epoch, rank = divmod(place, len(suite))
-        task = shuffled(derive_seed(self.recipe.seed, order), epoch, len(suite))[rank]
+        task = shuffled_order(derive_seed(self.recipe.seed, order), epoch, len(suite))[rank]
         return Job(task, group, sample, derive_seed(self.recipe.seed, group, sample))
 
     def _store(self, number: int, played: Sequence[Sequence[Trajectory]]) -> None:

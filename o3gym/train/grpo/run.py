@@ -18,7 +18,7 @@ from o3gym.train.grpo.recipe import GrpoRecipe
 from o3gym.train.recipe import devices
 from o3gym.train.record import CURSOR, RECORD, newest_checkpoint, open_record, write_record
 
-CHANGEABLE = ("threads", "log_steps", "save_steps", "report_to", "keep", "slots", "watch")
+GRPO_CHANGEABLE = ("threads", "log_steps", "save_steps", "report_to", "keep", "slots", "watch")
 """Keys of a recipe that a resumed training may have otherwise: nothing that is learnt depends on them."""
 NOTED = (
     *("loss", "reward", "accuracy", "turns", "over_turn", "answered", "valid_calls", "failed", "uniform_groups"),
@@ -29,11 +29,11 @@ NOTED = (
 )
 """What of the log goes into the record."""
 
-Progress = Callable[[int, int, Mapping[str, float]], None]
+GrpoProgress = Callable[[int, int, Mapping[str, float]], None]
 """Called with (step, steps, what was logged)."""
 
 
-def train_grpo(recipe: GrpoRecipe, out: Path, progress: Progress | None = None) -> Path:
+def train_grpo(recipe: GrpoRecipe, out: Path, progress: GrpoProgress | None = None) -> Path:
     """Run a recipe, or go on with one that was stopped. Returns the folder of the finished model.
 
     On a CPU the same recipe and seed make the same weights, whether or not the training was stopped in between. One
@@ -46,13 +46,13 @@ def train_grpo(recipe: GrpoRecipe, out: Path, progress: Progress | None = None) 
     """
     from o3gym.train.grpo import trainer  # noqa: F401 - before weights are loaded: a missing package shows at once
 
-    record = open_record(recipe, out, CHANGEABLE)
+    record = open_record(recipe, out, GRPO_CHANGEABLE)
     if record.get("finished"):
         return out
     return _Learning(recipe, out, record, progress).run()
 
 
-def arithmetic(recipe: GrpoRecipe) -> dict[str, Any]:
+def grpo_arithmetic(recipe: GrpoRecipe) -> dict[str, Any]:
     """What a recipe amounts to: episodes, how a rollout is dealt out, and the memory it takes where the model is known.
 
     Memory is of one device without sharding: weights and two moments in float32, gradients beside them, a reference
@@ -105,21 +105,21 @@ def _head(text: Any) -> int:
 
 
 class _Learning:
-    def __init__(self, recipe: GrpoRecipe, out: Path, record: dict[str, Any], progress: Progress | None) -> None:
+    def __init__(self, recipe: GrpoRecipe, out: Path, record: dict[str, Any], progress: GrpoProgress | None) -> None:
         from o3gym.train.models import open_learner
 
         self.recipe, self.out, self.record, self.progress = recipe, out, record, progress
         self.model, self.processor, self.encoder = open_learner(recipe)
 
     def run(self) -> Path:
-        from o3gym.train.grpo.rollout_worker import Player
+        from o3gym.train.grpo.rollout_worker import RolloutWorker
         from o3gym.train.grpo.trainer import GrpoTrainer
         from o3gym.train.models import save_model
 
         folder = self.out / "checkpoints"
         last = newest_checkpoint(folder)
         cursor = json.loads((last / CURSOR).read_text("utf-8"))["cursor"] if last else 0
-        player = Player(self.recipe, self.encoder, self.out / "rollouts", cursor)
+        player = RolloutWorker(self.recipe, self.encoder, self.out / "rollouts", cursor)
         trainer = GrpoTrainer(self.model, self.processor, self.recipe, self.encoder, player, folder, self._report)
         player.rank, player.everyone = trainer.rank, trainer.everyone
         try:

@@ -14,11 +14,11 @@ from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.transformers import InMemory
 from o3gym.policies.local.vllm import Vllm
 from o3gym.policies.local.vllm_server import VllmServer
-from o3gym.registry import build, parse_spec, require
+from o3gym.registry import build_plugin, parse_spec, require
 from o3gym.train.grpo.recipe import GrpoRecipe
 from o3gym.train.models import function, save_limits
 
-KINDS: Mapping[str, type[Vllm]] = {"vllm": Vllm, "vllm_server": VllmServer}
+SAMPLER_KINDS: Mapping[str, type[Vllm]] = {"vllm": Vllm, "vllm_server": VllmServer}
 
 
 class Learner(Protocol):
@@ -78,7 +78,9 @@ class ByVllm:
         fresh, shared = self._policy is None, self.name == "vllm_server"
         if self._policy is None:
             with on_card(accelerator.local_process_index):
-                self._policy = build("policy", self.name, KINDS[self.name], str(self.folder), **self.options)
+                self._policy = build_plugin(
+                    "policy", self.name, SAMPLER_KINDS[self.name], str(self.folder), **self.options
+                )
         if accelerator.is_main_process if shared else not fresh:  # an engine of our own starts with these weights
             self._policy.renew(self.folder)
         accelerator.wait_for_everyone()

@@ -22,14 +22,14 @@ from typing import Any
 
 from o3gym.policies.local.encoding import Encoder
 from o3gym.registry import require
-from o3gym.train.batches import IGNORED, BatchError, Row, batch_of, check_batch
-from o3gym.train.grpo.experience import Experience, Lesson, blank_row, chunks, logprobs_of, row_of
+from o3gym.train.batches import IGNORED, BatchError, TrainingRow, batch_of, check_batch
+from o3gym.train.grpo.experience import Experience, TrainingSample, blank_row, chunks, sample_row, sampling_logprobs
 from o3gym.train.grpo.recipe import GrpoRecipe
-from o3gym.train.grpo.rollout_worker import Player
+from o3gym.train.grpo.rollout_worker import RolloutWorker
 from o3gym.train.grpo.samplers import make_sampler
 from o3gym.train.recipe import devices
 from o3gym.train.record import CURSOR
-from o3gym.train.sft.trainer import Follow, Report, common
+from o3gym.train.sft.trainer import Follow, StepReport, common
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 torch = require("torch", "train")
@@ -89,9 +89,9 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         processor: Any,
         recipe: GrpoRecipe,
         encoder: Encoder,
-        play: Player,
+        play: RolloutWorker,
         folder: Path,
-        report: Report | None = None,
+        report: StepReport | None = None,
     ) -> None:
         self.recipe, self.processor, self.encoder, self.play = recipe, processor, encoder, play
         self.sampler = make_sampler(recipe, folder.parent / "sampler")
@@ -102,7 +102,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         super().__init__(
             model=model,
             reward_funcs=_unused,
-            args=settings(recipe, folder),
+            args=grpo_settings(recipe, folder),
             train_dataset=datasets.Dataset.from_dict({"prompt": ["", ""]}),
             processing_class=processor,
         )
@@ -204,7 +204,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         super().log(logs, *args, **kwargs)
 
     @cached_property
-    def _blank(self) -> Row:
+    def _blank(self) -> TrainingRow:
         return blank_row(self.encoder)
 
     def _batches(self, experience: Experience) -> list[dict[str, Any]]:
@@ -227,12 +227,12 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
                 batch["ref_per_token_logps"] = self._reference(batch)
         return made
 
-    def _batch(self, lessons: Sequence[Lesson], size: int, total: float) -> dict[str, Any]:
+    def _batch(self, lessons: Sequence[TrainingSample], size: int, total: float) -> dict[str, Any]:
         """So many rows as TRL's loss takes them, of these lessons and without loss.
 
         The first token of a row counts as its prompt, so that nothing has to be padded on the left.
         """
-        rows = [row_of(lesson.trajectory, self.encoder) for lesson in lessons]
+        rows = [sample_row(lesson.trajectory, self.encoder) for lesson in lessons]
         rows += [self._blank] * (size - len(rows))
         batch = to_trl(rows, self.encoder)
         width, device = batch["completion_ids"].shape[1], self.accelerator.device
@@ -241,7 +241,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         if (self.recipe.updates > 1 or self.recipe.sampler) and self.recipe.old_logprobs == "rollout":
             batch["old_per_token_logps"] = torch.zeros(len(rows), width)
             for number, lesson in enumerate(lessons):
-                known = torch.tensor(logprobs_of(lesson.trajectory)[1:])
+                known = torch.tensor(sampling_logprobs(lesson.trajectory)[1:])
                 batch["old_per_token_logps"][number, : len(known)] = known
         # TRL's "dapo" divides by this over the number of updates; its "grpo" is a mean over the rows of one pass
         batch["num_items_in_batch"] = torch.tensor(float(max(total, 1.0) * self.recipe.updates))
@@ -324,7 +324,7 @@ def gathered(parameter: Any) -> Iterator[Any]:
         yield parameter
 
 
-def to_trl(rows: Sequence[Row], encoder: Encoder) -> dict[str, Any]:
+def to_trl(rows: Sequence[TrainingRow], encoder: Encoder) -> dict[str, Any]:
     """Rows as TRL's loss names them, checked: only the loss is masked, never the attention.
 
     Returns:
@@ -353,7 +353,7 @@ def to_trl(rows: Sequence[Row], encoder: Encoder) -> dict[str, Any]:
     }
 
 
-def settings(recipe: GrpoRecipe, folder: Path) -> Any:
+def grpo_settings(recipe: GrpoRecipe, folder: Path) -> Any:
     """The recipe as TRL's `GRPOConfig`. Raises `RecipeError` where the prompts do not divide."""
     passes = recipe.accumulation(devices())
     return trl.GRPOConfig(

@@ -14,24 +14,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from o3gym.rollout.loop import derive_seed
+from o3gym.rollout.records import derive_seed
 from o3gym.train.data.mixture import Mixture
-from o3gym.train.recipe import Recipe, devices
+from o3gym.train.recipe import SftRecipe, devices
 from o3gym.train.record import RECORD, STATE, newest_checkpoint, open_record, step_of, write_record
 
-CHANGEABLE = ("workers", "threads", "log_steps", "save_steps", "report_to", "keep")
+SFT_CHANGEABLE = ("workers", "threads", "log_steps", "save_steps", "report_to", "keep")
 """Keys of a recipe that a resumed training may have otherwise: nothing that is learnt depends on them."""
 
-Progress = Callable[[int, int, int, Mapping[str, float]], None]
+SftProgress = Callable[[int, int, int, Mapping[str, float]], None]
 """Called with (stage, step, steps of the stage, what was logged)."""
 
 
-def mixtures(recipe: Recipe) -> list[Mixture]:
+def mixtures(recipe: SftRecipe) -> list[Mixture]:
     """The rows of every stage; opens all sources, so that a missing file does not wait for the stages before it."""
     return [Mixture(stage, derive_seed(recipe.seed, "stage", n)) for n, stage in enumerate(recipe.stages)]
 
 
-def arithmetic(recipe: Recipe) -> list[dict[str, Any]]:
+def sft_arithmetic(recipe: SftRecipe) -> list[dict[str, Any]]:
     """What each stage amounts to: steps, rows, how a batch is split, warm-up, and where its rows come from."""
     return [
         {
@@ -50,7 +50,7 @@ def arithmetic(recipe: Recipe) -> list[dict[str, Any]]:
     ]
 
 
-def train(recipe: Recipe, out: Path, progress: Progress | None = None) -> Path:
+def train_sft(recipe: SftRecipe, out: Path, progress: SftProgress | None = None) -> Path:
     """Run a recipe, or go on with one that was stopped. Returns the folder of the finished model.
 
     The same recipe and seed make the same weights on a CPU, whether or not the training was stopped in between.
@@ -62,14 +62,14 @@ def train(recipe: Recipe, out: Path, progress: Progress | None = None) -> Path:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # row makers are forked, which its threads do not survive
     from o3gym.train.sft import trainer  # noqa: F401 - before weights are loaded, so that a missing package shows at once
 
-    record = open_record(recipe, out, CHANGEABLE)
+    record = open_record(recipe, out, SFT_CHANGEABLE)
     if record.get("finished"):
         return out
     return _Training(recipe, out, record, progress).run()
 
 
 class _Training:
-    def __init__(self, recipe: Recipe, out: Path, record: dict[str, Any], progress: Progress | None) -> None:
+    def __init__(self, recipe: SftRecipe, out: Path, record: dict[str, Any], progress: SftProgress | None) -> None:
         from o3gym.train.models import open_learner
 
         self.recipe, self.out, self.record, self.progress = recipe, out, record, progress

@@ -10,7 +10,7 @@ from typing import Any
 from o3gym.registry import require
 from o3gym.train.batches import Collator, check_batch
 from o3gym.train.data.mixture import Mixture
-from o3gym.train.recipe import Rates, Recipe, RecipeError, Stage, Training, devices
+from o3gym.train.recipe import Rates, RecipeError, SftRecipe, Stage, TrainingRecipe, devices
 
 torch = require("torch", "train")
 transformers = require("transformers", "train")
@@ -20,12 +20,12 @@ trl = require("trl", "train")
 _SFTTrainer: Any = trl.SFTTrainer
 _TrainerCallback: Any = transformers.TrainerCallback
 
-RENAMED = "activation_checkpointing"
+CHECKPOINTING = "activation_checkpointing"
 """What transformers calls gradient checkpointing; TRL turns it on unless this says otherwise."""
-if RENAMED not in transformers.TrainingArguments.__dataclass_fields__:  # older than the new name
-    RENAMED = "gradient_checkpointing"
+if CHECKPOINTING not in transformers.TrainingArguments.__dataclass_fields__:  # older than the new name
+    CHECKPOINTING = "gradient_checkpointing"
 
-Report = Callable[[int, Mapping[str, float]], None]
+StepReport = Callable[[int, Mapping[str, float]], None]
 """Called with the step within the stage and what was logged (an empty mapping for steps in between)."""
 
 
@@ -47,18 +47,18 @@ class Trainer(_SFTTrainer):  # type: ignore[misc]
         self,
         model: Any,
         processor: Any,
-        recipe: Recipe,
+        recipe: SftRecipe,
         stage: Stage,
         collator: Collator,
         folder: Path,
-        report: Report | None = None,
+        report: StepReport | None = None,
     ) -> None:
         self.collate = collator
         self.passed = 0
         mixture = collator.mixture
         super().__init__(
             model=model,
-            args=settings(recipe, stage, mixture, folder),
+            args=sft_settings(recipe, stage, mixture, folder),
             train_dataset=datasets.Dataset.from_dict({"index": range(mixture.rows)}),
             data_collator=collator,
             processing_class=processor,
@@ -92,7 +92,7 @@ class Trainer(_SFTTrainer):  # type: ignore[misc]
 class Follow(_TrainerCallback):  # type: ignore[misc]
     """Tells how far the training is, and ends one whose loss is no number."""
 
-    def __init__(self, report: Report | None) -> None:
+    def __init__(self, report: StepReport | None) -> None:
         self.report = report
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -108,7 +108,7 @@ class Follow(_TrainerCallback):  # type: ignore[misc]
             self.report(state.global_step, logs)
 
 
-def common(recipe: Training, rates: Rates, steps: int, seed: int, folder: Path) -> dict[str, Any]:
+def common(recipe: TrainingRecipe, rates: Rates, steps: int, seed: int, folder: Path) -> dict[str, Any]:
     """What every training tells TRL's configuration; `rates` has learning rate, schedule and warm-up.
 
     Raises `RecipeError` if several GPUs are visible to one process.
@@ -127,7 +127,7 @@ def common(recipe: Training, rates: Rates, steps: int, seed: int, folder: Path) 
         "max_grad_norm": recipe.clip,
         "use_cpu": not torch.accelerator.is_available(),
         "bf16": recipe.precision == "bfloat16",
-        RENAMED: recipe.gradient_checkpointing,
+        CHECKPOINTING: recipe.gradient_checkpointing,
         "seed": seed % 2**32,
         "save_steps": recipe.save_steps,
         "save_total_limit": recipe.keep,
@@ -140,7 +140,7 @@ def common(recipe: Training, rates: Rates, steps: int, seed: int, folder: Path) 
     }
 
 
-def settings(recipe: Recipe, stage: Stage, mixture: Mixture, folder: Path) -> Any:
+def sft_settings(recipe: SftRecipe, stage: Stage, mixture: Mixture, folder: Path) -> Any:
     """The stage as TRL's `SFTConfig`. Raises `RecipeError` where the batch does not divide."""
     accumulation = recipe.accumulation(stage, devices())
     workers: dict[str, Any] = {"dataloader_num_workers": recipe.workers}

@@ -32,7 +32,7 @@ from o3gym.types import FULL, Box, Size, View
 
 
 @dataclass(frozen=True)
-class Kind:
+class ItemKind:
     """A kind of board.
 
     Attributes:
@@ -48,20 +48,20 @@ class Kind:
     most: Size
 
 
-KINDS: Mapping[str, Kind] = {
-    "icons": Kind(949, (72, 70), 0.485, (5, 4)),
-    "cards": Kind(1200, (125, 125), 0.4267, (3, 3)),
-    "letters": Kind(1225, (16, 18), 2.34, (6, 3)),
-    "plates": Kind(1225, (88, 22), 2.34, (2, 2)),
+ITEM_KINDS: Mapping[str, ItemKind] = {
+    "icons": ItemKind(949, (72, 70), 0.485, (5, 4)),
+    "cards": ItemKind(1200, (125, 125), 0.4267, (3, 3)),
+    "letters": ItemKind(1225, (16, 18), 2.34, (6, 3)),
+    "plates": ItemKind(1225, (88, 22), 2.34, (2, 2)),
 }
 SIGNS = 0.15
 
 
-class Boards:
+class CrowdedScenes:
     """Endless boards with a list of what is on them.
 
     Args:
-        board: one of `KINDS`.
+        board: one of `ITEM_KINDS`.
         least, most: columns and rows at the least and at the most, such as "3x2"; by default one, and what fits.
         fill: least share of the places that hold something.
         ask: share of boards of icons and cards that are asked about: the list ends at what is asked for.
@@ -77,9 +77,9 @@ class Boards:
         ask: float = 0.0,
         named: bool = False,
     ) -> None:
-        if board not in KINDS:
-            raise ValueError(f'unknown board "{board}"{closest(board, KINDS)} (known: {", ".join(KINDS)})')
-        self.name, self.kind, self.fill, self.ask, self.named = board, KINDS[board], fill, ask, named
+        if board not in ITEM_KINDS:
+            raise ValueError(f'unknown board "{board}"{closest(board, ITEM_KINDS)} (known: {", ".join(ITEM_KINDS)})')
+        self.name, self.kind, self.fill, self.ask, self.named = board, ITEM_KINDS[board], fill, ask, named
         self.least, self.most = _size(least), _size(most) if most else self.kind.most
 
     def example(self, index: int, seed: int) -> list[Message]:
@@ -143,7 +143,7 @@ def _size(words: str) -> Size:
 def _paint_item(painter: Painter, words: str, box: Box, scale: float, rng: Random) -> None:
     first, noun = words.split()
     if noun in SHAPES:
-        hidden.paint_card(painter, hidden.place(rng, box, noun, first), hidden.GLYPH["easy"] * scale)
+        hidden.paint_card(painter, hidden.scatter_place(rng, box, noun, first), hidden.GLYPH["easy"] * scale)
     elif noun == "sign":
         attribute.paint_sign(painter, box, first, rng.choice(list(COLOURS)))
     else:
@@ -165,7 +165,7 @@ def _words(kind: str, rng: Random) -> str:
 @lru_cache(maxsize=96)
 def _ground(height: int, number: int) -> Image.Image:
     rng = Random(f"ground/{number}")
-    aspect = 1.0 if height == KINDS["cards"].height else 4 / 3
+    aspect = 1.0 if height == ITEM_KINDS["cards"].height else 4 / 3
     painter = Painter((round(height * aspect), height), aspect)
     paint_ground(painter, choose_ground(rng))
     for _ in range(92 if aspect == 1.0 else 0):

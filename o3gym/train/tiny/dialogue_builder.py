@@ -11,17 +11,17 @@ from o3gym.dialects.grid import PLACES, Grid, cell_box, cell_name
 from o3gym.geometry import center, compose, coverage, from_pixels, relative, snap
 from o3gym.media.images import shared_store
 from o3gym.policies.dialogue import Message, Picture
-from o3gym.policies.tiny.view_size import LEGIBLE, shown
+from o3gym.policies.tiny.view_size import LEGIBLE_REGION, shown
 from o3gym.suites.scenes import attribute, hidden
 from o3gym.suites.scenes.base import Scene, others
 from o3gym.suites.scenes.outlines import SHAPES
 from o3gym.suites.scenes.palette import COLOURS
-from o3gym.suites.synthetic import SCENES, lay_out
+from o3gym.suites.synthetic import SCENES, lay_out_scene
 from o3gym.types import FULL, Box, Size, Source, Task, View
 
-SEEN = 0.7
+VISIBLE_SHARE = 0.7
 """Share of an item that must be inside a view for it to be named."""
-DIALECT = Grid()
+TINY_DIALECT = Grid()
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StagedScene:
     """A scene of the train split, ready to be asked about."""
 
     family: str
@@ -49,15 +49,15 @@ class Stage:
 
 
 @lru_cache(maxsize=64)
-def stage(family: str, seed: int) -> Stage:
+def stage_scene(family: str, seed: int) -> StagedScene:
     """The scene with that seed; seeds of the train split are odd."""
-    scene, aspect = lay_out(family, "easy", 2 * seed + 1), SCENES[family].aspect
+    scene, aspect = lay_out_scene(family, "easy", 2 * seed + 1), SCENES[family].aspect
     source = Source.generated("synthetic", family=family, difficulty="easy", seed=2 * seed + 1, pixels=0)
     items = tuple(Item(words, (b[0] / aspect, b[1], b[2] / aspect, b[3])) for words, b in scene.items)
-    return Stage(family, seed, scene, source, items)
+    return StagedScene(family, seed, scene, source, items)
 
 
-class Talk:
+class DialogueBuilder:
     """A dialogue in the making: what the environment and the dialect would show, and what the model should write.
 
     Args:
@@ -66,7 +66,7 @@ class Talk:
         told: say what each view shows instead of showing it.
     """
 
-    def __init__(self, at: Stage, question: str, told: bool = False) -> None:
+    def __init__(self, at: StagedScene, question: str, told: bool = False) -> None:
         self.at, self.told = at, told
         self.views: list[View] = []
         self.messages: list[Message] = []
@@ -89,12 +89,12 @@ class Talk:
         size = (pixels[2] - pixels[0], pixels[3] - pixels[1])
         view = View(len(self.views), 0, from_pixels(pixels, native), size, shown(*size), parent)
         self.views.append(view)
-        parts = DIALECT.show([view], words, {"turn": 0 if words else 1})
+        parts = TINY_DIALECT.show([view], words, {"turn": 0 if words else 1})
         self.messages.append(Message("user", tuple(self._picture(p) if isinstance(p, View) else p for p in parts)))
 
     def _picture(self, view: View) -> Picture | str:
         if self.told:
-            return f"\n{described(self.at, view)}".rstrip()
+            return f"\n{words_in_view(self.at, view)}".rstrip()
         return Picture(view, lambda: shared_store().region(self.at.source, view.box, view.shown))
 
 
@@ -106,15 +106,15 @@ def place_in(view: View, box: Box) -> str:
 
 def visible(items: Sequence[Item], view: View) -> list[Item]:
     """The items that a view shows, in reading order: by rows of places, then from left to right."""
-    seen = [item for item in items if coverage(view.box, item.box) >= SEEN]
+    seen = [item for item in items if coverage(view.box, item.box) >= VISIBLE_SHARE]
     return sorted(seen, key=lambda item: (place_in(view, item.box)[1], center(item.box)[0]))
 
 
-def described(at: Stage, view: View) -> str:
+def words_in_view(at: StagedScene, view: View) -> str:
     """What can be made out in a view, in the words of the replies."""
     if view.box == FULL:
         return " ".join(colours(at)) if at.family == "text" else ""
-    legible = view.native[0] * view.native[1] <= LEGIBLE
+    legible = view.native[0] * view.native[1] <= LEGIBLE_REGION
     words = [f"{place_in(view, item.box)} {said(item, legible)}" for item in visible(at.items, view)]
     return " ".join(words) or "nothing"
 
@@ -124,7 +124,7 @@ def said(item: Item, legible: bool) -> str:
     return item.words if legible or "-" not in item.words else "plate"
 
 
-def colours(at: Stage) -> list[str]:
+def colours(at: StagedScene) -> list[str]:
     """The containers of a yard as its thumbnail shows them: "a1 red", "a2 blue" and so on."""
     return [f"{cell_name(i % 3, i // 3)} {item.words.split()[0]}" for i, item in enumerate(at.items[::2])]
 
@@ -156,7 +156,9 @@ def asked(rng: Random, family: str, wanted: str, found: Item | None) -> str:
     Cards, and hidden tasks, are asked about in their own way. The options belong to it: a model that learned to compare
     without them takes each of them for what is asked for.
     """
-    question = hidden.ask(rng, "easy", wanted) if family in ("hidden", "cards") else attribute.ask(rng, wanted)
+    question = (
+        hidden.ask_hidden(rng, "easy", wanted) if family in ("hidden", "cards") else attribute.ask_colour(rng, wanted)
+    )
     names = list(SHAPES if wanted == "sign" else COLOURS)
     right = found.words.split()[0] if found else rng.choice(names)
     return optioned(rng, question, right, others(rng, names, right, rng.choice((3, 4, 5))))

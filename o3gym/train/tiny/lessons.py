@@ -17,12 +17,23 @@ from o3gym.suites.scenes.base import Scene
 from o3gym.suites.scenes.icons import ICONS
 from o3gym.suites.scenes.outlines import SHAPES
 from o3gym.suites.scenes.palette import COLOURS
-from o3gym.train.tiny.dialogue_builder import SEEN, Item, Stage, Talk, asked, listed, optioned, place_in, stage, visible
-from o3gym.train.tiny.text_curriculum import HALVES, STRIPS, THIRDS, Yard, best_cell
+from o3gym.train.tiny.dialogue_builder import (
+    VISIBLE_SHARE,
+    DialogueBuilder,
+    Item,
+    StagedScene,
+    asked,
+    listed,
+    optioned,
+    place_in,
+    stage_scene,
+    visible,
+)
+from o3gym.train.tiny.text_curriculum import HALVES, STRIPS, THIRDS, TextCurriculum, best_cell
 from o3gym.types import FULL, View
 
-FAMILIES = ("attribute", "hidden", "text")
-GRID = (4, 4)
+LESSON_FAMILIES = ("attribute", "hidden", "text")
+LESSON_GRID = (4, 4)
 """Looks at scattered things."""
 ASKED = 0.25
 """Share of readings whose question is made for what the view shows; about half as many others happen to fit."""
@@ -42,7 +53,7 @@ class Lesson:
 
     def __init__(
         self,
-        families: str = "+".join(FAMILIES),
+        families: str = "+".join(LESSON_FAMILIES),
         views: int = 8,
         start: int = 0,
         named: bool = False,
@@ -50,23 +61,23 @@ class Lesson:
     ) -> None:
         self.families, self.views, self.start, self.named = tuple(families.split("+")), views, start, named
         self.echoed = echoed
-        if wrong := set(self.families) - set(FAMILIES):
-            raise ValueError(f"families: expected some of {'+'.join(FAMILIES)}, got {'+'.join(sorted(wrong))}")
+        if wrong := set(self.families) - set(LESSON_FAMILIES):
+            raise ValueError(f"families: expected some of {'+'.join(LESSON_FAMILIES)}, got {'+'.join(sorted(wrong))}")
 
     def example(self, index: int, seed: int) -> list[Message]:
         """The dialogue at `index`."""
         rng = Random(f"{type(self).__name__}/{index}/{seed}")
         number = index // self.views
         family = self.families[number % len(self.families)]
-        messages = self.talk(stage(family, self.start + number), rng).messages
+        messages = self.talk(stage_scene(family, self.start + number), rng).messages
         return messages if messages[-1].role == "assistant" else messages[:-1]
 
-    def talk(self, at: Stage, rng: Random) -> Talk:
+    def talk(self, at: StagedScene, rng: Random) -> DialogueBuilder:
         """A dialogue about a scene."""
         raise NotImplementedError
 
 
-class Reading(Lesson):
+class ReadingLesson(Lesson):
     """One look somewhere, and what there is: meant for a loss on the last reply alone.
 
     About half of the questions ask for something that the view shows. Text tasks are at any of their steps: thumbnail,
@@ -80,37 +91,42 @@ class Reading(Lesson):
     """
 
     def __init__(
-        self, families: str = "+".join(FAMILIES), *, thumbnail: bool = False, asked: float = ASKED, **options: Any
+        self,
+        families: str = "+".join(LESSON_FAMILIES),
+        *,
+        thumbnail: bool = False,
+        asked: float = ASKED,
+        **options: Any,
     ) -> None:
         super().__init__(families, **options)
         self.thumbnail, self.asked = thumbnail, asked
 
-    def talk(self, at: Stage, rng: Random) -> Talk:
+    def talk(self, at: StagedScene, rng: Random) -> DialogueBuilder:
         """By family."""
         return self._text(at, rng) if at.family == "text" else self._scattered(at, rng)
 
-    def _scattered(self, at: Stage, rng: Random) -> Talk:
+    def _scattered(self, at: StagedScene, rng: Random) -> DialogueBuilder:
         cell = rng.randrange(16)
-        probe = Talk(at, "?")
-        probe.look("", GRID, cell)
+        probe = DialogueBuilder(at, "?")
+        probe.look("", LESSON_GRID, cell)
         items = visible(at.items, probe.views[-1])
         nouns = [item.noun for item in items]
         wanted = rng.choice(nouns) if nouns and rng.random() < self.asked else _anything(at.family, rng)
         said, found = listed(items, probe.views[-1], wanted, self.named, self.echoed)
-        talk = Talk(at, asked(rng, at.family, wanted, found))
-        talk.look("", GRID, cell)
+        talk = DialogueBuilder(at, asked(rng, at.family, wanted, found))
+        talk.look("", LESSON_GRID, cell)
         if found:
             talk.say(f"{said}\nanswer {found.words.split()[0]}")
         else:
-            talk.look(said, GRID, (cell + 1) % 16)
+            talk.look(said, LESSON_GRID, (cell + 1) % 16)
         return talk
 
-    def _text(self, at: Stage, rng: Random) -> Talk:
-        yard, depth = Yard.drawn(at, rng, self.named), rng.random()
+    def _text(self, at: StagedScene, rng: Random) -> DialogueBuilder:
+        yard, depth = TextCurriculum.drawn(at, rng, self.named), rng.random()
         for _ in range(64 if self.thumbnail else 0):  # a yard may have no colour only once
             if yard.way != "colour":
-                yard = Yard.drawn(at, rng, self.named)
-        talk = Talk(at, yard.question(rng))
+                yard = TextCurriculum.drawn(at, rng, self.named)
+        talk = DialogueBuilder(at, yard.question(rng))
         if self.thumbnail or depth < 0.2:
             return yard.begin(talk, rng)
         other = rng.randrange(9) if yard.way == "emblem" and rng.random() < 0.5 else yard.cell
@@ -129,7 +145,7 @@ class Reading(Lesson):
         return yard.answer(talk, yard.cell)
 
 
-class Search(Lesson):
+class SearchLesson(Lesson):
     """Whole searches: cell by cell from anywhere, round and round, until it is found; or straight to what is known.
 
     Args:
@@ -147,7 +163,7 @@ class Search(Lesson):
 
     def __init__(
         self,
-        families: str = "+".join(FAMILIES),
+        families: str = "+".join(LESSON_FAMILIES),
         views: int = 2,
         *,
         looks: int = 0,
@@ -162,21 +178,21 @@ class Search(Lesson):
             raise ValueError("guess, late, free: expected families without text, where nothing is scattered")
         self.looks, self.told, self.guess, self.late, self.free = looks, told, guess, late, free
 
-    def talk(self, at: Stage, rng: Random) -> Talk:
+    def talk(self, at: StagedScene, rng: Random) -> DialogueBuilder:
         """By family."""
         if at.family == "text":
-            yard = Yard.drawn(at, rng, self.named)
-            return yard.search(Talk(at, yard.question(rng), self.told), rng)
-        return self._scattered(Talk(at, self._question(at, rng), self.told), at, rng)
+            yard = TextCurriculum.drawn(at, rng, self.named)
+            return yard.search(DialogueBuilder(at, yard.question(rng), self.told), rng)
+        return self._scattered(DialogueBuilder(at, self._question(at, rng), self.told), at, rng)
 
-    def _scattered(self, talk: Talk, at: Stage, rng: Random) -> Talk:
+    def _scattered(self, talk: DialogueBuilder, at: StagedScene, rng: Random) -> DialogueBuilder:
         """Cell by cell, up to what is asked for or to a guess."""
         wanted, thought = at.scene.targets[0][0], ""
         for cell in self._cells(at, wanted, rng):
             if self._guesses(thought, rng):
                 talk.say(f"{thought}\nanswer {self._guess(talk, rng)}".strip())
                 return talk
-            talk.look(thought, GRID, cell)
+            talk.look(thought, LESSON_GRID, cell)
             view = talk.views[-1]
             thought, found = listed(visible(at.items, view), view, wanted, self.named, self.echoed)
             if found:
@@ -184,13 +200,13 @@ class Search(Lesson):
                 return talk
         raise ValueError(f"scene {at.seed} of {at.family} shows its target in no cell")
 
-    def _question(self, at: Stage, rng: Random) -> str:
+    def _question(self, at: StagedScene, rng: Random) -> str:
         return at.scene.question if self.free else _options(rng, at.scene)
 
     def _guesses(self, thought: str, rng: Random) -> bool:
         return bool(self.guess) and rng.random() < self.guess
 
-    def _guess(self, talk: Talk, rng: Random) -> str:
+    def _guess(self, talk: DialogueBuilder, rng: Random) -> str:
         scene = talk.at.scene
         anything = list(SHAPES if scene.targets[0][0] == "sign" else COLOURS)
         return rng.choice(anything if self.free else [scene.answer, *scene.wrong])
@@ -198,20 +214,22 @@ class Search(Lesson):
     def _answer(self, found: Item, view: View) -> str:
         return found.words.split()[0]
 
-    def _cells(self, at: Stage, wanted: str, rng: Random) -> list[int]:
+    def _cells(self, at: StagedScene, wanted: str, rng: Random) -> list[int]:
         """Where it looks, in order."""
         (box,) = (item.box for item in at.items if item.noun == wanted)
-        shown = [cell for cell in range(16) if coverage(cell_box(*GRID, cell % 4, cell // 4), box) >= SEEN]
+        shown = [
+            cell for cell in range(16) if coverage(cell_box(*LESSON_GRID, cell % 4, cell // 4), box) >= VISIBLE_SHARE
+        ]
         first = (rng.choice(shown) - rng.randrange(self.looks)) % 16 if self.looks else rng.randrange(16)
         lap = [(first + step) % 16 for step in range(16)]
         return [cell for cell in lap if cell not in shown] + lap if self.late else lap
 
 
-class Finding(Search):
+class FindingLesson(SearchLesson):
     """Region searches, as a reasoner asks for them: the name of something alone, which ends with its place in a view.
 
     Args:
-        families, options: as for `Search`, of scattered things; `guess` is here the chance per reply, once something
+        families, options: as for `SearchLesson`, of scattered things; `guess` is here the chance per reply, once something
             was looked at, of ending at a random place although it has not been found.
     """
 
@@ -220,26 +238,26 @@ class Finding(Search):
         if "text" in self.families:
             raise ValueError("families: expected some of attribute+hidden, where something is scattered")
 
-    def _question(self, at: Stage, rng: Random) -> str:
+    def _question(self, at: StagedScene, rng: Random) -> str:
         return at.scene.targets[0][0]
 
     def _guesses(self, thought: str, rng: Random) -> bool:
         return bool(thought) and super()._guesses(thought, rng)
 
-    def _guess(self, talk: Talk, rng: Random) -> str:
+    def _guess(self, talk: DialogueBuilder, rng: Random) -> str:
         return f"@{cell_name(rng.randrange(PLACES[0]), rng.randrange(PLACES[1]))} in {talk.views[-1].index}"
 
     def _answer(self, found: Item, view: View) -> str:
         return f"{place_in(view, found.box)} in {view.index}"
 
 
-class Walk:
+class WalkLesson:
     """Looks from cell to cell without pictures: the order of the cells, at next to no cost."""
 
     def example(self, index: int, seed: int) -> list[Message]:
         """The walk at `index`, over a 4×4 or a 3×3 grid from anywhere."""
         rng = Random(f"walk/{index}/{seed}")
-        grid, family = rng.choice(((GRID, "attribute"), (GRID, "hidden"), (THIRDS, "text")))
+        grid, family = rng.choice(((LESSON_GRID, "attribute"), (LESSON_GRID, "hidden"), (THIRDS, "text")))
         cell = rng.randrange(grid[0] * grid[1])
         wanted = "star" if family == "hidden" else rng.choice(list(ICONS))
         messages = [Message("user", (f"picture 0\n{asked(rng, family, wanted, None)}",))]
@@ -251,7 +269,7 @@ class Walk:
         return messages[:-1]
 
 
-class Marks:
+class MarksLesson:
     """Searches without pictures, in which what is asked for is written after every word, with "!" where it is the same.
 
     Whether two words are the same is asked after every word, of the one before it. Where it was asked of a word long
@@ -282,7 +300,7 @@ class Marks:
         return " ".join(words) or "nothing"
 
 
-class Match:
+class MatchLesson:
     """Lists in words, copied up to what is asked for: "mug" and "cup mug key" give "mug? cup mug!".
 
     To notice that two words are the same is a leap, and it does not happen among hundreds of tokens of pictures.

@@ -8,31 +8,31 @@ from random import Random
 from o3gym.dialects.grid import cell_box
 from o3gym.geometry import center, compose, coverage
 from o3gym.suites.scenes import text
-from o3gym.train.tiny.dialogue_builder import Item, Stage, Talk, colours, optioned, place_in
+from o3gym.train.tiny.dialogue_builder import DialogueBuilder, Item, StagedScene, colours, optioned, place_in
 from o3gym.types import Box, Size, View
 
-WAYS = ("colour", "emblem", "position")
+CURRICULUM_STEPS = ("colour", "emblem", "position")
 THIRDS, STRIPS, HALVES = (3, 3), (3, 6), (2, 3)
 """Looks at containers; at a strip of a container's view; and at a part of that, to read it."""
 
 
 @dataclass(frozen=True)
-class Yard:
+class TextCurriculum:
     """A text task: nine containers, one of which is asked for by its colour, its emblem or its place.
 
     `named`: lists that are compared with a colour or an emblem begin with it.
     """
 
-    at: Stage
+    at: StagedScene
     way: str
     cell: int
     named: bool = False
 
     @classmethod
-    def drawn(cls, at: Stage, rng: Random, named: bool = False) -> Yard:
+    def drawn(cls, at: StagedScene, rng: Random, named: bool = False) -> TextCurriculum:
         """One of the scene's containers, described in a way that fits no other."""
         while True:
-            yard = cls(at, rng.choice(WAYS), rng.randrange(9), named)
+            yard = cls(at, rng.choice(CURRICULUM_STEPS), rng.randrange(9), named)
             if not yard.wanted() or sum(yard.wanted() in c.words.split() for c in yard.containers) == 1:
                 return yard
 
@@ -57,10 +57,10 @@ class Yard:
     def question(self, rng: Random) -> str:
         """The question with its options."""
         colour, emblem = self.containers[self.cell].words.split()
-        asked = text.ask(rng, text.describe(colour, emblem, self.way, divmod(self.cell, 3)))
+        asked = text.ask_code(rng, text.describe_container(colour, emblem, self.way, divmod(self.cell, 3)))
         return optioned(rng, asked, self.plate.words, text.near(rng, self.plate.words))
 
-    def begin(self, talk: Talk, rng: Random) -> Talk:
+    def begin(self, talk: DialogueBuilder, rng: Random) -> DialogueBuilder:
         """From the thumbnail: straight to a container, or to anyone where only emblems would tell."""
         if self.way == "emblem":
             talk.look("", THIRDS, rng.randrange(9))
@@ -70,7 +70,7 @@ class Yard:
         talk.look(said, THIRDS, self.cell)
         return talk
 
-    def inspect(self, talk: Talk, cell: int) -> Talk:
+    def inspect(self, talk: DialogueBuilder, cell: int) -> DialogueBuilder:
         """What the container in view is; on to a strip of it or to the next one."""
         container, view = self.containers[cell], talk.views[-1]
         said = f"{self._name()}{place_in(view, container.box)} {container.words}"
@@ -80,13 +80,13 @@ class Yard:
             self.closer(talk, cell, f"{said}! ", STRIPS)
         return talk
 
-    def closer(self, talk: Talk, cell: int, said: str, grid: Size) -> None:
+    def closer(self, talk: DialogueBuilder, cell: int, said: str, grid: Size) -> None:
         """Say where the plate is in the newest view, and look there."""
         view, plate = talk.views[-1], self.at.items[2 * cell + 1].box
         said += f"{place_in(view, plate)} plate"
         talk.look(said, grid, best_cell(view, plate, grid), view.index)
 
-    def astray(self, talk: Talk, grid: Size, rng: Random) -> Talk:
+    def astray(self, talk: DialogueBuilder, grid: Size, rng: Random) -> DialogueBuilder:
         """A look at a wrong part of the newest view, and the right one after it."""
         view, plate = talk.views[-1], self.plate.box
         talk.look("", grid, rng.randrange(grid[0] * grid[1]), view.index)
@@ -94,13 +94,13 @@ class Yard:
             talk.look("nothing", grid, best_cell(view, plate, grid), view.index)
         return talk
 
-    def answer(self, talk: Talk, cell: int) -> Talk:
+    def answer(self, talk: DialogueBuilder, cell: int) -> DialogueBuilder:
         """The answer, read off the plate of a container: once, while the options are there to choose from."""
         plate = self.at.items[2 * cell + 1]
         talk.say(f"{place_in(talk.views[-1], plate.box)} plate!\nanswer {plate.words}")
         return talk
 
-    def search(self, talk: Talk, rng: Random) -> Talk:
+    def search(self, talk: DialogueBuilder, rng: Random) -> DialogueBuilder:
         """From the thumbnail to the answer."""
         self.begin(talk, rng)
         cell = self._in_view(talk)
@@ -111,7 +111,7 @@ class Yard:
         self.closer(talk, cell, "", HALVES)
         return self.answer(talk, cell)
 
-    def _in_view(self, talk: Talk) -> int:
+    def _in_view(self, talk: DialogueBuilder) -> int:
         x, y = center(talk.views[-1].box)
         return int(y * 3) * 3 + int(x * 3)
 

@@ -7,7 +7,7 @@ import string
 from random import Random
 from typing import Any
 
-from o3gym.dialects.grid import PLACES, SHAPES, cell_name
+from o3gym.dialects.grid import GRID_SHAPES, PLACES, cell_name
 from o3gym.registry import require
 from o3gym.suites.scenes import attribute, hidden, text
 from o3gym.suites.scenes.icons import ICONS
@@ -46,7 +46,7 @@ def vocabulary() -> list[str]:
     """Every token: the special ones, single characters, and the words of the synthetic suite and the grid dialect."""
     cells = [cell_name(column, row) for row in range(6) for column in range(4)]
     cells += [f"@{cell_name(column, row)}" for row in range(PLACES[1]) for column in range(PLACES[0])]
-    grids = [f"{columns}x{rows}" for columns, rows in SHAPES]
+    grids = [f"{columns}x{rows}" for columns, rows in GRID_SHAPES]
     said = [*COLOURS, *ICONS, *MARKS, *cells, *grids, "sign", "picture", "look", "answer", "in"]
     words = {word for sentence in _sentences() for word in sentence.replace("-", " ").split()}
     words |= {word.strip(string.punctuation + string.digits) for word in words}
@@ -73,11 +73,13 @@ def _spaced(words: list[str]) -> list[str]:
 def _sentences() -> list[str]:
     """The questions that the three families ask, whatever they ask for."""
     rng = Random(0)
-    asked = [attribute.ask(rng, kind) for kind in (*ICONS, "sign") for _ in range(20)]
-    asked += [hidden.ask(rng, level, "star") for level in ("easy", "medium") for _ in range(50)]
+    asked = [attribute.ask_colour(rng, kind) for kind in (*ICONS, "sign") for _ in range(20)]
+    asked += [hidden.ask_hidden(rng, level, "star") for level in ("easy", "medium") for _ in range(50)]
     for way in ("colour", "emblem", "position"):
         for place in range(9):
-            asked += [text.ask(rng, text.describe("red", "star", way, divmod(place, 3))) for _ in range(20)]
+            asked += [
+                text.ask_code(rng, text.describe_container("red", "star", way, divmod(place, 3))) for _ in range(20)
+            ]
     return asked
 
 

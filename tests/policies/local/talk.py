@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from o3gym.policies.dialogue import Dialogue, Key, Message, Picture, Request
+from o3gym.policies.dialogue import Dialogue, Message, Picture, Request
 from o3gym.policies.local.encoding import Encoder
-from o3gym.types import FULL, Reply, Sampling, View
+from o3gym.types import FULL, EpisodeKey, Reply, Sampling, View
 
 
 def picture(width: int = 40, height: int = 30, index: int = 0, loads: list[int] | None = None) -> Picture:
@@ -29,7 +29,7 @@ def shown(encoder: Encoder, width: int, height: int, index: int = 0) -> Picture:
     return picture(*encoder.vision_size(width, height), index)
 
 
-def key(name: object) -> Key:
+def key(name: object) -> EpisodeKey:
     return ("arm", str(name), 0, "main")
 
 

@@ -21,7 +21,8 @@ from o3gym.policies.local.decoding import Decoder
 from o3gym.policies.local.generate import WholeHistory
 from o3gym.policies.local.transformers import Transformers
 from o3gym.registry import MissingPackage
-from o3gym.rollout.loop import Arm, Job, rollout
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm, Job
 from o3gym.types import Reply, Sampling, Trajectory
 from tests.policies.local.talk import flat, key, opened, play, reference
 

@@ -31,11 +31,12 @@ from o3gym.policies.dialogue import CONTEXT_FULL, Dialogue, Request
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import load_processor, save_processor
 from o3gym.registry import REWARDS
-from o3gym.rewards.base import Recipe, Term
-from o3gym.rollout.loop import Arm, Job, rollout
+from o3gym.rewards.base import RewardRecipe, Term
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm, Job
 from o3gym.runs.store import open_run
 from o3gym.train.batches import batch_of
-from o3gym.train.grpo.experience import logprobs_of, row_of
+from o3gym.train.grpo.experience import sample_row, sampling_logprobs
 from o3gym.train.grpo.recipe import read_grpo
 from o3gym.train.grpo.run import train_grpo
 from o3gym.types import Reply, Sampling, Trajectory
@@ -317,7 +318,7 @@ def test_each_rollout_is_played_by_the_weights_of_its_step(
     where: str, folder: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     share = Term("e", "trajectory", lambda t: t.turns[0].reply.text.count("e") / 6, "this test")
-    REWARDS.register(where, Recipe(where, (share,), lambda terms: terms["e"], "this test"))
+    REWARDS.register(where, RewardRecipe(where, (share,), lambda terms: terms["e"], "this test"))
     sampler = f"vllm?dtype=float32&max_model_len=2048&enforce_eager=true&gpu_memory_utilization={MEMORY}&max_images=8"
     if where == "vllm_server":
         sampler = f"vllm_server?url={request.getfixturevalue('url')}&max_images=8"
@@ -343,7 +344,7 @@ def distance(weights: Path, encoder: Encoder, out: Path, rollout: int) -> float:
     model = transformers.AutoModelForImageTextToText.from_pretrained(weights, dtype=torch.float32).eval()
     differences = list[float]()
     for trajectory in open_run(out / "rollouts" / f"{rollout:06d}-0"):
-        row = row_of(trajectory, encoder)
+        row = sample_row(trajectory, encoder)
         batch = batch_of([row], encoder)
         given = SimpleNamespace(**{name: batch.pop(name) for name in ("labels", "passed")})
         with torch.no_grad():
@@ -351,5 +352,5 @@ def distance(weights: Path, encoder: Encoder, out: Path, rollout: int) -> float:
         logits[:, list(encoder.forbidden)] = -torch.inf
         expected = logits.log_softmax(-1)[:-1].gather(1, batch["input_ids"][0, 1:, None])[:, 0]
         ours = given.labels[0, 1:] != -100
-        differences.append(float((torch.tensor(logprobs_of(trajectory))[1:] - expected)[ours].abs().max()))
+        differences.append(float((torch.tensor(sampling_logprobs(trajectory))[1:] - expected)[ours].abs().max()))
     return max(differences)

@@ -30,9 +30,10 @@ from o3gym.policies.openai import policy as module
 from o3gym.policies.openai.client import Body
 from o3gym.policies.openai.completions import with_stop
 from o3gym.policies.openai.messages import Wire
-from o3gym.policies.openai.policy import OpenAI, retry_after
+from o3gym.policies.openai.policy import OpenAIPolicy, retry_after
 from o3gym.registry import MissingPackage
-from o3gym.rollout.loop import Arm, Job, rollout
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm, Job
 from o3gym.runs.store import open_run
 from o3gym.types import Reply, Sampling, Trajectory, Usage
 from tests.policies.local.talk import picture
@@ -42,7 +43,7 @@ KEY = "sk-test-7Qw3rT9zLmN4"
 SMALL = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}
 ENV = {"suite": "synthetic", "suite_args": SMALL, "min_pixels": 1000, "max_pixels": 40_000, "max_turns": 4}
 CROP = '<tool_call>{"name": "crop", "arguments": {"view": 0, "box": [0.0, 0.0, 0.5, 0.5]}}</tool_call>'
-Make = Callable[..., OpenAI]
+Make = Callable[..., OpenAIPolicy]
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +61,12 @@ def stub(server: Stub) -> Stub:
 @pytest.fixture
 def make(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """Policies of that server that hardly wait between tries; closed after the test."""
-    made: list[OpenAI] = []
+    made: list[OpenAIPolicy] = []
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setattr(module, "FIRST_WAIT", 0.002)
 
-    def policy(**options: Any) -> OpenAI:
-        made.append(OpenAI("m", **{"base_url": stub.url, "concurrency": 4, **options}))
+    def policy(**options: Any) -> OpenAIPolicy:
+        made.append(OpenAIPolicy("m", **{"base_url": stub.url, "concurrency": 4, **options}))
         return made[-1]
 
     yield policy
@@ -83,13 +84,13 @@ def asked(dialogue: Dialogue | None = None, name: str = "g", **fields: Any) -> R
     return Request(("arm", name, 0, "main"), dialogue, sampling, **fields)
 
 
-def reply(policy: OpenAI, **fields: Any) -> Reply:
+def reply(policy: OpenAIPolicy, **fields: Any) -> Reply:
     policy.submit(asked(**fields))
     ((_, said),) = policy.poll()
     return said
 
 
-def play(policy: OpenAI, count: int = 1, dialect: str = "qwen3_vl", **env: Any) -> list[Trajectory]:
+def play(policy: OpenAIPolicy, count: int = 1, dialect: str = "qwen3_vl", **env: Any) -> list[Trajectory]:
     jobs = [Job(index, f"g{index}", seed=index) for index in range(count)]
     arm = Arm("arm", {**ENV, **env}, "openai:m", dialect)
     return sorted(rollout(jobs, policy, make_dialect(dialect), arm), key=lambda t: t.group)
@@ -436,7 +437,7 @@ def test_keys_come_from_the_environment_only(stub: Stub, make: Make, monkeypatch
     assert [entry["key"] for entry in stub.log()] == ["sk-other-000000", "none"]
     monkeypatch.delenv("OPENAI_BASE_URL")
     with pytest.raises(ValueError, match="OPENAI_API_KEY"):
-        OpenAI("m")
+        OpenAIPolicy("m")
 
 
 @pytest.mark.parametrize(

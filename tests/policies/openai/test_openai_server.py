@@ -12,7 +12,8 @@ from o3gym.dialects.qwen3_vl import Qwen3VL
 from o3gym.policies.base import Policy, make_policy
 from o3gym.policies.dialogue import CONTEXT_FULL, Dialogue, Request
 from o3gym.policies.openai import policy as module
-from o3gym.rollout.loop import Arm, Job, rollout
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm, Job
 from o3gym.types import Parsed, Sampling, Trajectory, View, answer, crop
 from tests.policies.openai.chat_server import Served
 

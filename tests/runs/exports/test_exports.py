@@ -6,7 +6,7 @@ import pytest
 
 from o3gym.cli.main import main
 from o3gym.registry import EXPORTS, UnknownName
-from o3gym.runs.exports import arms, export
+from o3gym.runs.exports import arms, export_run
 from o3gym.runs.exports.arms import read_arms, slug
 from o3gym.runs.store import RunError, open_run
 from tests.runs import sample_run
@@ -15,7 +15,7 @@ from tests.runs.exports.export_runs import benched, small
 
 @pytest.mark.parametrize("to", EXPORTS)
 def test_every_format_writes_a_folder_per_arm_with_the_same_bytes_each_time(to: str, tmp_path: Path) -> None:
-    first, again = export(benched()[0], to, tmp_path / "a"), export(benched()[0], to, tmp_path / "b")
+    first, again = export_run(benched()[0], to, tmp_path / "a"), export_run(benched()[0], to, tmp_path / "b")
     assert {path.parent.name for path in first} == {"oracle", "random"}
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
     assert all(path.is_file() for path in first)
@@ -23,7 +23,10 @@ def test_every_format_writes_a_folder_per_arm_with_the_same_bytes_each_time(to: 
 
 @pytest.mark.parametrize("to", EXPORTS)
 def test_one_arm_alone_is_the_same_as_among_others(to: str, tmp_path: Path) -> None:
-    together, alone = export(benched()[0], to, tmp_path / "a"), export(benched()[0], to, tmp_path / "b", "random")
+    together, alone = (
+        export_run(benched()[0], to, tmp_path / "a"),
+        export_run(benched()[0], to, tmp_path / "b", "random"),
+    )
     assert {path.parent.name for path in alone} == {"random"}
     assert [p.read_bytes() for p in alone] == [p.read_bytes() for p in together if p.parent.name == "random"]
 
@@ -31,18 +34,18 @@ def test_one_arm_alone_is_the_same_as_among_others(to: str, tmp_path: Path) -> N
 def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
     run = small(tmp_path / "run")
     with pytest.raises(RunError, match=r"no run at .*nowhere"):
-        export(tmp_path / "nowhere", "inspect", tmp_path / "out")
+        export_run(tmp_path / "nowhere", "inspect", tmp_path / "out")
     with pytest.raises(UnknownName, match='unknown export "lmms_eval"; did you mean "lmms-eval"'):
-        export(run, "lmms_eval", tmp_path / "out")
+        export_run(run, "lmms_eval", tmp_path / "out")
     with pytest.raises(ValueError, match=r'no arm "oracel"; did you mean "oracle".*it has: oracle'):
-        export(run, "inspect", tmp_path / "out", "oracel")
+        export_run(run, "inspect", tmp_path / "out", "oracel")
     with pytest.raises(FileExistsError, match="other files in it"):
-        export(run, "inspect", run)
+        export_run(run, "inspect", run)
     with pytest.raises(FileExistsError, match=r"run\.json is a file"):
-        export(run, "inspect", run / "run.json")
+        export_run(run, "inspect", run / "run.json")
     empty = sample_run.stored(tmp_path / "empty", [])
     with pytest.raises(ValueError, match="no episodes yet"):
-        export(empty, "inspect", tmp_path / "out")
+        export_run(empty, "inspect", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -54,7 +57,7 @@ def test_a_damaged_run_leaves_no_half_of_an_export(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(arms.ArmRun, "tasks", damaged)
     with pytest.raises(RunError):
-        export(run, "vlmevalkit", tmp_path / "out")
+        export_run(run, "vlmevalkit", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -89,5 +92,5 @@ def test_labels_become_safe_and_different_folder_names(tmp_path: Path) -> None:
     assert names == ["_.._etc", "_", "openai_org_model+no_tool", "a_k=1", "_script_", "_"]
     labels = ("a b", "a/b", "A_b")
     run = sample_run.stored(tmp_path / "run", [sample_run.episode(0, arm=label) for label in labels])
-    written = export(run, "inspect", tmp_path / "out")
+    written = export_run(run, "inspect", tmp_path / "out")
     assert sorted(path.parent.name for path in written) == ["A_b", "a_b_2", "a_b_3"]

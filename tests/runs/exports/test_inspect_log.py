@@ -6,7 +6,7 @@ from statistics import fmean
 
 import pytest
 
-from o3gym.runs.exports import export
+from o3gym.runs.exports import export_run
 from tests.runs.exports.export_runs import benched, small
 
 GOLDEN = Path(__file__).with_name("inspect_log.json")
@@ -16,7 +16,7 @@ def test_the_log_is_the_one_that_inspect_has_read(tmp_path: Path) -> None:
     """The golden file was read by `inspect_ai.log.read_eval_log` of inspect_ai 0.3.285; whoever changes it reads it
     again, and brings the version in `docs/suites.md` up to date.
     """
-    (path,) = export(small(tmp_path / "run"), "inspect", tmp_path / "out")
+    (path,) = export_run(small(tmp_path / "run"), "inspect", tmp_path / "out")
     assert (
         path.name == "2027-01-15T08-00-00_sample_" + json.loads(GOLDEN.read_text("utf-8"))["eval"]["run_id"] + ".json"
     )
@@ -27,7 +27,7 @@ def test_the_log_is_the_one_that_inspect_has_read(tmp_path: Path) -> None:
 def test_scores_say_what_the_report_says(k: int, tmp_path: Path) -> None:
     run, report = benched(k)
     for arm in report.arms:
-        (path,) = export(run, "inspect", tmp_path / arm.arm, arm.arm)
+        (path,) = export_run(run, "inspect", tmp_path / arm.arm, arm.arm)
         log = json.loads(path.read_text("utf-8"))
         values = [sample["scores"]["o3gym"]["value"] == "C" for sample in log["samples"]]
         (score,) = log["results"]["scores"]
@@ -48,5 +48,5 @@ def test_a_run_that_is_not_complete_is_called_started(tmp_path: Path) -> None:
     (part / "episodes.jsonl").write_bytes(
         b"".join(line for line in stored if b'"arm":"random"' in line and line != stored[-1])
     )
-    (path,) = export(part, "inspect", tmp_path / "out")
+    (path,) = export_run(part, "inspect", tmp_path / "out")
     assert json.loads(path.read_text("utf-8"))["status"] == "started"

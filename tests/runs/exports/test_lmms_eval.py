@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 import pytest
 
-from o3gym.runs.exports import export
+from o3gym.runs.exports import export_run
 from o3gym.runs.store import open_run
 from tests.runs import sample_run
 from tests.runs.exports.export_runs import benched, lines, small
@@ -16,7 +16,7 @@ from tests.runs.exports.export_runs import benched, lines, small
 def test_results_and_samples_say_what_the_report_says(k: int, tmp_path: Path) -> None:
     run, report = benched(k)
     for arm in report.arms:
-        results, samples = export(run, "lmms-eval", tmp_path / arm.arm, arm.arm)
+        results, samples = export_run(run, "lmms-eval", tmp_path / arm.arm, arm.arm)
         data, docs = json.loads(results.read_text("utf-8")), lines(samples)
         (task,) = data["results"]
         assert samples.name == results.name.replace("results.json", f"samples_{task}.jsonl")
@@ -34,7 +34,7 @@ def test_results_and_samples_say_what_the_report_says(k: int, tmp_path: Path) ->
 def test_a_sample_holds_the_replies_of_every_episode_of_its_task(tmp_path: Path) -> None:
     run, _ = benched(2)
     stored = {(t.task.id, t.sample): t for t in open_run(run).records() if t.arm == "random"}
-    docs = lines(export(run, "lmms-eval", tmp_path / "out", "random")[1])
+    docs = lines(export_run(run, "lmms-eval", tmp_path / "out", "random")[1])
     for doc in docs:
         episodes = [stored[doc["doc"]["id"], sample] for sample in range(2)]
         assert doc["resps"] == [[turn.reply.text for turn in e.turns] for e in episodes]
@@ -46,7 +46,7 @@ def test_a_sample_holds_the_replies_of_every_episode_of_its_task(tmp_path: Path)
 
 
 def test_without_a_verdict_accuracy_is_null_and_not_zero(tmp_path: Path) -> None:
-    results, samples = export(small(tmp_path / "run"), "lmms-eval", tmp_path / "out")
+    results, samples = export_run(small(tmp_path / "run"), "lmms-eval", tmp_path / "out")
     half, none = lines(samples)
     assert (half["accuracy"], half["verdicts"]) == (0.5, ["correct", "wrong"])
     assert (none["accuracy"], none["verdicts"], none["stops"]) == (None, ["failed", "failed"], ["answered", "error"])
@@ -58,7 +58,7 @@ def test_without_a_verdict_accuracy_is_null_and_not_zero(tmp_path: Path) -> None
 
 def test_text_that_utf_8_cannot_hold_becomes_an_escape(tmp_path: Path) -> None:
     run = sample_run.stored(tmp_path / "run", [sample_run.HOSTILE])
-    (doc,) = lines(export(run, "lmms-eval", tmp_path / "out")[1])
+    (doc,) = lines(export_run(run, "lmms-eval", tmp_path / "out")[1])
     said = sample_run.HOSTILE.turns[0].reply.text
     assert "\ud800" in said
     assert doc["resps"][0][0] == said.replace("\ud800", r"\ud800")

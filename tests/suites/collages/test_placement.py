@@ -11,27 +11,27 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from o3gym.suites.collages.placement import Layout, Picture, Rejected, Rules, Tile, lay_out
+from o3gym.suites.collages.placement import CollageLayout, PlacementRules, Rejected, Tile, TilePicture, lay_out_collage
 from o3gym.types import FULL
 
-PAPER = Rules()
-RELEASED = Rules(tiles=(4, 6))
-SMALL = Rules(canvas=(0.6e6, 2e6), tiles=(2, 4), cores=(2, 3), share=2e-3)
+PAPER = PlacementRules()
+RELEASED = PlacementRules(tiles=(4, 6))
+SMALL = PlacementRules(canvas=(0.6e6, 2e6), tiles=(2, 4), cores=(2, 3), share=2e-3)
 
 
-def pictures(rng: Random, count: int = 48) -> list[Picture]:
+def pictures(rng: Random, count: int = 48) -> list[TilePicture]:
     """Of the sizes that VQA data have, with targets as small as the paper's."""
     sizes = [(rng.randint(240, 1600), rng.randint(240, 1600)) for _ in range(count)]
-    return [Picture(w, h, math.exp(rng.uniform(math.log(5e-4), math.log(0.02)))) for w, h in sizes]
+    return [TilePicture(w, h, math.exp(rng.uniform(math.log(5e-4), math.log(0.02)))) for w, h in sizes]
 
 
-def laid_out(seed: int, rules: Rules, tries: int = 30) -> tuple[list[Picture], int, Layout] | None:
+def laid_out(seed: int, rules: PlacementRules, tries: int = 30) -> tuple[list[TilePicture], int, CollageLayout] | None:
     """The first accepted canvas of a seed."""
     rng = Random(seed)
     for _ in range(tries):
         pool, cores = pictures(rng), rng.randint(*rules.cores)
         try:
-            return pool, cores, lay_out(pool, cores, rules, rng)
+            return pool, cores, lay_out_collage(pool, cores, rules, rng)
         except Rejected:
             continue
     return None
@@ -47,7 +47,7 @@ def area(tile: Tile) -> int:
 
 @pytest.mark.parametrize("rules", [PAPER, RELEASED, SMALL], ids=["paper", "released", "small"])
 @given(seed=st.integers(0, 10**9))
-def test_every_bound_holds(rules: Rules, seed: int) -> None:
+def test_every_bound_holds(rules: PlacementRules, seed: int) -> None:
     made = laid_out(seed, rules)
     assume(made is not None)
     assert made is not None
@@ -63,14 +63,14 @@ def test_every_bound_holds(rules: Rules, seed: int) -> None:
             assert pool[tile.picture].share * area(tile) <= rules.share * canvas * (1 + 1e-9)
 
 
-def check_canvas(layout: Layout, rules: Rules) -> None:
+def check_canvas(layout: CollageLayout, rules: PlacementRules) -> None:
     width, height = layout.size
     assert rules.canvas[0] <= width * height <= rules.canvas[1]
     assert rules.aspect[0] <= width / height <= rules.aspect[1]
     assert width % rules.grid == height % rules.grid == 0
 
 
-def check_cover(layout: Layout, rules: Rules) -> None:
+def check_cover(layout: CollageLayout, rules: PlacementRules) -> None:
     """Tiles are inside, do not overlap, and leave nothing free."""
     width, height = layout.size
     rows, columns = height // rules.grid, width // rules.grid
@@ -83,7 +83,7 @@ def check_cover(layout: Layout, rules: Rules) -> None:
     assert taken == Counter((x, y) for x in range(columns) for y in range(rows))
 
 
-def check_roles(layout: Layout, cores: int, rules: Rules) -> None:
+def check_roles(layout: CollageLayout, cores: int, rules: PlacementRules) -> None:
     roles = Counter(tile.role for tile in layout.tiles)
     assert roles["core"] == cores
     assert max(cores, rules.tiles[0]) <= roles["core"] + roles["companion"] <= max(cores, rules.tiles[1])
@@ -95,7 +95,7 @@ def check_roles(layout: Layout, cores: int, rules: Rules) -> None:
     assert order == sorted(order)
 
 
-def check_planned(tile: Tile, pool: list[Picture], rules: Rules) -> None:
+def check_planned(tile: Tile, pool: list[TilePicture], rules: PlacementRules) -> None:
     """A core or companion is shown whole, hardly stretched, and never enlarged."""
     picture, (width, height) = pool[tile.picture], size(tile)
     assert tile.crop == FULL
@@ -106,7 +106,7 @@ def check_planned(tile: Tile, pool: list[Picture], rules: Rules) -> None:
     assert height <= picture.height
 
 
-def check_fill(tile: Tile, picture: Picture, rules: Rules) -> None:
+def check_fill(tile: Tile, picture: TilePicture, rules: PlacementRules) -> None:
     """A filler has its panel's aspect without being stretched, and shows at least half of its picture."""
     x0, y0, x1, y1 = tile.crop
     assert 0 <= x0 < x1 <= 1
@@ -126,13 +126,13 @@ def test_a_seed_gives_one_layout() -> None:
 
 def test_the_canvas_is_enlarged_once_and_then_rejected() -> None:
     """The target fits a canvas of 10 megapixels, which only an enlarged one reaches from 9."""
-    picture = Picture(640, 480, 2e-4 * 10e6 / (224 * 300))
+    picture = TilePicture(640, 480, 2e-4 * 10e6 / (224 * 300))
     rules = replace(PAPER, canvas=(9e6, 11e6), scale=(0.1, 1.0))
     found = Counter()
     for seed in range(200):
         rng = Random(seed)
         try:
-            layout = lay_out([picture, *pictures(rng)], 1, rules, rng)
+            layout = lay_out_collage([picture, *pictures(rng)], 1, rules, rng)
             found["enlarged" if layout.enlarged else "as drawn"] += 1
             assert layout.size[0] * layout.size[1] <= rules.canvas[1]
         except Rejected as rejected:
@@ -144,30 +144,30 @@ def test_the_canvas_is_enlarged_once_and_then_rejected() -> None:
 @pytest.mark.parametrize(
     ("target", "others", "rules", "reason"),
     [
-        (Picture(640, 480, 0.5), 48, PAPER, "scale"),
-        (Picture(200, 200, 0.001), 48, PAPER, "scale"),
-        (Picture(640, 480, 0.005), 0, PAPER, "free space"),
-        (Picture(640, 480, 0.005), 48, replace(PAPER, canvas=(1000.0, 1001.0)), "canvas"),
-        (Picture(640, 480, 0.0), 48, replace(PAPER, canvas=(6e5, 7e5), tiles=(20, 20)), "covered"),
-        (Picture(640, 480, 0.0), 48, replace(PAPER, canvas=(5.5e5, 6e5), scale=(0.9, 1.0)), "place"),
+        (TilePicture(640, 480, 0.5), 48, PAPER, "scale"),
+        (TilePicture(200, 200, 0.001), 48, PAPER, "scale"),
+        (TilePicture(640, 480, 0.005), 0, PAPER, "free space"),
+        (TilePicture(640, 480, 0.005), 48, replace(PAPER, canvas=(1000.0, 1001.0)), "canvas"),
+        (TilePicture(640, 480, 0.0), 48, replace(PAPER, canvas=(6e5, 7e5), tiles=(20, 20)), "covered"),
+        (TilePicture(640, 480, 0.0), 48, replace(PAPER, canvas=(5.5e5, 6e5), scale=(0.9, 1.0)), "place"),
     ],
 )
-def test_reasons(target: Picture, others: int, rules: Rules, reason: str) -> None:
+def test_reasons(target: TilePicture, others: int, rules: PlacementRules, reason: str) -> None:
     rng = Random(1)
     with pytest.raises(Rejected) as rejected:
-        lay_out([target, *(Picture(640, 480) for _ in range(others))], 1, rules, rng)
+        lay_out_collage([target, *(TilePicture(640, 480) for _ in range(others))], 1, rules, rng)
     assert rejected.value.reason == reason
 
 
 def test_a_picture_comes_again_only_where_no_unused_one_fits() -> None:
     rng = Random(0)
-    pool = [Picture(640, 480, 0.005), *(Picture(640, 480) for _ in range(200))]
+    pool = [TilePicture(640, 480, 0.005), *(TilePicture(640, 480) for _ in range(200))]
     for _ in range(20):
         try:
-            layout = lay_out(pool, 1, PAPER, rng)
+            layout = lay_out_collage(pool, 1, PAPER, rng)
         except Rejected:
             continue
         assert max(Counter(tile.picture for tile in layout.tiles).values()) == 1
-    few = lay_out(pool[:4], 1, PAPER, Random(1))
+    few = lay_out_collage(pool[:4], 1, PAPER, Random(1))
     uses = Counter(tile.picture for tile in few.tiles if tile.role == "filler")
     assert max(uses.values()) - min(uses.values()) <= 1

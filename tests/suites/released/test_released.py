@@ -19,7 +19,7 @@ from o3gym.judges.rules import auto
 from o3gym.media.images import PictureError, shared_store
 from o3gym.suites.base import SuiteError, make_suite
 from o3gym.suites.released.hrbench import HRBench4K
-from o3gym.suites.released.rows import ParquetRows, TsvRows
+from o3gym.suites.released.rows import ParquetTable, TsvTable
 from o3gym.suites.released.vstar import VStar
 from o3gym.testing import check_suite
 from o3gym.types import Source
@@ -66,9 +66,9 @@ def test_vstar_shuffles_what_is_always_first_and_turns_widths_into_corners(tmp_p
 
 
 def test_vstar_letters_are_spread_over_many_items() -> None:
-    from o3gym.suites.released.fields import shuffled
+    from o3gym.suites.released.fields import shuffled_options
 
-    letters = [shuffled(("a", "b", "c", "d"), "A", f"vstar/{i}")[1] for i in range(400)]
+    letters = [shuffled_options(("a", "b", "c", "d"), "A", f"vstar/{i}")[1] for i in range(400)]
     assert all(70 < letters.count(letter) < 130 for letter in "ABCD")
 
 
@@ -135,7 +135,7 @@ def test_rows_end_where_csv_says_that_they_do(
         writer.writerows((text, "x" * (65 + i), text[::-1]) for i, text in enumerate(said))
     path.write_bytes(path.read_bytes().removesuffix(end.encode()))
     for count_first in (False, True):
-        table = TsvRows(path)
+        table = TsvTable(path)
         assert not count_first or len(table) == len(said)
         for i in (7, 0, 5, 3, 6, 1, 2, 4):
             assert (table[i]["question"], table[i]["z"]) == (said[i], said[i][::-1])
@@ -150,19 +150,19 @@ def test_empty_lines_are_no_rows_and_quoted_pictures_are_found(tmp_path: Path) -
     path = tmp_path / "a.tsv"
     text = "y" * 100
     path.write_text(f'index\timage\r\n\r\n1\t"{text}"\r\n\n\n2\t{text}\n\r\n', newline="")
-    table = TsvRows(path)
+    table = TsvTable(path)
     assert len(table) == 2
     for row in table:
         offset, length = row["image"].args["base64"]
         assert path.read_bytes()[offset : offset + length] == text.encode()
     path.write_bytes(b"index\timage\n\n")
-    assert not TsvRows(path)
+    assert not TsvTable(path)
 
 
 def test_a_file_that_ends_inside_of_a_quoted_field_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_text('index\timage\n1\tx\n2\t"x\ny\n')
-    table = TsvRows(path)
+    table = TsvTable(path)
     assert table
     with pytest.raises(SuiteError, match=r"a.tsv, row 2: a quote is opened and never closed"):
         len(table)
@@ -170,7 +170,7 @@ def test_a_file_that_ends_inside_of_a_quoted_field_is_named(tmp_path: Path) -> N
 
 def test_a_short_text_in_place_of_a_picture_names_the_row_that_has_it(tmp_path: Path) -> None:
     rows = [{"index": 7, "image": "x" * 100}, {"index": 8, "image": "7"}, {"index": 9, "image": "10"}]
-    table = TsvRows(released.tsv(tmp_path / "a.tsv", ("index", "image"), rows))
+    table = TsvTable(released.tsv(tmp_path / "a.tsv", ("index", "image"), rows))
     assert table[1]["image"] == table[0]["image"]
     with pytest.raises(SuiteError, match="refers to row '10', which has no picture"):
         table[2]
@@ -178,7 +178,7 @@ def test_a_short_text_in_place_of_a_picture_names_the_row_that_has_it(tmp_path: 
 
 def test_cells_of_a_parquet_file_in_any_order(tmp_path: Path) -> None:
     released.infovqa(tmp_path)
-    rows = ParquetRows([tmp_path / "InfographicVQA" / "validation-00000-of-00001.parquet"])
+    rows = ParquetTable([tmp_path / "InfographicVQA" / "validation-00000-of-00001.parquet"])
     sizes = [shared_store().size(rows[i]["image"])[0] for i in (0, 1, 2, 7, 3, 0, 5, 6)]
     assert sizes == [40, 41, 42, 47, 43, 40, 45, 46]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from o3gym.registry import UnknownName
-from o3gym.synthesis.detectors.base import Block, Detector, Page, make_detector
+from o3gym.synthesis.detectors.base import Detector, LayoutBlock, Page, make_detector
 from o3gym.synthesis.detectors.truth import Truth
 
 
@@ -11,8 +11,8 @@ class Halves(Detector):
     def __init__(self, label: str = "table") -> None:
         self.label = label
 
-    def detect(self, page: Page) -> list[Block]:
-        return [Block((0.0, 0.0, 0.5, 0.5), self.label)]
+    def detect(self, page: Page) -> list[LayoutBlock]:
+        return [LayoutBlock((0.0, 0.0, 0.5, 0.5), self.label)]
 
 
 def test_by_name_and_by_place() -> None:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from o3gym.geometry import coverage, from_pixels
 from o3gym.registry import MissingPackage, UnknownName
-from o3gym.synthesis.detectors.base import Block, Page, make_detector
+from o3gym.synthesis.detectors.base import LayoutBlock, Page, make_detector
 from o3gym.synthesis.detectors.rapid_layout import RapidLayout
 from o3gym.types import Box, Source
 
@@ -57,8 +57,8 @@ def test_boxes_classes_and_colours() -> None:
     )
     detector = make_detector("rapid_layout")
     assert detector.detect(Page("page", PAGE)) == [
-        Block(pytest.approx((0.1, 0.1, 0.5, 0.5)), "image", 0.5),
-        Block((0.0, 0.0, 1.0, 1.0), "text", 1.0),
+        LayoutBlock(pytest.approx((0.1, 0.1, 0.5, 0.5)), "image", 0.5),
+        LayoutBlock((0.0, 0.0, 1.0, 1.0), "text", 1.0),
     ]
     assert Engine.asked == {"model_type": "pp_layout_cdla", "conf_thresh": 0.5, "iou_thresh": 0.5}
     assert Engine.seen.shape == (95, 126, 3)

@@ -14,8 +14,8 @@ import pytest
 from o3gym.cli.main import main
 from o3gym.runs.store import RunError
 from o3gym.suites.base import make_suite
-from o3gym.synthesis.questions.asking import Asker, Ledger
-from o3gym.synthesis.questions.making import REPLIES, Recipe, make
+from o3gym.synthesis.questions.asking import AskedPolicy, ReplyLedger
+from o3gym.synthesis.questions.making import REPLIES, QuestionRecipe, make_questions
 from o3gym.synthesis.questions.sheets import open_sheets
 from o3gym.types import Reply, Sampling
 from tests.policies.openai.openai_stub import Stub, completion, failure
@@ -76,9 +76,9 @@ def stopped_after(stub: Stub, out: Path, captions: int) -> None:
         if done == captions:
             raise Stopped
 
-    asker = Asker(f"openai:m?base_url={stub.url}&retries=0", Sampling(max_tokens=8192), 2_000_000, 1)
+    asker = AskedPolicy(f"openai:m?base_url={stub.url}&retries=0", Sampling(max_tokens=8192), 2_000_000, 1)
     with pytest.raises(Stopped):
-        make(open_sheets(LAYOUTS, out), Recipe(asker, asker), out, progress)
+        make_questions(open_sheets(LAYOUTS, out), QuestionRecipe(asker, asker), out, progress)
 
 
 def test_from_layouts_to_a_reviewed_suite_with_a_stop_in_the_middle(
@@ -234,16 +234,16 @@ def test_bad_arguments_are_told_before_anything_is_asked(
 
 def test_a_ledger_has_one_writer_and_is_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "replies.jsonl"
-    with Ledger(path) as ledger:
+    with ReplyLedger(path) as ledger:
         ledger.put("a", Reply("x" * 200_000))
         ledger.put("b", Reply("", finish="error", error="down"))
         with pytest.raises(RunError, match="another process"):
-            Ledger(path)
-    with Ledger(path, retry=True) as ledger:
+            ReplyLedger(path)
+    with ReplyLedger(path, retry=True) as ledger:
         assert ledger.get("b") is None
         found = ledger.get("a")
         assert found is not None
         assert len(found.text) == 100_000
     path.write_text(path.read_text() + "[]\n")
     with pytest.raises(RunError, match="line 3: expected"):
-        Ledger(path)
+        ReplyLedger(path)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o3gym.synthesis.questions.proposals import TRIES, Proposal, read_proposals
+from o3gym.synthesis.questions.proposals import MAX_OBJECTS, Proposal, read_proposals
 
 SIX = ["1", "2", "3", "4", "5", "No right choice"]
 ROW: dict[str, Any] = {
@@ -81,6 +81,6 @@ def test_no_reply_raises_and_what_is_read_can_be_written(reply: str, after: str)
 )
 def test_a_hostile_reply_takes_bounded_time(filler: str) -> None:
     start = time.perf_counter()
-    assert len(read_proposals(filler * (100_000 // len(filler)), TRIES)) <= TRIES
+    assert len(read_proposals(filler * (100_000 // len(filler)), MAX_OBJECTS)) <= MAX_OBJECTS
     read_proposals(json.dumps({**ROW, "explanation": filler * (50_000 // len(filler))}), 1)
     assert time.perf_counter() - start < 5

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o3gym.synthesis.questions.notes import LONGEST, Note, read_note
+from o3gym.synthesis.questions.notes import MAX_NOTE, Note, read_note
 
 
 @pytest.mark.parametrize(
@@ -29,12 +29,12 @@ def test_sections_of_a_reply(reply: str, note: Note) -> None:
 
 @given(st.text() | st.lists(st.sampled_from(["CAPTION\n", "TEXT\n", "\n", "#", "x", "</think>"])).map("".join))
 def test_no_reply_raises(reply: str) -> None:
-    assert max(map(len, (read_note(reply).caption, read_note(reply).text))) <= LONGEST
+    assert max(map(len, (read_note(reply).caption, read_note(reply).text))) <= MAX_NOTE
 
 
 @pytest.mark.parametrize("filler", ["\n", "#", "CAPTION\n", " \n", "x"])
 def test_a_long_reply_takes_no_long_time(filler: str) -> None:
     start = time.perf_counter()
     note = read_note(filler * 100_000)
-    assert len(note.words) <= 2 * LONGEST + 1
+    assert len(note.words) <= 2 * MAX_NOTE + 1
     assert time.perf_counter() - start < 1

@@ -14,8 +14,8 @@ from o3gym.geometry import from_pixels
 from o3gym.suites.base import make_suite
 from o3gym.synthesis.files import write_rows
 from o3gym.synthesis.questions.proposals import Proposal
-from o3gym.synthesis.questions.rows import proposal_of, row_of, shuffled, within_quota, worded
-from o3gym.synthesis.questions.sheets import Layout, Sheet
+from o3gym.synthesis.questions.rows import proposal_of, question_row, shuffle_question, within_quota, worded
+from o3gym.synthesis.questions.sheets import LayoutSheet, SheetLayout
 from o3gym.types import Source
 
 ASKED = Proposal("How many?", ("a", "b", "c", "d", "e", "no right choice"), "B", "x [layout 1][layout 3]", ("1", "3"))
@@ -24,10 +24,10 @@ ASKED = Proposal("How many?", ("a", "b", "c", "d", "e", "no right choice"), "B",
 def test_a_row_is_what_the_suite_reads(tmp_path: Path) -> None:
     Image.new("RGB", (200, 100)).save(tmp_path / "a #1%.png")
     boxes = [(0, 0, 50, 50), (60, 0, 90, 40), (100, 20, 200, 100)]
-    layouts = tuple(Layout(str(i), "table", from_pixels(box, (200, 100))) for i, box in enumerate(boxes, 1))
-    sheet = Sheet(Source.file(str(tmp_path / "a #1%.png")), "map", layouts)
+    layouts = tuple(SheetLayout(str(i), "table", from_pixels(box, (200, 100))) for i, box in enumerate(boxes, 1))
+    sheet = LayoutSheet(Source.file(str(tmp_path / "a #1%.png")), "map", layouts)
     (tmp_path / "out").mkdir()
-    write_rows(tmp_path / "out" / "metadata.jsonl", [row_of(sheet, ASKED, "q1", tmp_path / "out")])
+    write_rows(tmp_path / "out" / "metadata.jsonl", [question_row(sheet, ASKED, "q1", tmp_path / "out")])
     (task,) = make_suite(f"o3-bench:{tmp_path / 'out'}")
     assert (task.question, task.answer, task.kind) == ("How many?", "B", "choice")
     assert task.choices == ("a", "b", "c", "d", "e", "No right choice")
@@ -38,14 +38,14 @@ def test_a_row_is_what_the_suite_reads(tmp_path: Path) -> None:
 def test_options_go_everywhere_and_stay_what_they_are() -> None:
     places = Counter()
     for seed in range(500):
-        mixed = shuffled(ASKED, str(seed))
+        mixed = shuffle_question(ASKED, str(seed))
         assert mixed.options[-1] == ASKED.options[-1]
         assert sorted(mixed.options) == sorted(ASKED.options)
         assert mixed.options["ABCDEF".index(mixed.answer)] == "b"
         places[mixed.answer] += 1
     assert set(places) == set("ABCDE")
     assert max(places.values()) < 140
-    assert shuffled(replace(ASKED, answer="F"), "0").answer == "F"
+    assert shuffle_question(replace(ASKED, answer="F"), "0").answer == "F"
     assert proposal_of(worded(ASKED)) == replace(ASKED, options=(*ASKED.options[:5], "No right choice"))
 
 

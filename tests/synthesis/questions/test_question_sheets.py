@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from o3gym.suites.base import SuiteError
-from o3gym.synthesis.questions.sheets import Layout, open_sheets
+from o3gym.synthesis.questions.sheets import SheetLayout, open_sheets
 
 GOOD: dict[str, Any] = {"image": "a.png", "layouts": [{"id": 1, "label": "table", "box": [10, 10, 50, 40]}]}
 
@@ -25,7 +25,7 @@ def test_rows_become_sheets_with_unit_boxes(tmp_path: Path) -> None:
     other = {"image": "b.png", "subset": "map", "layouts": [{"id": "key", "box": [0, 0, 100, 80]}], "more": 1}
     first, second = open_sheets(written(tmp_path, GOOD, other), tmp_path / "out")
     assert first.subset == "chart"
-    assert first.layouts == (Layout("1", "table", (0.1, 0.125, 0.5, 0.5)),)
+    assert first.layouts == (SheetLayout("1", "table", (0.1, 0.125, 0.5, 0.5)),)
     assert second.subset == "map"
     assert second.ids == ("key",)
     assert not (tmp_path / "out").exists()

@@ -6,7 +6,8 @@ import pytest
 from o3gym.dialects.base import make_dialect
 from o3gym.policies.base import Policy, make_policy
 from o3gym.policies.dialogue import Message, Picture, Request
-from o3gym.rollout.loop import Arm, Job, rollout
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm, Job
 from o3gym.train.data.demonstrations import Observed, dialogue_of, fitted, flattened
 from o3gym.types import Reply
 from tests.train.colours import dialogue
@@ -23,7 +24,7 @@ ENV = {
 class Listener(Policy):
     """Passes requests on and keeps the last dialogue, with its pixels as they were shown."""
 
-    peeks = True
+    privileged = True
 
     def __init__(self, inner: Policy, stumble: bool) -> None:
         super().__init__()

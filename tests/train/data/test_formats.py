@@ -16,9 +16,9 @@ import pytest
 from o3gym.policies.dialogue import Message, Picture
 from o3gym.train.data import cold_start, sharegpt
 from o3gym.train.data.cold_start import ColdStart
-from o3gym.train.data.dialogues import read, written
+from o3gym.train.data.dialogues import read_turns, stored_turns
 from o3gym.train.data.sharegpt import NAMES, ShareGPT
-from o3gym.train.data.sources import SourceError, Stored
+from o3gym.train.data.sources import RunSource, SourceError
 from o3gym.types import Source
 
 
@@ -35,7 +35,7 @@ def content(messages: list[Message]) -> list[Any]:
 def test_a_run_is_exported_and_read_back_whole(
     module: Any, reader: Any, name: str, run_folder: Path, tmp_path: Path
 ) -> None:
-    stored = Stored(str(run_folder))
+    stored = RunSource(str(run_folder))
     assert module.export(stored, tmp_path / name) == stored.size
     source = reader(str(tmp_path / name))
     assert source.size == stored.size
@@ -47,7 +47,7 @@ def test_a_run_is_exported_and_read_back_whole(
 
 
 def test_the_parquet_has_the_columns_and_names_of_the_release(run_folder: Path, tmp_path: Path) -> None:
-    cold_start.export(Stored(str(run_folder)), tmp_path / "d.parquet")
+    cold_start.export_cold_start(RunSource(str(run_folder)), tmp_path / "d.parquet")
     table = parquet.read_table(tmp_path / "d.parquet")
     assert table.column_names == [
         *("images", "image_names", "conversations", "data_source", "sample_index", "rollout_index"),
@@ -134,18 +134,18 @@ def test_chat_messages_and_pictures_too_many(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_text(json.dumps({"messages": chat}) + "\n")
     assert [m.role for m in ShareGPT(str(tmp_path / "d.jsonl")).example(0, 0)] == ["user", "assistant"]
     with pytest.raises(SourceError, match="1 pictures, but 0 places"):
-        read(chat, [Source.file("x.png")], "here")
+        read_turns(chat, [Source.file("x.png")], "here")
 
 
 def test_a_text_with_the_placeholder_makes_no_picture() -> None:
     messages = [Message("user", ("what does <image> mean?",)), Message("assistant", ("a place",))]
-    again = read(written(messages, NAMES, ("from", "value")), [], "here")
+    again = read_turns(stored_turns(messages, NAMES, ("from", "value")), [], "here")
     assert again[0].text == "what does <image > mean?"
 
 
 def test_pixels_are_of_the_exported_view(run_folder: Path, tmp_path: Path) -> None:
-    stored = Stored(str(run_folder))
-    sharegpt.export(stored, tmp_path / "d.json")
+    stored = RunSource(str(run_folder))
+    sharegpt.export_sharegpt(stored, tmp_path / "d.json")
     messages = ShareGPT(str(tmp_path / "d.json")).example(0, 0)
     first = next(part for message in messages for part in message.parts if isinstance(part, Picture))
     assert first.view.shown == stored.episodes[0].views[0].shown

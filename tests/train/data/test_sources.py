@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from o3gym.registry import UnknownName
-from o3gym.train.data.mixture import Mixture, Row
-from o3gym.train.data.sources import SourceError, Stored, open_source, size_of
+from o3gym.train.data.mixture import Mixture, MixtureRow
+from o3gym.train.data.sources import RunSource, SourceError, open_source, size_of
 from o3gym.train.recipe import RecipeError, read_recipe
 
 POLICY = {"suite": "synthetic?family=attribute&difficulty=easy&pixels=40000", "dialect": "mini_o3"}
@@ -51,7 +51,7 @@ def test_every_task_comes_once_before_any_comes_again() -> None:
 
 
 def test_of_a_run_only_correct_episodes_are_taken(run_folder: Path) -> None:
-    source = Stored(str(run_folder))
+    source = RunSource(str(run_folder))
     assert {episode.arm for episode in source.episodes} == {"detour?p=0.7"}
     assert (source.size, source.rejected) == (3, 3)
     assert all(messages[-1].endswith("</answer>") for messages in texts(source, range(3)))
@@ -102,7 +102,7 @@ def test_shares_follow_the_weights() -> None:
 
 def test_a_finite_source_is_shuffled_anew_each_time_round() -> None:
     mixture = Mixture(stage("colours:Colours?size=4", steps=4), seed=2)
-    rounds = [[mixture.example(Row(0, 4 * n + k))[-1].text for k in range(4)] for n in range(4)]
+    rounds = [[mixture.example(MixtureRow(0, 4 * n + k))[-1].text for k in range(4)] for n in range(4)]
     assert all(sorted(texts) == sorted(rounds[0]) for texts in rounds)
     assert len({tuple(texts) for texts in rounds}) > 1
 

@@ -29,14 +29,13 @@ def allow_fsdp_on_a_cpu() -> None:
 
 def gradients(start: Path, out: Path) -> None:
     """The gradients of one step over given episodes, this process's share of them."""
-    from tests.train.grpo.test_grpo_trainer import Spy, recipe
-
     from o3gym.policies.local.encoding import Encoder
     from o3gym.policies.local.processors import load_processor
     from o3gym.train.grpo.experience import experience
     from o3gym.train.grpo.trainer import GrpoTrainer
     from o3gym.train.models import open_model
     from tests.train.grpo.spelled import played, rewarded
+    from tests.train.grpo.test_grpo_trainer import Spy, recipe
 
     made = recipe(start, mean=os.environ["O3GYM_MEAN"])
     encoder = Encoder(load_processor(str(start)))
@@ -57,9 +56,8 @@ def gradients(start: Path, out: Path) -> None:
 
 def whole(start: Path, out: Path) -> None:
     """A whole training with episodes of the model's own."""
-    from tests.train.grpo.test_grpo_run import recipe, register_share_of_e
-
     from o3gym.train.grpo.run import train_grpo
+    from tests.train.grpo.test_grpo_run import recipe, register_share_of_e
 
     register_share_of_e()
     train_grpo(recipe(start, updates=2, refills=1, watch=2), out)
@@ -67,9 +65,8 @@ def whole(start: Path, out: Path) -> None:
 
 def in_loop(start: Path, out: Path) -> None:
     """A training half of whose episodes are searches: no two processes have as many."""
-    from tests.train.grpo.test_reasoner_in_loop import recipe, registered
-
     from o3gym.train.grpo.run import train_grpo
+    from tests.train.grpo.test_reasoner_in_loop import recipe, registered
 
     registered()
     train_grpo(recipe(start), out)

@@ -8,10 +8,11 @@ from typing import Any
 
 from o3gym.dialects.grid import Grid
 from o3gym.policies.base import Policy
-from o3gym.policies.dialogue import Key, Request
+from o3gym.policies.dialogue import Request
 from o3gym.policies.local.encoding import Encoder
-from o3gym.rollout.loop import Arm, Job, collect, rollout
-from o3gym.types import Reply, Trajectory
+from o3gym.rollout.loop import collect, rollout
+from o3gym.rollout.records import Arm, Job
+from o3gym.types import EpisodeKey, Reply, Trajectory
 
 ENV: Mapping[str, Any] = {
     "suite_args": {"family": "hidden", "difficulty": "easy", "pixels": 60_000},
@@ -28,7 +29,7 @@ class Spelled(Policy):
     def __init__(self, encoder: Encoder, texts: Mapping[tuple[str, int], Sequence[str]]) -> None:
         super().__init__()
         self.encoder, self.texts = encoder, texts
-        self.seen: dict[Key, tuple[int, tuple[int, ...]]] = {}
+        self.seen: dict[EpisodeKey, tuple[int, tuple[int, ...]]] = {}
 
     def act(self, requests: Sequence[Request]) -> list[Reply]:
         return [self._reply(request) for request in requests]

@@ -13,17 +13,17 @@ from o3gym.policies.local.encoding import Encoder
 from o3gym.train.batches import BatchError
 from o3gym.train.grpo.advantages import advantages
 from o3gym.train.grpo.experience import (
-    Facts,
+    EpisodeStats,
     blank_row,
     chunks,
+    compute_advantages,
     experience,
     informative,
-    logprobs_of,
     measures,
-    row_of,
+    sample_row,
+    sampling_logprobs,
+    tokens_written,
     usable,
-    weigh,
-    written,
 )
 from o3gym.train.grpo.recipe import GrpoRecipe
 from o3gym.train.grpo.trainer import to_trl
@@ -49,21 +49,21 @@ def recipe(**more: Any) -> GrpoRecipe:
 
 
 def test_a_row_is_the_dialogue_as_it_was_sampled(encoder: Encoder, groups: Groups) -> None:
-    row = row_of(groups[0][2], encoder)
+    row = sample_row(groups[0][2], encoder)
     said = encoder.tokenizer.decode(row.ids[row.mask == 1])
     assert said == "".join(f"{text}<|im_end|>" for text in (*LOOKS[:2], "answer red"))
     text = encoder.tokenizer.decode(row.ids)
     assert text.startswith("<|im_start|>system")
     assert text.endswith("answer red<|im_end|>")
     assert len(row.images) == 3
-    assert len(logprobs_of(groups[0][2])) == len(row.ids)
-    assert all((value != 0) == on for value, on in zip(logprobs_of(groups[0][2]), row.mask, strict=True))
+    assert len(sampling_logprobs(groups[0][2])) == len(row.ids)
+    assert all((value != 0) == on for value, on in zip(sampling_logprobs(groups[0][2]), row.mask, strict=True))
 
 
 def test_a_look_that_the_budget_forbids_shows_nothing(encoder: Encoder) -> None:
     cut = played(encoder, groups=1, samples=4, max_turns=2)[0]
     assert [t.stop for t in cut] == ["answered", "answered", "over_turn", "over_turn"]
-    row = row_of(cut[3], encoder)
+    row = sample_row(cut[3], encoder)
     assert len(row.images) == 2
     to_trl([row], encoder)
 
@@ -79,7 +79,7 @@ def test_only_rows_with_something_to_learn_are_kept(groups: Groups) -> None:
 
 def test_the_loss_is_divided_by_what_the_recipe_says(groups: Groups) -> None:
     uneven = [[*groups[0][:2], replace(groups[0][2], stop="over_turn")], groups[1]]
-    tokens = [written(t) for group in uneven for t in group]
+    tokens = [tokens_written(t) for group in uneven for t in group]
     masked = {"over_turn_masking": True}
     assert experience(uneven, recipe(), 0).totals == (sum(tokens),)
     assert experience(uneven, recipe(**masked), 0).totals == pytest.approx((sum(tokens) - tokens[2],))
@@ -91,9 +91,12 @@ def test_the_loss_is_divided_by_what_the_recipe_says(groups: Groups) -> None:
 def test_two_processes_weigh_as_one_does(groups: Groups) -> None:
     """Statistics over all, groups that keep their process, and totals that are those of the whole."""
     made = recipe(norm="global", mean="sequence")
-    facts = [[Facts(f"{r}/{t.group}", float(t.reward or 0), t.stop, written(t), 0) for t in groups[r]] for r in (0, 1)]
+    facts = [
+        [EpisodeStats(f"{r}/{t.group}", float(t.reward or 0), t.stop, tokens_written(t), 0) for t in groups[r]]
+        for r in (0, 1)
+    ]
     shares = [experience([groups[rank]], made, 0, lambda mine: facts, rank) for rank in (0, 1)]
-    pushes, _, totals = weigh([fact for share in facts for fact in share], made)
+    pushes, _, totals = compute_advantages([fact for share in facts for fact in share], made)
     got = [lesson.advantage for share in shares for lesson in share.lessons]
     assert got == pytest.approx([push for push in pushes if push])
     assert shares[0].totals == shares[1].totals == totals
@@ -177,13 +180,13 @@ def _without_one(ids: tuple[int, ...], token: int) -> tuple[int, ...]:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_loud(encoder: Encoder, groups: Groups, fault: str) -> None:
     plant, problem = FAULTS[fault]
-    to_trl([row_of(groups[0][2], encoder)], encoder)
+    to_trl([sample_row(groups[0][2], encoder)], encoder)
     with pytest.raises(BatchError, match=problem):
-        to_trl([row_of(plant(encoder)(groups[0][2]), encoder)], encoder)
+        to_trl([sample_row(plant(encoder)(groups[0][2]), encoder)], encoder)
 
 
 def test_a_row_that_begins_with_a_reply_has_no_prompt(encoder: Encoder, groups: Groups) -> None:
-    row = row_of(groups[0][0], encoder)
+    row = sample_row(groups[0][0], encoder)
     with pytest.raises(BatchError, match="it has no prompt"):
         to_trl([row._replace(mask=np.concatenate([[1], row.mask[1:]]))], encoder)
 

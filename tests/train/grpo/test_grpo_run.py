@@ -14,10 +14,10 @@ import pytest
 
 from o3gym.bench import run as bench
 from o3gym.registry import JUDGES, REWARDS
-from o3gym.rewards.base import Recipe, Term
+from o3gym.rewards.base import RewardRecipe, Term
 from o3gym.runs.store import open_run
 from o3gym.train.grpo.recipe import GrpoRecipe, read_grpo
-from o3gym.train.grpo.run import CURSOR, arithmetic, train_grpo
+from o3gym.train.grpo.run import CURSOR, grpo_arithmetic, train_grpo
 from o3gym.train.models import part_of
 from o3gym.train.recipe import LINEARS
 from o3gym.train.record import newest_checkpoint
@@ -41,7 +41,7 @@ def register_share_of_e() -> None:
         return text.count("e") / max(1, len(text))
 
     term = Term("e", "trajectory", share, "this test")
-    REWARDS.register(E_SHARE, Recipe(E_SHARE, (term,), lambda terms: terms["e"], "this test"))
+    REWARDS.register(E_SHARE, RewardRecipe(E_SHARE, (term,), lambda terms: terms["e"], "this test"))
 
 
 @pytest.fixture(autouse=True)
@@ -199,9 +199,9 @@ def test_an_environment_that_crashes_costs_its_group(
 
 
 def test_a_dry_run_says_what_a_training_takes(start: Path) -> None:
-    said = arithmetic(recipe(start, updates=2, refills=3))
+    said = grpo_arithmetic(recipe(start, updates=2, refills=3))
     assert said["episodes_per_rollout"] == 8
     assert said["episodes_per_update"] == 4
     assert said["rollouts"] == 2
     assert said["memory_gib"]["weights"] > 0
-    assert "unknown" in arithmetic(recipe(start, model="nobody/nothing"))["memory_gib"]
+    assert "unknown" in grpo_arithmetic(recipe(start, model="nobody/nothing"))["memory_gib"]

@@ -14,7 +14,7 @@ import transformers
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import load_processor
 from o3gym.train.batches import batch_of
-from o3gym.train.grpo.experience import experience, row_of
+from o3gym.train.grpo.experience import experience, sample_row
 from o3gym.train.grpo.recipe import GrpoRecipe, read_grpo
 from o3gym.train.grpo.trainer import GrpoTrainer
 from o3gym.types import Trajectory
@@ -78,7 +78,7 @@ def trained(made: GrpoRecipe, groups: list[list[Trajectory]], folder: Path) -> t
 
 def logprobs(model: Any, encoder: Encoder, trajectory: Trajectory, temperature: float) -> torch.Tensor:
     """Of the tokens that the policy wrote, one episode alone, without padding."""
-    batch = batch_of([row_of(trajectory, encoder)], encoder)
+    batch = batch_of([sample_row(trajectory, encoder)], encoder)
     written = batch.pop("labels")[0, 1:] != -100
     del batch["passed"]
     logits = model(**batch).logits[0, :-1] / temperature

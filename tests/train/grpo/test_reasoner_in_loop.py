@@ -13,13 +13,13 @@ import pytest
 
 from o3gym.policies.base import Policy, make_policy
 from o3gym.registry import POLICIES, REWARDS, UnknownName
-from o3gym.rewards.base import Recipe, Term
-from o3gym.rollout.loop import Job
+from o3gym.rewards.base import RewardRecipe, Term
+from o3gym.rollout.records import Job
 from o3gym.runs.store import open_run
-from o3gym.train.grpo.experience import Facts, usable_searches, weigh
-from o3gym.train.grpo.reasoner_in_loop import Reasoning
+from o3gym.train.grpo.experience import EpisodeStats, compute_advantages, usable_searches
+from o3gym.train.grpo.reasoner_in_loop import ReasonerInLoop
 from o3gym.train.grpo.recipe import GrpoRecipe, InLoop, load_grpo, read_grpo
-from o3gym.train.grpo.run import arithmetic, train_grpo
+from o3gym.train.grpo.run import grpo_arithmetic, train_grpo
 from o3gym.train.recipe import RecipeError
 from o3gym.types import Reply, Trajectory
 from tests.train.tiny_folder import Stop, kill_at, same, write_folder
@@ -37,7 +37,8 @@ def registered() -> None:
         return text.count("e") / max(1, len(text))
 
     REWARDS.register(
-        E_SHARE, Recipe(E_SHARE, (Term("e", "late", share, "this test"),), lambda values: values["e"], "this test")
+        E_SHARE,
+        RewardRecipe(E_SHARE, (Term("e", "late", share, "this test"),), lambda values: values["e"], "this test"),
     )
 
 
@@ -75,22 +76,28 @@ def recipe(start: Path, **more: Any) -> GrpoRecipe:
 
 
 def test_searches_are_weighed_by_all_of_a_rollout_and_others_by_their_group() -> None:
-    outside = [Facts("a", 1.0, "located", 5, 0), Facts("a", 0.0, "located", 5, 0), Facts("b", 3.0, "located", 5, 0)]
-    inside = [Facts(group, reward, "located", 5, 0, True) for group, reward in (("c", 0.0), ("c", 1.0), ("d", 2.0))]
+    outside = [
+        EpisodeStats("a", 1.0, "located", 5, 0),
+        EpisodeStats("a", 0.0, "located", 5, 0),
+        EpisodeStats("b", 3.0, "located", 5, 0),
+    ]
+    inside = [
+        EpisodeStats(group, reward, "located", 5, 0, True) for group, reward in (("c", 0.0), ("c", 1.0), ("d", 2.0))
+    ]
     made = GrpoRecipe(model="", steps=1, epsilon=0.0)
-    pushes, counted, totals = weigh([*outside, *inside], made)
+    pushes, counted, totals = compute_advantages([*outside, *inside], made)
     half = np.sqrt(0.5)
     assert pushes == pytest.approx([half, -half, 0.0, -1.0, 0.0, 1.0])  # of 0, 1 and 2: mean 1, deviation 1
     assert counted.all()
     assert totals == (30.0,)
     ablated = replace(made, in_loop=InLoop(norm="group"))
-    assert weigh([*outside, *inside], ablated)[0] == pytest.approx([half, -half, 0.0, -half, half, 0.0])
+    assert compute_advantages([*outside, *inside], ablated)[0] == pytest.approx([half, -half, 0.0, -half, half, 0.0])
 
 
-def reasoning(**more: Any) -> Reasoning:
+def reasoning(**more: Any) -> ReasonerInLoop:
     inside = {"reasoner": "oracle", "env": SUITE, "prompts": 2, **more}
     base = {"model": "m", "steps": 1, "save_steps": 1, "dialect": "insight_o3", "in_loop": inside}
-    return Reasoning(read_grpo({**base, "env": {"max_turns": 7, "max_calls": 6}}))
+    return ReasonerInLoop(read_grpo({**base, "env": {"max_turns": 7, "max_calls": 6}}))
 
 
 JOBS = [Job(index, f"g{index}", sample, seed=sample) for index in range(2) for sample in range(2)]
@@ -160,7 +167,7 @@ def test_a_recipe_counts_the_searches_that_may_come() -> None:
     assert made.in_loop.env["max_calls"] == 3
     assert made.accumulation(1) == (24 * 8 + 12 * 8 * 3) / 8
     assert made.accumulation(4) == (24 * 8 + 12 * 8 * 3) / 32
-    said = arithmetic(made)
+    said = grpo_arithmetic(made)
     assert (said["reasoner_episodes_per_rollout"], said["most_searches_per_rollout"]) == (96, 288)
     with pytest.raises(RecipeError, match=r"in_loop.prompts: expected a multiple of 5"):
         replace(made, prompts=5).accumulation(5)

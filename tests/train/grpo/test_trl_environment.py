@@ -14,7 +14,7 @@ import trl
 from PIL import Image
 
 from o3gym.train.grpo.trl_environment import SearchTools
-from o3gym.train.sft.trainer import RENAMED
+from o3gym.train.sft.trainer import CHECKPOINTING
 from tests.train.tiny_folder import fresh
 
 ENV = {"suite_args": {"family": "hidden", "difficulty": "easy", "pixels": 60_000}, "split": "train", "max_turns": 2}
@@ -102,7 +102,7 @@ def test_a_stock_training_learns_from_it(tmp_path: Path, monkeypatch: pytest.Mon
             bf16=False,
             save_strategy="no",
             disable_tqdm=True,
-            **{RENAMED: False},
+            **{CHECKPOINTING: False},
         ),
         train_dataset=datasets.Dataset.from_list([{"prompt": [{"role": "user", "content": ""}], "task": 3}]),
         processing_class=processor,

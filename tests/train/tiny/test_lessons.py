@@ -15,29 +15,38 @@ from o3gym.geometry import coverage
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Message, Picture, Request
 from o3gym.policies.tiny.view_size import SIDE, shown
-from o3gym.rollout.loop import Arm, Job, rollout
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm, Job
 from o3gym.suites.base import make_suite
-from o3gym.train.tiny.crowded_scenes import KINDS, Boards
-from o3gym.train.tiny.dialogue_builder import stage
-from o3gym.train.tiny.lessons import FAMILIES, Finding, Marks, Match, Reading, Search, Walk
+from o3gym.train.tiny.crowded_scenes import ITEM_KINDS, CrowdedScenes
+from o3gym.train.tiny.dialogue_builder import stage_scene
+from o3gym.train.tiny.lessons import (
+    LESSON_FAMILIES,
+    FindingLesson,
+    MarksLesson,
+    MatchLesson,
+    ReadingLesson,
+    SearchLesson,
+    WalkLesson,
+)
 from o3gym.types import Reply, Source, Task
 
 SOURCES = {
-    **{f"search {family}": Search(family, views=1) for family in FAMILIES},
-    **{f"reading {family}": Reading(family) for family in FAMILIES},
-    **{board: Boards(board) for board in KINDS},
-    "boards that are asked about": Boards("icons", ask=1.0),
-    "a short search": Search(looks=3),
-    "a search that is told": Search(told=True),
-    "a named search": Search(looks=3, named=True),
-    "named thumbnails": Reading("text", named=True, thumbnail=True),
-    "a named board": Boards("icons", ask=1.0, named=True),
-    "a search that guesses": Search("hidden", guess=0.5),
-    "walk": Walk(),
-    "match": Match(),
-    "marks": Marks(),
-    "echoed": Search("attribute+hidden", named=True, echoed=True),
-    "finding": Finding("attribute+hidden", guess=0.1, named=True, echoed=True),
+    **{f"search {family}": SearchLesson(family, views=1) for family in LESSON_FAMILIES},
+    **{f"reading {family}": ReadingLesson(family) for family in LESSON_FAMILIES},
+    **{board: CrowdedScenes(board) for board in ITEM_KINDS},
+    "boards that are asked about": CrowdedScenes("icons", ask=1.0),
+    "a short search": SearchLesson(looks=3),
+    "a search that is told": SearchLesson(told=True),
+    "a named search": SearchLesson(looks=3, named=True),
+    "named thumbnails": ReadingLesson("text", named=True, thumbnail=True),
+    "a named board": CrowdedScenes("icons", ask=1.0, named=True),
+    "a search that guesses": SearchLesson("hidden", guess=0.5),
+    "walk": WalkLesson(),
+    "match": MatchLesson(),
+    "marks": MarksLesson(),
+    "echoed": SearchLesson("attribute+hidden", named=True, echoed=True),
+    "finding": FindingLesson("attribute+hidden", guess=0.1, named=True, echoed=True),
 }
 
 
@@ -72,7 +81,7 @@ class Told(Policy):
         return shown(width, height)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LESSON_FAMILIES)
 def test_a_search_shows_what_a_rollout_shows(family: str) -> None:
     for index in range(3):
         lesson = SOURCES[f"search {family}"].example(index, 0)
@@ -92,7 +101,7 @@ def test_a_search_shows_what_a_rollout_shows(family: str) -> None:
 @pytest.mark.parametrize("family", ["attribute", "hidden"])
 def test_a_region_search_shows_what_a_rollout_shows_and_ends_where_the_thing_is(family: str) -> None:
     suite = make_suite("synthetic", "train", family=family, difficulty="easy", answers="box")
-    source = Finding(family, views=1)
+    source = FindingLesson(family, views=1)
     for index in range(4):
         lesson = source.example(index, 0)
         policy = Told([m.text for m in lesson if m.role == "assistant"])
@@ -106,7 +115,7 @@ def test_a_region_search_shows_what_a_rollout_shows_and_ends_where_the_thing_is(
 
 
 def test_a_region_search_that_guesses_ends_in_its_last_view() -> None:
-    source = Finding(guess=0.3)
+    source = FindingLesson(guess=0.3)
     endings = [source.example(index, 0) for index in range(40)]
     said = [re.fullmatch(r"answer @[a-d][1-6] in (\d+)", m[-1].text.splitlines()[-1]) for m in endings]
     assert [int(found[1]) for found in said if found] == [len(pictures(messages)) - 1 for messages in endings]
@@ -117,21 +126,21 @@ def plain(message: Message) -> Message:
     return replace(message, parts=tuple(part if isinstance(part, str) else "<image>" for part in message.parts))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LESSON_FAMILIES)
 def test_a_search_ends_with_an_option_that_its_last_view_shows(family: str) -> None:
     for index in range(12):
         lesson = SOURCES[f"search {family}"].example(index, 0)
         said = lesson[-1].text.split("\nanswer ")[1]
         assert re.search(rf"\n[A-F]\. {said}(\n|$)", lesson[0].text)
-        scene = stage(family, index).items
+        scene = stage_scene(family, index).items
         box = pictures(lesson)[-1].view.box
         assert any(said in item.words and coverage(box, item.box) > 0.7 for item in scene)
         if family != "text":
-            assert said == stage(family, index).scene.answer
+            assert said == stage_scene(family, index).scene.answer
 
 
 def test_marks_stand_after_what_is_asked_for_and_nowhere_else() -> None:
-    said = [m.text for index in range(40) for m in Marks().example(index, 0) if m.role == "assistant"]
+    said = [m.text for index in range(40) for m in MarksLesson().example(index, 0) if m.role == "assistant"]
     lists = [re.findall(r"(\w+) (\w+)([?!])", text) for text in said if "?" in text]
     assert any(mark == "!" for found in lists for *_, mark in found)
     for found in lists:
@@ -141,7 +150,7 @@ def test_marks_stand_after_what_is_asked_for_and_nowhere_else() -> None:
 
 def test_what_is_asked_for_is_echoed_after_every_item() -> None:
     for index in range(24):
-        said = Reading("attribute", named=True, echoed=True, asked=0.5).example(index, 0)[-1].text
+        said = ReadingLesson("attribute", named=True, echoed=True, asked=0.5).example(index, 0)[-1].text
         head, *items = re.findall(r"(?:^|@\w\d \w+ (\w+) )(\w+)([?!])", said.partition("\n")[0])
         assert head[2] == "?"
         assert all(wanted == head[1] and (noun == wanted) == (mark == "!") for noun, wanted, mark in items)
@@ -149,18 +158,18 @@ def test_what_is_asked_for_is_echoed_after_every_item() -> None:
 
 def test_looks_show_what_is_asked_for_as_often_as_told() -> None:
     found = [
-        sum("!" in Reading("attribute", asked=share).example(8 * index, 0)[-1].text for index in range(40))
+        sum("!" in ReadingLesson("attribute", asked=share).example(8 * index, 0)[-1].text for index in range(40))
         for share in (0.0, 1.0)
     ]
     assert found[0] <= 15
     assert found[1] >= 35  # some looks show nothing at all
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LESSON_FAMILIES)
 def test_lessons_are_of_the_train_split(family: str) -> None:
     test = make_suite("synthetic", "test", family=family, difficulty="easy")
     seen = {task.sources[0].key for task in test[:300]}
-    assert not seen & {stage(family, number).source.key for number in range(300)}
+    assert not seen & {stage_scene(family, number).source.key for number in range(300)}
 
 
 def test_half_of_the_readings_hold_what_is_asked_for() -> None:
@@ -177,9 +186,9 @@ def test_sizes_are_whole_tokens(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda: Boards("icon"), 'did you mean "icons"'),
-        (lambda: Boards("icons", most="5"), '"3x2", got "5"'),
-        (lambda: Search("texts"), "families: expected some of"),
+        (lambda: CrowdedScenes("icon"), 'did you mean "icons"'),
+        (lambda: CrowdedScenes("icons", most="5"), '"3x2", got "5"'),
+        (lambda: SearchLesson("texts"), "families: expected some of"),
     ],
 )
 def test_wrong_options_are_named(make, problem: str) -> None:
@@ -189,7 +198,7 @@ def test_wrong_options_are_named(make, problem: str) -> None:
 
 def test_a_short_search_begins_near_its_end() -> None:
     for family in ("attribute", "hidden"):
-        lengths = [len(pictures(Search(family, looks=3).example(index, 0))) for index in range(40)]
+        lengths = [len(pictures(SearchLesson(family, looks=3).example(index, 0))) for index in range(40)]
         assert max(lengths) <= 4
         assert max(len(pictures(SOURCES[f"search {family}"].example(index, 0))) for index in range(40)) > 8
 
@@ -202,11 +211,11 @@ def test_a_walk_goes_from_each_cell_to_the_next() -> None:
         assert all((b - a) % side**2 == 1 for a, b in pairwise(cells))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LESSON_FAMILIES)
 def test_a_told_search_is_the_shown_one_in_words(family: str) -> None:
     for index in range(12):
-        told = Search(family, told=True).example(index, 0)
-        shown = Search(family).example(index, 0)
+        told = SearchLesson(family, told=True).example(index, 0)
+        shown = SearchLesson(family).example(index, 0)
         assert not pictures(told)
         assert [m.text for m in told if m.role == "assistant"] == [m.text for m in shown if m.role == "assistant"]
         seen = [m.text.partition("\n")[2] for m in told if m.role == "user"]
@@ -231,7 +240,7 @@ def test_a_list_in_words_ends_with_what_is_asked_for_if_it_is_there() -> None:
 
 def test_a_named_reply_begins_with_what_is_asked_for() -> None:
     for index in range(20):
-        lesson = Search("attribute+hidden", looks=3, named=True).example(index, 0)
+        lesson = SearchLesson("attribute+hidden", looks=3, named=True).example(index, 0)
         said = [m.text for m in lesson if m.role == "assistant"][1:]
         wanted = said[-1].partition("?")[0]
         assert all(text.startswith(f"{wanted}? ") for text in said)
@@ -248,7 +257,7 @@ def test_a_thumbnail_is_asked_about_a_colour_that_it_shows() -> None:
 
 
 def test_a_search_that_guesses_ends_early_as_often_as_it_should() -> None:
-    searches = [Search("hidden", guess=0.1, named=True).example(i, 0) for i in range(300)]
+    searches = [SearchLesson("hidden", guess=0.1, named=True).example(i, 0) for i in range(300)]
     found = [messages[-1].text.partition("\n")[0].endswith("!") for messages in searches]
     replies = sum(message.role == "assistant" for messages in searches for message in messages)
     assert 0.07 < found.count(False) / (replies - found.count(True)) < 0.13
@@ -258,7 +267,7 @@ def test_a_search_that_guesses_ends_early_as_often_as_it_should() -> None:
 
 def test_a_late_search_has_looked_everywhere_but_there() -> None:
     for index in range(8):
-        messages = Search("attribute", late=True, free=True, named=True).example(index, 0)
+        messages = SearchLesson("attribute", late=True, free=True, named=True).example(index, 0)
         replies = [message.text for message in messages if message.role == "assistant"]
         assert len(replies) > 11
         assert [reply for reply in replies if "!" in reply] == replies[-1:]

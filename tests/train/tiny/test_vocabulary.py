@@ -11,8 +11,15 @@ from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import smart_size
 from o3gym.policies.tiny.view_size import SIDE, STEPS, shown
 from o3gym.suites.base import make_suite
-from o3gym.train.tiny.crowded_scenes import KINDS, Boards
-from o3gym.train.tiny.lessons import FAMILIES, Finding, Marks, Match, Reading, Search
+from o3gym.train.tiny.crowded_scenes import ITEM_KINDS, CrowdedScenes
+from o3gym.train.tiny.lessons import (
+    LESSON_FAMILIES,
+    FindingLesson,
+    MarksLesson,
+    MatchLesson,
+    ReadingLesson,
+    SearchLesson,
+)
 from o3gym.train.tiny.model import LIMITS, fresh
 
 
@@ -23,7 +30,7 @@ def made() -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LESSON_FAMILIES)
 def test_every_word_of_a_task_is_known(made: tuple[Any, Any], family: str, split: str) -> None:
     tokenizer = made[1].tokenizer
     for task in make_suite("synthetic", split, family=family, difficulty="easy")[:150]:
@@ -34,9 +41,9 @@ def test_every_word_of_a_task_is_known(made: tuple[Any, Any], family: str, split
 
 def test_every_word_of_a_lesson_is_known_and_survives(made: tuple[Any, Any]) -> None:
     tokenizer = made[1].tokenizer
-    finding = Finding("attribute+hidden", views=1, named=True, echoed=True, guess=0.1)
-    searches = [finding, Search(views=1, named=True), Search(told=True)]
-    sources = [*searches, Reading(), Match(), Marks(), *map(Boards, KINDS)]
+    finding = FindingLesson("attribute+hidden", views=1, named=True, echoed=True, guess=0.1)
+    searches = [finding, SearchLesson(views=1, named=True), SearchLesson(told=True)]
+    sources = [*searches, ReadingLesson(), MatchLesson(), MarksLesson(), *map(CrowdedScenes, ITEM_KINDS)]
     lessons = [source.example(i, 0) for source in sources for i in range(60)]
     asked = {lesson[0].text.partition("\n")[2] for lesson in (finding.example(i, 0) for i in range(60))}
     said = {message.text for lesson in lessons for message in lesson if message.role == "assistant"}
@@ -48,7 +55,7 @@ def test_every_word_of_a_lesson_is_known_and_survives(made: tuple[Any, Any]) -> 
 
 def test_a_row_learns_the_replies(made: tuple[Any, Any]) -> None:
     encoder = Encoder(made[1])
-    messages = Search("text", views=1).example(0, 0)
+    messages = SearchLesson("text", views=1).example(0, 0)
     ids, mask, images = encoder.row(messages)
     learnt = made[1].tokenizer.decode([token for token, on in zip(ids, mask, strict=True) if on])
     assert learnt == "".join(f" {m.text}<|im_end|>" for m in messages if m.role == "assistant")
