@@ -6,7 +6,7 @@ GPU := $(shell nvidia-smi -L 2>/dev/null | grep -c GPU)
 CONSTRAINTS := $(if $(filter-out 0,$(GPU)),,-c constraints-cpu.txt)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(CONSTRAINTS)
 
-.PHONY: bench experiment test test-layout test-ray test-vllm lint format fuzz figures clean
+.PHONY: bench experiment test test-layout test-ray test-vllm lint format fuzz figures wheel clean
 
 bench: .venv/model ## the model on board, its controls, and scripted agents on the synthetic suite, about 5 minutes
 	$(BIN)/o3gym bench --suite "synthetic?family=text+attribute+hidden&difficulty=easy" --episodes 150 --turns 4,6,8,16 \
@@ -18,7 +18,10 @@ experiment: .venv/train ## over-turn masking in miniature: the first pair, one s
 
 test: .venv/dev ## everything that needs nothing beyond pip
 	@# a process per core: threads of torch's own would only wait for each other, and tests of training take eight times as long
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not browser and not layout and not ray and not vllm"
+	@# sysmon, the cheap way to measure coverage, needs Python 3.12; tests/conftest.py says what 3.11 leaves out
+	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
+	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not browser and not layout and not ray and not vllm" --cov --cov-report=
+	@echo "Coverage: $$($(BIN)/python -m coverage report --format=total)% of the lines of o3gym."
 	@count() { $(BIN)/python -m pytest -o addopts= -m $$1 --collect-only -q 2>/dev/null | grep -c '::'; }; \
 	  echo "Left out: $$(count browser) browser tests of the viewer; they need Chromium, which pip cannot bring" \
 	    "(.ci/run installs it and runs them)."; \
@@ -52,8 +55,18 @@ figures: .venv/dev ## the pictures of the documents, and the measurements of doc
 	$(BIN)/python benchmarks/env_throughput.py
 	$(BIN)/python benchmarks/api_concurrency.py
 
+wheel: .venv/dev ## build the wheel and the sdist, check them, and run README's first lines from the wheel alone
+	$(BIN)/python -m pip install --disable-pip-version-check -q build twine
+	rm -rf dist .venv-wheel
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip install --disable-pip-version-check -q dist/*.whl
+	cd dist && ../.venv-wheel/bin/o3gym --version && ../.venv-wheel/bin/python ../tests/wheel_check.py
+	rm -rf .venv-wheel
+
 clean:
-	rm -rf .venv .venv-vllm
+	rm -rf .venv .venv-vllm .venv-wheel
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,8 +1,8 @@
-"""How fast environments are, each figure against a baseline in the same run: `python benchmarks/env_throughput.py`.
+"""Measures the speed of environments, each figure against a baseline: `python benchmarks/env_throughput.py`.
 
-(a) `step(crop)` against the bare Pillow crop-to-array of the same box; (b) episodes that share a picture against a
-plain loop in which each opens it; (c) peak memory; (d) time per step against the number of live environments; (e)
-rollout with the run store writing against rollout alone.
+(a) `step(crop)` against a bare crop of the same box by Pillow; (b) episodes that share a picture against a plain loop
+in which each episode opens it; (c) peak memory; (d) time per step against the number of live environments; (e) rollout
+with the run store writing against rollout alone. Each figure and its baseline are measured in the same run.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from o3gym.runs.store import RunStore
 
 WIDE: tuple[int, int] = (7680, 4320)
 OVERVIEW = (1885, 1060)
-"""What the default pixel budget makes of it."""
+"""Size to which the default pixel budget reduces a `WIDE` picture."""
 BUDGET = 768 * 2**20
-"""Bytes for decoded pictures: eight of them do not fit."""
+"""Bytes for decoded pictures, too few for eight `WIDE` ones."""
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def photographs(folder: Path, count: int) -> str:
-    """A `local` suite of `count` 33-megapixel JPEGs of smooth noise, which cost as much as photographs."""
+    """Returns a `local` suite of `count` 33-megapixel JPEGs of smooth noise, which decode as slowly as photographs."""
     index = folder / f"photographs-{count}.jsonl"
     for number in range(count):
         path = folder / f"{number}.jpg"
@@ -67,7 +67,7 @@ def unit(box: tuple[int, int, int, int]) -> tuple[float, float, float, float]:
 
 
 def step_against_pillow(folder: Path) -> list[Figure]:
-    """(a) The native picture is decoded for both; Pillow crops, resizes if the size differs, and gives an array."""
+    """(a) For both the picture is already decoded. Pillow crops, resizes if the size differs, and makes an array."""
     env = environment(photographs(folder, 1))
     picture = Image.open(folder / "0.jpg").convert("RGB")
     results = []
@@ -97,7 +97,7 @@ def by_pillow(picture: Image.Image, box: tuple[int, int, int, int], shown: tuple
 
 
 def sharing(folder: Path) -> Figure:
-    """(b) 16 episodes × 6 crops on one picture, against a loop in which each opens, reduces and crops by itself."""
+    """(b) 16 episodes × 6 crops on one picture, against a loop in which each episode opens, reduces and crops it."""
     suite, boxes = photographs(folder, 1), [(x, 900, x + 800, 1500) for x in range(0, 6000, 1000)]
     shared_store().budget = BUDGET
 
@@ -127,7 +127,7 @@ def memory(folder: Path) -> Figure:
     suite = photographs(folder, 8)
     shared_store().forget()
     shared_store().budget = BUDGET
-    Path("/proc/self/clear_refs").write_text("5")  # starts the peak anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
     environments = [environment(suite) for _ in range(64)]
     for number, env in enumerate(environments):
         env.reset(options={"task": number // 8})

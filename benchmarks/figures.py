@@ -1,4 +1,4 @@
-"""What every benchmark here shares: timing two things in turn, and a table of figures that can be written as JSON."""
+"""Shared by the benchmarks: timing two callables alternately, and a table of figures that can be written as JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number, what it should be, and whether it is."""
+    """One measured number, its goal, and whether it meets the goal."""
 
     name: str
     value: float
@@ -28,8 +28,8 @@ class Figure:
 
 
 def in_turn(first: Callable[[], object], second: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Median seconds of two callables, timed A B A B … so that a drifting machine hits both."""
-    first(), second()
+    """Returns the median seconds of two callables, timed as A B A B … so that a machine's drift affects both alike."""
+    first(), second()  # warm-up
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for slot, call in zip(times, (first, second), strict=True):
@@ -40,7 +40,7 @@ def in_turn(first: Callable[[], object], second: Callable[[], object], rounds: i
 
 
 def show(title: str, figures: list[Figure], parser: argparse.ArgumentParser | None = None) -> None:
-    """Print the table; with `--json FILE` on the command line also write the figures. `parser` has further options."""
+    """Prints the table and, with `--json FILE`, writes the figures. `parser` holds the benchmark's own options."""
     parser = parser or argparse.ArgumentParser(description=title)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
     target = parser.parse_args().json

@@ -1,8 +1,8 @@
-"""What a step of reinforcement learning costs: `python benchmarks/grpo_step.py`, beside TRL's own tool loop.
+"""Measures the cost of a GRPO step against TRL's own tool loop: `python benchmarks/grpo_step.py`.
 
-A random Qwen3-VL plays the same tasks in both, 4 of them 4 times each. Every turn is 54 sampled tokens in the form of
-a crop, and a picture of 64 tokens; a last turn answers. TRL's trainer gets our environments through
-`environment_factory`, the loop it has for tools; then both learn from the same number of tokens. The two take turns.
+A randomly initialised Qwen3-VL plays the same 4 tasks 4 times each in both. Every turn is a crop of 54 sampled tokens
+and a picture of 64 tokens; the last turn answers. TRL's trainer uses our environments through `environment_factory`,
+its loop for tools. Both learn from the same number of tokens. The two are measured alternately.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ import trl
 
 TASKS, SAMPLES, STEPS, ROUNDS, SIDE = 4, 4, 2, 3, 256
 VOCABULARY = 308
-"""With so many words either call is 54 tokens, about as many as with Qwen's own."""
+"""Tokenizer size at which each of the two calls has 54 tokens, about as many as with Qwen's own tokenizer."""
 ENV: Mapping[str, Any] = {
     "suite": "synthetic",
     "suite_args": {"family": "hidden", "difficulty": "easy", "pixels": 512 * 512},
@@ -61,13 +61,13 @@ THEIRS = f'<tool_call>\n{{"name": "crop", "arguments": {json.dumps(CORNERS)}}}\n
 ANSWER = "<answer>A</answer>"
 
 
-class Written(InMemory):
-    """The model may write nothing but what the benchmark says: it still samples every token."""
+class Scripted(InMemory):
+    """Restricts the model to the calls of the benchmark; it still samples every token."""
 
     turns, spread = 8, False
 
     def submit(self, request: Request) -> None:
-        """Crops up to the last turn; with `spread`, sample n of a task ends after n turns already."""
+        """Crops, and answers in the last turn. With `spread`, sample n of a task (from 0) has n + 1 turns."""
         turn = sum(message.role == "assistant" for message in request.dialogue.messages)
         last = turn + 1 >= (1 + int(request.key[2]) % self.turns if self.spread else self.turns)
         choices = (ANSWER if last else OURS,)
@@ -75,7 +75,7 @@ class Written(InMemory):
 
 
 class Stock(trl.GRPOTrainer):  # type: ignore[misc]
-    """TRL's trainer; what was sampled is replaced by a call, since a random model never writes one."""
+    """TRL's trainer. Each sampled reply is replaced by a call, because a random model never writes one."""
 
     turns = 8
 
@@ -88,17 +88,17 @@ class Stock(trl.GRPOTrainer):  # type: ignore[misc]
 
 
 class Seconds(transformers.TrainerCallback):
-    """How long each step takes, its rollout included."""
+    """Measures the seconds of each step, its rollout included."""
 
     def __init__(self) -> None:
         self.taken: list[float] = []
 
     def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-        """Start the clock."""
+        """Starts the clock."""
         self.started = time.perf_counter()
 
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-        """Stop it."""
+        """Stops the clock."""
         self.taken.append(time.perf_counter() - self.started)
 
 
@@ -112,7 +112,7 @@ def write_model(folder: Path) -> str:
     return str(folder)
 
 
-def opened(path: str) -> tuple[Any, Any]:
+def open_model(path: str) -> tuple[Any, Any]:
     model = transformers.AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32)
     return model, load_processor(path)
 
@@ -124,22 +124,22 @@ def recipe(path: str, turns: int, **more: Any) -> GrpoRecipe:
 
 
 def ours(path: str, folder: str, turns: int, **more: Any) -> tuple[float, Any]:
-    """Median seconds of a step, and the trainer."""
-    Written.turns = turns
-    model, processor = opened(path)
-    made = recipe(path, turns, **more)
+    """Returns the median seconds of a step of o3gym, and the trainer."""
+    Scripted.turns = turns
+    model, processor = open_model(path)
+    settings = recipe(path, turns, **more)
     encoder, seconds = Encoder(processor), Seconds()
-    player = RolloutWorker(made, encoder, Path(folder))
-    trainer = grpo_trainer.GrpoTrainer(model, processor, made, encoder, player, Path(folder))
+    worker = RolloutWorker(settings, encoder, Path(folder))
+    trainer = grpo_trainer.GrpoTrainer(model, processor, settings, encoder, worker, Path(folder))
     trainer.add_callback(seconds)
     trainer.train()
     return statistics.median(seconds.taken[1:]), trainer
 
 
 def theirs(path: str, folder: str, turns: int) -> tuple[float, Any]:
-    """The same with TRL's own loop."""
+    """Returns the same with TRL's own loop."""
     Stock.turns = turns
-    model, processor = opened(path)
+    model, processor = open_model(path)
     processor.tokenizer.padding_side = "left"
     length = len(processor.tokenizer(THEIRS + "<|im_end|>")["input_ids"])
     rows = [{"prompt": [{"role": "user", "content": ""}], "task": i} for i in range(TASKS * STEPS)]
@@ -177,22 +177,22 @@ def theirs(path: str, folder: str, turns: int) -> tuple[float, Any]:
 
 
 def padding(trainer: Any) -> float:
-    """Share of the loss's forward passes that is padding, with episodes of one turn up to the budget."""
+    """Returns the share of padding in the forward passes of the loss."""
     cells = sum(batch["completion_ids"].numel() for batch in trainer._ready)
     read = sum(int(batch["completion_mask"].sum()) for batch in trainer._ready)
     return 1 - read / cells
 
 
-def rewarded(name: str, value: Any) -> None:
+def register_reward(name: str, value: Any) -> None:
     term = Term(name, "trajectory", value, "this benchmark")
     REWARDS.register(name, RewardRecipe(name, (term,), lambda terms: terms[name], "this benchmark"))
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    samplers.InMemory = Written  # type: ignore[misc, assignment]
-    rewarded("every other", lambda trajectory: float(trajectory.sample % 2))
-    rewarded("all alike", lambda trajectory: 1.0)
+    samplers.InMemory = Scripted  # type: ignore[misc, assignment]
+    register_reward("every other", lambda trajectory: float(trajectory.sample % 2))
+    register_reward("all alike", lambda trajectory: 1.0)
     with tempfile.TemporaryDirectory() as folder:
         path = write_model(Path(folder) / "model")
         times: dict[str, list[float]] = {"8": [], "16": [], "TRL": []}
@@ -202,7 +202,7 @@ def main() -> None:
             times["16"].append(ours(path, folder, 16)[0])
         _, idle = ours(path, folder, 8, reward="all alike", log_steps=STEPS)
         _, busy = ours(path, folder, 8, log_steps=STEPS)
-        Written.spread = True
+        Scripted.spread = True
         _, spread = ours(path, folder, 8, samples=8, micro_batch=4)
     eight, sixteen, stock = (statistics.median(times[name]) for name in ("8", "16", "TRL"))
     update = [t.state.log_history[0]["seconds/update"] for t in (idle, busy)]

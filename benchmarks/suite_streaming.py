@@ -1,8 +1,8 @@
-"""How a table of gigabytes is opened, counted and gone through: `python benchmarks/suite_streaming.py`.
+"""Measures opening, counting and iterating over a table of gigabytes: `python benchmarks/suite_streaming.py`.
 
-A file of HR-Bench 8K's form is written, 800 rows with a picture of 1.5 MB of base64 each (`--rows`, `--megabytes`), and
-deleted at the end. Everything is measured in processes of its own, after the imports; before each, the file is dropped
-from the page cache where the system allows it. Baseline: `csv.DictReader` reading the file whole, and for counting, a
+Writes a file in the format of HR-Bench 8K, 800 rows with a picture of 1.5 MB of base64 each (`--rows`, `--megabytes`),
+and deletes it at the end. Every measurement runs in its own process, after the imports; before it the file is dropped
+from the page cache if the system allows it. Baselines: `csv.DictReader` reading the whole file and, for counting, a
 loop that reads the bytes and does nothing with them.
 """
 
@@ -29,34 +29,34 @@ from PIL import Image
 
 from o3gym.media.images import shared_store
 from o3gym.suites.base import Suite, make_suite
-from o3gym.suites.released.rows import CHUNK, TsvTable
+from o3gym.suites.released.tsv import CHUNK, TsvTable
 
 COLUMNS = ("index", "question", "answer", "category", "A", "B", "C", "D", "cycle_category", "image")
 BUDGET = 64 * 2**20
-"""Bytes for decoded pictures: a handful of the whole pass."""
+"""Bytes for decoded pictures: room for only a handful of those in a pass."""
 CROP = (0.4, 0.4, 0.6, 0.6)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Tables of gigabytes.")
+    parser = argparse.ArgumentParser(description="Opens, counts and iterates over a table of gigabytes.")
     parser.add_argument("--rows", type=int, default=800)
-    parser.add_argument("--megabytes", type=float, default=1.5, help="base64 text of a row's picture")
-    parser.add_argument("--measure", nargs=2, metavar=("WHAT", "FILE"), help="one measurement, in this process")
+    parser.add_argument("--megabytes", type=float, default=1.5, help="size of the base64 text of a row's picture")
+    parser.add_argument("--measure", nargs=2, metavar=("WHAT", "FILE"), help="make one measurement in this process")
     args, _ = parser.parse_known_args()
     if args.measure:
         what, path = args.measure
         print(json.dumps(MEASURES[what](Path(path))))
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = written(Path(folder) / "hr_bench_8k.tsv", args.rows, args.megabytes)
-        figures = compared(path, args.rows)
+        path = write_table(Path(folder) / "hr_bench_8k.tsv", args.rows, args.megabytes)
+        figures = compare(path, args.rows)
     show(f"a TSV of {args.rows} rows of {args.megabytes} MB", figures, parser)
 
 
-def compared(path: Path, rows: int) -> list[Figure]:
-    suite, env, drawn = (repeated(what, path) for what in ("suite", "env", "drawn"))
-    whole, loaded = measured("whole", path), measured("dict_reader", path)
-    size, ratio = path.stat().st_size, measured("count", path)["ratio"]
+def compare(path: Path, rows: int) -> list[Figure]:
+    suite, env, drawn = (median_seconds(what, path) for what in ("suite", "env", "drawn"))
+    whole, loaded = measure("whole", path), measure("dict_reader", path)
+    size, ratio = path.stat().st_size, measure("count", path)["ratio"]
     share, growth = whole["peak"] / (size / rows + BUDGET), whole["peak"] / whole["tenth"]
     return [
         Figure("(a) suite opened, first task", suite, "s", "under 1", suite < 1),
@@ -71,8 +71,8 @@ def compared(path: Path, rows: int) -> list[Figure]:
     ]
 
 
-def written(path: Path, rows: int, megabytes: float) -> Path:
-    """Noise, encoded once; a comment in the JPEG makes the text of every row another."""
+def write_table(path: Path, rows: int, megabytes: float) -> Path:
+    """Writes rows with one picture of noise. A comment in the JPEG gives every row a different base64 text."""
     encoded = picture(int(megabytes * 750_000))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
@@ -88,7 +88,7 @@ def written(path: Path, rows: int, megabytes: float) -> Path:
 
 
 def picture(size: int) -> bytes:
-    """A JPEG of noise of about so many bytes."""
+    """Returns a JPEG of noise with a size of about `size` bytes."""
     side, encoded = 512, b""
     for _ in range(2):
         noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
@@ -99,22 +99,22 @@ def picture(size: int) -> bytes:
     return encoded
 
 
-def measured(what: str, path: Path) -> dict[str, float]:
-    """One measurement in a process of its own, the file not in memory."""
+def measure(what: str, path: Path) -> dict[str, float]:
+    """Makes one measurement in a new process, with the file dropped from the page cache."""
     with path.open("rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     command = [sys.executable, __file__, "--measure", what, str(path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
-def repeated(what: str, path: Path) -> float:
-    """Median seconds of five such measurements, the file in memory in none of them."""
-    return statistics.median(measured(what, path)["seconds"] for _ in range(5))
+def median_seconds(what: str, path: Path) -> float:
+    """Returns the median seconds of five measurements."""
+    return statistics.median(measure(what, path)["seconds"] for _ in range(5))
 
 
-def opened(path: Path) -> Suite:
+def open_suite(path: Path) -> Suite:
     return make_suite("hrbench-8k", data=str(path))
 
 
@@ -125,18 +125,18 @@ def seconds_of(call: Callable[[], object]) -> dict[str, float]:
 
 
 def reset(path: Path, **arguments: object) -> dict[str, float]:
-    """`gym.make` and a reset, after a synthetic environment that has loaded what every environment needs."""
+    """Times `gym.make` and a reset. A synthetic environment has already loaded what every environment needs."""
     gym.make("o3gym/VisualSearch-v0").reset(seed=0)
-    return seconds_of(lambda: made(path).reset(**arguments))
+    return seconds_of(lambda: make_env(path).reset(**arguments))
 
 
-def made(path: Path) -> gym.Env:
+def make_env(path: Path) -> gym.Env:
     return gym.make("o3gym/VisualSearch-v0", suite="hrbench-8k", suite_args={"data": str(path)})
 
 
 def go_through(path: Path) -> dict[str, float]:
-    """The pass, the peak of memory over what was there before, and that after a tenth of the rows."""
-    store, suite, tenth = shared_store(), opened(path), 0.0
+    """Iterates over all rows. Returns the seconds, and the growth of peak memory after all and a tenth of the rows."""
+    store, suite, tenth = shared_store(), open_suite(path), 0.0
     store.budget, rows, start = BUDGET, len(suite), time.perf_counter()
     before = reset_peak()
     for seen, task in enumerate(suite, 1):
@@ -169,7 +169,7 @@ def counting(path: Path) -> dict[str, float]:
 
 
 def reset_peak() -> float:
-    """Starts the peak anew. Returns the memory in use now."""
+    """Resets the peak of resident memory. Returns the memory in use, in bytes."""
     Path("/proc/self/clear_refs").write_text("5")
     return memory("VmRSS")
 
@@ -180,7 +180,7 @@ def memory(name: str) -> float:
 
 
 MEASURES: dict[str, Callable[[Path], dict[str, float]]] = {
-    "suite": lambda path: seconds_of(lambda: opened(path)[0]),
+    "suite": lambda path: seconds_of(lambda: open_suite(path)[0]),
     "env": lambda path: reset(path, options={"task": 0}),
     "drawn": lambda path: reset(path, seed=0),
     "whole": go_through,

@@ -1,8 +1,8 @@
-"""What a later turn of a dialogue costs with the transformers policy: `python benchmarks/turn_cost.py`.
+"""Measures the cost of later turns of a dialogue with the transformers policy: `python benchmarks/turn_cost.py`.
 
-A random Qwen model of each family replies 16 times, with a new picture of 64 tokens and about 40 tokens of text a turn.
-All replies are as long. Beside it, as the baseline, the same model reads the whole dialogue again in every turn, as it
-does for families that have no decoding loop of their own here. Dialogues alternate between the two.
+A randomly initialised Qwen model of each family replies 16 times, with a new picture of 64 tokens and about 40 tokens
+of text per turn. All replies have the same length. As the baseline the same model reads the whole dialogue again in
+every turn, as happens for families without a decoding loop in o3gym. Dialogues alternate between the two.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from o3gym.policies.local.generate import WholeHistory
 from o3gym.policies.local.transformers import Transformers
 from o3gym.types import FULL, Sampling, View
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "policies"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "policies" / "local"))
 import vlm_folders
 
 TURNS, ROUNDS = 16, 7
 SIDE = {"qwen2_5_vl": 224, "qwen3_vl": 256}
-"""Pixels: 64 tokens a picture for either size of patches."""
+"""Side of a picture in pixels: 64 tokens per picture at the patch size of each family."""
 REPLY = '{"name": "crop", "arguments": {"box": [0.1, 0.25, 0.5, 0.75]}}'
 
 
@@ -38,11 +38,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for family in SIDE:
             path = vlm_folders.qwen(Path(folder) / family, family, hidden=128, layers=4)
-            figures += measured(Transformers(path), family)
+            figures += measure(Transformers(path), family)
     show(f"a dialogue of {TURNS} turns, one thread", figures)
 
 
-def measured(policy: Transformers, family: str) -> list[Figure]:
+def measure(policy: Transformers, family: str) -> list[Figure]:
     engine = policy._engine
     whole = WholeHistory(policy.model, policy.encoder, 1, engine.max_context, engine.eos)
     ours, baseline = [], []
@@ -64,7 +64,7 @@ def medians(rounds: list[list[float]]) -> list[float]:
 
 
 def seconds(engine: Any, side: int, number: int) -> list[float]:
-    """Per turn of one dialogue."""
+    """Returns the seconds of each turn of one dialogue."""
     dialogue, times, key = Dialogue(), [], ("arm", str(number), 0, "main")
     dialogue.add("system", ["You look."])
     for turn in range(TURNS):

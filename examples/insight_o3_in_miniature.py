@@ -1,20 +1,20 @@
-"""InSight-o3's hybrid training, in miniature: does a searcher learn in a reasoner's loop, outside of it, and from both?
+"""InSight-o3's hybrid training in miniature: does a searcher learn in a reasoner's loop, outside of it, or from both?
 
-InSight-o3 (arXiv 2512.18745, section 4) trains a searcher on regions whose box is known (outside of the loop, IoU
-reward), on searches that a reasoner asks for while it works (inside, rewarded where it was rated helpful and the answer
-became right), and on both, one to one.
+InSight-o3 (arXiv 2512.18745, section 4) trains a searcher in three ways: on regions whose box is known (outside of the
+loop, IoU reward); on searches that a reasoner delegates while it works (in the loop, rewarded if the reasoner rated the
+search as helpful and then answered correctly); and on both, one to one.
 
-Here the searcher is the model on board, which learns by imitation to look at one place after the other, to say where
-the star is, and now and then to point somewhere early (cell `start`). The reasoner is scripted: it answers rightly
-where a search showed it the star, guesses otherwise, and one of ten of its ratings is wrong. Every arm gets as many
-searches a step as the others, up to chance. Measured on held-out tasks: the IoU of region searches, and how often the
-reasoner is right.
+Here the searcher is the tiny model. By imitation it learns to look at one place after the other, to say where the star
+is, and now and then to point somewhere too early (cell `start`). The reasoner is scripted: it answers correctly if a
+search showed it the star, guesses otherwise, and one in ten of its ratings is wrong. Apart from chance, all arms get
+the same number of searches per step. Measured on held-out tasks: the IoU of region searches, and the reasoner's
+accuracy.
 
     pip install "o3gym[train,figures]"
     python examples/insight_o3_in_miniature.py --cells start in_loop-0 out_of_loop-0 hybrid-0
 
-A cell that was stopped goes on where it was; one that is finished is not run again. `docs/insight.json` has all that
-the figure needs.
+A stopped cell resumes where it was, and a finished cell is not run again. `docs/insight.json` holds everything that the
+figure needs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from rich.table import Table
 
 from o3gym.bench.run import Bench, run
 from o3gym.geometry import iou
-from o3gym.runs.metrics import bootstrap_interval
+from o3gym.runs.intervals import bootstrap_interval
 from o3gym.runs.store import open_run
 from o3gym.train.grpo.recipe import load_grpo
 from o3gym.train.grpo.run import train_grpo
@@ -43,30 +43,30 @@ from o3gym.train.sft.run import train_sft
 from o3gym.types import Sampling, Trajectory
 
 CALLS = 16
-"""Looks of a search: one for each place."""
+"""Maximum looks of a search: one for each place."""
 GUESS = 0.12
-"""How often the start points somewhere before it has found the star, per reply."""
+"""Probability per reply that the start points somewhere before it has found the star."""
 NOISE = 0.1
-"""Share of the reasoner's ratings that say the opposite."""
+"""Share of the reasoner's ratings that are inverted."""
 HIDDEN = {"family": "hidden", "difficulty": "easy"}
 PROMPTS: Mapping[str, tuple[int, int]] = {"out_of_loop": (8, 0), "in_loop": (0, 8), "hybrid": (4, 4)}
-"""Tasks a step: region searches, and tasks of the reasoner."""
+"""Tasks per step: region searches, and tasks of the reasoner."""
 SEARCHES, TASKS = 8, 5
-"""How often each is played; a task takes one or two searches."""
+"""Episodes per region search and per task of the reasoner, which takes one or two searches."""
 COLOURS = {"out_of_loop": "tab:orange", "in_loop": "tab:blue", "hybrid": "tab:green"}
 out = Console()
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training: "start" by imitation, or an arm of `PROMPTS` by reinforcement with a seed."""
+    """One training: "start" by imitation, or an arm of `PROMPTS` by reinforcement, with a seed."""
 
     arm: str = "start"
     seed: int = 0
 
     @property
     def name(self) -> str:
-        """For example "hybrid-0"."""
+        """The name of the cell, for example "hybrid-0"."""
         return self.arm if self.arm == "start" else f"{self.arm}-{self.seed}"
 
 
@@ -74,7 +74,10 @@ CELLS = (Cell(), *(Cell(arm, seed) for seed in range(3) for arm in PROMPTS))
 
 
 def start(threads: int) -> SftRecipe:
-    """Imitation: search place by place, and point somewhere early now and then; a third learns the endings alone."""
+    """Returns the recipe of the imitation: searches place by place, some of which point somewhere too early.
+
+    A third of the rows has a loss on the last reply only.
+    """
     finding = {"source": "o3gym.train.tiny.lessons:FindingLesson", "families": "hidden", "guess": GUESS}
     lesson = {**finding, "named": True, "echoed": True}
     data = [
@@ -87,8 +90,8 @@ def start(threads: int) -> SftRecipe:
     return read_recipe({"name": "start", "model": model, "threads": threads, "stages": [stage], "save_steps": 20})
 
 
-def made(cell: Cell, folder: Path, steps: int, threads: int) -> Path:
-    """The cell's model."""
+def train_cell(cell: Cell, folder: Path, steps: int, threads: int) -> Path:
+    """Trains the cell's model, unless that is done already. Returns its folder."""
     if cell.arm == "start":
         return train_sft(start(threads), folder / cell.name)
     prompts, tasks = PROMPTS[cell.arm]
@@ -113,23 +116,23 @@ def made(cell: Cell, folder: Path, steps: int, threads: int) -> Path:
         "threads": threads,
     }
     recipe = load_grpo("tiny", [f"{key}={value}" for key, value in settings.items()])
-    return train_grpo(recipe, folder / cell.name, lambda step, steps, logs: _said(cell, step, steps, logs))
+    return train_grpo(recipe, folder / cell.name, lambda step, steps, logs: _print_log(cell, step, steps, logs))
 
 
 def halfway(steps: int) -> int:
-    """The step whose checkpoint is measured, too; rounded up, so that only it and the last are written."""
+    """Returns the step of the checkpoint that is measured as well; rounded up, so that only this and the last exist."""
     return -(-steps // 2)
 
 
-def _said(cell: Cell, step: int, steps: int, logs: Mapping[str, float]) -> None:
+def _print_log(cell: Cell, step: int, steps: int, logs: Mapping[str, float]) -> None:
     names = ("reward", "turns", "in_loop/reward", "in_loop/accuracy", "in_loop/searches", "in_loop/turns")
     if "reward" in logs:
         shown = "  ".join(f"{key} {logs[key]:.2f}" for key in names if key in logs)
         out.print(f"{cell.name}  {step}/{steps}  {shown}", highlight=False)
 
 
-def evaluated(suite: Mapping[str, Any], policy: str, folder: Path, episodes: int) -> list[Trajectory]:
-    """Held-out tasks, the same for all cells; sampled as in training."""
+def evaluate(suite: Mapping[str, Any], policy: str, folder: Path, episodes: int) -> list[Trajectory]:
+    """Plays held-out tasks, the same ones for all cells, sampling as in training."""
     sampling = Sampling(temperature=1.0, max_tokens=160)
     bench = Bench(suite_args=suite, policies=(policy,), episodes=episodes, turns=(CALLS + 1,), sampling=sampling)
     run(bench, folder)
@@ -137,11 +140,11 @@ def evaluated(suite: Mapping[str, Any], policy: str, folder: Path, episodes: int
 
 
 def result(cell: Cell, args: argparse.Namespace) -> dict[str, Any]:
-    """What the page says of a cell: per region search its IoU, per task whether the reasoner was right, and means."""
-    model = made(cell, args.out, args.steps, args.threads)
-    searches = located(model, args.out / f"{cell.name}-iou", args.episodes)
+    """Returns the result of a cell: the IoU of each region search, the reasoner's verdict on each task, and means."""
+    model = train_cell(cell, args.out, args.steps, args.threads)
+    searches = search_regions(model, args.out / f"{cell.name}-iou", args.episodes)
     pair = f"two_agent(reasoner=asker, searcher=tiny:{model}, searcher_calls={CALLS})"
-    tasks = evaluated(HIDDEN, pair, args.out / f"{cell.name}-accuracy", args.episodes)
+    tasks = evaluate(HIDDEN, pair, args.out / f"{cell.name}-accuracy", args.episodes)
     found = {
         "cell": cell.name,
         "episodes": args.episodes,
@@ -155,33 +158,35 @@ def result(cell: Cell, args: argparse.Namespace) -> dict[str, Any]:
     }
     if found["steps"]:
         half = model / "checkpoints" / f"checkpoint-{halfway(args.steps)}"
-        found["halfway"] = [overlap(t) for t in located(half, args.out / f"{cell.name}-halfway", args.episodes)]
+        found["halfway"] = [overlap(t) for t in search_regions(half, args.out / f"{cell.name}-halfway", args.episodes)]
     return found
 
 
-def located(model: Path, folder: Path, episodes: int) -> list[Trajectory]:
-    """Region searches."""
-    return evaluated({**HIDDEN, "answers": "box"}, f"tiny:{model}", folder, episodes)
+def search_regions(model: Path, folder: Path, episodes: int) -> list[Trajectory]:
+    """Plays held-out region searches."""
+    return evaluate({**HIDDEN, "answers": "box"}, f"tiny:{model}", folder, episodes)
 
 
 def overlap(trajectory: Trajectory) -> float:
-    """IoU of what was located with the target."""
+    """Returns the IoU of the located box with the target; 0 if nothing was located."""
     return iou(trajectory.located, trajectory.task.targets[0].box) if trajectory.located else 0.0
 
 
 def chosen(results: Mapping[str, Any], arm: str) -> list[dict[str, Any]]:
-    """The results of an arm, over seeds."""
+    """Returns the results of an arm, one per seed."""
     return [found for name, found in sorted(results.items()) if name.rpartition("-")[0] == arm or name == arm]
 
 
 def means(cells: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
-    """Per task, over seeds."""
+    """Returns the mean over seeds, per task."""
     return np.mean([cell[key] for cell in cells], axis=0)
 
 
 def show(results: Mapping[str, Any], target: Path) -> None:
-    """The table, the comparisons with the start and with each other, and the figure."""
-    table = Table("arm", "IoU", "right %", "turns a search", "located %", "searches a task", box=None, padding=(0, 1))
+    """Prints the table and the comparisons of the arms with the start and with each other, and draws the figure."""
+    table = Table(
+        "arm", "IoU", "right %", "turns per search", "located %", "searches per task", box=None, padding=(0, 1)
+    )
     for name, cell in results.items():
         shares = [f"{np.mean(cell['iou']):.3f}", f"{100 * np.mean(cell['correct']):.1f}", f"{cell['turns']:.1f}"]
         table.add_row(name, *shares, f"{100 * cell['located']:.0f}", f"{cell['searches']:.2f}")
@@ -203,9 +208,9 @@ def _gain(difference: np.ndarray, scale: float) -> str:
 
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
-    """The IoU of region searches over the steps of a training, and the reasoner's accuracy before and after.
+    """Draws the IoU of region searches over the steps of a training, and the reasoner's accuracy before and after it.
 
-    Thin lines and points are seeds, thick ones their mean.
+    Thin lines and points are seeds; thick lines and bars are their means.
     """
     figure = Figure(figsize=(8, 3.6), dpi=150, layout="constrained")
     curves, accuracy = figure.subplots(1, 2)

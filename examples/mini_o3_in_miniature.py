@@ -1,19 +1,19 @@
-"""Mini-o3's result, in miniature: does over-turn masking let a policy search beyond the turns it was trained with?
+"""Mini-o3's result in miniature: does over-turn masking let a policy search beyond the turns it was trained with?
 
 Mini-o3 (arXiv 2509.07969, section 3.3) trains with at most 6 turns and does not punish episodes that still search when
 their turns run out. Its accuracy keeps rising far beyond 6 turns at test time; without the masking it saturates early.
 
-Here a star lies behind one of sixteen places and its colour is asked for, with options. The model on board learns by
-imitation to look at one place after the other, and to guess early now and then (cell `start`). From there it is
-reinforced with at most 6 turns, masked or not. All are evaluated once with 32 turns, sampling as in training, and cut
-at fewer. Why it should happen: an early guess pays a quarter of the time, an unmasked over-turn never; so without the
-masking a policy that cannot finish learns to guess.
+Here a star is in one of sixteen places, and the question asks for its colour, with options. The tiny model learns by
+imitation to look at one place after the other, and now and then to guess too early (cell `start`). From there it is
+reinforced with at most 6 turns, with masking or without. Every cell is evaluated once with 32 turns, sampling as in
+training; accuracy at fewer turns is counted in the same episodes. Why masking should help: an early guess is rewarded a
+quarter of the time, an unmasked over-turn never; so without masking a policy that cannot finish learns to guess.
 
     pip install "o3gym[train,figures]"
-    python examples/mini_o3_in_miniature.py                       # the first pair, one seed, small: make experiment
+    python examples/mini_o3_in_miniature.py                       # the first pair, one seed, small; = make experiment
     python examples/mini_o3_in_miniature.py --cells all --steps 20 --episodes 200  # more seeds, free answers, …
 
-A cell that was stopped goes on where it was; one that is finished is not run again. `docs/miniature.json` has all that
+A stopped cell resumes where it was, and a finished cell is not run again. `docs/miniature.json` holds everything that
 the figure needs.
 """
 
@@ -35,7 +35,7 @@ from rich.table import Table
 from o3gym.bench.run import Bench, run
 from o3gym.geometry import coverage
 from o3gym.runs.chart import CurvePoint
-from o3gym.runs.metrics import bootstrap_interval
+from o3gym.runs.intervals import bootstrap_interval
 from o3gym.runs.store import open_run
 from o3gym.train.grpo.recipe import load_grpo
 from o3gym.train.grpo.run import train_grpo
@@ -44,10 +44,11 @@ from o3gym.train.sft.run import train_sft
 from o3gym.types import OVER_TURN, Sampling, Trajectory
 
 CUTS = (4, 6, 8, 12, 16, 24, 32)
+"""Numbers of turns at which accuracy is counted."""
 WHOLE = 0.9
-"""Share of the star that a view has to show for it to count as seen."""
+"""Minimum share of the star that a view has to show for the star to count as seen."""
 GUESS = 0.12
-"""How often the start answers before it has found the star, per reply."""
+"""Probability per reply that the start answers before it has found the star."""
 NAMES = {"masked": "masked", "unmasked": "not masked", "start": "start"}
 COLOURS = {"masked": "tab:blue", "not masked": "tab:orange", "start": "tab:gray"}
 LESSON = "o3gym.train.tiny.lessons:SearchLesson"
@@ -59,10 +60,10 @@ class Cell:
     """One training, and its evaluation.
 
     Attributes:
-        answers: "choice" or "free".
-        masked: whether over-turn episodes are left out; None for no reinforcement.
-        seed: of the training.
-        stats: whether masked episodes count in their group's mean.
+        answers: "choice" for questions with options, "free" for questions without.
+        masked: whether over-turn episodes are masked; None for a cell without reinforcement.
+        seed: seed of the training.
+        stats: whether masked episodes count in their group's mean: "include" or "exclude".
     """
 
     answers: str = "choice"
@@ -72,7 +73,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """For example "choice-masked-0"."""
+        """The name of the cell, for example "choice-masked-0"."""
         if self.masked is None:
             return f"{self.answers}-start"
         arm = "masked" if self.masked else "unmasked"
@@ -81,7 +82,7 @@ class Cell:
 
 FIRST = (Cell(), Cell(masked=True), Cell(masked=False))
 CHECKED = FIRST[1]
-"""The cell for which runs of their own with few turns are compared with the cut of the long one."""
+"""The cell that is also evaluated in separate runs with few turns, to compare them with the count in the long run."""
 CELLS = (
     *FIRST,
     *(Cell(masked=masked, seed=seed) for seed in (1, 2) for masked in (True, False)),
@@ -93,7 +94,7 @@ CELLS = (
 
 
 def start(answers: str, threads: int) -> SftRecipe:
-    """Imitation: search place by place, and guess now and then; some searches are long."""
+    """Returns the recipe of the imitation: searches place by place, some of which guess too early; a few are long."""
     search = {"source": LESSON, "families": "hidden", "named": True, "echoed": True, "free": answers == "free"}
     data = [
         {**search, "guess": GUESS, "weight": 0.75},
@@ -108,12 +109,12 @@ def start(answers: str, threads: int) -> SftRecipe:
 
 
 def suite(answers: str) -> dict[str, Any]:
-    """Sixteen places, one star."""
+    """Returns the arguments of the suite: sixteen places, one star."""
     return {"family": "hidden", "difficulty": "easy", "answers": answers}
 
 
-def made(cell: Cell, folder: Path, steps: int, threads: int) -> Path:
-    """The cell's model."""
+def train_cell(cell: Cell, folder: Path, steps: int, threads: int) -> Path:
+    """Trains the cell's model, unless that is done already. Returns its folder."""
     if cell.masked is None:
         return train_sft(start(cell.answers, threads), folder / cell.name)
     recipe = load_grpo(
@@ -129,19 +130,19 @@ def made(cell: Cell, folder: Path, steps: int, threads: int) -> Path:
             f"threads={threads}",
         ],
     )
-    return train_grpo(recipe, folder / cell.name, lambda step, steps, logs: _said(cell, step, steps, logs))
+    return train_grpo(recipe, folder / cell.name, lambda step, steps, logs: _print_log(cell, step, steps, logs))
 
 
-def _said(cell: Cell, step: int, steps: int, logs: Mapping[str, float]) -> None:
+def _print_log(cell: Cell, step: int, steps: int, logs: Mapping[str, float]) -> None:
     if "reward" in logs:
         shown = "  ".join(f"{key} {logs[key]:.2f}" for key in ("reward", "turns", "over_turn", "answered"))
         out.print(f"{cell.name}  {step}/{steps}  {shown}", highlight=False)
 
 
-def evaluated(
+def evaluate(
     cell: Cell, model: Path, folder: Path, episodes: int, turns: int = max(CUTS), force: bool = False
 ) -> list[Trajectory]:
-    """Held-out tasks, the same for all cells."""
+    """Plays held-out tasks, the same ones for all cells."""
     bench = Bench(
         suite="synthetic",
         suite_args=suite(cell.answers),
@@ -156,10 +157,10 @@ def evaluated(
 
 
 def result(cell: Cell, args: argparse.Namespace) -> dict[str, Any]:
-    """What the page says of a cell: per task the turn in which it was solved (0 if it was not), and means."""
-    model = made(cell, args.out, args.steps, args.threads)
-    free = evaluated(cell, model, args.out / f"{cell.name}-bench", args.episodes)
-    forced = evaluated(cell, model, args.out / f"{cell.name}-forced", args.episodes, force=True)
+    """Returns the result of a cell: for each task the turn in which it was solved (0 if it was not), and means."""
+    model = train_cell(cell, args.out, args.steps, args.threads)
+    free = evaluate(cell, model, args.out / f"{cell.name}-bench", args.episodes)
+    forced = evaluate(cell, model, args.out / f"{cell.name}-forced", args.episodes, force=True)
     blind, guesses = map(sum, zip(*map(before_seen, free), strict=True))
     found = {
         "cell": cell.name,
@@ -172,13 +173,15 @@ def result(cell: Cell, args: argparse.Namespace) -> dict[str, Any]:
         "forced": sum(t.verdict == "correct" for t in forced) / len(forced),
     }
     if cell == CHECKED:
-        apart = {cut: evaluated(cell, model, args.out / f"{cell.name}-{cut}", args.episodes, cut) for cut in CUTS[:3]}
-        found["apart"] = {str(cut): sum(t.verdict == "correct" for t in run) / len(run) for cut, run in apart.items()}
+        separate = {cut: evaluate(cell, model, args.out / f"{cell.name}-{cut}", args.episodes, cut) for cut in CUTS[:3]}
+        found["apart"] = {
+            str(cut): sum(t.verdict == "correct" for t in run) / len(run) for cut, run in separate.items()
+        }
     return found
 
 
 def before_seen(trajectory: Trajectory) -> tuple[int, int]:
-    """Replies that were written before a view showed the star, and how many of them were an answer."""
+    """Returns the number of replies written before a view showed the star, and how many of these were an answer."""
     target, blind = trajectory.task.targets[0].box, 0
     for turn in trajectory.turns:
         blind += 1
@@ -188,30 +191,30 @@ def before_seen(trajectory: Trajectory) -> tuple[int, int]:
 
 
 def accuracy(found: Mapping[str, Any], turns: int) -> np.ndarray:
-    """Per task, whether it was solved within so many turns."""
+    """Returns for each task whether it was solved within `turns` turns; float (tasks,)."""
     return np.array([0 < solved <= turns for solved in found["solved_in"]], float)
 
 
 def curve(cells: Sequence[Mapping[str, Any]]) -> list[CurvePoint]:
-    """Accuracy within a number of turns: mean over these cells, interval over their tasks."""
+    """Returns accuracy over the number of turns: the mean over the cells, with an interval over the tasks."""
     means = {turns: np.mean([accuracy(cell, turns) for cell in cells], axis=0) for turns in CUTS}
     return [CurvePoint(turns, mean.mean(), *bootstrap_interval(mean.tolist())) for turns, mean in means.items()]
 
 
 def gain(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> tuple[float, float, float]:
-    """By how much the first cells solve more within all turns, and its interval: tasks are paired and drawn again."""
+    """Returns how much more the first cells solve within all turns, with a bootstrap interval over paired tasks."""
     means = [np.mean([accuracy(cell, max(CUTS)) for cell in cells], axis=0) for cells in (first, second)]
     difference = means[0] - means[1]
     return float(difference.mean()), *bootstrap_interval(difference.tolist())
 
 
 def chosen(results: Mapping[str, Any], start: str) -> list[dict[str, Any]]:
-    """The results of the cells whose names begin so, other than those that leave masked rows out of statistics."""
+    """Returns the results of the cells whose names begin with `start`, except those with stats "exclude"."""
     return [results[name] for name in sorted(results) if name.startswith(start) and "exclude" not in name]
 
 
 def show(results: Mapping[str, Any], target: Path) -> None:
-    """The table, the comparisons and the figure."""
+    """Prints the table and the comparisons, and draws the figure."""
     table = Table("solved in %", *map(str, CUTS), "forced", "turns", "over %", "guesses %", box=None, padding=(0, 1))
     for name, found in results.items():
         shares = [*(accuracy(found, turns).mean() for turns in CUTS), found["forced"]]
@@ -230,7 +233,7 @@ def show(results: Mapping[str, Any], target: Path) -> None:
 
 
 def draw(lines: Mapping[str, Sequence[CurvePoint]], path: Path) -> None:
-    """The curves with their intervals; free answers are dashed."""
+    """Draws the curves with their intervals; curves of free answers are dashed."""
     figure = Figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
     axes = figure.subplots()
     for name, points in lines.items():
@@ -249,7 +252,7 @@ def draw(lines: Mapping[str, Sequence[CurvePoint]], path: Path) -> None:
 
 
 def compare(answers: str, masked: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]], arm: str) -> None:
-    """Print how much more is solved with masking."""
+    """Prints how much more is solved with masking than without, or than by the start."""
     more, low, high = gain(masked, others)
     out.print(
         f"{answers}, {max(CUTS)} turns: masked − {NAMES[arm]} = {100 * more:+.1f} points "

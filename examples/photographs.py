@@ -1,10 +1,10 @@
-"""Your own photographs as an environment: a handful of questions about the pictures that scikit-image ships.
+"""Your own photographs as an environment, shown with six questions about pictures that scikit-image ships.
 
     pip install "o3gym[dev]"
     python examples/photographs.py --out runs/photographs
 
-Writes `questions.jsonl` (the whole format is in `o3gym/suites/local.py`), lets the oracle search, prints what it did
-and saves one picture strip per question. The overview is shrunk to 40,000 pixels, so that the crops are worth taking.
+Writes `questions.jsonl` (`o3gym/suites/local.py` describes the whole format), lets the oracle search, prints its
+answers and saves one picture strip per question. The overview is reduced to 40,000 pixels, so that crops show more.
 """
 
 from __future__ import annotations

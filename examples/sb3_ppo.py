@@ -1,16 +1,16 @@
-"""PPO (Stable-Baselines3) learns that a look pays, and to read what it shows: minutes on two CPU cores.
+"""PPO (Stable-Baselines3) learns that looking pays, and to read what a look shows, in minutes on two CPU cores.
 
-One star among sixteen cards has to be named by its colour; in the overview it is a few blurred pixels. The agent may
-look at sixteen cells, and the options come in a new order each time. It has to find out by itself that guessing at once
-is worth less than looking first, which colours there are, and which of the options says what it sees.
+The task is to name the colour of the one star among sixteen cards; in the overview it is a few blurred pixels. The
+agent may look at sixteen cells, and the options come in a new order each time. It has to find out by itself that
+guessing at once pays less than looking first, which colours there are, and which option names the colour that it sees.
 
-What it does not learn is where to look: `control="oracle_crop"` sends every look to the star. That makes it an example
-that runs in minutes. The script also prints how the trained policy does without that help, and with every view blanked.
+It does not learn where to look: `control="oracle_crop"` sends every look to the star, so that the example runs in
+minutes. The script also prints the accuracy of the trained policy without that help, and with all views blanked.
 
-On 2 CPU cores three seeds went from 2%, 4% and 8% to 97%, 98% and 100% of 300 test tasks, in 113 to 137 s each (19% to
-28% where the help is taken away, 0% with blank views, 21% for a random agent). With an entropy bonus of 0.01 instead of
-0.04 one of the three kept guessing at once and was still at 20%.
-`docs/sb3_ppo.svg` is the curve of this command:
+On 2 CPU cores three seeds rose from 2%, 4% and 8% to 97%, 98% and 100% of 300 test tasks, in 113 to 137 s each (19% to
+28% without the help, 0% with blank views, 21% for a random agent). With an entropy bonus of 0.01 instead of 0.04, one
+of the three seeds kept guessing at once and stayed at 20%.
+`docs/sb3_ppo.svg` shows the curves of this command:
 
     pip install "o3gym[sb3]"
     python examples/sb3_ppo.py --seeds 2 0 1
@@ -33,7 +33,7 @@ from torch import nn
 import o3gym  # noqa: F401 - registers the environments
 from o3gym.envs import FixedCanvas, GridActions
 from o3gym.runs.chart import CurvePoint, line_chart
-from o3gym.runs.metrics import wilson
+from o3gym.runs.intervals import wilson
 
 SIDE, WORDS, OPTIONS = 48, 32, 6
 TASKS = {"family": "hidden", "difficulty": "easy", "pixels": 288 * 288}
@@ -46,7 +46,7 @@ def make(split: str = "train", control: str | None = "oracle_crop") -> gym.Env:
 
 
 class Matcher(BaseFeaturesExtractor):
-    """Sees whether something is anywhere in the view (a maximum over places), and scores each option against it."""
+    """Detects features anywhere in the view (a maximum over places), and scores each option against them."""
 
     def __init__(self, space: gym.spaces.Dict, width: int = 64) -> None:
         super().__init__(space, OPTIONS + width + 5)
@@ -55,14 +55,14 @@ class Matcher(BaseFeaturesExtractor):
         self.wanted = nn.Linear(width, WORDS)
 
     def forward(self, seen: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Features: a score for each option, what is in the view, where it is and how many turns are left."""
+        """Returns features: a score per option, the view's features, the view's box, and the turns left."""
         view = self.eye(seen["view"])
         scores = seen["options"].unflatten(1, (OPTIONS, WORDS)) @ self.wanted(view).unsqueeze(2)
         return torch.cat([scores.squeeze(2), view, seen["box"], seen["turns_left"]], dim=1)
 
 
 def success(env: gym.Env, model: PPO | None, episodes: int) -> CurvePoint:
-    """Share of right answers on the first test tasks, with its 95% interval; without a model actions are random."""
+    """Returns the share of right answers on the first test tasks, with its 95% interval. No model: random actions."""
     right = 0.0
     env.action_space.seed(0)
     for task in range(episodes):
@@ -78,7 +78,7 @@ def success(env: gym.Env, model: PPO | None, episodes: int) -> CurvePoint:
 
 
 def train(seed: int, steps: int, episodes: int, every: int = 8192) -> tuple[PPO, list[CurvePoint]]:
-    """A trained policy and its learning curve on the test split."""
+    """Trains a policy. Returns it with its learning curve on the test split."""
     environments = make_vec_env(make, n_envs=16, seed=seed)
     layers = {"features_extractor_class": Matcher, "net_arch": []}
     rates = {"learning_rate": 1.5e-3, "ent_coef": 0.04, "n_steps": 128, "batch_size": 256, "n_epochs": 4}
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=300, help="test tasks per evaluation")
     parser.add_argument("--out", type=Path, default=Path("docs/sb3_ppo.svg"))
     args = parser.parse_args()
-    torch.set_num_threads(1)  # the network is too small for more: threads would wait for each other
+    torch.set_num_threads(1)  # the network is too small for more threads, which would only wait for each other
     evaluate = partial(success, episodes=args.episodes)
     random = evaluate(make("test"), None)
     print(f"random agent  {random.y:.3f}")

@@ -9,16 +9,16 @@ observation, info = env.reset(seed=0)
 observation, reward, terminated, truncated, info = env.step(o3gym.crop((0.5, 0.0, 1.0, 0.5)))
 ```
 
-Importing this package registers the environments and imports neither torch nor transformers. Where to find the rest:
-`o3gym.envs` (environments and wrappers), `o3gym.dialects`, `o3gym.policies`, `o3gym.rollout.loop`, `o3gym.rewards`.
+Importing this package registers the environments and imports neither torch nor transformers. Other entry points are
+`o3gym.envs` (environments and wrappers), `o3gym.dialects`, `o3gym.policies`, `o3gym.rollout.loop` and `o3gym.rewards`.
 """
 
 from __future__ import annotations
 
 import gymnasium as _gymnasium
 
-from o3gym.registry import ENVS as _ENVS
-from o3gym.registry import RELEASED_ENVS as _RELEASED
+from o3gym.env_ids import ENVS as _ENVS
+from o3gym.env_ids import RELEASED_ENVS as _RELEASED
 from o3gym.types import (
     Box,
     Call,
@@ -62,7 +62,7 @@ __all__ = [
     "zoom",
 ]
 
-# Gymnasium's passive checker would keep each environment's first pictures until its second step; the tests run the
-# whole checker over every id instead.
+# Gymnasium's passive checker would keep each environment's first pictures in memory until its second step. The tests
+# run the full checker on every id instead.
 for _id, _kwargs in {**_ENVS, **_RELEASED}.items():
     _gymnasium.register(_id, "o3gym.envs.visual_search:VisualSearchEnv", kwargs=dict(_kwargs), disable_env_checker=True)

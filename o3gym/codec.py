@@ -1,8 +1,9 @@
-"""Dataclasses to JSON and back, driven by their annotations.
+"""Conversion of dataclasses to JSON and back, driven by their annotations.
 
-Every record that reaches a disk or another process goes through `encode` and `decode`, so a field that is added to a
-record is stored and read without a second list of names. Only what records use is supported: dataclasses, named
-tuples, tuples, mappings, lists, optionals, literals and plain values. Left out on purpose: unions of two records.
+Every record that is written to disk or sent to another process passes through `encode` and `decode`, so a new field of
+a record is stored and read without a second list of names. Only the types that records use are supported: dataclasses,
+named tuples, tuples, mappings, lists, optionals, literals and plain values. Unions of two records are deliberately not
+supported.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class DecodeError(ValueError):
-    """A JSON value does not fit the record it is read into; the message names the field."""
+    """A JSON value does not match the type of its field; the message names the field."""
 
 
 def encode(value: Any) -> Any:
-    """Turn records into plain JSON values (dict, list, str, int, float, bool, None).
+    """Convert records to plain JSON values (dict, list, str, int, float, bool, None).
 
-    Dataclass fields declared with `metadata={"json": False}` are left out: they hold what JSON cannot.
+    Dataclass fields declared with `metadata={"json": False}` are left out, because JSON cannot represent them.
     """
-    if value is None or isinstance(value, (str, bool, int, float)):  # first: token ids come by the ten thousand
+    if value is None or isinstance(value, (str, bool, int, float)):  # first, because token ids are by far the most
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: encode(getattr(value, f.name)) for f in _fields(type(value))}
@@ -36,18 +37,18 @@ def encode(value: Any) -> Any:
         return {str(k): encode(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [encode(v) for v in value]
-    if hasattr(value, "item"):  # numpy scalars, which tools and rewards produce by accident
+    if hasattr(value, "item"):  # NumPy scalars, which tools and rewards may return by accident
         return value.item()
     raise TypeError(f"{type(value).__name__} has no JSON form: {value!r:.80}")
 
 
-def decode(cls: type[T], data: Any, where: str = "") -> T:
-    """Read a record of type `cls` back from plain JSON values.
+def decode(cls: type[_T], data: Any, where: str = "") -> _T:
+    """Read a record of type `cls` from plain JSON values.
 
-    Fields that are missing take their default; unknown keys are ignored, so that a newer file opens in an older
-    package. Raises `DecodeError` naming the field, what was expected and what came.
+    Missing fields take their defaults, and unknown keys are ignored, so that an older package can read a newer file.
+    Raises `DecodeError`, which names the field, the expected type and the actual value.
     """
-    return typing.cast(T, _decode(cls, data, where or getattr(cls, "__name__", str(cls))))
+    return typing.cast(_T, _decode(cls, data, where or getattr(cls, "__name__", str(cls))))
 
 
 @cache
@@ -89,7 +90,7 @@ def _decode_plain(hint: Any, data: Any, where: str) -> Any:
         return _expect(isinstance(data, int) and not isinstance(data, bool), data, "an integer", where)
     if isinstance(hint, type):
         return _expect(isinstance(data, hint), data, hint.__name__, where)
-    raise TypeError(f"{where}: no way to read {hint!r} from JSON")
+    raise TypeError(f"{where}: cannot read {hint!r} from JSON")
 
 
 def _expect(ok: bool, data: Any, what: str, where: str) -> Any:

@@ -1,8 +1,9 @@
 """Box algebra and coordinate frames: pure functions on floats.
 
-Inside o3gym every box is unit xyxy of a named picture or view. The frames that models speak are converted at the edge,
-in dialects, with the pairs below: `to_pixels`/`from_pixels` (pixels of a picture of a given size),
-`to_grid`/`from_grid` (0..1000), and `yxyx`/`xywh` orders. Each pair is inverse up to the rounding that it names.
+Inside o3gym, every box is unit xyxy of a named picture or view. Only dialects use the coordinate frames of models, and
+convert them with the functions below: `to_pixels`/`from_pixels` (pixels of a picture of a given size),
+`to_grid`/`from_grid` (0..1000), `to_xywh`/`from_xywh`, and `yxyx`, which is its own inverse. The functions of a pair
+are inverse to each other up to the stated rounding.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from collections.abc import Sequence
 from o3gym.types import FULL, Affine, Box, Size, Source
 
 SNAP = 1e-6
-"""Slack, in pixels, for floor and ceil: a pixel edge that went through 0..1 and back must not become the next one."""
+"""Slack in pixels for floor and ceil, so that a pixel edge converted to 0..1 and back does not become the next one."""
 
 
 HUGE = 1e300
-"""Coordinates beyond this are not numbers that can be computed with; the comparison also sorts out NaN and infinity."""
+"""Bound beyond which coordinates cannot be computed with. Comparing with it also rejects NaN and infinity."""
 
 
 def is_box(value: object) -> bool:
-    """Whether `value` is a list or tuple of four finite numbers (its order and range are not looked at)."""
+    """Whether `value` is a list or tuple of four finite numbers, in any order and range."""
     return isinstance(value, (list, tuple)) and len(value) == 4 and all(map(is_number, value))
 
 
@@ -34,7 +35,7 @@ def is_number(value: object) -> bool:
 
 
 def clamp(box: Sequence[float]) -> Box:
-    """Move every edge into 0..1."""
+    """Clamp every edge to 0..1."""
     x0, y0, x1, y1 = (min(max(float(v), 0.0), 1.0) for v in box)
     return (x0, y0, x1, y1)
 
@@ -55,7 +56,7 @@ def center(box: Sequence[float]) -> tuple[float, float]:
 
 
 def intersection(a: Sequence[float], b: Sequence[float]) -> Box:
-    """The common part of two boxes; empty (see `is_empty`) where they do not meet."""
+    """The common part of two boxes; empty (see `is_empty`) if they do not overlap."""
     return (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
 
 
@@ -72,13 +73,13 @@ def coverage(box: Sequence[float], target: Sequence[float]) -> float:
 
 
 def compose(outer: Box, inner: Sequence[float]) -> Box:
-    """`inner`, given in units of `outer`, in the frame that `outer` is given in."""
+    """Convert `inner` from units of `outer` to the frame of `outer`."""
     w, h = outer[2] - outer[0], outer[3] - outer[1]
     return (outer[0] + inner[0] * w, outer[1] + inner[1] * h, outer[0] + inner[2] * w, outer[1] + inner[3] * h)
 
 
 def relative(outer: Box, box: Sequence[float]) -> Box:
-    """`box` in units of `outer`: the inverse of `compose`. Raises ValueError for an empty `outer`."""
+    """Convert `box` to units of `outer`: the inverse of `compose`. Raises ValueError for an empty `outer`."""
     if is_empty(outer):
         raise ValueError(f"cannot express a box relative to the empty box {outer}")
     w, h = outer[2] - outer[0], outer[3] - outer[1]
@@ -86,7 +87,7 @@ def relative(outer: Box, box: Sequence[float]) -> Box:
 
 
 def snap(box: Sequence[float], size: Size) -> tuple[int, int, int, int]:
-    """Whole pixels of a picture of `size` that a unit box touches: floor of the low edges, ceil of the high ones.
+    """Pixel box of all whole pixels that a unit box touches: floor of the low edges, ceil of the high edges.
 
     A non-empty box inside 0..1 gives at least one pixel per side.
     """
@@ -99,41 +100,41 @@ def snap(box: Sequence[float], size: Size) -> tuple[int, int, int, int]:
 
 
 def to_pixels(box: Sequence[float], size: Size) -> Box:
-    """Unit to pixel coordinates (floats) of a picture of `size`."""
+    """Convert unit coordinates to pixel coordinates (floats) of a picture of `size`."""
     w, h = size
     return (box[0] * w, box[1] * h, box[2] * w, box[3] * h)
 
 
 def from_pixels(box: Sequence[float], size: Size) -> Box:
-    """Pixel to unit coordinates of a picture of `size`."""
+    """Convert pixel coordinates of a picture of `size` to unit coordinates."""
     w, h = size
     return (box[0] / w, box[1] / h, box[2] / w, box[3] / h)
 
 
 def to_grid(box: Sequence[float], steps: int = 1000) -> tuple[int, int, int, int]:
-    """Unit to grid coordinates, rounded to the nearest of `steps` (0..1000 in Qwen3-VL and Simple-o3)."""
+    """Convert unit coordinates to the grid 0..`steps`, rounded (0..1000 in Qwen3-VL and Simple-o3)."""
     x0, y0, x1, y1 = (round(v * steps) for v in box)
     return (x0, y0, x1, y1)
 
 
 def from_grid(box: Sequence[float], steps: int = 1000) -> Box:
-    """Grid to unit coordinates."""
+    """Convert grid coordinates to unit coordinates."""
     x0, y0, x1, y1 = (float(v) / steps for v in box)
     return (x0, y0, x1, y1)
 
 
 def yxyx(box: Sequence[float]) -> Box:
-    """Swap xyxy and yxyx order; its own inverse."""
+    """Convert xyxy to yxyx order or back; its own inverse."""
     return (box[1], box[0], box[3], box[2])
 
 
 def to_xywh(box: Sequence[float]) -> Box:
-    """Turn xyxy into (x, y, width, height)."""
+    """Convert xyxy to (x, y, width, height)."""
     return (box[0], box[1], box[2] - box[0], box[3] - box[1])
 
 
 def from_xywh(box: Sequence[float]) -> Box:
-    """(x, y, width, height), as V* Bench stores boxes, to xyxy."""
+    """Convert (x, y, width, height), as in V* Bench, to xyxy."""
     return (box[0], box[1], box[0] + box[2], box[1] + box[3])
 
 
@@ -153,13 +154,13 @@ def pad(box: Box, factor: float) -> Box:
 
 
 def surround(box: Box) -> Box:
-    """Where to look for a target: its box with half its size as margin on every side, at least 2% wide and high."""
+    """A view around a target: its box with a margin of half its size on every side, at least 2% wide and high."""
     wide = pad(box, 2.0)
     return around(center(wide), max(wide[2] - wide[0], 0.02), max(wide[3] - wide[1], 0.02))
 
 
 def union(boxes: Sequence[Box]) -> Box:
-    """The smallest box around all of `boxes`; the full picture for none."""
+    """The smallest box around all of `boxes`; the full picture if there are none."""
     if not boxes:
         return FULL
     return (min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes))
@@ -174,15 +175,15 @@ def apply_affine(affine: Affine, box: Box) -> Box:
 
 
 def onto(box: Box) -> Affine:
-    """The map from units of `box` to the units that it is given in: `Source.affine` of a derived part of a picture."""
+    """The affine map from units of `box` to the frame of `box`: the `Source.affine` of a part of a picture."""
     return (box[2] - box[0], 0.0, box[0], 0.0, box[3] - box[1], box[1])
 
 
 def to_root(source: Source, box: Box, roots: Sequence[Source] = ()) -> tuple[Source, Box] | None:
-    """Follow derived sources to the picture they came from: that source and `box` in its units.
+    """Follow derived sources to the original picture. Returns that source, and `box` in its units.
 
-    Stops at the first of `roots` (a task's own pictures may be derived ones). None where an operation on the way has no
-    affine map. Under a turn the result is the axis-parallel box around it.
+    Stops at the first of `roots`, because a task's own pictures may be derived. Returns None if an operation on the way
+    has no affine map. After a rotation, the result is the axis-parallel bounding box.
     """
     while source.parent is not None and source not in roots:
         if source.affine is None:
@@ -193,10 +194,10 @@ def to_root(source: Source, box: Box, roots: Sequence[Source] = ()) -> tuple[Sou
 
 
 def fit(size: Size, min_pixels: int, max_pixels: int) -> Size:
-    """The size at which a picture of `size` is shown: unchanged inside the pixel budget, otherwise scaled to it.
+    """The size at which a picture of `size` is shown: unchanged within the pixel budget, otherwise scaled to it.
 
-    The aspect ratio is kept up to rounding to whole pixels; each side is at least 1. The result lies within the budget
-    whenever `4 * min_pixels <= max_pixels`: enlarging rounds up, which at most doubles the shorter side.
+    The aspect ratio is kept up to rounding to whole pixels; each side is at least 1. The result is within the budget
+    whenever `4 * min_pixels <= max_pixels`, because rounding up when enlarging at most doubles the shorter side.
     """
     w, h = size
     pixels = w * h

@@ -1,8 +1,8 @@
-"""The one registry: names to "module:attribute", imported when first asked for.
+"""Every plug-in by name: each entry is a "module:attribute" path that is imported on first use.
 
-Each kind of plug-in (tools, dialects, suites, …) is one `Registry` below, filled from a table in this file, so that
-listing names imports nothing. Third parties add entries with `register` or with an entry point in the group
-`o3gym.<kind>`, which is read only when a name is not found.
+Each kind of plug-in (tools, dialects, suites, …) is one `Registry` below, filled from a table in this file. Third
+parties add entries with `Registry.register`, or without any code of ours through an entry point of their package in the
+group `o3gym.<kinds>`. Listing names imports no plug-in.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import importlib
 import inspect
 import json
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -20,36 +22,43 @@ PIP = 'pip install "o3gym[{extra}]"'
 
 
 class UnknownName(ValueError, KeyError):  # noqa: N818 - the name says it
-    """A name that no registry entry has; the message gives the closest one. A KeyError, so that `get` works."""
+    """No entry has this name; the message suggests the closest one. It is a KeyError so that `Mapping.get` works."""
 
     __str__ = ValueError.__str__
 
 
 class MissingPackage(ImportError):  # noqa: N818 - the name says it
-    """An optional package is not installed; the message gives the pip line."""
+    """An optional package is not installed; the message gives the pip command."""
 
 
 def closest(name: str, names: Iterable[str]) -> str:
-    """'; did you mean "x"?' for the nearest of `names`, or "" if none is near."""
+    """Returns '; did you mean "x"?' for the nearest of `names`, or "" if none is near."""
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f'; did you mean "{near[0]}"?' if near else ""
 
 
 def require(module: str, extra: str) -> Any:
-    """Import an optional `module`, or raise `MissingPackage` naming the extra of o3gym that installs it."""
+    """Imports an optional `module`.
+
+    Raises:
+        MissingPackage: the package is not installed; the message names the extra of o3gym that installs it.
+        ImportError: the package is installed and broken; its own error is passed on.
+    """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if not f"{module}.".startswith(f"{error.name}."):  # it is there, but something that it imports is not
+        if not f"{module}.".startswith(f"{error.name}."):  # the package is there, but one of its own imports is not
             raise
         raise MissingPackage(f"{module} is not installed; run {PIP.format(extra=extra)}") from error
 
 
 def build_plugin(kind: str, name: str, factory: Any, argument: str = "", **options: Any) -> Any:
-    """What the spec "name:argument?option=value" asks for; the factory takes `argument` only if it has it by that name.
+    """Calls `factory` as the spec "name:argument?option=value" asks.
+
+    The factory receives the argument only if it has a parameter with the name `argument`.
 
     Raises:
-        TypeError: naming an option that it does not have, and the closest one it has.
+        TypeError: the factory takes no argument, or has no such option; the message gives the closest option.
     """
     parameters = _parameters(factory)
     if argument and "argument" not in parameters:
@@ -62,69 +71,94 @@ def build_plugin(kind: str, name: str, factory: Any, argument: str = "", **optio
 
 
 def _parameters(factory: Any) -> list[str]:
-    """Names of its parameters; where a class passes "**options" on, those of the class above it too."""
-    found = inspect.signature(factory).parameters.values()
-    names = [p.name for p in found if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    if isinstance(factory, type) and any(p.kind is p.VAR_KEYWORD for p in found):
+    """Returns the parameter names; where a class passes `**options` on, those of its base class follow."""
+    signature = inspect.signature(factory).parameters.values()
+    names = [p.name for p in signature if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    if isinstance(factory, type) and any(p.kind is p.VAR_KEYWORD for p in signature):
         names += [name for name in _parameters(factory.__mro__[1]) if name not in names]
     return names
 
 
-def stands_alone(factory: Any) -> bool:
-    """Whether a factory makes something without being told what: a model's name, a file, other policies."""
-    named = [
-        p for p in inspect.signature(factory).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-    ]
-    return all(p.default is not p.empty for p in named)
+def stands_alone(factory: Any, given: int = 0) -> bool:
+    """Whether a factory needs no arguments, such as a model's name or a file, beyond the first `given` ones."""
+    parameters = list(inspect.signature(factory).parameters.values())[given:]
+    return all(p.default is not p.empty for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
+
+
+def import_attribute(path: str) -> Any:
+    """Imports "package.module:attribute"; the attribute may be dotted.
+
+    Raises:
+        ValueError: `path` does not have this form.
+        ImportError, AttributeError: there is no such module or attribute, or the import fails.
+    """
+    module, _, attribute = path.partition(":")
+    if not module or not attribute:
+        raise ValueError(f'expected "package.module:attribute", got "{path}"')
+    return reduce(getattr, attribute.split("."), importlib.import_module(module))
 
 
 class Registry(Mapping[str, Any]):
     """Lazy mapping from name to object.
 
+    The entry points of installed packages belong to the mapping. They are read once, when names are listed or when a
+    name is not in the table, because reading them takes 10 ms; a name of the table cannot be taken over by one.
+
     Args:
-        kind: singular noun used in errors and in the entry-point group ("tool" → `o3gym.tools`).
-        table: name to "module:attribute"; written as "module:attribute" plus, optionally, keyword defaults.
+        kind: singular noun for errors and for the entry-point group ("tool" → `o3gym.tools`).
+        table: name to "module:attribute".
     """
 
     def __init__(self, kind: str, table: Mapping[str, str]) -> None:
         self.kind = kind
-        self._where: dict[str, str] = dict(table)
+        self._paths: dict[str, str] = dict(table)
         self._loaded: dict[str, Any] = {}
+        self._has_entry_points = False
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._loaded:
-            if name not in self._where:
-                self._read_entry_points()
-            if name not in self._where:
-                known = ", ".join(sorted(self._where))
-                raise UnknownName(f'unknown {self.kind} "{name}"{closest(name, self._where)} (known: {known})')
-            module, _, attribute = self._where[name].partition(":")
-            self._loaded[name] = getattr(importlib.import_module(module), attribute)
+            if name not in self:
+                known = ", ".join(sorted(self._paths))
+                raise UnknownName(f'unknown {self.kind} "{name}"{closest(name, self._paths)} (known: {known})')
+            self._loaded[name] = import_attribute(self._paths[name])
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._where)
+        self._read_entry_points()
+        return iter(self._paths)
 
     def __len__(self) -> int:
-        return len(self._where)
+        self._read_entry_points()
+        return len(self._paths)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._where or name in self._loaded
+        if name not in self._paths:
+            self._read_entry_points()
+        return name in self._paths
 
     def register(self, name: str, target: Any) -> None:
-        """Add an entry: "module:attribute" or the object itself. Raises ValueError if the name is taken."""
-        if name in self._where:
-            raise ValueError(f'{self.kind} "{name}" is already registered as {self._where[name]}')
+        """Adds an entry: "module:attribute" or the object itself. Raises ValueError if the name is taken."""
+        if name in self._paths:
+            raise ValueError(f'{self.kind} "{name}" is already registered as {self._paths[name]}')
         if isinstance(target, str):
-            self._where[name] = target
+            self._paths[name] = target
         else:
-            self._where[name] = f"{target.__module__}:{getattr(target, '__qualname__', name)}"
+            self._paths[name] = f"{target.__module__}:{getattr(target, '__qualname__', name)}"
             self._loaded[name] = target
 
     def _read_entry_points(self) -> None:
-        plural = f"{self.kind.removesuffix('y')}ies" if self.kind.endswith("y") else f"{self.kind}s"
-        for point in entry_points(group=f"o3gym.{plural}"):
-            self._where.setdefault(point.name, point.value)
+        """Adds the entry points of installed packages by name; nothing of theirs is imported."""
+        if self._has_entry_points:
+            return
+        self._has_entry_points = True
+        group = f"o3gym.{self.kind.removesuffix('y')}ies" if self.kind.endswith("y") else f"o3gym.{self.kind}s"
+        try:
+            points = list(entry_points(group=group))
+        except Exception as error:  # one installed package with damaged metadata must not hide our own names
+            warnings.warn(f"the entry points of group {group} cannot be read: {error!r}", stacklevel=3)
+            return
+        for point in points:
+            self._paths.setdefault(point.name, point.value.partition("[")[0].strip())  # "module:attribute [extra]"
 
 
 TOOLS = Registry(
@@ -156,7 +190,7 @@ GENERATED_SIZES = Registry(
     "generated_size",
     {"synthetic": "o3gym.suites.synthetic:scene_size", "collage": "o3gym.suites.collages.drawing:collage_size"},
 )
-"""Generators to what tells the size of their picture from the same arguments, where that needs no drawing."""
+"""For generators whose picture size follows from their arguments without drawing: the function that returns it."""
 OPERATIONS = Registry(
     "operation",
     {
@@ -197,8 +231,8 @@ SUITES = Registry(
         "vstar": "o3gym.suites.released.vstar:VStar",
         "hrbench-4k": "o3gym.suites.released.hrbench:HRBench4K",
         "hrbench-8k": "o3gym.suites.released.hrbench:HRBench8K",
-        "infovqa": "o3gym.suites.released.documents:InfoVQA",
-        "chartqa": "o3gym.suites.released.documents:ChartQA",
+        "infovqa": "o3gym.suites.released.infovqa:InfoVQA",
+        "chartqa": "o3gym.suites.released.chartqa:ChartQA",
         "visualprobe-easy": "o3gym.suites.released.visualprobe:VisualProbeEasy",
         "visualprobe-medium": "o3gym.suites.released.visualprobe:VisualProbeMedium",
         "visualprobe-hard": "o3gym.suites.released.visualprobe:VisualProbeHard",
@@ -208,13 +242,13 @@ SUITES = Registry(
         "mme-realworld-lite": "o3gym.suites.released.mme_realworld:MMERealWorldLite",
         "o3-bench": "o3gym.suites.released.o3bench:O3Bench",
         "charxiv-reasoning": "o3gym.suites.released.charxiv:CharXivReasoning",
-        "mme-reasoning": "o3gym.suites.released.yes_no:MMEReasoning",
-        "pope": "o3gym.suites.released.yes_no:POPE",
+        "mme-reasoning": "o3gym.suites.released.mme:MMEReasoning",
+        "pope": "o3gym.suites.released.pope:POPE",
         "mmstar": "o3gym.suites.released.mmstar:MMStar",
-        "visual-cot": "o3gym.suites.released.training:VisualCoT",
-        "vstar-train": "o3gym.suites.released.training:VStarTrain",
-        "deepeyes-47k": "o3gym.suites.released.training:DeepEyes47k",
-        "infovqa-regions": "o3gym.suites.released.training:InfoVQARegions",
+        "visual-cot": "o3gym.suites.released.visual_cot:VisualCoT",
+        "vstar-train": "o3gym.suites.released.vstar_train:VStarTrain",
+        "deepeyes-47k": "o3gym.suites.released.deepeyes_47k:DeepEyes47k",
+        "infovqa-regions": "o3gym.suites.released.infovqa_regions:InfoVQARegions",
     },
 )
 REWARDS = Registry(
@@ -302,62 +336,23 @@ EXPORTS = Registry(
     },
 )
 
-
-ENVS: Mapping[str, Mapping[str, Any]] = {
-    "o3gym/VisualSearch-v0": {},
-    **{
-        f"o3gym/Synthetic-{family}-{difficulty}-v0": {
-            "suite": "synthetic",
-            "suite_args": {"family": family, "difficulty": difficulty},
-        }
-        for family in ("attribute", "text", "relation", "hidden", "chart", "map", "region")
-        for difficulty in ("easy", "medium", "hard")
-    },
-    "o3gym/Collage-v0": {"suite": "collage"},
+REGISTRIES: Mapping[str, Registry] = {
+    registry.kind: registry
+    for registry in (
+        *(TOOLS, DIALECTS, SUITES, POLICIES, REWARDS, JUDGES, SIZE_RULES, CONTROLS, MEASURES, GENERATORS),
+        *(GENERATED_SIZES, OPERATIONS, DETECTORS, DEMONSTRATIONS, EXPORTS),
+    )
 }
-"""Registered environment ids that need no data, and the arguments that they stand for."""
-
-RELEASED_ENVS: Mapping[str, Mapping[str, Any]] = {
-    f"o3gym/{name}-v0": {"suite": suite, "split": split}
-    for split, suites in {
-        "test": {
-            "VStar": "vstar",
-            "HRBench-4K": "hrbench-4k",
-            "HRBench-8K": "hrbench-8k",
-            "VisualProbe-Easy": "visualprobe-easy",
-            "VisualProbe-Medium": "visualprobe-medium",
-            "VisualProbe-Hard": "visualprobe-hard",
-            "TreeBench": "treebench",
-            "MME-RealWorld": "mme-realworld",
-            "MME-RealWorld-Lite": "mme-realworld-lite",
-            "O3-Bench": "o3-bench",
-            "CharXiv-Reasoning": "charxiv-reasoning",
-            "MME-Reasoning": "mme-reasoning",
-            "MMStar": "mmstar",
-            "POPE": "pope",
-            "InfoVQA": "infovqa",
-            "ChartQA": "chartqa",
-        },
-        "train": {
-            "VisualProbe-Train": "visualprobe-train",
-            "Visual-CoT": "visual-cot",
-            "VStar-Train": "vstar-train",
-            "DeepEyes-47k": "deepeyes-47k",
-            "InfoVQA-Regions": "infovqa-regions",
-        },
-    }.items()
-    for name, suite in suites.items()
-}
-"""Registered ids of released data sets: downloaded, or taken from `suite_args={"data": FOLDER}`."""
+"""Every kind of plug-in and its registry."""
 
 
 def parse_spec(spec: str) -> tuple[str, str, dict[str, Any]]:
-    """Split "name:argument?key=value&key=value" into (name, argument, options).
+    """Splits "name:argument?key=value&key=value" into (name, argument, options).
 
-    Option values are read as JSON where they are JSON (numbers, true, lists) and as text otherwise:
+    Option values are parsed as JSON where they are JSON (numbers, true, lists) and are text otherwise:
     `parse_spec("local:photos/index.jsonl?split=test")` gives `("local", "photos/index.jsonl", {"split": "test"})`.
 
-    A name made of others is written "name(key=spec, key=spec)"; the options are then those specs, as text.
+    A name that is composed of others is written "name(key=spec, key=spec)"; its options are those specs, as text.
     """
     if composed := re.match(r"\s*(\w+)\(", spec):
         return composed[1], "", _parts(spec, composed.end())
@@ -373,7 +368,18 @@ def parse_spec(spec: str) -> tuple[str, str, dict[str, Any]]:
 
 
 def _parts(spec: str, start: int) -> dict[str, str]:
-    """The parts of a composed spec by their keys. A comma in brackets, or with no "key=" after it, parts nothing."""
+    """Returns the parts of a composed spec by key; `start` is the place behind its opening bracket."""
+    parts: dict[str, str] = {}
+    for part in _split_parts(spec, start):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or key in parts:
+            raise ValueError(f'"{part.strip()}" in "{spec}": expected key=value, each key once')
+        parts[key] = value
+    return parts
+
+
+def _split_parts(spec: str, start: int) -> list[str]:
+    """Splits at commas that a "key=" follows, outside of inner brackets, up to the closing bracket of the spec."""
     depth, marks = 1, [start]
     for at in range(start, len(spec)):
         depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(spec[at], 0)
@@ -383,17 +389,11 @@ def _parts(spec: str, start: int) -> dict[str, str]:
             break
     if depth or spec[at + 1 :].strip():
         raise ValueError(f'"{spec}": expected one closing bracket for each opening one, and nothing after the last')
-    parts: dict[str, str] = {}
-    for begin, end in zip(marks, [*(mark - 1 for mark in marks[1:]), at], strict=True):
-        key, equals, value = (piece.strip() for piece in spec[begin:end].partition("="))
-        if not equals or key in parts:
-            raise ValueError(f'"{spec[begin:end].strip()}" in "{spec}": expected key=value, each key once')
-        parts[key] = value
-    return parts
+    return [spec[begin:end] for begin, end in zip(marks, [*(mark - 1 for mark in marks[1:]), at], strict=True)]
 
 
 def parse_value(text: str) -> Any:
-    """A command-line value: JSON where it is JSON, otherwise the text itself."""
+    """Returns a command-line value: parsed if it is JSON, otherwise the text itself."""
     try:
         return json.loads(text)
     except ValueError:

@@ -1,9 +1,8 @@
-"""The records that everything in o3gym passes around: one episode from its task to its loss.
+"""The records that o3gym's parts exchange: one episode, from its task to the token sequences of its loss.
 
-All are frozen dataclasses (or named tuples) of plain values, so that they are hashable by content where it matters,
-cross process borders, and round-trip through JSON with `encode` and `decode`. Pixels are never stored here: a `Source`
-says where a picture comes from, a `View` which part of it was looked at and at what size; `o3gym.media.images`
-makes pixels.
+All records are frozen dataclasses or named tuples of plain values. They are hashable by content where it matters, can
+be sent to other processes, and round-trip through JSON with `encode` and `decode`. They never contain pixels: a
+`Source` refers to a picture, a `View` to a region of it at some size, and `o3gym.media.images` produces the pixels.
 
 Coordinates are unit xyxy: `(x0, y0, x1, y1)`, each in 0..1, x to the right, y down, relative to the picture or view
 that the docstring names. Sizes are `(width, height)` in pixels.
@@ -24,8 +23,7 @@ Box: TypeAlias = tuple[float, float, float, float]
 Size: TypeAlias = tuple[int, int]
 Affine: TypeAlias = tuple[float, float, float, float, float, float]
 EpisodeKey: TypeAlias = tuple[str, str, int, str]
-"""(arm, group, sample, agent): what tells the episodes of a run apart."""
-
+"""(arm, group, sample, agent): the key of an episode within a run."""
 TaskKind: TypeAlias = Literal["choice", "free", "box"]
 Error: TypeAlias = Literal[
     "", "parse", "void", "unknown_tool", "bad_args", "bad_view", "bad_box", "too_small", "aspect", "budget"
@@ -37,30 +35,29 @@ Finish: TypeAlias = Literal["stop", "length", "error"]
 Verdict: TypeAlias = Literal["", "correct", "wrong", "failed"]
 
 OVER_TURN: frozenset[str] = frozenset({"over_turn", "over_views", "over_context"})
-"""The stops that over-turn masking masks: the last reply was a valid call, so the agent still wanted to look."""
-
+"""The stops that over-turn masking masks: the last reply was a valid call, so the agent was still searching."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""Of options, in order."""
+"""Option letters, in order."""
 FULL: Box = (0.0, 0.0, 1.0, 1.0)
 SCHEMA = 1
-"""Version of the stored `Trajectory`; raised when a field changes its meaning."""
+"""Version of stored trajectories; incremented when a field changes its meaning."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A lazy reference to a picture (or video): enough to make its pixels again, anywhere.
+    """A lazy reference to a picture or video, with everything that is needed to reproduce its pixels.
 
     Build one with `Source.file`, `Source.of_bytes`, `Source.generated` or `Source.derived`.
 
     Attributes:
         kind: "file", "bytes", "generated" (by a seeded renderer) or "derived" (by a tool, from `parent`).
         ref: the path, the SHA-256 of the bytes, the generator's name or the operation's name.
-        args: JSON arguments of the generator or the operation.
-        parent: the source that a derived one was made from.
+        args: JSON arguments of the generator or operation, or the place of a picture that is embedded in a file.
+        parent: the source that a derived source was made from.
         affine: for a derived source, `(a, b, c, d, e, f)` with `x' = a·x + b·y + c`, `y' = d·x + e·y + f`, which maps
-            unit coordinates of this source to unit coordinates of `parent`; None where no such map exists.
-        duration: seconds, for video; None for a picture.
-        data: the encoded bytes of a "bytes" source. Not part of the JSON form: a run folder stores them as files.
+            unit coordinates of this source to unit coordinates of `parent`; None if no such map exists.
+        duration: length of a video in seconds; None for a picture.
+        data: the encoded bytes of a "bytes" source. Not part of the JSON form; run folders store them as files.
     """
 
     kind: Literal["file", "bytes", "generated", "derived"]
@@ -73,7 +70,7 @@ class Source:
 
     @classmethod
     def file(cls, path: str) -> Source:
-        """A picture file at `path`."""
+        """The picture file at `path`."""
         return cls("file", str(path))
 
     @classmethod
@@ -83,7 +80,7 @@ class Source:
 
     @classmethod
     def generated(cls, generator: str, **args: Any) -> Source:
-        """A picture that the registered `generator` renders from JSON `args` (a seed among them)."""
+        """A picture that the registered `generator` renders from JSON `args`, which include any seed."""
         return cls("generated", generator, args)
 
     @classmethod
@@ -93,7 +90,7 @@ class Source:
 
     @cached_property
     def key(self) -> str:
-        """Sixteen hex digits that identify the pixels: sources are equal exactly if their keys are."""
+        """Sixteen hex digits that identify the pixels. Sources are equal if and only if their keys are."""
         text = json.dumps(_canonical(encode(self)), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -105,7 +102,7 @@ class Source:
 
 
 def _canonical(value: Any) -> Any:
-    """JSON values with whole floats as integers: 90 and 90.0 are one number, and JSON may turn one into the other."""
+    """JSON values with whole floats as integers, because JSON may turn 90.0 into 90 and the key must not change."""
     if isinstance(value, dict):
         return {k: _canonical(v) for k, v in value.items()}
     if isinstance(value, list):
@@ -129,14 +126,14 @@ class Task:
 
     Attributes:
         id: unique within its suite and split, stable over versions of the package.
-        sources: the pictures shown at reset, in order; they become views 0, 1, ….
+        sources: the pictures shown at reset, in order; they become views 0, 1, and so on.
         question: the question in words, without the options.
         answer: the letter for `kind="choice"`, the expected text for "free", "" for "box".
         choices: option texts in letter order A, B, …; empty unless `kind="choice"`.
-        targets: ground-truth regions; for `kind="box"` none means "not in the picture".
-        kind: how the episode is answered: a letter, free text, or a box (region search).
-        tags: what reports group by, for example `{"family": "hidden", "difficulty": "easy"}`.
-        origin: where the task comes from (suite, version, split, index, licence, revision).
+        targets: ground-truth regions; for `kind="box"`, no targets means "not in the picture".
+        kind: form of the answer: a letter ("choice"), text ("free") or a box ("box", region search).
+        tags: categories that reports group by, for example `{"family": "hidden", "difficulty": "easy"}`.
+        origin: provenance of the task (suite, version, split, index, licence, revision).
     """
 
     id: str
@@ -156,22 +153,22 @@ class Task:
 
     @property
     def text(self) -> str:
-        """The question as shown to an agent: with one "A. …" line per option."""
+        """The question as shown to an agent, with one line "A. …" per option."""
         options = [f"{letter}. {choice}" for letter, choice in zip(self.letters, self.choices, strict=False)]
         return "\n".join([self.question, *options])
 
 
 @dataclass(frozen=True)
 class View:
-    """Something that was looked at. Views are numbered by success, so the index names what a model was shown.
+    """A picture or region that was shown to the agent. Only successful calls add views, so indices have no gaps.
 
     Attributes:
-        index: position in the episode; 0 is the first source.
-        source: index into the episode's sources (the task's, then those that tools derived).
+        index: position among the episode's views; 0 is the first source.
+        source: index into the episode's sources (the task's sources, followed by those that tools derived).
         box: region of that source, unit xyxy, exactly the pixels shown (snapped outwards to whole pixels).
         native: size of that region in pixels of the source.
-        shown: size of the picture that was handed to the agent, after the pixel budget.
-        parent: index of the view that the call named, −1 for the pictures shown at reset.
+        shown: size at which it was shown to the agent, after applying the pixel budget.
+        parent: index of the view that the call referred to, −1 for the pictures shown at reset.
         time: `(t0, t1)` in seconds for a frame or clip, None for a picture.
     """
 
@@ -193,13 +190,13 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a dialect understood of a reply.
+    """A reply as parsed by a dialect.
 
     Attributes:
-        call: the one call taken from the reply; `noop(kind, reason)` where there is none.
-        well_formed: whether the whole reply keeps the dialect's format (what format rewards look at).
+        call: the call in the reply; `noop(kind, reason)` if there is none.
+        well_formed: whether the whole reply follows the dialect's format; the basis of format rewards.
         thought: the reasoning text before the call, without its tags.
-        extras: further signals of the format, for example a reasoner's feedback bit.
+        extras: further signals in the reply, for example a reasoner's feedback bit.
     """
 
     call: Call
@@ -210,7 +207,7 @@ class Parsed:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a reply cost: token counts of the request and the reply, and US dollars where the price is known."""
+    """Cost of a reply: token counts of the request and the reply, and US dollars if the price is known."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -219,17 +216,17 @@ class Usage:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a policy wrote in one turn.
+    """The output of a policy in one turn.
 
     Attributes:
-        text: the reply, special tokens removed.
-        token_ids: exact ids that were sampled, where the backend knows them.
-        logprobs: per id, under the distribution that was sampled from (after temperature and the suppression of
+        text: the reply without special tokens.
+        token_ids: the ids that were sampled, if the backend reports them.
+        logprobs: log-probability of each id under the sampling distribution (after temperature and the suppression of
             image-pad ids, before top-p).
-        new_prompt_ids: ids added to the context since the previous reply (templates, image pads included).
-        finish: "stop" (the policy ended), "length" (cut by a token limit) or "error" (no usable reply).
-        error: the reason, for `finish="error"`.
-        usage: token counts and cost, where known.
+        new_prompt_ids: ids added to the context since the previous reply, including templates and image pads.
+        finish: "stop" (the policy ended its reply), "length" (cut off by a token limit) or "error" (no usable reply).
+        error: the reason if `finish="error"`.
+        usage: token counts and cost, if known.
     """
 
     text: str
@@ -243,17 +240,17 @@ class Reply:
 
 @dataclass(frozen=True)
 class Turn:
-    """One reply and what came of it.
+    """One reply and its outcome.
 
     Attributes:
-        reply: what the policy wrote.
-        parsed: what the dialect read in it.
-        error: why the call was not carried out, "" if it was.
-        views: indices of the views that the call made.
-        feedback: the text the environment answered with.
-        terms: reward terms with scope "step" (all turns) and "end" (last turn).
-        segment: index of the token sequence that holds this turn.
-        children: indices into the trajectory's children of episodes that this turn delegated.
+        reply: the policy's output.
+        parsed: the reply as parsed by the dialect.
+        error: the kind of error if the call was rejected, otherwise "".
+        views: indices of the views that the call added.
+        feedback: the text that the environment returned.
+        terms: reward terms with scope "step" (in every turn) and "end" (in the last turn).
+        segment: index of the token sequence that contains this turn.
+        children: indices, into the trajectory's children, of the episodes that this turn delegated.
     """
 
     reply: Reply
@@ -268,11 +265,11 @@ class Turn:
 
 @dataclass(frozen=True)
 class Segment:
-    """One append-only token sequence of an episode: what the trainer consumes.
+    """An append-only token sequence of an episode, as used for training.
 
-    `ids`, `mask` (1 on what the policy wrote) and `logprobs` (0.0 where the mask is 0) have equal lengths; `images`
-    lists view indices in the order of their pads. Ordinary dialects make one segment per trajectory; a window memory or
-    a dropped retry starts a new one, and each inherits the trajectory's advantage.
+    `ids`, `mask` (1 for tokens that the policy generated) and `logprobs` (0.0 where the mask is 0) have equal lengths;
+    `images` lists view indices in the order of their image pads. Usually there is one segment per trajectory; a window
+    memory or a dropped retry starts a new one. Every segment has the trajectory's advantage.
     """
 
     ids: tuple[int, ...] = ()
@@ -283,10 +280,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a reply is sampled; `seed` makes it repeatable where the backend can.
+    """Sampling parameters of a reply. `seed` makes sampling reproducible if the backend supports it.
 
-    `choices`, where there are any, are the only replies allowed (constrained decoding): how rollout forces an answer in
-    the last turn. Log-probabilities are then those of the constrained distribution.
+    If `choices` is not empty, only these replies are allowed (constrained decoding), which is how a rollout forces an
+    answer in the last turn. Log-probabilities are then those of the constrained distribution.
     """
 
     temperature: float = 0.0
@@ -299,24 +296,24 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One episode, whole: the record that reports, viewers, datasets and trainers share.
+    """A complete episode: the record that reports, viewers, data sets and trainers share.
 
     Attributes:
-        task: the task itself, so that a stored run stands alone.
-        sources: the task's sources, then those that tools derived.
+        task: the task itself, so that a stored run is self-contained.
+        sources: the task's sources, followed by those that tools derived.
         views: all views, by index.
-        turns: replies in order.
+        turns: all turns, in order.
         arm: label of the compared condition (policy and settings) within a run.
-        group: siblings share it: rollouts of one task under one arm.
+        group: label that sibling rollouts share: those of one task under one arm.
         sample: number within the group, 0 ≤ sample < k.
-        agent: which agent of a multi-agent episode this is.
-        stop: why it ended, see `Stop`; over-turn masking looks at this and never at bare `truncated`.
-        answer: the answer text; for region search the located box as JSON, "" if none.
-        located: the located box (unit xyxy of source 0), None if none was given or the agent said it is absent.
-        verdict: correct, wrong, failed (the judge could not say), or "" while pending.
+        agent: name of the agent in a multi-agent episode.
+        stop: reason why the episode ended, see `Stop`. Over-turn masking depends on this, never on `truncated` alone.
+        answer: the answer text; for region search the located box as JSON, or "" if there is none.
+        located: the located box (unit xyxy of source 0), or None if there is none or the agent reported it as absent.
+        verdict: "correct", "wrong", "failed" (the judge reached no verdict), or "" while pending.
         score: the judge's graded score in 0..1 (ANLS, IoU); None while pending or failed.
-        terms: reward terms over the whole episode (step terms summed).
-        reward: the recipe's total, None while pending or when a judge failed.
+        terms: reward terms of the whole episode (step terms summed).
+        reward: the recipe's total; None while pending or if a judge failed.
     """
 
     task: Task
@@ -346,30 +343,30 @@ class Trajectory:
     schema: int = SCHEMA
 
     @property
-    def key(self) -> tuple[str, str, int, str]:
-        """What makes an episode unique within a run: (arm, group, sample, agent)."""
+    def key(self) -> EpisodeKey:
+        """The episode's key within its run."""
         return (self.arm, self.group, self.sample, self.agent)
 
     @property
     def right(self) -> bool | None:
-        """Whether it is correct; None where there is no verdict, or the judge failed."""
+        """Whether the answer is correct; None if there is no verdict or the judge failed."""
         return self.verdict == "correct" if self.verdict in ("correct", "wrong") else None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; `Trajectory.from_json` reads them back equal."""
+        """The trajectory as plain JSON values; `Trajectory.from_json` reads it back unchanged."""
         data: dict[str, Any] = encode(self)
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Trajectory:
-        """Read a stored trajectory. Raises `DecodeError` naming the first field that does not fit."""
+        """Read a stored trajectory. Raises `DecodeError`, which names the first field that does not match."""
         if data.get("schema", SCHEMA) > SCHEMA:
-            raise ValueError(f"trajectory has schema {data['schema']}, this o3gym reads up to {SCHEMA}: upgrade o3gym")
+            raise ValueError(f"trajectory has schema {data['schema']}, newest known is {SCHEMA}; upgrade o3gym")
         return decode(cls, data)
 
 
 def crop(box: Box | list[float], view: int = 0) -> Call:
-    """Look at `box` (unit xyxy of view `view`) at native resolution."""
+    """View `box` (unit xyxy of view `view`) at native resolution."""
     return Call("crop", {"view": view, "box": [float(v) for v in box]})
 
 
@@ -379,12 +376,12 @@ def zoom(center: tuple[float, float] | list[float], factor: float = 2.0, view: i
 
 
 def reuse(view: int = 0) -> Call:
-    """Look at an earlier view again; 0 is the original picture."""
+    """Show an earlier view again; 0 is the original picture."""
     return Call("reuse", {"view": view})
 
 
 def search(description: str, view: int = 0) -> Call:
-    """Have the described region of picture `view` found by another agent, and look at it."""
+    """Have another agent find the described region of picture `view`, and view it."""
     return Call("search", {"view": view, "description": description})
 
 
@@ -399,5 +396,5 @@ def locate(box: Box | list[float] | None, view: int = 0) -> Call:
 
 
 def noop(kind: Error, reason: str) -> Call:
-    """What a dialect returns for a reply that holds no usable call; `kind` is "parse" or "void"."""
+    """The call that a dialect returns for a reply without a usable call; `kind` is "parse" or "void"."""
     return Call("noop", {"kind": kind, "reason": reason})

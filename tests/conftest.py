@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,18 @@ from o3gym.types import Source
 
 hypothesis.settings.register_profile("o3gym", deadline=None, database=None, derandomize=True, max_examples=150)
 hypothesis.settings.load_profile("o3gym")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Pauses coverage in the tests that try thousands of inputs, where measuring it would double their time.
+
+    Python 3.12 and newer report lines once (`sys.monitoring`), so everything is measured there.
+    """
+    if sys.version_info < (3, 12) and config.pluginmanager.hasplugin("_cov"):
+        for item in items:
+            if hasattr(getattr(item, "obj", None), "hypothesis") or item.path.name == "test_fuzz.py":
+                item.add_marker("no_cover")
+
 
 PHOTOS = {"street.png": (240, 160), "shelf.png": (150, 300), "map.png": (200, 200)}
 ROWS: list[dict[str, Any]] = [
@@ -106,5 +119,5 @@ def register() -> Iterator[Callable[[Registry, str, Any], str]]:
 
     yield add
     for registry, name in added:
-        registry._where.pop(name)
+        registry._paths.pop(name)
         registry._loaded.pop(name, None)

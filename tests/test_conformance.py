@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -12,9 +14,11 @@ from gymnasium.utils.env_checker import check_env
 
 import o3gym
 from o3gym import testing
-from o3gym.registry import DIALECTS, ENVS, POLICIES, RELEASED_ENVS, SUITES, TOOLS, stands_alone
+from o3gym.env_ids import ENVS, RELEASED_ENVS
+from o3gym.registry import REGISTRIES, SUITES, MissingPackage, Registry, UnknownName
 from o3gym.suites.base import make_suite
 from o3gym.suites.synthetic import DIFFICULTIES, FAMILIES
+from o3gym.testing import plugins
 from o3gym.types import Call
 from tests.suites.released.released_files import written
 
@@ -101,20 +105,129 @@ def test_vectors_equal_single_environments(name: str, mode: str) -> None:
     envs.close()
 
 
-@pytest.mark.parametrize("name", TOOLS)
-def test_tools(name: str) -> None:
-    if name != "noop":
-        testing.check_tool(TOOLS[name]())
+ELSEWHERE = {"detector:rapid_layout"}
+"""Plug-ins that `make test` does not install the package of; `make test-layout` runs this one."""
+PLUGINS = [name for name, _ in plugins._everything() if not name.startswith("env:") and name not in ELSEWHERE]
 
 
-@pytest.mark.parametrize("name", DIALECTS)
-def test_dialects(name: str) -> None:
-    testing.check_dialect(DIALECTS[name]())
+def checked(plugin: str) -> str:
+    ((name, problem),) = testing.check(plugin)
+    assert name == plugin
+    return problem
 
 
-@pytest.mark.parametrize("name", [name for name in POLICIES if stands_alone(POLICIES[name])])
-def test_policies(name: str) -> None:
-    testing.check_policy(POLICIES[name]())
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_everything_registered_passes_its_check(plugin: str) -> None:
+    assert checked(plugin) == ""
+
+
+def test_every_kind_has_a_check_and_something_to_check() -> None:
+    assert set(plugins.CHECKS) == set(REGISTRIES)
+    assert {name.partition(":")[0] for name in PLUGINS} == set(REGISTRIES)
+    for kind in ("tool", "dialect", "reward", "size_rule", "control", "measure", "generator", "operation", "export"):
+        assert {f"{kind}:{name}" for name in REGISTRIES[kind]} <= set(PLUGINS)
+
+
+def test_checking_everything_names_each_environment() -> None:
+    assert {name for name, _ in plugins._everything() if name.startswith("env:")} == {f"env:{name}" for name in ENVS}
+
+
+OTHERS = "tests.plugins_of_others"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("tool:Look", "dialect:Letters", "suite:Signs?family=attribute&pixels=60000", "policy:Browse?cells=4"),
+        *("control:Blind", "detector:Whole:table?score=0.5", "detector:Whole", "judge:Strict:model", "judge:exact"),
+        *("demonstration:Lessons", "reward:OUTCOME", "measure:TURNS", "size_rule:touching", "export:write_log"),
+        *("generator:draw_square?side=8", "generator:draw_noise", "operation:darken"),
+    ],
+)
+def test_plugins_of_others_are_checked_by_the_path_of_their_module(spec: str) -> None:
+    kind, _, rest = spec.partition(":")
+    problem = checked(f"{kind}:{OTHERS}:{rest}")
+    assert problem == ("generator: the same arguments give different pixels" if "noise" in spec else "")
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ("tool:Outside", r"outside: requests the view \(0\.5, 0\.5, 1\.5, 1\.5\), which is not in its source"),
+        ("tool:Wordless", "wordless: Invalid needs a reason"),
+        ("tool:Letters", r"tool: expected a o3gym\.tools\.base\.Tool, got Letters\("),
+        ("dialect:Deaf", "grid: wrote .* and read Call"),
+        ("dialect:Fragile", "UnicodeEncodeError: .* surrogates not allowed"),
+        ("suite:Changing", "differs when it is made a second time"),
+        ("policy:Failing", "the policy failed: RuntimeError: out of memory"),
+        ("control:Endless", r"Endless\.tools leaves no tool that ends an episode"),
+        ("control:Erratic", r"Erratic\.call: the same generator state gives"),
+        ("detector:Half", r"page chart: \(0\.5, 0\.0, 0\.5, 1\.0\) is empty or not inside the picture"),
+        ("detector:Whole?score=2", "expected a score in 0..1, got 2"),
+        ("detector:Whole?scores=2", 'has no option "scores"; did you mean "score"'),
+        ("judge:agreeable", "tells right from wrong for no kind of task"),
+        ("judge:shy_judge", r"answer '': expected a o3gym\.judges\.base\.Judgement, got None"),
+        ("judge:agreeable:model", 'judge ".*agreeable" takes no argument and no options'),
+        ("demonstration:Forgetful", "demonstration 0 (differs|does not end)"),
+        ("reward:ENDLESS_REWARD", "endless: the total is inf, expected a number"),
+        ("reward:TWICE", "twice: its terms share a name: outcome, outcome"),
+        ("reward:UNSOURCED", r"outcome\.outcome: source must not be empty"),
+        ("measure:EMPTY_FAILS", "ZeroDivisionError"),
+        ("size_rule:too_wide", r"too_wide: \(0, 0, 2, 1\) is empty or not inside a view of 1×1 pixels"),
+        ("size_rule:refusing", "refuses every box"),
+        ("generator:draw_square", "TypeError: .*side"),
+        ("operation:brighten", "operation: the same arguments give different pixels"),
+        ("operation:describe", r"operation: expected a PIL\.Image\.Image, got 'a picture'"),
+        ("generated_size:draw_square", "there is no generator with this name"),
+        ("export:write_nothing", "no file was written"),
+        ("export:write_elsewhere", "expected files below its folder"),
+        ("export:write_torn", "JSONDecodeError"),
+        ("tool:Lok", "AttributeError: .* has no attribute 'Lok'"),
+    ],
+)
+def test_the_fault_of_a_plugin_is_named(spec: str, problem: str) -> None:
+    kind, _, rest = spec.partition(":")
+    assert re.search(problem, checked(f"{kind}:{OTHERS}:{rest}"))
+
+
+def test_a_kind_that_does_not_exist_is_answered_with_the_closest() -> None:
+    with pytest.raises(UnknownName, match=r'unknown kind "rewards"; did you mean "reward"\? \(known: tool, .*, env\)'):
+        list(testing.check("rewards:outcome"))
+    with pytest.raises(UnknownName, match=r'unknown kind "my\.package"'):
+        list(testing.check("my.package:Tool"))
+
+
+@pytest.mark.parametrize("spec", ["corp", "corp:Crop", "corp.tools:Crop"])
+def test_a_name_that_does_not_exist_is_answered_with_the_closest(spec: str) -> None:
+    assert re.search(r'unknown tool "corp.*or "package\.module:attribute"', checked(f"tool:{spec}"))
+    assert 'did you mean "crop"' in checked("tool:corp")
+
+
+def test_a_module_that_fails_to_import_shows_its_own_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torn_plugin.py").write_text("import no_such_package")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert checked("tool:torn_plugin:Tool") == "ModuleNotFoundError: No module named 'no_such_package'"
+
+
+def test_checking_everything_reports_broken_plugins_and_passes_over_missing_packages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tools = Registry("tool", {"crop": "o3gym.tools.crop:Crop", "broken": "no_such_package:Tool"})
+    detectors = Registry("detector", {})
+    detectors.register("absent", Absent)
+    monkeypatch.setattr(plugins, "REGISTRIES", {"tool": tools, "detector": detectors})
+    monkeypatch.setattr(plugins, "CHECKS", {kind: plugins.CHECKS[kind] for kind in ("tool", "detector")})
+    monkeypatch.setattr(plugins, "ENVS", {})
+    results = dict(testing.check())
+    assert results["tool:crop"] == ""
+    assert results["tool:broken"] == "ModuleNotFoundError: No module named 'no_such_package'"
+    assert "detector:absent" not in results
+    assert checked("detector:absent") == 'a is not installed; run pip install "o3gym[b]"'
+
+
+class Absent:
+    def __init__(self) -> None:
+        raise MissingPackage('a is not installed; run pip install "o3gym[b]"')
 
 
 @pytest.mark.parametrize("split", ["test", "train"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from o3gym import testing
-from o3gym.cli.main import _parser
+from o3gym.cli.main import build_parser, main
 from o3gym.registry import TOOLS
 
 ROOT = Path(__file__).parents[1]
@@ -66,12 +67,31 @@ def test_two_agents_as_the_page_of_policies_has_them(capsys: pytest.CaptureFixtu
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["docs/suites.md", "docs/synthesis.md", "docs/reference.md"])
+def test_the_tutorial_goes_from_a_picture_to_a_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw, search = blocks("docs/tutorial.md")
+    exec(compile(draw, "docs/tutorial.md", "exec"), {})
+    exec(compile(search, "docs/tutorial.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines()[-1] == "1.0 True answered"
+    for line in re.findall(r"^o3gym .*$", (ROOT / "docs/tutorial.md").read_text("utf-8"), re.MULTILINE):
+        if "MODEL" not in line and "runs/model" not in line:
+            assert main(shlex.split(line)[1:]) == 0
+    assert (tmp_path / "runs/hall/view.html").is_file()
+    arms = json.loads((tmp_path / "runs/hall/report.json").read_text("utf-8"))["arms"]
+    right = {arm["arm"]: arm["accuracy"]["value"] for arm in arms}
+    assert right == {"oracle": 1.0, "sweep": 1.0, "always": 0.0}
+
+
+@pytest.mark.parametrize(
+    "name", ["docs/suites.md", "docs/synthesis.md", "docs/reference.md", "docs/tutorial.md", "docs/training.md"]
+)
 def test_commands_of_the_page_are_commands(name: str) -> None:
     lines = re.findall(r"^o3gym .*$", (ROOT / name).read_text("utf-8"), re.MULTILINE)
     assert lines
     for line in lines:
-        args = _parser().parse_args(shlex.split(line, comments=True)[1:])
+        args = build_parser().parse_args(shlex.split(line, comments=True)[1:])
         assert args.run
 
 

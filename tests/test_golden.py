@@ -18,7 +18,7 @@ import pytest
 
 import o3gym
 from o3gym.codec import encode
-from o3gym.registry import ENVS
+from o3gym.env_ids import ENVS
 from o3gym.types import Call
 
 FILE = Path(__file__).with_name("golden.json")

@@ -10,18 +10,23 @@ import gymnasium as gym
 import pytest
 
 from o3gym import registry
-from o3gym.registry import ENVS, MissingPackage, Registry, UnknownName, parse_spec, require
+from o3gym.env_ids import ENVS
+from o3gym.registry import REGISTRIES, MissingPackage, Registry, UnknownName, import_attribute, parse_spec, require
 from o3gym.runs.suite_metrics import Measure
 from o3gym.tools.crop import Crop
 from o3gym.tools.zoom import Zoom
 
-REGISTRIES = [value for value in vars(registry).values() if isinstance(value, Registry)]
 
-
-@pytest.mark.parametrize(("kind", "name"), [(r.kind, name) for r in REGISTRIES for name in r])
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, known in REGISTRIES.items() for name in known])
 def test_every_entry_can_be_imported(kind: str, name: str) -> None:
-    found = next(r for r in REGISTRIES if r.kind == kind)
-    assert callable(found[name]) or isinstance(found[name], Measure) or found[name].name == name
+    entry = REGISTRIES[kind][name]
+    assert callable(entry) or isinstance(entry, Measure) or entry.name == name
+
+
+def test_every_registry_is_among_the_kinds() -> None:
+    tables = [value for value in vars(registry).values() if isinstance(value, Registry)]
+    assert {id(table) for table in tables} == {id(table) for table in REGISTRIES.values()}
+    assert all(table.kind == kind for kind, table in REGISTRIES.items())
 
 
 def test_every_registered_id_can_be_made() -> None:
@@ -59,26 +64,95 @@ def test_third_parties_register_objects_and_paths() -> None:
         tools.register("crop", "elsewhere:Crop")
 
 
-def test_entry_points_are_read_when_a_name_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Installs a package with plug-ins in every group, one of them broken; lists the groups that have been read."""
     groups: list[str] = []
 
     def entry_points(group: str) -> list[EntryPoint]:
         groups.append(group)
         return [
-            EntryPoint("enhance", "o3gym.tools.crop:Crop", group),
+            EntryPoint("enhance", "o3gym.tools.crop:Crop [fast, gpu]", group),
             EntryPoint("crop", "evil:Crop", group),
             EntryPoint("zoom", "evil:Zoom", group),
+            EntryPoint("broken", "no_such_package.module:Tool", group),
+            EntryPoint("unreadable", "no attribute", group),
         ]
 
     monkeypatch.setattr(registry, "entry_points", entry_points)
-    tools = Registry("tool", {"crop": "o3gym.tools.crop:Crop", "zoom": "o3gym.tools.zoom:Zoom"})
+    return groups
+
+
+def two_tools() -> Registry:
+    return Registry("tool", {"crop": "o3gym.tools.crop:Crop", "zoom": "o3gym.tools.zoom:Zoom"})
+
+
+def test_entry_points_are_read_when_a_name_is_not_found(installed: list[str]) -> None:
+    tools = two_tools()
     assert tools["crop"] is Crop
-    assert groups == []
+    assert "crop" in tools
+    assert installed == []
     assert tools["enhance"] is Crop
-    assert groups == ["o3gym.tools"]
+    assert installed == ["o3gym.tools"]
     assert (tools["crop"], tools["zoom"]) == (Crop, Zoom)  # built-in names cannot be taken over
     assert Registry("policy", {})["enhance"] is Crop
-    assert groups[1:] == ["o3gym.policies"]
+    assert installed[1:] == ["o3gym.policies"]
+
+
+NAMES = {"crop", "zoom", "enhance", "broken", "unreadable"}
+
+
+@pytest.mark.parametrize(
+    ("ask", "expected"),
+    [(set, NAMES), (len, len(NAMES)), (lambda tools: "enhance" in tools, True), (lambda tools: "no" in tools, False)],
+    ids=["iter", "len", "contains", "contains not"],
+)
+def test_listings_have_the_entry_points_and_import_none(
+    ask: Callable[[Registry], Any], expected: Any, installed: list[str]
+) -> None:
+    tools = two_tools()
+    loaded = set(sys.modules)
+    assert [ask(tools) for _ in range(3)] == [expected] * 3
+    assert installed == ["o3gym.tools"]  # read once
+    assert set(sys.modules) == loaded
+    assert tools._loaded == {}
+
+
+def test_a_broken_entry_point_fails_alone(installed: list[str]) -> None:
+    tools = two_tools()
+    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+        tools["broken"]
+    with pytest.raises(ValueError, match=r'expected "package\.module:attribute", got "no attribute"'):
+        tools["unreadable"]
+    assert set(tools) == NAMES
+    assert tools["enhance"] is Crop
+
+
+def test_damaged_metadata_of_another_package_hides_no_name_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(group: str) -> list[EntryPoint]:
+        raise TypeError("expected string or bytes-like object")
+
+    monkeypatch.setattr(registry, "entry_points", damaged)
+    tools = two_tools()
+    with pytest.warns(UserWarning, match=r"entry points of group o3gym\.tools cannot be read: TypeError"):
+        assert list(tools) == ["crop", "zoom"]
+    assert len(tools) == 2  # without a second warning, which would be an error here
+
+
+def test_a_name_of_an_entry_point_is_taken(installed: list[str]) -> None:
+    tools = two_tools()
+    assert "enhance" in tools
+    with pytest.raises(ValueError, match=r'tool "enhance" is already registered as o3gym\.tools\.crop:Crop'):
+        tools.register("enhance", Zoom)
+
+
+def test_attributes_are_imported_by_path() -> None:
+    assert import_attribute("o3gym.tools.crop:Crop.apply") is Crop.apply
+    for path in ("o3gym.tools.crop", "o3gym.tools.crop:", ":Crop"):
+        with pytest.raises(ValueError, match=r'expected "package\.module:attribute"'):
+            import_attribute(path)
+    with pytest.raises(AttributeError, match="Corp"):
+        import_attribute("o3gym.tools.crop:Corp")
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Benchmark runs: arms × tasks × samples, in this process or on a Ray cluster."""
+"""Benchmark runs of arms × tasks × samples, in this process or on a Ray cluster."""

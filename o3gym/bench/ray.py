@@ -1,10 +1,11 @@
-"""The episodes of a benchmark run on a Ray cluster: `o3gym bench --ray`.
+"""Plays the episodes of a benchmark run on a Ray cluster (`o3gym bench --ray`).
 
-Every worker is a process that keeps its policy and gets one block of jobs after the other; it sends whole episodes
-back, and the process that was started writes them, as it does without Ray. So a run is continued, judged and reported
-as any other. The block of a worker that died is run again by another one.
+Each worker is a process that keeps its policy and receives one block of jobs after the other. It returns whole
+episodes, which the driver process stores as it does without Ray, so such a run is resumed, judged and reported like
+any other. If a worker dies, another one plays its block again.
 
-Nothing is sent to the workers but the arguments of the run: keys of servers are in their environment, or they are not.
+Workers receive only the arguments of the run. API keys of model servers are not among them; they must be in the
+environment of the workers.
 """
 
 from __future__ import annotations
@@ -26,28 +27,28 @@ from o3gym.runs.store import RunError, differences
 from o3gym.types import Trajectory
 
 MAX_STARTS = 3
-"""How often a block is begun before its workers' deaths are its fault."""
+"""Maximum number of starts of a block or a worker; after that many deaths of its worker it is given up."""
 CLOSING_SECONDS = 30.0
-"""For workers to free their policies at the end."""
+"""Time for the workers to close their policies at the end."""
 
 
 class Worker:
-    """What runs in a process of the cluster."""
+    """The Ray actor that plays blocks in a process of the cluster."""
 
     def __init__(self, bench: Bench, protocol: Mapping[str, Any], in_flight: int) -> None:
         self.bench, self.protocol, self.in_flight = bench, protocol, in_flight
         self.policies: dict[str, Policy] = {}
 
     def open(self, arm: Arm) -> None:
-        """Load an arm's policy. Raises `RunError` where this machine has other packages or data than the first."""
+        """Loads an arm's policy. Raises `RunError` if this machine's packages or data differ from the driver's."""
         found = differences(self.protocol, self.bench.protocol())
         changes = [f"\n  {path}: {expected}, here {got}" for path, expected, got in found]
         if changes:
-            raise RunError(f"this worker would run another protocol:{''.join(changes)}")
+            raise RunError(f"this worker would run a different protocol:{''.join(changes)}")
         self._policy(arm)
 
     def run(self, block: JobBlock) -> list[Trajectory]:
-        """The episodes of a block."""
+        """Plays the episodes of a block."""
         arm = block.arm
         dialect = self.bench.open_dialect(arm.dialect)
         policy, others = delegates_by_arm(arm, self._policy(arm))
@@ -61,14 +62,14 @@ class Worker:
         return self.policies[arm.label]
 
     def close(self) -> None:
-        """Free the policies."""
+        """Closes the policies."""
         for policy in self.policies.values():
             policy.close()
 
 
 @dataclass
 class _Task:
-    """A block to run, or None for a worker to be started; and how often that was begun."""
+    """A block to play, or None for the start of a worker; and the number of tries so far."""
 
     block: JobBlock | None = None
     tries: int = 0
@@ -81,18 +82,18 @@ class _Task:
 
 
 class RayWorkers(Workers):
-    """Workers on a Ray cluster, which is started on this machine or joined.
+    """Workers on a Ray cluster, which is either started on this machine or joined.
 
     Args:
-        bench, arms, protocol, in_flight: as of `Workers`; so many episodes are alive in each worker.
-        address: "local" starts a cluster on this machine; "auto" or HOST:PORT joins one. A process that has called
-            `ray.init` itself stays with that cluster.
-        count: workers; those that the cluster has no room for (yet) get no work.
-        gpus: of each worker; may be a fraction.
+        bench, arms, protocol, in_flight: as for `LocalWorkers`; `in_flight` applies to each worker.
+        address: "local" starts a cluster on this machine; "auto" or HOST:PORT joins one. If the process has already
+            called `ray.init`, that cluster is used.
+        count: number of workers; a worker that the cluster has no room for gets no work until there is room.
+        gpus: number of GPUs per worker; may be a fraction.
 
     Raises:
         MissingPackage: Ray is not installed.
-        RunError: the first worker cannot load its policy, or has other packages or data.
+        RunError: the first worker cannot load its policy, or its packages or data differ.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class RayWorkers(Workers):
         gpus: float = 0.0,
     ) -> None:
         self.bench, self.in_flight, self.count = bench, in_flight, count
-        self._arm = arms[0]  # whose policy a new worker loads
+        self._arm = arms[0]  # the arm whose policy a new worker loads
         self._ray = require("ray", "ray")
         self._joined = self._ray.is_initialized()
         if not self._joined:
@@ -129,14 +130,14 @@ class RayWorkers(Workers):
             raise
 
     def block(self, jobs: int, scripted: bool) -> int:
-        """At least two blocks for every worker, and not more jobs in one than would be lost gladly."""
+        """Small enough for two blocks per worker, and bounded because a dying worker loses its whole block."""
         return min(max(BLOCK_SIZE, self.in_flight), -(-jobs // (2 * self.count)))
 
     def run(self, blocks: Iterable[JobBlock]) -> Iterator[Trajectory]:
-        """Episodes, block by block as they end.
+        """Yields episodes, block by block as the blocks end.
 
         Raises:
-            RunError: a worker raised, or `MAX_STARTS` of them died in the same block: that after all other blocks.
+            RunError: a worker raised an exception; or, after all other blocks, `MAX_STARTS` workers died in one block.
         """
         waiting = deque(_Task(block) for block in blocks if block.jobs)
         while waiting or any(task.block for _, task in self._running.values()):
@@ -159,9 +160,9 @@ class RayWorkers(Workers):
         self._running[answer] = (worker, task)
 
     def _next(self, waiting: deque[_Task]) -> Iterator[Trajectory]:
-        """Wait for an answer: a worker is idle then, or dead, its task begun again and another one started."""
+        """Waits until a task ends and yields its episodes. If its worker died, the task is retried by a new one."""
         if not self._running:
-            raise RunError("; ".join(self._lost) + "; no worker is left, the episodes until here are stored")
+            raise RunError("; ".join(self._lost) + "; no worker is left; the episodes so far are stored")
         (answer,), _ = self._ray.wait(list(self._running), num_returns=1)
         worker, task = self._running.pop(answer)
         try:
@@ -171,14 +172,14 @@ class RayWorkers(Workers):
             raise RunError(f"{task} failed: {type(error.cause).__name__}: {error.cause}") from error
         except self._ray.exceptions.RayError as error:
             self._ray.kill(worker)
-            self._again(task, f"its worker died {task.tries} times ({_reason(error)})", waiting)
+            self._retry(task, f"its worker died {task.tries} times ({_reason(error)})", waiting)
         else:
             self._idle.append(worker)
             yield from episodes or ()
 
-    def _again(self, task: _Task, problem: str, waiting: deque[_Task]) -> None:
-        """Begin a task again, unless that was done too often; where its worker had started, another one starts."""
-        if task.block is not None:
+    def _retry(self, task: _Task, problem: str, waiting: deque[_Task]) -> None:
+        """Retries a task whose worker died, up to `MAX_STARTS` tries in total."""
+        if task.block is not None:  # the worker had started, so a new one takes its place, with tries of its own
             self._start(_Task())
         if task.tries >= MAX_STARTS:
             (self._lost if task.block is None else self._failed).append(f"{task}: {problem}")
@@ -188,7 +189,7 @@ class RayWorkers(Workers):
             waiting.appendleft(task)
 
     def close(self) -> None:
-        """Free the policies, end the workers, and the cluster if it was started here."""
+        """Closes the policies, and ends the workers and, if it was started here, the cluster."""
         ended = [worker.close.remote() for worker in self._idle]
         if ended:
             self._ray.wait(ended, num_returns=len(ended), timeout=CLOSING_SECONDS)
@@ -199,6 +200,6 @@ class RayWorkers(Workers):
 
 
 def _reason(error: Exception) -> str:
-    """The line of Ray's message that says why a worker died."""
+    """The line of Ray's error message that gives the cause of a worker's death."""
     lines = [line.strip() for line in str(error).splitlines()]
     return next((line for line in lines if line.startswith("The actor is dead")), lines[0] if lines else "")[:300]

@@ -1,7 +1,7 @@
-"""A benchmark run: arms × tasks × samples, stored as they end, settled, reported.
+"""A benchmark run: plays arms × tasks × samples, stores episodes as they end, settles them and writes the report.
 
-What defines a run is one JSON object, the protocol. Two runs with equal protocols are the same run, so a stopped one
-goes on where it was; a number without its protocol is not a number.
+One JSON object, the protocol, defines a run. Two runs with equal protocols are the same run, so an interrupted run can
+be resumed; and a report always states its protocol, because a number is meaningless without it.
 """
 
 from __future__ import annotations
@@ -37,31 +37,36 @@ from o3gym.suites.base import Suite, make_suite
 from o3gym.types import EpisodeKey, Sampling, Task, Trajectory
 
 DEFAULT_DIALECT = "qwen3_vl"
-"""Of policies that speak any."""
+"""Default dialect for policies without a fixed one."""
 
 FIXED = ("suite", "split", "suite_args", "max_turns", "control", "reward", "render_mode")
-"""Arguments of the environment that `--env` and `--sweep` may not set: the bench sets them itself."""
+"""Arguments of the environment that `--env` and `--sweep` may not set, because the benchmark sets them itself."""
 
 BenchProgress = Callable[[str, int, int], None]
-"""Called with (arm, episodes done, episodes in all), possibly by another thread, but never by two at a time."""
+"""Called with (arm, episodes done, total episodes), possibly from another thread, but never concurrently."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What to run.
+    """The definition of a benchmark run.
 
     Attributes:
-        suite, split, suite_args: where the tasks come from.
-        policies: specs; "P+control" runs P under a control, "two_agent(reasoner=P, searcher=Q)" two as one arm.
-        dialect: spec of the wire format; "" for what each policy speaks, `DEFAULT_DIALECT` where that is anything.
-        episodes: number of tasks, drawn by `seed`; 0 takes all.
-        turns: turn budgets; episodes run at the largest and are cut at the others.
-        k: samples per task.
-        env: further arguments of the environment, the same for every arm.
-        sweep: argument to values; every combination becomes an arm of each policy.
-        force_answer: whether the last turn allows nothing but an answer, see `Arm`.
-        reward: recipe; `judge`: spec, "" for the offline judge that fits each task.
-        base_url: the server of policies named openai whose spec names none.
+        suite, split, suite_args: the source of the tasks.
+        policies: policy specs. "P+control" runs P under a control, "two_agent(reasoner=P, searcher=Q)" runs a pair of
+            policies as one arm.
+        dialect: dialect spec; "" selects each policy's own dialect, or `DEFAULT_DIALECT` if it has none.
+        prompt_file: a file with the system prompt, which replaces the dialect's own; "" for none.
+        episodes: number of tasks, drawn by `seed`; 0 takes all tasks.
+        turns: turn budgets. Episodes run with the largest one, and the report cuts them at the others.
+        k: number of samples per task.
+        seed: seed of the task draw and of every episode.
+        env: further arguments of the environment, shared by all arms.
+        sweep: environment argument → values; every combination of values becomes an arm of each policy.
+        reward: name of the reward recipe.
+        judge: judge spec; "" for the offline judge that fits each task.
+        force_answer: whether the last turn allows only an answer, see `Arm`.
+        sampling: how replies are sampled.
+        base_url: the server for policies named "openai" whose spec gives none.
     """
 
     suite: str = "synthetic"
@@ -83,24 +88,28 @@ class Bench:
     base_url: str = ""
 
     def open_suite(self) -> Suite:
-        """The suite, opened."""
+        """Builds the suite."""
         return make_suite(self.suite, self.split, **self.suite_args)
 
     def dialect_of(self, policy: str) -> str:
-        """The spec of the dialect that a policy (by its spec) speaks in this run."""
+        """The spec of the dialect for the policy with the given spec."""
         return self.dialect or _policy_class(policy).dialect or DEFAULT_DIALECT
 
     def open_dialect(self, spec: str) -> Dialect:
-        """A dialect, with the user's prompt if there is one."""
+        """Builds a dialect, with `prompt_file` if it is set."""
         return make_dialect(spec, **({"prompt_file": self.prompt_file} if self.prompt_file else {}))
 
     def open_policy(self, spec: str) -> Policy:
-        """The policy, with the server if it is one that has a server."""
+        """Builds a policy, with `base_url` if it is set and the policy uses a server."""
         remote = self.base_url and _is_remote(spec)
         return make_policy(spec, **({"base_url": self.base_url} if remote else {}))
 
     def arms(self) -> list[Arm]:
-        """One arm per policy and combination of swept arguments, labelled by both."""
+        """One arm per policy and combination of swept arguments, with a label that names both.
+
+        Raises:
+            ValueError: an argument is unknown or does not fit, or `base_url` is set but no policy uses a server.
+        """
         suite = self.open_suite()
         for key in (*self.env, *self.sweep):
             _check_argument(key)
@@ -111,8 +120,9 @@ class Bench:
 
     def _arm(self, spec: str, variant: Mapping[str, Any], suite: Suite) -> Arm:
         policy, control = split_control(spec)
-        spoken = self.dialect_of(policy)
-        dialect = self.open_dialect(spoken)
+        dialect_spec = self.dialect_of(policy)
+        dialect = self.open_dialect(dialect_spec)
+        # Later entries override earlier ones: the dialect's defaults, the policy's needs, then the user's choices.
         env: dict[str, Any] = {
             "suite": self.suite,
             "split": self.split,
@@ -127,15 +137,15 @@ class Bench:
             **variant,
         }
         if is_pair(policy):
-            check_reasoner(policy, spoken)
+            check_reasoner(policy, dialect_spec)
             env["tools"] = env.get("tools") or reasoning_tools(default_tools(suite))
         env["tools"] = expressible(env.get("tools"), dialect, suite)
         settings = ", ".join(f"{key}={_short(value)}" for key, value in variant.items())
         label = f"{spec}{VARIANT}{settings}" if settings else spec
-        return Arm(label, env, policy, spoken, self.sampling, self.force_answer)
+        return Arm(label, env, policy, dialect_spec, self.sampling, self.force_answer)
 
     def jobs(self) -> list[Job]:
-        """Every episode of an arm: the drawn tasks, `k` samples each, with a seed of its own."""
+        """The episodes of an arm: `k` samples of each drawn task, each with its own seed. All arms share them."""
         suite = self.open_suite()
         indexes = suite.pick(self.episodes or len(suite), self.seed)
         groups = [(index, suite[index].id) for index in indexes]
@@ -146,12 +156,12 @@ class Bench:
         ]
 
     def protocol(self) -> dict[str, Any]:
-        """Everything that the numbers depend on, as JSON."""
+        """Everything that the results depend on, as JSON."""
         suite, arms = self.open_suite(), self.arms()
-        others = {arm.label: given for arm in arms if (given := delegates(arm))}
+        delegated = {arm.label: others for arm in arms if (others := delegates(arm))}
         return {
             **encode(self),
-            "prompt_sha256": self._prompt_hashes(arms, others, suite[0]),
+            "prompt_sha256": self._prompt_hashes(arms, delegated, suite[0]),
             **self._judge_prompt(),
             "suite_name": suite.name,
             "suite_version": suite.version,
@@ -160,33 +170,33 @@ class Bench:
             **({"measure": suite.measure} if suite.measure else {}),
             "items": len(suite),
             "arms": {arm.label: encode(arm.env) for arm in arms},
-            **({"delegates": delegates_protocol(others)} if others else {}),
+            **({"delegates": delegates_protocol(delegated)} if delegated else {}),
             "warnings": [*suite.warnings, *self._unjudged(suite)],
             "packages": packages(*(name for a in arms for one in _policy_classes(a.policy) for name in one.packages)),
         }
 
     def _unjudged(self, suite: Suite) -> list[str]:
-        """That a suite is scored by rules where published numbers are not."""
-        rules = not self._of_judge("blocks", False)
+        """A warning if rules judge a suite whose published numbers come from a model judge."""
+        rules = not self._judge_attribute("blocks", False)
         return [f"{suite.name} is scored by rules: {suite.wants_judge}"] if suite.wants_judge and rules else []
 
     def _judge_prompt(self) -> dict[str, str]:
-        """The hash of what a judge asks its model, where it has one."""
-        found = self._of_judge("prompt_sha256", "")
-        return {"judge_prompt_sha256": found} if found else {}
+        """The hash of the judge's prompt, if the judge has one."""
+        digest = self._judge_attribute("prompt_sha256", "")
+        return {"judge_prompt_sha256": digest} if digest else {}
 
-    def _of_judge(self, attribute: str, default: Any) -> Any:
-        """What the judge's class says of itself; nothing is opened."""
-        return getattr(JUDGES[parse_spec(self.judge)[0]], attribute, default) if self.judge else default
+    def _judge_attribute(self, name: str, default: Any) -> Any:
+        """An attribute of the judge's registry entry, which is not instantiated."""
+        return getattr(JUDGES[parse_spec(self.judge)[0]], name, default) if self.judge else default
 
     def _prompt_hashes(
-        self, arms: Sequence[Arm], others: Mapping[str, Mapping[str, Arm]], task: Task
+        self, arms: Sequence[Arm], delegated: Mapping[str, Mapping[str, Arm]], task: Task
     ) -> dict[str, str]:
-        """The hash of each dialect's prompt; that of searchers is about a region."""
-        found = {spec: _prompt_hash(self.open_dialect(spec), task) for spec in sorted({arm.dialect for arm in arms})}
+        """The hash of each dialect's system prompt; delegates' prompts are for a region search."""
+        hashes = {spec: _prompt_hash(self.open_dialect(spec), task) for spec in sorted({arm.dialect for arm in arms})}
         region = Task(task.id, task.sources, "", kind="box")
-        spoken = {arm.dialect for given in others.values() for arm in given.values()}
-        return found | {f"{spec} (delegate)": _prompt_hash(make_dialect(spec), region) for spec in sorted(spoken)}
+        specs = {arm.dialect for others in delegated.values() for arm in others.values()}
+        return hashes | {f"{spec} (delegate)": _prompt_hash(make_dialect(spec), region) for spec in sorted(specs)}
 
 
 def run(
@@ -198,27 +208,27 @@ def run(
     shard: tuple[int, int] = (1, 1),
     workers: Callable[[Bench, Sequence[Arm], Mapping[str, Any], int], Workers] = LocalWorkers,
 ) -> Report:
-    """Run what is not stored in `out` yet, then settle and report the whole.
+    """Plays the episodes that are not stored in `out` yet, then settles and reports the whole run. Resumable.
 
     Args:
-        bench: what to run.
-        out: the run folder; only this process writes it.
-        in_flight: episodes alive at once.
+        bench: the definition of the run.
+        out: the run folder; only this process may write it.
+        in_flight: number of episodes in flight.
         progress: see `BenchProgress`.
-        shard: which part of the tasks, and of how many, counted from 1; `merge_and_report` puts the parts of several machines
-            together.
-        workers: where the episodes happen.
+        shard: (number, count): plays only part `number`, from 1, of the tasks split into `count` parts.
+            `merge_and_report` combines the parts.
+        workers: builds the workers that play the episodes.
 
     Raises:
-        ValueError, TypeError: the arguments do not fit; before any episode starts.
-        RunError: `out` holds another run, is being written, or cannot be written.
+        ValueError, TypeError: an argument is wrong; raised before any episode starts.
+        RunError: `out` holds a different run, is locked by another process, or cannot be written.
     """
-    arms, jobs, protocol = bench.arms(), _part(bench.jobs(), *shard), bench.protocol()
+    arms, jobs, protocol = bench.arms(), _shard_jobs(bench.jobs(), *shard), bench.protocol()
     judge = make_judge(bench.judge) if bench.judge else None
-    for arm in arms:  # a bad argument must not wait for the arms before it
+    for arm in arms:  # a wrong argument of a later arm must show now and not hours later
         for one in (arm, *delegates(arm).values()):
             VisualSearchEnv(**one.env).close()
-    with workers(bench, arms, protocol, in_flight) as place, RunStore(out, protocol) as store:
+    with workers(bench, arms, protocol, in_flight) as players, RunStore(out, protocol) as store:
         stored, done = store.done(), Counter(key[0] for key in store.done())
 
         def keep(trajectory: Trajectory) -> None:
@@ -227,68 +237,70 @@ def run(
             if progress is not None:
                 progress(trajectory.arm, done[trajectory.arm], len(jobs))
 
-        with AsyncJudge(REWARDS[bench.reward], judge, keep) as settling:
-            for trajectory in place.run(_left(block, stored) for block in _plan(arms, jobs, place.block)):
-                settling.put(trajectory)
+        with AsyncJudge(REWARDS[bench.reward], judge, keep) as judging:
+            blocks = (_unstored(block, stored) for block in _plan(arms, jobs, players.block))
+            for trajectory in players.run(blocks):
+                judging.put(trajectory)
     return report(out)
 
 
-def _left(block: JobBlock, stored: set[EpisodeKey]) -> JobBlock:
-    """A block without what is stored."""
+def _unstored(block: JobBlock, stored: set[EpisodeKey]) -> JobBlock:
+    """The block without the jobs whose episodes are stored."""
     label = block.arm.label
     return replace(block, jobs=[j for j in block.jobs if (label, j.group, j.sample, "main") not in stored])
 
 
-def _part(jobs: Sequence[Job], number: int, of: int) -> list[Job]:
-    """Every so many-th task with all its samples."""
-    if not 1 <= number <= of:
-        raise ValueError(f"shard: expected a number from 1 to {of}, got {number}/{of}")
-    tasks = set(list(dict.fromkeys(job.group for job in jobs))[number - 1 :: of])
+def _shard_jobs(jobs: Sequence[Job], number: int, count: int) -> list[Job]:
+    """The jobs of shard `number`: every `count`-th task, with all its samples."""
+    if not 1 <= number <= count:
+        raise ValueError(f"shard: expected a number from 1 to {count}, got {number}/{count}")
+    tasks = set(list(dict.fromkeys(job.group for job in jobs))[number - 1 :: count])
     return [job for job in jobs if job.group in tasks]
 
 
 def merge_and_report(folders: Sequence[str | Path], out: Path) -> Report:
-    """Put the episodes of several runs with equal protocols into one folder, and report the whole."""
+    """Merges the episodes of several runs with equal protocols into the folder `out`, and reports the merged run."""
     store_merge(folders, out)
     return report(out)
 
 
 def _plan(arms: Sequence[Arm], jobs: Sequence[Job], size_of: Callable[[int, bool], int]) -> Iterator[JobBlock]:
-    """Which arm runs which jobs, in order.
+    """The blocks of jobs in the order in which they are played.
 
-    Models run one after the other, since two may not fit into memory. Scripted arms take turns, a block of jobs each,
-    so that a picture is made once for all of them, and once more for the page, which reads episodes as they were
-    stored.
+    Arms with a model run one after the other, because two models may not fit into memory. Consecutive scripted arms
+    take turns, one block each, so that a picture is rendered once for all of them, and once more for the HTML page,
+    which reads episodes in the order in which they are stored.
     """
-    for scripted, some in itertools.groupby(
+    for scripted, members in itertools.groupby(
         arms, lambda arm: all(one.privileged for one in _policy_classes(arm.policy))
     ):
-        turns = list(some)
+        consecutive = list(members)
         size = max(1, size_of(len(jobs), scripted))
         starts = range(0, max(1, len(jobs)), size)
-        pairs = itertools.product(starts, turns) if scripted else ((at, arm) for arm in turns for at in starts)
+        by_block = itertools.product(starts, consecutive)
+        pairs = by_block if scripted else ((at, arm) for arm in consecutive for at in starts)
         yield from (JobBlock(arm, jobs[at : at + size], at + size >= len(jobs)) for at, arm in pairs)
 
 
 def report(out: Path) -> Report:
-    """Write report.json, report.md and the pictures of a stored run."""
+    """Writes report.json, report.md and the charts of a stored run."""
     stored = open_run(out)
     return write_report(out, settled(stored), stored.protocol, stored.protocol["turns"])
 
 
 def settled(stored: Run) -> Iterator[Trajectory]:
-    """The episodes of a run with all their terms: those of group scope need the siblings, so they are settled here."""
-    return _with_siblings(stored) if _compares(stored) else stored.records()
+    """The episodes of a run with all reward terms; group terms, which need all samples of a task, are computed here."""
+    return _with_siblings(stored) if _has_group_terms(stored) else stored.records()
 
 
 def page(out: Path, *, embed: bool = False, progress: Callable[[int, int], None] | None = None) -> Path:
-    """Write the HTML page of a stored run; see `o3gym.runs.viewer.write_viewer`."""
+    """Writes the HTML page of a stored run, see `o3gym.runs.viewer.write_viewer`."""
     stored = open_run(out)
-    episodes = list(_with_siblings(stored)) if _compares(stored) else None
+    episodes = list(_with_siblings(stored)) if _has_group_terms(stored) else None
     return write_viewer(out, embed=embed, episodes=episodes, progress=progress)
 
 
-def _compares(stored: Run) -> bool:
+def _has_group_terms(stored: Run) -> bool:
     recipe: RewardRecipe = REWARDS[stored.protocol.get("reward", "outcome")]
     return any(term.scope == "group" for term in recipe.terms)
 
@@ -299,7 +311,7 @@ def _with_siblings(stored: Run) -> Iterator[Trajectory]:
 
 
 def packages(*more: str) -> dict[str, str]:
-    """Versions of what the numbers may depend on: those that are always there, and of `more` those that are."""
+    """Versions of Python, o3gym and its dependencies, and of those packages in `more` that are installed."""
     versions = {"python": platform.python_version()}
     for name in ("o3gym", "gymnasium", "numpy", "pillow", *more):
         try:
@@ -310,13 +322,13 @@ def packages(*more: str) -> dict[str, str]:
 
 
 def _policy_class(spec: str) -> type[Policy]:
-    """The class behind a policy's spec; its attributes are known before it is made."""
-    found: type[Policy] = POLICIES[parse_spec(spec)[0]]
-    return found
+    """The class of the policy with the given spec; its class attributes are known without building it."""
+    policy: type[Policy] = POLICIES[parse_spec(spec)[0]]
+    return policy
 
 
 def _policy_classes(spec: str) -> list[type[Policy]]:
-    """The classes of the policies that reply, one or two."""
+    """The classes of the policies that generate replies: two for a pair, otherwise one."""
     return [_policy_class(one) for one in agents(spec)]
 
 
@@ -332,13 +344,14 @@ def _prompt_hash(dialect: Dialect, task: Task) -> str:
 def _check_argument(key: str) -> None:
     known = [name for name in VisualSearchEnv.__init__.__annotations__ if name not in (*FIXED, "return")]
     if key not in known:
-        raise UnknownName(
-            f'unknown argument "{key}" of the environment{closest(key, known)} (known: {", ".join(known)})'
-        )
+        raise UnknownName(f'env, sweep: unknown argument "{key}"{closest(key, known)} (known: {", ".join(known)})')
 
 
 def expressible(tools: Sequence[str] | None, dialect: Dialect, suite: Suite) -> list[str]:
-    """The tools to enable: those asked for, or the default ones that the dialect can express."""
+    """The tools to enable: those requested, or the default tools that the dialect can express.
+
+    Raises ValueError if the dialect cannot express a requested tool, or the tool that ends the suite's tasks.
+    """
     if tools is not None:
         for name in tools:
             if name not in dialect.tools:
@@ -349,8 +362,8 @@ def expressible(tools: Sequence[str] | None, dialect: Dialect, suite: Suite) -> 
     for name in default:
         if TOOLS[name].ends and name not in dialect.tools:
             raise ValueError(
-                f"dialect {dialect.name} cannot express {name}, which tasks of suite {suite.name} end with; "
-                f"choose tasks of another kind or another dialect"
+                f"dialect {dialect.name} cannot express {name}, which ends tasks of suite {suite.name}; "
+                f"choose another dialect, or tasks of another kind"
             )
     return [name for name in default if name in dialect.tools]
 

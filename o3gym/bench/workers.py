@@ -1,4 +1,4 @@
-"""Where the episodes of a run happen: in this process (`LocalWorkers`), or on a cluster (`o3gym.bench.ray`)."""
+"""Workers play the episodes of a run: in this process (`LocalWorkers`) or on a cluster (`o3gym.bench.ray`)."""
 
 from __future__ import annotations
 
@@ -14,24 +14,33 @@ from o3gym.rollout.records import Arm, Job
 from o3gym.types import Trajectory
 
 BLOCK_SIZE = 16
-"""Jobs that a scripted arm runs before the next one's turn: their pictures fit into the store at 12 megapixels each."""
+"""Number of jobs that a scripted arm plays before the next arm's turn.
+
+The pictures of that many jobs fit into the image store at 12 megapixels each, so all arms decode each picture once.
+"""
 
 
 class Opens(Protocol):
-    """What a run opens policies and dialects with: a `Bench`."""
+    """Builds the policies and dialects of a run; `Bench` implements it."""
 
     def open_policy(self, spec: str) -> Policy:
-        """A policy."""
+        """Builds a policy."""
         ...
 
     def open_dialect(self, spec: str) -> Dialect:
-        """A dialect."""
+        """Builds a dialect."""
         ...
 
 
 @dataclass(frozen=True)
 class JobBlock:
-    """Jobs of one arm that run together; `last`: whether they are its last."""
+    """Jobs of one arm that are played together.
+
+    Attributes:
+        arm: the arm.
+        jobs: its episodes to play.
+        last: whether this is the arm's last block, after which its policy can be closed.
+    """
 
     arm: Arm
     jobs: Sequence[Job]
@@ -39,7 +48,7 @@ class JobBlock:
 
 
 class Workers:
-    """Where the episodes of a run happen; wherever it is, they are the same."""
+    """Base of the workers that play a run's episodes. The episodes do not depend on where they are played."""
 
     def __enter__(self) -> Workers:
         return self
@@ -48,30 +57,30 @@ class Workers:
         self.close()
 
     def block(self, jobs: int, scripted: bool) -> int:
-        """How many of an arm's jobs run together."""
+        """The size of a block, out of an arm's `jobs` jobs; `scripted` is False for a policy with a model."""
         raise NotImplementedError
 
     def run(self, blocks: Iterable[JobBlock]) -> Iterator[Trajectory]:
-        """Episodes as they end, without verdicts."""
+        """Yields episodes as they end, without verdicts."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Free the policies."""
+        """Closes the policies."""
 
 
 class LocalWorkers(Workers):
-    """In this process. The first arm's policy is opened at once: what is wrong with it is said before a run begins."""
+    """Plays episodes in this process. The first arm's policy is opened here, so that its errors precede the run."""
 
     def __init__(self, bench: Opens, arms: Sequence[Arm], protocol: Mapping[str, Any], in_flight: int) -> None:
         self.bench, self.in_flight = bench, in_flight
         self._policies = {arms[0].label: bench.open_policy(arms[0].policy)}
 
     def block(self, jobs: int, scripted: bool) -> int:
-        """All of a model's; few of a scripted policy's, see `BLOCK_SIZE`."""
+        """All jobs for a model; `BLOCK_SIZE` for a scripted policy."""
         return BLOCK_SIZE if scripted else jobs
 
     def run(self, blocks: Iterable[JobBlock]) -> Iterator[Trajectory]:
-        """Block after block."""
+        """Plays one block after the other."""
         for block in blocks:
             arm = block.arm
             if arm.label not in self._policies:
@@ -83,6 +92,6 @@ class LocalWorkers(Workers):
                 self._policies.pop(arm.label).close()
 
     def close(self) -> None:
-        """Free the policies."""
+        """Closes the policies that are still open."""
         for policy in self._policies.values():
             policy.close()

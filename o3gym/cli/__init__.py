@@ -1,1 +1,1 @@
-"""The command line: `o3gym list | bench | compare | export | view | check | train | synth`. One module per command."""
+"""Command line: one module per command, each with a function that adds its command to the parser."""

@@ -1,1 +1,1 @@
-"""Dialects: wire formats of the released systems. One file per format."""
+"""Dialects: the wire formats of released systems, one file each."""

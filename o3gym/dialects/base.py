@@ -1,7 +1,7 @@
-"""What a dialect is: the wire format between a model's text and the core action language.
+"""The dialect interface: a wire format that translates between a model's text and the core action language.
 
-Dialects are frozen values without state of an episode: everything they need comes in as views. They are the only place
-that knows pixels of the picture as shown, 0–1000 grids, yxyx order or names such as `observation_2`.
+Dialects are frozen values that hold no episode state: whatever they need to know about an episode is passed in as
+views. Pixels of the displayed picture, 0–1000 grids, yxyx order and names such as `observation_2` occur only here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from o3gym.tools.base import Tool
 from o3gym.types import Call, Error, Parsed, Task, View, noop
 
 MAX_REPLY = 200_000
-"""Characters of a reply that are looked at (the last ones): model text must not cost unbounded time."""
+"""Maximum number of characters read, taken from the end of a reply, so that parsing takes bounded time."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,12 @@ class Dialect:
     """Base of all dialects. Subclass and implement `prompt`, `show`, `parse` and `format`.
 
     Attributes:
-        prompt_file: a file whose text replaces the system prompt, for the exact prompt of a released model.
+        prompt_file: a file whose text replaces the system prompt, such as the exact prompt of a released model.
         name: the registered name.
-        tools: tools that the format can express.
-        size_rule: the size rule its own system uses (`o3gym.tools.size_rules`); the default of bench for this dialect.
-        stop: strings after which generation may stop (kept in the reply).
+        tools: the tools that the format can express.
+        size_rule: the size rule of the system that uses this format (`o3gym.tools.size_rules`). `bench` uses it by
+            default for this dialect.
+        stop: strings after which generation may stop; they are kept in the reply.
     """
 
     prompt_file: str = ""
@@ -38,55 +39,60 @@ class Dialect:
     stop: ClassVar[tuple[str, ...]] = ()
 
     def system(self, tools: Mapping[str, Tool], task: Task) -> str:
-        """The system prompt: the text of `prompt_file` if one was given, else `prompt(tools, task)`."""
+        """The system prompt: the text of `prompt_file` if it is set, else `prompt(tools, task)`."""
         return Path(self.prompt_file).read_text("utf-8") if self.prompt_file else self.prompt(tools, task)
 
     def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
-        """The system prompt in o3gym's own words, for the enabled tools and the kind of the task."""
+        """The system prompt in o3gym's own words, for the enabled tools and the task's kind."""
         raise NotImplementedError
 
     def options(self, task: Task) -> tuple[str, ...]:
-        """How the options of a choice task are named in answers: by their letters unless a dialect says otherwise."""
+        """The answers that name each option of a choice task: option letters unless a dialect overrides this."""
         return tuple(task.letters)
 
     def schema(self, tools: Mapping[str, Tool]) -> list[dict[str, Any]]:
-        """Tools that travel beside the dialogue, as JSON for `tools=` of a chat completion; most formats have none."""
+        """The value of `tools=` in a chat completion request; empty for formats that describe tools in the prompt."""
         return []
 
     def show(self, views: Sequence[View], text: str, info: Mapping[str, Any]) -> list[str | View]:
         """The parts of the next user message: text and pictures in reading order.
 
         Args:
-            views: the views that are new in this step (the sources at reset; none after an invalid call).
+            views: the new views of this step: the task's pictures at reset, none after an invalid call.
             text: the environment's text: the question at reset, feedback later.
-            info: the environment's info; `info["turn"]` is 0 at reset, `info["error"]` is "" after a valid call.
-                Rollout adds `info["calls_left"]`: the tool calls that may still be made, None where there is no limit.
+            info: the environment's info. `info["turn"]` is 0 at reset, and `info["error"]` is "" after a valid call.
+                The rollout adds `info["calls_left"]`, the remaining tool calls, or None if there is no limit.
         """
         raise NotImplementedError
 
     def parse(self, text: str, views: Sequence[View]) -> Parsed:
-        """Read a reply. Never raises: what cannot be understood becomes `noop("parse" | "void", reason)`.
+        """Parses a reply. Never raises: a reply without a usable call becomes `noop("parse" | "void", reason)`.
 
-        "void" is a reply with neither a call nor an answer; "parse" is one that attempts a call that cannot be read.
+        "void" means that the reply has neither a call nor an answer, "parse" that it attempts one that is unreadable.
         """
         raise NotImplementedError
 
     def format(self, call: Call, views: Sequence[View], thought: str = "") -> str:
-        """Write a call as a model would; `parse(format(call)) == call` up to the dialect's own rounding."""
+        """Writes a call as a model would. `parse(format(call)) == call` holds up to the dialect's own rounding."""
         raise NotImplementedError
 
     def rated(self, reply: str, rating: str) -> str:
-        """A reply that `format` wrote, with a rating of what the last search brought, where the dialect has ratings."""
+        """A reply written by `format`, with its rating of the last search replaced, if the dialect has ratings."""
         return reply
 
 
 def unreadable(kind: Error, reason: str, thought: str = "") -> Parsed:
-    """A `Parsed` without a usable call."""
+    """A `Parsed` for a reply without a usable call."""
     return Parsed(noop(kind, reason[:500]), well_formed=False, thought=thought)
 
 
 def make_dialect(spec: str, **options: Any) -> Dialect:
-    """A dialect by name, with options: `make_dialect("deepeyes?frame=native")`."""
+    """Builds a dialect from its name and options, such as `make_dialect("deepeyes?frame=native")`.
+
+    Raises:
+        UnknownName: no such dialect.
+        ValueError: `prompt_file` does not exist.
+    """
     name, argument, inline = parse_spec(spec)
     dialect: Dialect = build_plugin("dialect", name, DIALECTS[name], argument, **{**inline, **options})
     if dialect.prompt_file and not Path(dialect.prompt_file).is_file():

@@ -1,14 +1,14 @@
-"""The dialects that write a call as a named JSON function, driven by what the tools declare (`Tool.args`)."""
+"""Dialects that write a call as a named JSON function and describe tools by JSON schemas, both from `Tool.args`."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from o3gym.dialects.lenient_json import number, numbers, read_json, whole_number
-from o3gym.dialects.schemas import describe_functions, signature
 from o3gym.dialects.tagged import Tagged, Unreadable
 from o3gym.dialects.wording import compose_prompt
 from o3gym.registry import TOOLS
@@ -16,20 +16,28 @@ from o3gym.tools.base import MAX_BOXES, MAX_TEXT, Arg, Tool
 from o3gym.types import Call, Task, View
 
 MISSING: Any = object()
-"""An argument that is not there, or not of its shape."""
+"""Stands for an argument that is absent or does not have the declared shape."""
+ONE_PICTURE: Mapping[str, str] = {
+    "crop": "Look at a part of the picture in full resolution.",
+    "zoom": "Magnify the picture around a point.",
+    "reuse": "Show the picture again.",
+    "rotate": "Turn the picture counter-clockwise.",
+    "draw": "Show the picture with boxes drawn on it.",
+}
+"""Descriptions of tools for dialects whose calls cannot name a view, so that every tool works on view 0."""
 
 
 def dump(value: Any) -> str:
-    """JSON on one line, with every "<" escaped: no string in it can look like a tag."""
+    """`value` as JSON on one line, with every "<" escaped so that no string inside can be mistaken for a tag."""
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def named(body: str) -> tuple[str, dict[str, Any], bool]:
-    """Function name, arguments and strictness of a call's body. Raises `Unreadable`.
+    """Reads the body of a call as (function name, arguments, strict). Raises `Unreadable`.
 
-    The format is `{"name": …, "arguments": {…}}`. Also read, as not strict: arguments as a JSON string, arguments
-    beside the name (the flat form of an unused DeepEyes prompt), the nested `{"function": {…}}` of the OpenAI API, and
-    a list of calls, whose last one counts.
+    The strict format is `{"name": …, "arguments": {…}}`. Four other forms are accepted as not strict: arguments as a
+    JSON string, arguments beside the name (the flat form of an unused DeepEyes prompt), the nested `{"function": {…}}`
+    of the OpenAI API, and a list of calls, of which the last one counts.
     """
     value, strict = read_json(body)
     if isinstance(value, list) and value:
@@ -55,12 +63,12 @@ class Functions(Tagged):
     """Base of the dialects whose calls are `<tool_call>{"name": …, "arguments": {…}}</tool_call>`.
 
     Attributes:
-        names: names of tools as written; others keep theirs.
-        keys: names of arguments as written; others keep theirs.
-        numbered: calls name the view they work on; otherwise that is always view 0, and it is not written.
+        names: tool name → name written in calls; tools that are not listed keep their own name.
+        keys: argument name → key written in calls; arguments that are not listed keep their own name.
+        numbered: whether calls name the view they work on. If not, they work on view 0 and never write a view.
         first: the number written for view 0.
-        labelled: a crop may carry a "label" for what it shows, which is not looked at.
-        point, noun: a point and a view in words, for prompts.
+        labelled: whether a crop may carry a "label" that says what it shows. The label is ignored.
+        point, noun: how prompts write a point and what they call a view.
     """
 
     names: ClassVar[Mapping[str, str]] = {}
@@ -72,13 +80,13 @@ class Functions(Tagged):
     noun: ClassVar[str] = "picture"
 
     def tool_of(self, name: str) -> str:
-        """The tool that a written name means, "" if there is none; tools' own names are understood too."""
+        """The tool that a written name refers to, "" if there is none. A tool's own name is accepted too."""
         known = {written: tool for tool, written in self.names.items()}
         tool = known.get(name, name)
         return tool if self.expresses(tool) and tool in TOOLS and tool != "noop" else ""
 
     def read_call(self, body: str, views: Sequence[View]) -> tuple[Call, bool]:
-        """A call of a known function; one of an unknown function keeps its name, for the environment to refuse."""
+        """Reads a call. A call of an unknown function keeps its name, so that the environment refuses it."""
         name, arguments, strict = named(body)
         tool = self.tool_of(name)
         if tool:
@@ -88,20 +96,21 @@ class Functions(Tagged):
         return Call(name[:80], {}), False
 
     def written(self, tool: str) -> str:
-        """The name of a tool in this dialect."""
+        """The name that this dialect writes for a tool."""
         return self.names.get(tool, tool)
 
     def visible(self, declared: Mapping[str, Arg]) -> dict[str, Arg]:
-        """The arguments that are written, as the released systems order them: the view last, or not at all."""
+        """The arguments that are written, in the order of the released systems: the view comes last, if at all."""
         order = sorted(declared.items(), key=lambda item: item[1].kind == "view")
         return {key: arg for key, arg in order if self.numbered or arg.kind != "view"}
 
     def read_function(
         self, tool: str, arguments: Mapping[str, Any], views: Sequence[View], strict: bool
     ) -> tuple[Call, bool]:
-        """A call of `tool` from its arguments as written; strict if there is no unknown key among them."""
+        """Reads a call of `tool` from its written arguments. An unknown key among them makes it not strict."""
         declared: Mapping[str, Arg] = TOOLS[tool].args
         args: dict[str, Any] = {}
+        # The view comes first: the frame of every other coordinate depends on it.
         for key, arg in sorted(declared.items(), key=lambda item: item[1].kind != "view"):
             value = self.find(tool, key, arg, arguments)
             if value is not MISSING:
@@ -110,7 +119,7 @@ class Functions(Tagged):
         return Call(tool, args), strict and set(arguments) <= known | ({"label"} if self.labelled else set())
 
     def find(self, tool: str, key: str, arg: Arg, arguments: Mapping[str, Any]) -> Any:
-        """The written value of an argument or its default; `MISSING` for an optional one that has none."""
+        """The written value of an argument, else its default, else `MISSING`. Raises `Unreadable` if it is required."""
         if arg.kind == "view" and not self.numbered:
             return 0
         for written in (self.keys.get(key, key), key, "bbox" if key == "box" else key):
@@ -123,10 +132,10 @@ class Functions(Tagged):
         return arg.default + self.first if arg.kind == "view" else arg.default
 
     def read_value(self, key: str, arg: Arg, value: Any, views: Sequence[View], view: int) -> Any:
-        """An argument in o3gym's own terms. Raises `Unreadable`."""
+        """Converts a written argument to the core action language. Raises `Unreadable`."""
         result = self._read(arg, value, views, view)
         if result is MISSING:
-            raise Unreadable(f'"{self.keys.get(key, key)}" must be {describe_functions(self, arg)}')
+            raise Unreadable(f'"{self.keys.get(key, key)}" must be {self.describe(arg)}')
         return result
 
     def _read(self, arg: Arg, value: Any, views: Sequence[View], view: int) -> Any:
@@ -152,7 +161,7 @@ class Functions(Tagged):
         return MISSING if None in floats else [self.to_unit(box, views, view) for box in floats if box is not None]
 
     def write_call(self, call: Call, views: Sequence[View]) -> str:
-        """The call as JSON; arguments that were left out stay so."""
+        """The call as JSON. Arguments that the call leaves out are not written."""
         declared: Mapping[str, Arg] = TOOLS[call.tool].args
         view = call.args.get("view", 0)
         if view != 0 and not self.numbered:
@@ -175,16 +184,61 @@ class Functions(Tagged):
         return self.from_unit(value, views, view)
 
     def coordinates(self) -> str:
-        """The frame of boxes and points in words, for the prompt."""
+        """The sentences of the prompt that explain the frame of boxes and points."""
         raise NotImplementedError
 
+    def describe(self, arg: Arg) -> str:
+        """The shape of an argument as this dialect writes it, in words."""
+        return {
+            "box": f"a box {self.corners} of four numbers",
+            "box?": f"a box {self.corners} of four numbers, or null if it is not there",
+            "boxes": f"a list of 1 to {MAX_BOXES} boxes {self.corners}",
+            "point": f"a point {self.point} of two numbers",
+            "view": f"the number of a {self.noun}",
+            "number": f"a number from {arg.low:g} to {arg.high:g}",
+            "text": "a text",
+        }[arg.kind]
+
+    def function_schema(self, tool: Tool) -> dict[str, Any]:
+        """A tool as `{"type": "function", "function": {name, description, parameters}}`."""
+        visible = self.visible(tool.args)
+        properties = {self.keys.get(key, key): self.argument_schema(arg) for key, arg in visible.items()}
+        if self.labelled and tool.name == "crop":
+            properties["label"] = {"type": "string", "description": "what the box shows"}
+        parameters = {
+            "type": "object",
+            "properties": properties,
+            "required": [self.keys.get(key, key) for key, arg in visible.items() if arg.required],
+        }
+        doc = re.sub(r"\bview\b", self.noun, tool.doc)
+        doc = doc if self.numbered else ONE_PICTURE.get(tool.name, doc)
+        function = {"name": self.written(tool.name), "description": doc, "parameters": parameters}
+        return {"type": "function", "function": function}
+
+    def argument_schema(self, arg: Arg) -> dict[str, Any]:
+        """The JSON schema of an argument."""
+        coordinates = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
+        shapes: dict[str, dict[str, Any]] = {
+            "box": coordinates,
+            "box?": {**coordinates, "type": ["array", "null"]},
+            "boxes": {"type": "array", "items": coordinates, "minItems": 1, "maxItems": MAX_BOXES},
+            "point": {**coordinates, "minItems": 2, "maxItems": 2},
+            "view": {"type": "integer", "minimum": self.first},
+            "number": {"type": "number", "minimum": arg.low, "maximum": arg.high},
+            "text": {"type": "string"},
+        }
+        result = {**shapes[arg.kind], "description": self.describe(arg)}
+        if arg.default is not None:
+            result["default"] = arg.default + self.first if arg.kind == "view" else arg.default
+        return result
+
     def call_form(self) -> str:
-        """A call as it looks inside its tags, for the prompt."""
+        """The body of a call as the prompt shows it."""
         return '{"name": "…", "arguments": {…}}'
 
     def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
-        """The enabled functions as JSON schemas, the frame of their boxes, and how to write a reply."""
-        functions = [dump(signature(self, tool)) for tool in self.usable(tools, task)]
+        """Lists the enabled functions as JSON schemas, the frame of their boxes, and the form of a reply."""
+        functions = [dump(self.function_schema(tool)) for tool in self.usable(tools, task)]
         lines = ["Functions, one of which you can call in each reply:", "<tools>", *functions, "</tools>"]
         section = "\n".join([*lines, self.coordinates()]) if functions else ""
         return compose_prompt(self, task, section, answered=not (task.kind == "box" and not self.spoken("locate")))

@@ -1,4 +1,4 @@
-"""`grid`: looks at the cells of a grid, and boxes by their place, in few words; what the model on board speaks."""
+"""`grid`: short calls that name the cell of a grid, and boxes answered by place; the dialect of the built-in model."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from o3gym.types import Box, Call, Parsed, Task, View, answer, crop, locate
 
 GRID_ROWS = "abcdefghi"
 CELL_MARGIN = 1.25
-"""Side of what is shown for a cell, in cells: things on a border are whole in one of their cells."""
+"""Side of the crop for a cell, in cells. The overlap shows an object on a border whole in one of its two cells."""
 GRID_SHAPES: tuple[tuple[int, int], ...] = ((4, 4), (3, 3), (3, 6), (2, 3))
-"""Grids (columns, rows) that `format` writes; `parse` reads any with up to nine of each."""
+"""The (columns, rows) of the grids that `format` writes; `parse` reads any grid of up to nine columns and rows."""
 PLACES = (6, 4)
-"""Columns and rows of the places in a view by which boxes are answered, those of the tokens of a wide view."""
+"""Columns and rows of the places by which boxes in a view are answered: the image-token grid of a wide view."""
 AROUND = 2.0
-"""Side of the box that a place stands for, in places: what has its middle in the place is nearly whole in it.
+"""Side of the box for a place, in places. An object whose centre is in the place lies nearly whole inside the box.
 
-With the `CELL_MARGIN` of looks half of a card of the hidden family would be left out.
+With `CELL_MARGIN` instead, half of a card of the hidden family would lie outside.
 """
 NOTHING = "@nothing"
+"""The answer for "not in the picture"."""
 _ACTION = re.compile(r"^[ \t]*(?:look\b|answer(?![^ \t\n]))", re.MULTILINE)
 _LOOK = re.compile(
     r"look[ \t]+(?P<columns>[1-9])x(?P<rows>[1-9])[ \t]+(?P<row>[a-i])(?P<column>[1-9])"
@@ -36,14 +37,17 @@ _PLACE = re.compile(
 
 
 def cell_box(columns: int, rows: int, column: int, row: int) -> Box:
-    """The unit xyxy box shown for a cell (counted from 0): `CELL_MARGIN` cells wide and high, spread from edge to edge."""
+    """The unit xyxy box shown for a cell (counted from 0).
+
+    It is `CELL_MARGIN` cells wide and high; the boxes of a row or column are evenly spaced from edge to edge.
+    """
     x0, x1 = _span(columns, column)
     y0, y1 = _span(rows, row)
     return (x0, y0, x1, y1)
 
 
 def place_box(column: int, row: int) -> Box:
-    """The unit xyxy box, of the same view, that a place (counted from 0) stands for: `AROUND` it, cut at the edges."""
+    """The unit xyxy box of a place (counted from 0) in its view: the place grown by `AROUND`, cut at the edges."""
     columns, rows = PLACES
     return pad((column / columns, row / rows, (column + 1) / columns, (row + 1) / rows), AROUND)
 
@@ -55,30 +59,30 @@ def _span(count: int, place: int) -> tuple[float, float]:
 
 
 def cell_name(column: int, row: int) -> str:
-    """The name of a cell: its row as a letter, its column as a number from 1, "a1" being the upper left one."""
+    """The name of a cell: its row as a letter and its column as a number from 1; "a1" is the top left cell."""
     return f"{GRID_ROWS[row]}{column + 1}"
 
 
 @dataclass(frozen=True)
 class Grid(Dialect):
-    """Words, then on the last line `look 4x4 b3`, `look 3x6 e2 in 5` (a cell of view 5) or `answer TEXT`.
+    """Free text, then on the last line `look 4x4 b3`, `look 3x6 e2 in 5` (a cell of view 5) or `answer TEXT`.
 
-    A grid has up to nine columns and rows ("3x6" is three columns, six rows). A cell is shown with an eighth of its
-    size around it (those at an edge with a quarter on the inner side). Without "in" the cell is one of the picture. A
-    box is written as the cell of a 4×4, 3×3, 3×6 or 2×3 grid that it overlaps most, so calls are coarse on purpose: one
-    of sixteen places is learned by models that never learn four exact coordinates. Options are answered by their
-    text, not by their letter. The last action counts.
+    A grid has up to nine columns and rows ("3x6" is three columns by six rows). A cell is shown with a margin of an
+    eighth of its size on each side; a cell at an edge has a quarter on its inner side instead. Without "in", the cell
+    belongs to view 0. A box is written as the cell of a 4×4, 3×3, 3×6 or 2×3 grid with which it has the highest IoU, so
+    calls are deliberately coarse: a small model can learn one of sixteen places where it cannot learn four exact
+    coordinates. Options are answered by their text, not by their letter. The last action counts.
 
-    Where a box is asked for, `answer @b3 in 5` locates what has its middle in row b and column 3 of view 5, divided
-    into 6 columns and 4 rows, and `answer @nothing` says that it is not there. No other answer has these forms: a text
-    that does is written with "- " before it.
+    In region search, `answer @b3 in 5` divides view 5 into 6 columns and 4 rows and locates an object whose centre is
+    in row b and column 3; `answer @nothing` says that it is not in the picture. Other answers never take these forms:
+    an answer text that would is written after "- ".
     """
 
     name: ClassVar[str] = "grid"
     tools: ClassVar[tuple[str, ...]] = ("crop", "answer", "locate")
 
     def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
-        """The two actions, if `crop` is enabled, or the answer alone, by the kind of the task."""
+        """Explains both actions, or only the answer if `crop` is not enabled."""
         look = (
             'To look closer, end your reply with a line like "look 4x4 b3": divide the picture into 4 columns and 4 '
             "rows and look at the cell in row b (the second from the top) and column 3. Any grid up to 9x9 will do. "
@@ -92,19 +96,19 @@ class Grid(Dialect):
         return looks + end + form
 
     def options(self, task: Task) -> tuple[str, ...]:
-        """By their texts."""
+        """The option texts."""
         return task.choices
 
     def show(self, views: Sequence[View], text: str, info: Mapping[str, Any]) -> list[str | View]:
-        """Each picture after its number, then the text."""
+        """Each picture after its number, then the question or an error; other feedback is left out."""
         parts: list[str | View] = []
         for view in views:
             parts += [f"picture {view.index}", view]
-        said = text if info.get("turn", 0) == 0 or info.get("error") else ""
-        return [*parts, f"\n{said}" if views else said] if said else parts
+        shown = text if info.get("turn", 0) == 0 or info.get("error") else ""
+        return [*parts, f"\n{shown}" if views else shown] if shown else parts
 
     def parse(self, text: str, views: Sequence[View]) -> Parsed:
-        """Read the last line that starts with "look" or "answer"; an answer runs to the end of the reply."""
+        """Parses the last line that starts with "look" or "answer"; an answer extends to the end of the reply."""
         text = text[-MAX_REPLY:]
         starts = [match.start() for match in _ACTION.finditer(text)]
         if not starts:
@@ -123,7 +127,7 @@ class Grid(Dialect):
         return Parsed(call, len(starts) == 1 and found.end() == len(action), thought)
 
     def format(self, call: Call, views: Sequence[View], thought: str = "") -> str:
-        """Write a call; raises ValueError for a tool that the format cannot name."""
+        """Writes a call. Raises ValueError for a tool that the format cannot express."""
         thought = _disarmed(thought.strip())
         lead = f"{thought}\n" if thought else ""
         if call.tool == "noop":
@@ -139,7 +143,7 @@ class Grid(Dialect):
 
 
 def _box_form() -> str:
-    """How boxes are answered, for the prompt."""
+    """The sentences of the prompt that explain how to answer with a box."""
     columns, rows = PLACES
     return (
         'To answer, end your reply with a line like "answer @b3 in 5": of picture 5, divided into '
@@ -149,7 +153,7 @@ def _box_form() -> str:
 
 
 def _ending(text: str) -> Call:
-    """What an answer says: a place, nothing, or words."""
+    """Reads an answer: `locate` for a place or for `NOTHING`, else `answer`."""
     if text == NOTHING:
         return locate(None)
     found = _PLACE.fullmatch(text)
@@ -159,7 +163,7 @@ def _ending(text: str) -> Call:
 
 
 def _place_of(call: Call) -> str:
-    """A located box as the place whose box it overlaps most: "@b3 in 5"."""
+    """Writes a located box as the place whose box has the highest IoU with it: "@b3 in 5"."""
     if call.args["box"] is None:
         return NOTHING
     x0, y0, x1, y1 = call.args["box"]
@@ -174,12 +178,12 @@ def _in_view(call: Call) -> str:
 
 
 def _disarmed(text: str) -> str:
-    """The text with a mark before every line that would be an action."""
+    """`text` with "- " before every line that would be read as an action."""
     return _ACTION.sub(lambda match: f"- {match[0]}", text)
 
 
 def nearest(box: Sequence[float]) -> str:
-    """The grid and the cell that a box overlaps most, such as "4x4 b3"."""
+    """The grid and the cell with the highest IoU with a box, such as "4x4 b3"."""
     cells = [
         (columns, rows, column, row)
         for columns, rows in GRID_SHAPES

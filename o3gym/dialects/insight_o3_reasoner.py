@@ -1,4 +1,4 @@
-"""`insight_o3_reasoner`: the wire format of InSight-o3's vReasoner, the agent that has regions found for it."""
+"""`insight_o3_reasoner`: the wire format of InSight-o3's vReasoner, the agent that delegates visual search."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from o3gym.dialects.base import MAX_REPLY, unreadable
-from o3gym.dialects.boxed import BOXED, first_boxed, guarded
 from o3gym.dialects.functions import dump
 from o3gym.dialects.lenient_json import read_json, whole_number
 from o3gym.dialects.tagged import Tagged, Unreadable, on_lines
-from o3gym.dialects.tags import TagBlock, disarm, first_block, thought_before
+from o3gym.dialects.tags import TagBlock, boxed_block, disarm, first_block, thought_before
 from o3gym.dialects.wording import compose_prompt
+from o3gym.latex import BOXED, escape_boxed, first_boxed
 from o3gym.tools.base import MAX_TEXT, Tool
 from o3gym.types import Call, Parsed, Task, View, search
 
@@ -28,22 +28,24 @@ RATED = "tool_feedback"
 class InsightO3Reasoner(Tagged):
     r"""`<think>…</think>`, then `<tool_call>region_description={…}</tool_call>` or `Answer: \boxed{…}`.
 
-    A region is asked for in words; what is between the first "{" and the last "}" of the call is the description. With
-    several pictures the call is JSON, `{"region_description": "…", "img_idx": 1}`, and they are numbered from 0. What
-    follows the reasoning counts, and only where there is nothing, what stands in it. A call wins over an answer, and of
-    several the first counts. One call that asks for two regions is refused, and so is an empty description.
+    A call asks for a region in words: the description is the text between the first "{" and the last "}" of the call.
+    With several pictures, which are numbered from 0, the call is JSON: `{"region_description": "…", "img_idx": 1}`.
+    Actions after the reasoning count; if there are none, actions inside the reasoning count. Of several actions, a
+    call takes precedence over an answer and an earlier one over a later one. A call that asks for two regions is
+    refused, and so is an empty description.
 
-    A reply without a readable call or answer is answered with the forms again (in environments with
-    `on_void="continue"`), a search that found nothing with the advice to describe the region otherwise.
+    After a reply without a readable call or answer, the next message repeats the reply forms (in environments with
+    `on_void="continue"`). After a search that found nothing, it advises to describe the region differently.
 
-    `<tool_feedback>NA|helpful|unhelpful</tool_feedback>` after the reasoning rates what the last call brought. It is
-    read into `Parsed.extras["feedback"]`, which the rewards of the searcher look at.
+    `<tool_feedback>NA|helpful|unhelpful</tool_feedback>` after the reasoning rates the result of the last call. The
+    rating is stored in `Parsed.extras["feedback"]`, which the searcher's reward terms use.
 
     Attributes:
-        feedback: ask for that rating, and refuse replies without one, as InSight-o3 does in training.
+        feedback: whether to ask for that rating and refuse replies without one, as InSight-o3 does in training.
 
-    Source: arXiv 2512.18745, appendix F.1; github.com/m-Just/verl-public (verl/utils/vsearch_gpt_async.py). There
-    answers end at the next "}"; here at the brace that closes them. Boxes as answers are ours, as in `Tagged`.
+    Source: arXiv 2512.18745, appendix F.1; github.com/m-Just/verl-public (verl/utils/vsearch_gpt_async.py). That code
+    ends an answer at the next "}"; this dialect ends it at the matching brace. Boxes as answers are ours, as in
+    `Tagged`.
     """
 
     feedback: bool = False
@@ -58,31 +60,31 @@ class InsightO3Reasoner(Tagged):
     )
 
     def parse(self, text: str, views: Sequence[View]) -> Parsed:
-        """As in other dialects, and the rating of what the last call brought."""
+        """Parses a reply as other dialects do, and reads its rating of the last call."""
         text = text[-MAX_REPLY:]
-        parsed, said = super().parse(text, views), _rating(text)
-        if self.feedback and not said and parsed.call.tool != "noop":
+        parsed, rating = super().parse(text, views), _rating(text)
+        if self.feedback and not rating and parsed.call.tool != "noop":
             reason = f"the reply has no <{RATED}>…</{RATED}> with one of {', '.join(RATINGS)}"
             parsed = unreadable("parse", reason, parsed.thought)
         thought = thought_before(text, text.find(THOUGHT_END)) if THOUGHT_END in text else parsed.thought
-        return replace(parsed, thought=thought, extras={"feedback": said} if said else {})
+        return replace(parsed, thought=thought, extras={"feedback": rating} if rating else {})
 
     def choose(self, text: str) -> TagBlock | None:
-        """The first call, or the first box, after the reasoning; else anywhere."""
+        """Chooses the first call, or else the first boxed answer, after the reasoning; if there is none, anywhere."""
         for start in (text.rfind(THOUGHT_END) + 1, 0):
             call = first_block(text[start:], self.call_tag)
             call = call and call._replace(start=call.start + start)
-            found = [block for block in (call, first_boxed(text, start)) if block]
+            found = [block for block in (call, boxed_block(first_boxed(text, start))) if block]
             if found:
                 return next((block for block in found if block.closed), found[0])
         return None
 
     def missing(self, text: str) -> str:
-        r"""What a reply without a call and without `\boxed` lacks."""
+        r"""The feedback on a reply without a call and without `\boxed`."""
         return f"the reply has neither <tool_call>…</tool_call> nor {BOXED}…}}"
 
     def read_call(self, body: str, views: Sequence[View]) -> tuple[Call, bool]:
-        """A search for the description."""
+        """Reads a search for the described region."""
         value, is_json = read_json(body)
         asked = KEY_VALUE.search(body)
         if is_json or asked is None:
@@ -97,7 +99,7 @@ class InsightO3Reasoner(Tagged):
         return _search(described, 0), strict
 
     def well_formed(self, text: str, block: TagBlock) -> bool:
-        """One think block, the rating where it is asked for, then one call and nothing else, or one box and no call."""
+        """Whether the reply is a think block, the rating if it is required, then one call alone or one boxed answer."""
         head, end, tail = text.strip().partition(THOUGHT_END)
         if not (end and head.startswith("<think>") and head.count("<think>") == 1 and THOUGHT_END not in tail):
             return False
@@ -110,7 +112,7 @@ class InsightO3Reasoner(Tagged):
         return alone and rest.count("<tool_call>") == rest.count("</tool_call>") == 1
 
     def write_call(self, call: Call, views: Sequence[View]) -> str:
-        """The description, with the number of the picture where there are several."""
+        """Writes the description, with the picture's number if there are several."""
         view = call.args.get("view", 0)
         if view or sum(one.parent < 0 for one in views) > 1:
             return dump({RATING_KEY: call.args["description"], "img_idx": view})
@@ -118,11 +120,14 @@ class InsightO3Reasoner(Tagged):
         return f"{RATING_KEY}={{{KEY_VALUE.sub(f'{RATING_KEY}:', described)}}}"
 
     def write_answer(self, call: Call, views: Sequence[View]) -> str:
-        """The text, its braces escaped if they are not balanced."""
-        return guarded(disarm(super().write_answer(call, views), (RATED,)))
+        """Writes the answer, with its braces escaped if they are unbalanced."""
+        return escape_boxed(disarm(super().write_answer(call, views), (RATED,)))
 
     def format(self, call: Call, views: Sequence[View], thought: str = "") -> str:
-        r"""As in other dialects, without ratings and `\boxed` in the thought; a rating says that all went well."""
+        r"""Writes a call as other dialects do, with ratings and `\boxed` in the thought disarmed.
+
+        The rating is "helpful" if there was a call before and "NA" if not; `rated` replaces it.
+        """
         plain = disarm(thought.replace(BOXED, "boxed{"), (RATED,))
         text = super().format(call, views, plain)
         if not self.feedback or call.tool == "noop":
@@ -131,25 +136,25 @@ class InsightO3Reasoner(Tagged):
         return text.replace(THOUGHT_END, f"{THOUGHT_END}\n{_tagged(rating)}", 1)
 
     def rated(self, reply: str, rating: str) -> str:
-        """With another rating than that all went well: one of `RATINGS`."""
+        """Replaces the rating that `format` wrote. Raises ValueError if `rating` is not one of `RATINGS`."""
         if rating not in RATINGS:
             raise ValueError(f"rating: expected one of {', '.join(RATINGS)}, got {rating!r}")
         return reply.replace(_tagged(_rating(reply)), _tagged(rating), 1) if self.feedback else reply
 
     def close(self, text: str) -> str:
-        r"""An answer in `\boxed{…}`."""
+        r"""Wraps an answer in `\boxed{…}`."""
         return f"Answer: {BOXED}{text}}}"
 
     def lead_form(self) -> str:
-        """The reasoning, and the rating where it is asked for."""
+        """The reasoning, and the rating if it is required."""
         return super().lead_form() + (f"<{RATED}>rating</{RATED}>" if self.feedback else "")
 
     def call_form(self) -> str:
-        """A call as it looks inside its tags, for the prompt."""
+        """The body of a call as the prompt shows it."""
         return f"{RATING_KEY}={{…}}"
 
     def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
-        """What the tool is for and how to describe a region, and the form of a reply."""
+        """Explains the purpose of the tool, how to describe a region, and the form of a reply."""
         several = len(task.sources) > 1
         numbered = (
             f' Write the call as {{"{RATING_KEY}": "…", "img_idx": 0}}; pictures are numbered from 0.'
@@ -171,7 +176,7 @@ class InsightO3Reasoner(Tagged):
         return compose_prompt(self, task, section + rated * self.feedback if enabled else "")
 
     def show(self, views: Sequence[View], text: str, info: Mapping[str, Any]) -> list[str | View]:
-        """The question; then what was found, that nothing was, or what was wrong with the reply."""
+        """The question at reset; later the region found, the report that none was found, or a repair request."""
         if info.get("turn", 0) == 0:
             pictures = [part for view in views for part in ((f"Image {view.index}:", view) if views[1:] else (view,))]
             return on_lines([*pictures, text])
@@ -183,7 +188,7 @@ class InsightO3Reasoner(Tagged):
         return on_lines([*found, after])
 
     def called(self, index: int) -> str:
-        """The number of the picture."""
+        """The picture's number."""
         return f"image {index}"
 
     def _repair(self, reason: str, info: Mapping[str, Any]) -> str:
@@ -195,7 +200,7 @@ class InsightO3Reasoner(Tagged):
 
 
 def _in_json(value: Any, strict: bool) -> tuple[Call, bool]:
-    """The call of the variant for several pictures."""
+    """Reads the JSON call of the variant for several pictures."""
     described = value.get(RATING_KEY) if isinstance(value, dict) else None
     index = whole_number(value.get("img_idx", 0)) if isinstance(value, dict) else None
     if not isinstance(described, str) or index is None:
@@ -210,11 +215,11 @@ def _search(described: str, view: int) -> Call:
 
 
 def _rating(text: str) -> str:
-    """What the first rating after the reasoning says, "" without a readable one."""
+    """The first rating after the reasoning, "" if there is none or it is unreadable."""
     tail = text[text.rfind(THOUGHT_END) + 1 :]
     block = first_block(tail, RATED)
-    said = block.body.strip() if block and block.closed else ""
-    return said if said in RATINGS else ""
+    rating = block.body.strip() if block and block.closed else ""
+    return rating if rating in RATINGS else ""
 
 
 def _tagged(rating: str) -> str:

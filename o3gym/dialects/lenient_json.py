@@ -1,7 +1,7 @@
-"""Reading JSON that a model wrote: strict first, then forgiving, in time linear in the text and never by `eval`.
+"""Reads JSON that a model wrote: strictly first, then leniently, in time linear in the text and never by `eval`.
 
-Both readers give plain Python values. Numbers may still be absurd (1e300): `numbers` is the gate that lets only finite
-ones through.
+Both readers return plain Python values. Numbers may still be absurd (1e300) or overflow to infinity; `number` and
+`numbers` let only finite values through.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import re
 from typing import Any, NoReturn
 
 MAX_LENIENT = 20_000
-"""Characters that the forgiving reader looks at: enough for 64 boxes with 16 digits each."""
+"""Maximum number of characters that the lenient reader scans: enough for 64 boxes of 16-digit numbers."""
 MAX_DEPTH = 16
-"""Deepest nesting that the forgiving reader follows; a call needs four levels."""
+"""Maximum nesting depth of the lenient reader; a call needs four levels."""
 MAX_DIGITS = 15
-"""Digits of an integer that stays one; longer ones become floats (CPython refuses to read more than 4300)."""
+"""Maximum digits of an integer; longer ones become floats, because CPython refuses to parse more than 4300 digits."""
 
-# A quote ends a string only where a value can end, so `'the man's hat'` is one string. Nothing that follows a
-# repetition can fail, so none is ever tried again. (Possessive ones would say so; Python before 3.11.5 errs in them.)
+# A quote ends a string only where a value can end, so `'the man's hat'` is one string. Nothing after a repetition can
+# fail to match, so the regex never backtracks and runs in linear time. (Possessive quantifiers would state this
+# explicitly, but Python before 3.11.5 has bugs in them.)
 TOKEN = re.compile(
     r"""(?P<text>"(?:[^"\\]|\\.|"(?!\s*(?:[,:=\]})]|\Z)))*"?|'(?:[^'\\]|\\.|'(?!\s*(?:[,:=\]})]|\Z)))*'?)"""
     r"""|(?P<mark>[\[\](){}:=,])|(?P<word>[^\s\[\](){}:=,"']+)""",
@@ -41,7 +42,7 @@ _STRICT = json.JSONDecoder(parse_constant=_refuse, parse_int=_integer)
 
 
 def read_json(text: str) -> tuple[Any, bool]:
-    """The value in `text`, and whether it was strict JSON and nothing else; (None, False) where there is none."""
+    """The value in `text`, and whether the whole text is strict JSON. Returns (None, False) if there is no value."""
     try:
         return _STRICT.decode(text.strip()), True
     except (ValueError, RecursionError):
@@ -49,7 +50,7 @@ def read_json(text: str) -> tuple[Any, bool]:
 
 
 class _Open:
-    """A list or an object whose end has not been reached."""
+    """A list or an object whose closing bracket has not been reached."""
 
     def __init__(self, mark: str) -> None:
         self.is_object = mark == "{"
@@ -65,7 +66,7 @@ class _Open:
             self.key = None
 
     def name(self) -> None:
-        """What was read last turns out to be a key."""
+        """Turns the scalar that was read last into a key, because ":" or "=" follows it."""
         if self.items and isinstance(self.items[-1], (str, int, float)):
             self.key = str(self.items.pop())
 
@@ -74,10 +75,10 @@ class _Open:
 
 
 def read_lenient(text: str) -> Any:
-    """The first object or list in `text`, or None.
+    """The first object or list in `text`, or None if there is none or it is nested too deeply.
 
-    Forgiven: text around it, code fences, single quotes, no quotes, trailing or missing commas, round brackets, "=" for
-    ":", and missing closing brackets.
+    Tolerated slips: surrounding text, code fences, single quotes, missing quotes, trailing or missing commas, round
+    brackets, "=" instead of ":", and missing closing brackets.
     """
     starts = [start for start in (text.find("{"), text.find("[")) if start >= 0]
     if not starts:
@@ -125,7 +126,7 @@ def _scalar(token: re.Match[str]) -> Any:
 
 
 def number(value: object) -> float | None:
-    """`value` as a finite float, also from a string such as "0.25"; None if it is not one."""
+    """Converts a number, or a string such as "0.25", to a finite float; None if that is not possible."""
     if (
         isinstance(value, bool)
         or not isinstance(value, (int, float, str))
@@ -140,7 +141,10 @@ def number(value: object) -> float | None:
 
 
 def numbers(value: object, count: int) -> list[float] | None:
-    """`count` finite floats from a list, a nested list ([[x, y, x, y]], [[x, y], [x, y]]) or a string of one."""
+    """Reads `count` finite floats from a list, a nested list ([[x, y, x, y]], [[x, y], [x, y]]) or either as a string.
+
+    Returns None for any other value.
+    """
     if isinstance(value, str):
         value = read_lenient(value if "[" in value else f"[{value}]")
     if isinstance(value, list) and 1 <= len(value) <= 2 and all(isinstance(part, list) for part in value):
@@ -152,6 +156,6 @@ def numbers(value: object, count: int) -> list[float] | None:
 
 
 def whole_number(value: object) -> int | None:
-    """`value` as an int if it is a whole number of at most 15 digits (also "3" and 3.0), else None."""
+    """Converts a whole number of at most 15 digits (3, 3.0 or "3") to an int; None for any other value."""
     result = number(value)
     return int(result) if result is not None and result == int(result) and abs(result) < 10**MAX_DIGITS else None

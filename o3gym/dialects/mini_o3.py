@@ -22,14 +22,16 @@ class MiniO3(Tagged):
     """`<think>…</think><grounding>{"bbox_2d": [x0, y0, x1, y1], "source": "original_image"}</grounding>`.
 
     Boxes are unit xyxy of the named source, so a crop of a crop is possible; four decimals are written. Sources are
-    `original_image` (view 0) and `observation_i` (view i: with one picture, the i-th successful call). Tasks with
-    several pictures, which Mini-o3 does not have, call the k-th `original_image_k`; observations keep the number of
-    their view, so the first one of a task with two pictures is `observation_2`.
+    `original_image` (view 0) and `observation_i` (view i, which in a task with one picture is the i-th successful
+    call). In tasks with several pictures, which Mini-o3 does not have, the k-th picture is `original_image_k`.
+    Observations are numbered by their view, so the first one of a task with two pictures is `observation_2`.
 
-    Of several groundings the last counts, and a grounding wins over an answer. A missing source is `original_image`.
+    Of several groundings, the last one counts, and a grounding takes precedence over an answer. A missing source means
+    `original_image`.
 
-    Source: github.com/Mini-o3/Mini-o3 (verl/trainer/constants.py, vllm_async_engine.py), arXiv 2509.07969. There the
-    label of an observation counts turns and its number successful calls, so they part after an error; here they agree.
+    Source: github.com/Mini-o3/Mini-o3 (verl/trainer/constants.py, vllm_async_engine.py), arXiv 2509.07969. In that
+    code, the label of an observation counts turns while its number counts successful calls, so the two differ after an
+    error; here they agree.
     """
 
     name: ClassVar[str] = "mini_o3"
@@ -42,11 +44,11 @@ class MiniO3(Tagged):
     reminder: ClassVar[str] = "Think on. Ground another region of any picture so far, or answer."
 
     def lead(self, thought: str) -> str:
-        """The think block, without a gap after it."""
+        """The think block, with nothing between it and the action."""
         return f"<think>{thought}</think>"
 
     def read_call(self, body: str, views: Sequence[View]) -> tuple[Call, bool]:
-        """A crop of the named source."""
+        """Reads a crop of the named source."""
         value, strict = read_json(body)
         if not isinstance(value, dict):
             raise Unreadable("the grounding is not a JSON object")
@@ -61,32 +63,32 @@ class MiniO3(Tagged):
         return crop(self.to_unit(box, views, view), view), strict and set(value) == {"bbox_2d", "source"}
 
     def write_call(self, call: Call, views: Sequence[View]) -> str:
-        """The grounding of a crop."""
+        """Writes a crop as a grounding."""
         view = call.args.get("view", 0)
         source = self.source_name(view, given=view == 0 or (view < len(views) and views[view].parent < 0))
         return dump({"bbox_2d": self.from_unit(call.args["box"], views, view), "source": source})
 
     def source_name(self, view: int, given: bool) -> str:
-        """The name of a view; `given` says that it was shown at the start."""
+        """The name of a view; `given` says whether it was shown at reset."""
         if not given:
             return f"observation_{view}"
         return "original_image" if view == 0 else f"original_image_{view + 1}"
 
     def label(self, view: View) -> str:
-        """Such as "original_image:" or "Observation 1 (observation_1):"."""
+        """The view's name, such as "original_image:" or "Observation 1 (observation_1):"."""
         name = self.source_name(view.index, given=view.parent < 0)
         return f"{name}:" if view.parent < 0 else f"Observation {view.index} ({name}):"
 
     def called(self, index: int) -> str:
-        """original_image or observation_1."""
+        """The view's name, such as "original_image" or "observation_1"."""
         return self.source_name(index, given=index == 0)
 
     def call_form(self) -> str:
-        """A grounding as it looks inside its tags."""
+        """The body of a grounding as the prompt shows it."""
         return f'{{"bbox_2d": {self.corners}, "source": "…"}}'
 
     def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
-        """Grounding if `crop` is enabled, and the form of a reply."""
+        """Explains grounding, if `crop` is enabled, and the form of a reply."""
         names = ['"original_image"', *(f'"original_image_{i}"' for i in range(2, len(task.sources) + 1))]
         section = (
             f"You can zoom in by grounding a region: {self.corners} are its left, top, right and bottom edge, where "

@@ -1,4 +1,4 @@
-"""`openai`: native function tools of the OpenAI chat completions API, in unit coordinates."""
+"""`openai`: native function tools of the OpenAI Chat Completions API, in unit coordinates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from o3gym.dialects.functions import Functions, dump
 from o3gym.dialects.lenient_json import read_json
-from o3gym.dialects.schemas import signature
 from o3gym.dialects.wording import opening_words
 from o3gym.registry import TOOLS
 from o3gym.tools.base import Tool
@@ -17,12 +16,13 @@ from o3gym.types import Task, View
 
 @dataclass(frozen=True)
 class OpenAIFunctions(Functions):
-    """Calls of function tools that the server knows from `schema(tools)`, with o3gym's own names and coordinates.
+    """Native function calls with o3gym's own names and coordinates; the server gets the tools from `schema(tools)`.
 
-    Boxes are unit xyxy of the view they name, with four decimals. A reply has only text, so the backend appends each
-    native call of the message to its content with `call_text`: `<tool_call>{"name": …, "arguments": {…}}</tool_call>`.
-    That is also what `format` writes. Answers are calls of `answer`; `<answer>…</answer>` in the content is read too.
-    Of several calls the last counts; backends should ask for one (`parallel_tool_calls=False`).
+    Boxes are unit xyxy of the view they name, with four decimals. A `Reply` holds only text, so the backend appends
+    each native call of a message to the content with `call_text`:
+    `<tool_call>{"name": …, "arguments": {…}}</tool_call>`. `format` writes the same form. Answers are calls of
+    `answer`, but `<answer>…</answer>` in the content is accepted too. If a reply has several calls, the last one
+    counts; backends should request a single call (`parallel_tool_calls=False`).
 
     Source: the function calling guide of the OpenAI API (`tools=[{"type": "function", "function": {…}}]`).
     """
@@ -37,25 +37,25 @@ class OpenAIFunctions(Functions):
 
     def schema(self, tools: Mapping[str, Tool]) -> list[dict[str, Any]]:
         """The enabled tools as JSON values for the `tools=` parameter of a chat completion."""
-        return [signature(self, tool) for name, tool in tools.items() if self.expresses(name)]
+        return [self.function_schema(tool) for name, tool in tools.items() if self.expresses(name)]
 
     def spoken(self, tool: str) -> bool:
-        """Nothing is: answers are calls."""
+        """False for every tool: answers are calls, too."""
         return False
 
     def expresses(self, tool: str) -> bool:
-        """Every registered tool can be called."""
+        """True for every registered tool but `noop`."""
         return tool in TOOLS and tool != "noop"
 
     def coordinates(self) -> str:
-        """Fractions of the named view."""
+        """Explains that coordinates are fractions of the named view."""
         return (
             "Coordinates are fractions (0 to 1) of the width and height of the view they refer to, counted from its "
             "top left corner. Views are numbered from 0 in the order they are shown."
         )
 
     def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
-        """The frame of coordinates and how to end; the functions themselves travel as `schema(tools)`."""
+        """Explains the coordinates and how to end the episode; the functions themselves are in `schema(tools)`."""
         names = [tool.name for tool in self.usable(tools, task)]
         looking = any(not tool.ends for tool in self.usable(tools, task))
         end = "locate" if task.kind == "box" else "answer"
@@ -68,20 +68,20 @@ class OpenAIFunctions(Functions):
         return "\n\n".join(filter(None, parts))
 
     def answer_form(self, task: Task) -> str:
-        """What to pass to the function that ends the episode."""
+        """Describes the argument of the function that ends the episode."""
         if task.kind == "box":
             return f"the box {self.corners} of what is asked for, or null if it is not there"
         return super().answer_form(task)
 
     def label(self, view: View) -> str:
-        """The number that `view` takes."""
+        """The view's index, which is the value of the argument `view`."""
         return f"View {view.index}:"
 
 
 def call_text(name: str, arguments: str) -> str:
-    """The text form of a native tool call, from its name and its `arguments` (a JSON text, as the API gives them).
+    """The text form of a native tool call with the given name and `arguments` (JSON text, as the API returns them).
 
-    Arguments that are not a JSON object are kept as text, so that `parse` reports what is wrong with them.
+    Arguments that are not strict JSON are kept as text, so that `parse` reports what is wrong with them.
     """
     value, strict = read_json(arguments)
     return f"<tool_call>{dump({'name': name, 'arguments': value if strict else arguments})}</tool_call>"

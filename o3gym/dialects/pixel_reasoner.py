@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from o3gym.dialects.boxed import BOXED, guarded, last_boxed
 from o3gym.dialects.frames import UNIT, check_frame, read_box, shown_pixels, write_box
 from o3gym.dialects.functions import Functions
-from o3gym.dialects.tags import TagBlock, last_block
+from o3gym.dialects.tags import TagBlock, boxed_block, last_block
+from o3gym.latex import BOXED, escape_boxed, last_boxed
 from o3gym.types import Call, View
 
 
@@ -18,17 +18,17 @@ from o3gym.types import Call, View
 class PixelReasoner(Functions):
     r"""`<tool_call>{"name": "crop_image_normalized", "arguments": {"bbox_2d": […], "target_image": 1}}</tool_call>`.
 
-    Boxes are xyxy of the named picture, `target_image` counts from 1: the pictures of the task, then each crop (view
-    i is picture i + 1). A call counts only if the reply ends with `</tool_call>`, then the last one; otherwise the last
-    `\boxed{…}` is the answer. Written boxes have four decimals.
+    Boxes are xyxy of the named picture. `target_image` counts from 1 through the task's pictures and then the crops, so
+    view i is picture i + 1. If the reply ends with `</tool_call>`, the last call counts; otherwise the last `\boxed{…}`
+    is the answer. Boxes are written with four decimals.
 
-    The system grows each crop by 10% of the picture on every side: that is the size rule "pixel_reasoner". It also cuts
-    from the picture as it was shown; o3gym cuts from native pixels. Its `select_frames` for video is not covered.
+    The system grows each crop by 10% of the picture on every side, which is the size rule "pixel_reasoner". It also
+    crops the displayed picture, whereas o3gym crops native pixels. Its video tool `select_frames` is not supported.
 
     Attributes:
-        frame: how a box is told to be fractions or pixels (of the named picture as shown). "unit" (the default):
-            fractions if no coordinate is above 1. "released": fractions if all are below 1, as in the released code,
-            where [0, 0, 1, 1] means one pixel and not the whole picture.
+        frame: how to tell fractions from pixels of the named picture as shown. "unit" (the default) takes a box for
+            fractions if no coordinate is above 1. "released" takes it for fractions if all coordinates are below 1, as
+            the released code does, where [0, 0, 1, 1] means one pixel and not the whole picture.
 
     Source: github.com/TIGER-AI-Lab/Pixel-Reasoner (curiosity_driven_rl, experience_maker.py), arXiv 2505.15966.
     """
@@ -48,67 +48,67 @@ class PixelReasoner(Functions):
         check_frame(self.frame, ("unit", "released"))
 
     def is_fraction(self, values: Sequence[float]) -> bool:
-        """Whether coordinates are fractions of the picture rather than pixels of it."""
+        """Whether coordinates are fractions of the picture rather than pixels."""
         return max(values) < 1 if self.frame == "released" else max(values) <= 1
 
     def to_unit(self, values: Sequence[float], views: Sequence[View], view: int) -> list[float]:
-        """Fractions as they are, pixels divided by the size of the picture as shown."""
+        """Keeps fractions and divides pixels by the size of the picture as shown."""
         return read_box(values, UNIT if self.is_fraction(values) else shown_pixels(views, view))
 
     def from_unit(self, values: Sequence[float], views: Sequence[View], view: int) -> list[Any]:
-        """Fractions; pixels where the frame would take fractions for pixels."""
+        """Writes fractions, or pixels where the frame would mistake these fractions for pixels."""
         fractions = write_box(values, UNIT)
         return list(fractions if self.is_fraction(fractions) else write_box(values, shown_pixels(views, view)))
 
     def choose(self, text: str) -> TagBlock | None:
-        """The call at the very end, else the last box."""
+        """Chooses the call at the very end of the reply, else the last boxed answer."""
         block = last_block(text, self.call_tag) if text.rstrip().endswith(f"</{self.call_tag}>") else None
-        return block if block and block.closed else last_boxed(text)
+        return block if block and block.closed else boxed_block(last_boxed(text))
 
     def missing(self, text: str) -> str:
-        r"""What a reply without a call at its end and without `\boxed` lacks."""
+        r"""The feedback on a reply without a call at its end and without `\boxed`."""
         return r"the reply neither ends with </tool_call> nor has \boxed{…}"
 
     def well_formed(self, text: str, block: TagBlock) -> bool:
-        """One call at the end and no box, or one closed box and no call."""
+        """Whether there is one call at the end and no boxed answer, or one closed boxed answer and no call."""
         calls = (text.count("<tool_call>"), text.count("</tool_call>"))
         expected = (1, 0) if block.tag == self.call_tag else (0, 1)
         return block.closed and calls == (expected[0], expected[0]) and text.count(BOXED) == expected[1]
 
     def write_answer(self, call: Call, views: Sequence[View]) -> str:
-        """The text, its braces escaped if they are not balanced."""
-        return guarded(super().write_answer(call, views))
+        """Writes the answer, with its braces escaped if they are unbalanced."""
+        return escape_boxed(super().write_answer(call, views))
 
     def format(self, call: Call, views: Sequence[View], thought: str = "") -> str:
-        r"""As in other dialects, without `\boxed` in the thought."""
+        r"""Writes a call as other dialects do, with `\boxed` in the thought disarmed."""
         return super().format(call, views, thought.replace(BOXED, "boxed{"))
 
     def close(self, text: str) -> str:
-        r"""An answer in `\boxed{…}`."""
+        r"""Wraps an answer in `\boxed{…}`."""
         return BOXED + text + "}"
 
     def coordinates(self) -> str:
-        """Fractions of the named picture."""
+        """Explains that boxes are fractions of the named picture."""
         return (
             "Boxes are left, top, right and bottom edge as fractions (0 to 1) of the width and height of the picture "
             "with the number target_image. Pictures are numbered from 1 in the order they are shown, crops included."
         )
 
     def label(self, view: View) -> str:
-        """Such as "Image 1 (640x480):", with the number that `target_image` takes."""
+        """The picture's number, as `target_image` takes it, and size, such as "Image 1 (640x480):"."""
         return f"Image {view.index + 1} ({view.shown[0]}x{view.shown[1]}):"
 
     def called(self, index: int) -> str:
-        """The number that `target_image` takes."""
+        """The picture's number, as `target_image` takes it."""
         return f"image {index + 1}"
 
     def rename(self, text: str) -> str:
-        """Numbers of views count from 1, also in "numbered 0 to 3"."""
+        """Renumbers views from 1, also in "numbered 0 to 3"."""
         text = re.sub(
             r"views are numbered 0 to ([0-9]{1,6})", lambda m: f"images are numbered 1 to {int(m[1]) + 1}", text
         )
         return super().rename(text)
 
     def trouble(self, reason: str) -> str:
-        """Feedback on a call that was not carried out."""
+        """The message after a call that was refused."""
         return f"Execution error: {reason}"

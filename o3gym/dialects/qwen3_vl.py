@@ -1,4 +1,4 @@
-"""`qwen3_vl`: tool calls as Qwen3-VL is used to them, for all tools."""
+"""`qwen3_vl`: tool calls in the format of Qwen3-VL's agent cookbook, for all tools."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from o3gym.types import View
 class Qwen3VL(Functions):
     """`<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": […], "img_idx": 0}}</tool_call>`.
 
-    Coordinates are xyxy (points xy) in thousandths of the picture `img_idx`, which counts all pictures so far from 0.
-    `crop` is `image_zoom_in_tool` and may carry a "label"; every other registered tool keeps its name, `box`, `boxes`,
-    `center` and `view` being written `bbox_2d`, `bboxes_2d`, `point_2d` and `img_idx`. The answer is
-    `<answer>…</answer>`, a region search ends with a call of `locate`. Of calls and answers the last counts, so that a
+    Coordinates are xyxy (xy for points) in thousandths of the picture `img_idx`, which counts all pictures so far from
+    0. `crop` is written `image_zoom_in_tool` and may carry a "label"; every other registered tool keeps its name. The
+    arguments `box`, `boxes`, `center` and `view` are written `bbox_2d`, `bboxes_2d`, `point_2d` and `img_idx`. Answers
+    are `<answer>…</answer>`; a region search ends with a call of `locate`. The last call or answer counts, so that a
     thinking model may mention tags while it thinks.
 
-    Source: the agent cookbook of github.com/QwenLM/Qwen3-VL ("think with images"); tools beyond zooming in are ours.
+    Source: the agent cookbook of github.com/QwenLM/Qwen3-VL ("think with images"). Tools other than zooming in are
+    ours.
     """
 
     name: ClassVar[str] = "qwen3_vl"
@@ -39,28 +40,28 @@ class Qwen3VL(Functions):
     labelled: ClassVar[bool] = True
 
     def frame_of(self, views: Sequence[View], view: int) -> Frame:
-        """The grid."""
+        """Thousandths, whatever the view."""
         return THOUSANDTHS
 
     def spoken(self, tool: str) -> bool:
-        """Only answers are; a box is located by a call."""
+        """True for `answer` only: a box is located by a call."""
         return tool == "answer"
 
     def expresses(self, tool: str) -> bool:
-        """Every registered tool can be called."""
+        """True for every registered tool but `noop`."""
         return tool in TOOLS and tool != "noop"
 
     def coordinates(self) -> str:
-        """Thousandths of the named picture."""
+        """Explains that coordinates are thousandths of the named picture."""
         return (
             "Coordinates run from 0 to 1000 over the width and over the height of the picture img_idx, counted from "
             "its top left corner, x before y. img_idx counts all pictures from 0 in the order they are shown."
         )
 
     def label(self, view: View) -> str:
-        """The number that `img_idx` takes."""
+        """The picture's number, as `img_idx` takes it."""
         return f"Picture {view.index} (img_idx {view.index}):"
 
     def called(self, index: int) -> str:
-        """The number that `img_idx` takes."""
+        """The picture's number, as `img_idx` takes it."""
         return f"picture {index}"

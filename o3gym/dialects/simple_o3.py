@@ -1,4 +1,4 @@
-"""`simple_o3`: the wire format of Simple-o3, as far as it is public."""
+"""`simple_o3`: the wire format of Simple-o3, as far as it has been published."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from o3gym.types import View
 class SimpleO3(Functions):
     """Reasoning as plain text, then `<function>{"name": "focus_area", "arguments": {"bbox_2d": […]}}</function>`.
 
-    Boxes are [ymin, xmin, ymax, xmax] in thousandths of the original picture (view 0), y before x. Tools are
-    `focus_area` (what it does, crop, draw or show again, is the environment's `focus`), `zoom_in` with a `point_2d`
-    [y, x] and a `factor`, and `reuse`, which shows the original again. Of calls and answers the last counts.
+    Boxes are [ymin, xmin, ymax, xmax] in thousandths of the original picture (view 0), y before x. The tools are
+    `focus_area`, which crops, draws the box or shows the view again depending on the environment's `focus`; `zoom_in`
+    with a `point_2d` [y, x] and a `factor`; and `reuse`, which shows the original again. The last call or answer
+    counts.
 
-    The tags, the tools, the grid and the order are the paper's. The keys inside the JSON, the arguments of `zoom_in`
-    and the answer tag were not published and are ours, so a released checkpoint may write them differently.
+    The tags, the tools, the grid and the coordinate order come from the paper. The keys inside the JSON, the arguments
+    of `zoom_in` and the answer tag are unpublished and therefore our own choice; a released checkpoint may write them
+    differently.
 
     Source: Simple o3, arXiv 2508.12109 (no code was released).
     """
@@ -36,37 +38,37 @@ class SimpleO3(Functions):
     point: ClassVar[str] = "[y, x]"
 
     def frame_of(self, views: Sequence[View], view: int) -> Frame:
-        """The grid."""
+        """Thousandths, whatever the view."""
         return THOUSANDTHS
 
     def to_unit(self, values: Sequence[float], views: Sequence[View], view: int) -> list[float]:
-        """The same with y and x exchanged."""
+        """Converts as other dialects do, after swapping y and x."""
         return super().to_unit(_exchanged(values), views, view)
 
     def from_unit(self, values: Sequence[float], views: Sequence[View], view: int) -> list[Any]:
-        """The same with y and x exchanged."""
+        """Converts as other dialects do, then swaps x and y."""
         return _exchanged(super().from_unit(values, views, view))
 
     def coordinates(self) -> str:
-        """Thousandths of the picture, y first."""
+        """Explains that coordinates are thousandths of the picture, y first."""
         return (
             "Coordinates run from 0 to 1000 over the height and over the width of the original picture, y before x, "
             "counted from its top left corner. Every function works on that picture, whatever was shown later."
         )
 
     def called(self, index: int) -> str:
-        """Views have no names."""
+        """A description, because this format does not name views."""
         return "the original picture" if index == 0 else "a later picture"
 
     def trouble(self, reason: str) -> str:
-        """Feedback in observation tags."""
+        """Wraps feedback in observation tags."""
         return f"<observation>Error: {reason}</observation>"
 
     def observation(self, parts: list[str | View]) -> list[str | View]:
-        """Pictures in observation tags."""
+        """Wraps the parts in observation tags."""
         return ["<observation>", *parts, "</observation>"]
 
 
 def _exchanged(values: Sequence[Any]) -> list[Any]:
-    """y, x, y, x, … from x, y, x, y, …, and back."""
+    """Swaps each pair of values: x, y, x, y, … becomes y, x, y, x, …, and vice versa."""
     return [values[i ^ 1] for i in range(len(values))]

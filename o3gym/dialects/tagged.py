@@ -1,4 +1,4 @@
-"""What the dialects share: reasoning, then one tagged action, with the rest of the format as class attributes."""
+"""Base class of most dialects: reasoning and then one tagged action, with the details as class attributes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from o3gym.types import Call, Parsed, Task, View, answer, locate
 
 
 def on_lines(parts: Sequence[str | View]) -> list[str | View]:
-    """The parts with line breaks: between texts, which become one, and in front of text after a picture."""
+    """Joins message parts with line breaks: adjacent texts are merged, and text after a picture starts a new line.
+
+    A closing tag directly after a picture stays on the picture's line.
+    """
     result: list[str | View] = []
     for part in parts:
         last = result[-1] if result else None
@@ -30,23 +33,23 @@ def on_lines(parts: Sequence[str | View]) -> list[str | View]:
     return result
 
 
-class Unreadable(Exception):  # noqa: N818 - not an error of the program: it becomes feedback
-    """A call or an answer is there but cannot be read; the message says why."""
+class Unreadable(Exception):  # noqa: N818 - a fault of the reply, not of the program; it becomes feedback
+    """Raised for a call or an answer that is present but unreadable; the message says why."""
 
 
 @dataclass(frozen=True)
 class Tagged(Dialect):
     """Base of the dialects whose replies are reasoning and then `<call_tag>…</call_tag>` or `<answer>…</answer>`.
 
-    A box is answered as `<answer>{"bbox_2d": [...]}</answer>`, or with null for "not in the picture", in the frame that
-    the dialect's calls have on view 0. The released systems without region search do not have this; it is ours.
+    A box is answered as `<answer>{"bbox_2d": [...]}</answer>`, with null for "not in the picture", in the frame that
+    the dialect's calls use on view 0. This form is our own: released systems without region search have none.
 
     Attributes:
-        call_tag: tag of a call.
-        wins: the tag that is looked at when a reply holds both; "" for the one written last.
-        think: the reasoning stands in one `<think>` block; otherwise it is plain text.
-        corners: a box in words, for prompts.
-        reminder: the last text part after new pictures.
+        call_tag: the tag of a call.
+        wins: the tag that takes precedence if a reply has both a call and an answer; "" if the last block counts.
+        think: whether the reasoning is in one `<think>` block rather than plain text.
+        corners: how prompts write a box.
+        reminder: the text that follows new pictures.
     """
 
     call_tag: ClassVar[str] = "tool_call"
@@ -57,32 +60,32 @@ class Tagged(Dialect):
 
     @property
     def tags(self) -> tuple[str, str]:
-        """Both action tags, the winning one first."""
+        """Both action tags, the one that takes precedence first."""
         return ("answer", self.call_tag) if self.wins == "answer" else (self.call_tag, "answer")
 
     def frame_of(self, views: Sequence[View], view: int) -> Frame:
-        """What coordinates on view `view` are counted in; unit coordinates unless a dialect says otherwise."""
+        """The coordinate frame of calls on view `view`: unit coordinates unless a dialect overrides this."""
         return UNIT
 
     def to_unit(self, values: Sequence[float], views: Sequence[View], view: int) -> list[float]:
-        """A box or point as written, in unit coordinates of view `view`, unclamped."""
+        """Converts a written box or point to unit coordinates of view `view`, without clamping."""
         return read_box(values, self.frame_of(views, view))
 
     def from_unit(self, values: Sequence[float], views: Sequence[View], view: int) -> list[Any]:
-        """A unit box or point of view `view` as written; a box with an area keeps one."""
+        """Converts a unit box or point of view `view` to written numbers. A box with an area keeps an area."""
         write = write_box if len(values) == 4 else write_point
         return list(write(values, self.frame_of(views, view)))
 
     def read_call(self, body: str, views: Sequence[View]) -> tuple[Call, bool]:
-        """The call in a `call_tag` block, and whether it keeps the format. Raises `Unreadable`."""
+        """Reads the body of a `call_tag` block as (call, strict). Raises `Unreadable`."""
         raise NotImplementedError
 
     def write_call(self, call: Call, views: Sequence[View]) -> str:
-        """The body of a `call_tag` block. Raises ValueError for what the format cannot name."""
+        """The body of a `call_tag` block. Raises ValueError for a view that the format cannot name."""
         raise NotImplementedError
 
     def parse(self, text: str, views: Sequence[View]) -> Parsed:
-        """Read a reply; the attribute `wins` decides between a call and an answer, and the last of each counts."""
+        """Parses a reply. `wins` decides between a call and an answer; of several calls or answers, the last counts."""
         text = text[-MAX_REPLY:]
         block = self.choose(text)
         if block is None:
@@ -96,20 +99,20 @@ class Tagged(Dialect):
         return Parsed(call, strict and self.well_formed(text, block), thought)
 
     def choose(self, text: str) -> TagBlock | None:
-        """The block that counts."""
+        """Chooses the block that counts."""
         found = tag_blocks(text, self.tags)
         return found[0] if found and self.wins else max(found, key=lambda block: block.start, default=None)
 
     def missing(self, text: str) -> str:
-        """What a reply without a block lacks, in words."""
+        """The feedback on a reply without a call or an answer."""
         return f"the reply has neither <{self.call_tag}>…</{self.call_tag}> nor <answer>…</answer>"
 
     def well_formed(self, text: str, block: TagBlock) -> bool:
-        """Whether a reply whose `block` is fine has the right form around it."""
+        """Whether the text around a readable `block` keeps the format."""
         return keeps_shape(text, block.tag, self.tags, self.think)
 
     def read_answer(self, body: str, views: Sequence[View]) -> tuple[Call, bool]:
-        """`answer` with the text, or `locate` for an object whose only key is "bbox_2d"."""
+        """Reads the body of an answer as (call, strict): `locate` for an object with only "bbox_2d", else `answer`."""
         text = body.strip()
         if text.startswith("{") and "bbox_2d" in text:
             value, strict = read_json(text)
@@ -118,7 +121,7 @@ class Tagged(Dialect):
         return answer(text[:MAX_TEXT]), True
 
     def read_located(self, value: object, views: Sequence[View]) -> Call:
-        """`locate` with a box of view 0 as written, or with None for null."""
+        """A `locate` call with the written box of view 0, or with None for null."""
         if value is None:
             return locate(None)
         box = numbers(value, 4)
@@ -127,7 +130,7 @@ class Tagged(Dialect):
         return locate(self.to_unit(box, views, 0))
 
     def write_answer(self, call: Call, views: Sequence[View]) -> str:
-        """The text between answer tags."""
+        """The body of an answer. Raises ValueError for a box of another view than 0."""
         if call.tool == "answer":
             return disarm(call.args["text"], (*self.tags, "think"))
         if call.args.get("view", 0) != 0:
@@ -136,15 +139,15 @@ class Tagged(Dialect):
         return json.dumps({"bbox_2d": None if box is None else self.from_unit(box, views, 0)})
 
     def spoken(self, tool: str) -> bool:
-        """Whether a call of `tool` is written as an answer."""
+        """Whether calls of `tool` are written as answers."""
         return tool in ("answer", "locate")
 
     def expresses(self, tool: str) -> bool:
-        """Whether the format has a form for calls of `tool`."""
+        """Whether the format can express calls of `tool`."""
         return tool in self.tools
 
     def format(self, call: Call, views: Sequence[View], thought: str = "") -> str:
-        """Write a call; raises ValueError for a tool or a view that the format cannot name."""
+        """Writes a call. Raises ValueError for a tool or a view that the format cannot express."""
         thought = disarm(thought.strip(), (*self.tags, "think"))
         if call.tool == "noop":
             return thought or "I do not know what to do."
@@ -155,23 +158,23 @@ class Tagged(Dialect):
         return f"{self.lead(thought)}<{self.call_tag}>{self.write_call(call, views)}</{self.call_tag}>"
 
     def lead(self, thought: str) -> str:
-        """The reasoning as it stands in front of an action."""
+        """The reasoning as written before an action."""
         if self.think:
             return f"<think>{thought}</think>\n"
         return f"{thought}\n" if thought else ""
 
     def lead_form(self) -> str:
-        """What stands in front of an action, for the prompt."""
+        """The reasoning before an action as the prompt shows it."""
         return "<think>your reasoning</think>" if self.think else "your reasoning"
 
     def close(self, text: str) -> str:
-        """An answer in its tags."""
+        """Wraps an answer in its tags."""
         return f"<answer>{text}</answer>"
 
     def show(self, views: Sequence[View], text: str, info: Mapping[str, Any]) -> list[str | View]:
-        """Pictures, each after its label, then the text: the question at reset, feedback and a reminder later.
+        """Each picture after its label, then the text: the question at reset, feedback and a reminder later.
 
-        Parts read well when they are put together without anything between them, as chat templates do.
+        The parts contain all line breaks, because chat templates concatenate parts without a separator.
         """
         parts: list[str | View] = []
         for view in views:
@@ -183,27 +186,27 @@ class Tagged(Dialect):
         return on_lines(self.observation(parts + ([self.rename(text)] if text else [])))
 
     def label(self, view: View) -> str:
-        """What stands in front of a picture: the name by which calls refer to it, "" where they cannot."""
+        """The text before a picture: the name by which calls refer to it, or "" if they cannot."""
         return ""
 
     def called(self, index: int) -> str:
-        """How the dialect names the view with that index."""
+        """The dialect's name for the view with that index."""
         return f"view {index}"
 
     def rename(self, text: str) -> str:
-        """Feedback of the environment, with the dialect's names of views."""
+        """The environment's feedback with views renamed to the dialect's names."""
         return re.sub(r"\bview ([0-9]{1,6})\b", lambda match: self.called(int(match[1])), text)
 
     def trouble(self, reason: str) -> str:
-        """Feedback on a call that was not carried out."""
+        """The message after a call that was refused."""
         return f"Error: {reason}"
 
     def observation(self, parts: list[str | View]) -> list[str | View]:
-        """The message after a call that was carried out."""
+        """The message after a call that was executed."""
         return [*parts, self.reminder] if self.reminder else parts
 
     def answer_form(self, task: Task) -> str:
-        """What to write as the answer, by the kind of the task."""
+        """Describes in the prompt what to write as the answer, by the task's kind."""
         if task.kind == "choice":
             return f"the letter of the right option ({', '.join(task.letters)}) and nothing else"
         if task.kind == "free":
@@ -214,12 +217,12 @@ class Tagged(Dialect):
         )
 
     def usable(self, tools: Mapping[str, Tool], task: Task) -> list[Tool]:
-        """The enabled tools that are written as calls, in order, without the ending that does not fit the task."""
+        """The enabled tools that are written as calls, in order, without the ending tool that does not fit the task."""
         unfit = "answer" if task.kind == "box" else "locate"
         return [
             tool for name, tool in tools.items() if self.expresses(name) and not self.spoken(name) and name != unfit
         ]
 
     def call_form(self) -> str:
-        """A call as it looks inside its tags, for the prompt."""
+        """The body of a call as the prompt shows it."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Finding `<tag>…</tag>` blocks in a reply, with plain string search: linear in the reply, whatever it holds."""
+"""Finds `<tag>…</tag>` blocks in a reply by plain string search, which takes linear time on any text."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from o3gym.latex import BoxedText, unescape_braces
+
 
 class TagBlock(NamedTuple):
-    """One block: its tag, where it starts, what is inside, and whether the closing tag is there."""
+    """One block: its tag, its start in the text, its body, and whether it has a closing tag."""
 
     tag: str
     start: int
@@ -17,7 +19,7 @@ class TagBlock(NamedTuple):
 
 
 def last_block(text: str, tag: str) -> TagBlock | None:
-    """The last closed `<tag>` block; without any, the last one that was opened and runs to the end; else None."""
+    """The last closed `<tag>` block; if none is closed, the last opened one, up to the end of the text; else None."""
     opening, closing = f"<{tag}>", f"</{tag}>"
     end = text.rfind(closing)
     start = text.rfind(opening, 0, end) if end >= 0 else -1
@@ -29,7 +31,7 @@ def last_block(text: str, tag: str) -> TagBlock | None:
 
 
 def first_block(text: str, tag: str) -> TagBlock | None:
-    """The first closed `<tag>` block; without any, the first one that was opened and runs to the end; else None."""
+    """The first `<tag>` block, up to the end of the text if it is never closed; None if there is none."""
     opening, closing = f"<{tag}>", f"</{tag}>"
     start = text.find(opening)
     if start < 0:
@@ -39,20 +41,25 @@ def first_block(text: str, tag: str) -> TagBlock | None:
 
 
 def tag_blocks(text: str, tags: Iterable[str]) -> list[TagBlock]:
-    """The last block of each of `tags`, in their order; closed ones only, if any is closed."""
+    """The last block of each tag, in the order of `tags`. If any of them is closed, only closed ones are returned."""
     found = [block for block in (last_block(text, tag) for tag in tags) if block is not None]
     return [block for block in found if block.closed] or found
 
 
+def boxed_block(found: BoxedText | None) -> TagBlock | None:
+    r"""A `\boxed{…}` as an answer block, with escaped braces restored; None for None."""
+    return found and TagBlock("answer", found.start, unescape_braces(found.body), found.closed)
+
+
 def thought_before(text: str, end: int) -> str:
-    """The reasoning in front of position `end`, without think tags."""
+    """The reasoning before position `end`, without think tags."""
     return text[:end].replace("<think>", "").replace("</think>", "").strip()
 
 
 def keeps_shape(text: str, tag: str, tags: Iterable[str], think: bool) -> bool:
-    """Whether a reply is reasoning and then exactly one `<tag>` block, with none of the other `tags` anywhere.
+    """Whether a reply is reasoning followed by exactly one `<tag>` block, with none of the other `tags` anywhere.
 
-    With `think` the reasoning must be one think block and nothing else; without, it is any text.
+    With `think`, the reasoning must be exactly one think block; otherwise any text is allowed.
     """
     text = text.strip()
     if not text.endswith(f"</{tag}>"):
@@ -72,5 +79,5 @@ def keeps_shape(text: str, tag: str, tags: Iterable[str], think: bool) -> bool:
 
 
 def disarm(text: str, tags: Iterable[str]) -> str:
-    """`text` with the angle brackets of `tags` made round, so that it can stand inside a reply."""
+    """`text` with the angle brackets of `tags` replaced by round ones, so that it can be quoted inside a reply."""
     return re.sub(rf"<(/?(?:{'|'.join(map(re.escape, tags))}))>", r"(\1)", text)

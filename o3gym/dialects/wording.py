@@ -1,4 +1,4 @@
-"""The words that the system prompts of all dialects share."""
+"""Wording shared by the system prompts of all dialects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def opening_words(task: Task, looking: bool) -> str:
-    """What the task is; with `looking`, that details can be looked at."""
+    """The first sentences of a prompt: the task and, with `looking`, the advice to look closer."""
     pictures = "a picture" if len(task.sources) == 1 else f"{len(task.sources)} pictures"
     goal = "Find a region in" if task.kind == "box" else "Answer a question about"
     hint = " What matters may be too small to make out at first sight: look closer before you commit yourself."
@@ -19,9 +19,9 @@ def opening_words(task: Task, looking: bool) -> str:
 
 
 def compose_prompt(dialect: Tagged, task: Task, section: str, answered: bool = True) -> str:
-    """A system prompt: the opening, the `section` on tools ("" without any), and the form of a reply.
+    """Composes a system prompt: the opening, the `section` on tools ("" if there are none), and the form of a reply.
 
-    With `answered` false, the way to end is one of the tools.
+    `answered` is false if the episode ends with a tool call instead of an answer.
     """
     forms = []
     if section:

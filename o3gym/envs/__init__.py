@@ -1,4 +1,4 @@
-"""Environments and their wrappers."""
+"""The environment and its wrappers."""
 
 from o3gym.envs.fixed import FixedCanvas, GridActions
 from o3gym.envs.text_turns import TextTurns

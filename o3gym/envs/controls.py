@@ -1,7 +1,7 @@
-"""Controls: the same episode with the search taken away, to tell looking from guessing.
+"""Controls: ablations of visual search that tell whether a policy relies on what it sees.
 
-A control is an argument of the environment, not a wrapper around it, because the views that a trajectory records must
-be the ones that were shown: the viewer and the trainer make their pixels again from those records.
+A control is an argument of the environment, not a wrapper around it, because a trajectory must record the views that
+were actually shown: the viewer and the trainer render their pixels from that record.
 """
 
 from __future__ import annotations
@@ -19,46 +19,46 @@ from o3gym.types import FULL, Box, Call, Source, Target
 
 
 class Control:
-    """Changes nothing; subclasses override what they take away."""
+    """Base of all controls, which changes nothing. Subclasses override the methods for what they ablate."""
 
     def tools(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The tools that stay enabled."""
+        """The tools that remain enabled, out of `names`."""
         return tuple(names)
 
-    def call(self, call: Call, scene: ToolContext, rng: np.random.Generator) -> Call:
-        """The call that is carried out instead of a valid-shape `call`."""
+    def call(self, call: Call, context: ToolContext, rng: np.random.Generator) -> Call:
+        """The call to execute instead of `call`, which has passed the shape check. It may raise `Invalid`."""
         return call
 
-    def outcome(self, outcome: ToolResult, scene: ToolContext) -> ToolResult:
-        """What is shown instead of `outcome`."""
-        return outcome
+    def result(self, result: ToolResult, context: ToolContext) -> ToolResult:
+        """The result to use instead of `result`."""
+        return result
 
 
 class NoTool(Control):
-    """Only tools that end the episode: the picture as shown at reset must do."""
+    """Disables all tools but those that end the episode: the pictures shown at reset have to suffice."""
 
     def tools(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Answer and locate, where enabled."""
+        """Keeps the tools that end the episode, such as answer and locate."""
         return tuple(name for name in names if TOOLS[name].ends)
 
 
 class BlankCrop(Control):
-    """Every new view is grey: turns and tokens stay, evidence goes."""
+    """Shows grey instead of every new view: the number of turns and tokens is kept, the evidence is removed."""
 
-    def outcome(self, outcome: ToolResult, scene: ToolContext) -> ToolResult:
-        """Replace each look by one at a blank source of the same region."""
-        sources = (*scene.sources, *outcome.sources)
-        blanks = tuple(_blank(sources[look.source], look.box) for look in outcome.looks)
-        first = len(scene.sources)
-        looks = tuple(replace(look, source=first + i, box=FULL) for i, look in enumerate(outcome.looks))
-        return replace(outcome, looks=looks, sources=blanks)
+    def result(self, result: ToolResult, context: ToolContext) -> ToolResult:
+        """Replaces each requested view by a blank source with the size of its region."""
+        sources = (*context.sources, *result.sources)
+        blanks = tuple(_blank(sources[request.source], request.box) for request in result.views)
+        first = len(context.sources)
+        views = tuple(replace(request, source=first + i, box=FULL) for i, request in enumerate(result.views))
+        return replace(result, views=views, sources=blanks)
 
 
 class RandomCrop(Control):
-    """Every crop, and what a search found, keeps its size and view and goes somewhere else, uniformly at random."""
+    """Moves every crop, zoom and search result to a uniformly random place; its view and size are kept."""
 
-    def call(self, call: Call, scene: ToolContext, rng: np.random.Generator) -> Call:
-        """Move the box or the centre."""
+    def call(self, call: Call, context: ToolContext, rng: np.random.Generator) -> Call:
+        """Moves the box or the centre."""
         x, y = float(rng.random()), float(rng.random())
         if call.tool == "zoom":
             side = 1.0 / TOOLS["zoom"]().complete(call.args)["factor"]
@@ -72,17 +72,17 @@ class RandomCrop(Control):
 
 
 class OracleCrop(Control):
-    """Every crop, and every search, goes to the next target that no view shows yet (at last to the last).
+    """Moves every crop, zoom and search to the next target that no view shows yet, and finally to the last target.
 
-    It is what perfect search gives.
+    This is the upper bound given by perfect search.
     """
 
-    def call(self, call: Call, scene: ToolContext, rng: np.random.Generator) -> Call:
-        """Look at the target with half its size as margin."""
-        if call.tool not in ("crop", "zoom", "search") or not scene.task.targets:
+    def call(self, call: Call, context: ToolContext, rng: np.random.Generator) -> Call:
+        """Moves the call to the next target, with half the target's size as margin on each side."""
+        if call.tool not in ("crop", "zoom", "search") or not context.task.targets:
             return call
-        calls = [_towards(call, target) for target in scene.task.targets]
-        return next((c for c in calls if not _is_shown(c, scene)), calls[-1])
+        calls = [_towards(call, target) for target in context.task.targets]
+        return next((c for c in calls if not _is_shown(c, context)), calls[-1])
 
 
 def _towards(call: Call, target: Target) -> Call:
@@ -95,18 +95,18 @@ def _towards(call: Call, target: Target) -> Call:
     return Call("zoom", {"view": target.source, "center": list(center(box)), "factor": factor})
 
 
-def _is_shown(call: Call, scene: ToolContext) -> bool:
-    """Whether some view shows what `call` would; True for what the size rule refuses, which cannot be shown."""
+def _is_shown(call: Call, context: ToolContext) -> bool:
+    """Whether a view already shows the region of `call`; also True for a call that would be refused or show nothing."""
     try:
-        outcome = TOOLS[call.tool]().apply(scene, **call.args)
+        result = TOOLS[call.tool]().apply(context, **call.args)
     except Invalid:
         return True
-    if not outcome.looks:
+    if not result.views:
         return True
-    look = outcome.looks[0]
-    source = (*scene.sources, *outcome.sources)[look.source]
-    views = [view for view in scene.views if view.parent >= 0]
-    return any(scene.sources[view.source] == source and iou(view.box, look.box) > 0.999 for view in views)
+    request = result.views[0]
+    source = (*context.sources, *result.sources)[request.source]
+    views = [view for view in context.views if view.parent >= 0]
+    return any(context.sources[view.source] == source and iou(view.box, request.box) > 0.999 for view in views)
 
 
 def _blank(source: Source, box: Box) -> Source:
@@ -114,5 +114,5 @@ def _blank(source: Source, box: Box) -> Source:
 
 
 def blank_pixels(image: Image.Image) -> Image.Image:
-    """The operation: a grey picture of the same size."""
+    """The image operation: a grey picture of the same size."""
     return Image.new("RGB", image.size, (127, 127, 127))

@@ -1,4 +1,4 @@
-"""The state of one episode: views, turns, budgets, and what a call does to them."""
+"""The state of one episode: views, turns and budgets, and how a call changes them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAST_TURN = "No turns are left; the call was not carried out."
 
 @dataclass(frozen=True)
 class EpisodeRules:
-    """What an episode goes by: the environment's arguments, with names resolved."""
+    """The rules of an episode: the environment's arguments, with registered names resolved."""
 
     tools: Mapping[str, Tool]
     control: Control
@@ -38,21 +38,24 @@ class EpisodeRules:
 
 
 class CallResult(NamedTuple):
-    """What came of a call: its outcome (None if it was not carried out), the error kind and the words."""
+    """The response to a call: the tool's result (None if the call was refused), the error kind, and the feedback."""
 
-    outcome: ToolResult | None
+    result: ToolResult | None
     error: Error
     text: str
 
 
 class Episode:
-    """One episode of a `VisualSearchEnv`, from its task to its end.
+    """One episode of a `VisualSearchEnv`.
 
     Attributes:
         task, sources, views, turns: the record so far.
-        stop, terminated, truncated: how it ended, "" and False while it runs.
-        error, feedback: of the last call.
-        terms: reward terms of the last step; `total`: the recipe's total so far; `gain`: what the last step added.
+        stop, terminated, truncated: how the episode ended; "" and False while it runs.
+        error, feedback: the error kind ("" if none) and the feedback of the last call.
+        answer, located: the answer, and in a region search the located box (unit xyxy of the task's first picture).
+        calls: the number of valid calls that did not end the episode.
+        terms, totals: values of the step and end terms in the last step, and their sums over the episode.
+        gain, total: the recipe's total so far, and its increase in the last step, which is the step's reward.
     """
 
     def __init__(self, task: Task, rules: EpisodeRules, vision_size: Callable[[int, int], Size] | None = None) -> None:
@@ -76,12 +79,12 @@ class Episode:
             self._show(ViewRequest(index, FULL, -1))
 
     def step(self, call: Call, rng: np.random.Generator) -> list[View]:
-        """Carry out `call`, update everything, and return the new views."""
+        """Executes `call`, updates the state, and returns the new views."""
         known = len(self.views)
-        happened = self._carry_out(call, rng)
-        self.error, self.feedback = happened.error, happened.text
-        if happened.outcome is not None:
-            self._accept(call, happened.outcome)
+        response = self._execute(call, rng)
+        self.error, self.feedback = response.error, response.text
+        if response.result is not None:
+            self._accept(response.result)
         new = self.views[known:]
         self.turns.append(Turn(EMPTY, Parsed(call, True), self.error, tuple(v.index for v in new), self.feedback))
         self._end()
@@ -89,26 +92,26 @@ class Episode:
         return new
 
     def subtask(self, call: Call) -> Task | None:
-        """What a call asks of another agent; None if `step` can carry it out, or will refuse it, without one."""
+        """The subtask to delegate; None if the call needs no delegate or will be refused."""
         tool = self.rules.tools.get(call.tool)
-        if tool is None or not tool.results or tool.accepts(call.args) or self._refused(1):
+        if tool is None or not tool.results or tool.accepts(call.args) or self._exhausted(1):
             return None
         try:
-            return tool.subtask(self.scene(), **tool.complete(call.args))
+            return tool.subtask(self.context(), **tool.complete(call.args))
         except Invalid:
             return None
 
     @property
     def calls_left(self) -> int | None:
-        """Tool calls that may still be made; None where their number has no limit."""
+        """The remaining tool calls; None if their number is unlimited."""
         return None if self.rules.max_calls is None else self.rules.max_calls - self.calls
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the rules, which the environment makes again from its arguments."""
+        """Leaves out the rules, which the environment rebuilds from its arguments."""
         return {key: value for key, value in self.__dict__.items() if key != "rules"}
 
-    def scene(self) -> ToolContext:
-        """What tools may see."""
+    def context(self) -> ToolContext:
+        """The part of the state that tools can see."""
         rules = self.rules
         size_of = shared_store().size
         return ToolContext(self.task, tuple(self.sources), tuple(self.views), size_of, rules.size_rule, rules.focus)
@@ -128,8 +131,8 @@ class Episode:
             terms=self.totals,
         )
 
-    def _carry_out(self, call: Call, rng: np.random.Generator) -> CallResult:
-        """Check a call and find what it would do; nothing changes yet."""
+    def _execute(self, call: Call, rng: np.random.Generator) -> CallResult:
+        """Checks a call and computes its result. Only a refusal that ends the episode changes the state (`stop`)."""
         tool = self.rules.tools.get(call.tool) if isinstance(call.tool, str) else None
         if tool is None:
             names = [name for name in self.rules.tools if name != "noop"]
@@ -139,61 +142,62 @@ class Episode:
             return CallResult(None, "unknown_tool", reason)
         if wrong := tool.accepts(call.args):
             return CallResult(None, "bad_args", wrong)
-        scene = self.scene()
+        context = self.context()
         try:
             if call.tool != "noop":
-                call = self.rules.control.call(call, scene, rng)
+                call = self.rules.control.call(call, context, rng)
                 tool = self.rules.tools.get(call.tool) or TOOLS[call.tool]()
-            if tool.results and call.args.keys().isdisjoint(tool.results):  # nobody was sent: a budget may be why
-                tool.subtask(scene, **tool.complete(call.args))
+            if tool.results and call.args.keys().isdisjoint(tool.results):
+                # The call was not delegated. If a budget is the reason, the refusal must say so, but an invalid call
+                # is reported as invalid first, like that of any other tool.
+                tool.subtask(context, **tool.complete(call.args))
                 if refusal := self._over_budget(1):
                     return refusal
-            outcome = self.rules.control.outcome(tool.apply(scene, **tool.complete(call.args)), scene)
+            result = self.rules.control.result(tool.apply(context, **tool.complete(call.args)), context)
         except Invalid as invalid:
             return CallResult(None, invalid.kind, invalid.reason)
-        return self._within_budgets(outcome)
+        # A call that ends the episode is free: it counts against no budget.
+        refusal = None if result.stop else self._over_budget(len(result.views))
+        return refusal or CallResult(result, "", result.text)
 
-    def _within_budgets(self, outcome: ToolResult) -> CallResult:
-        refusal = None if outcome.stop else self._over_budget(len(outcome.looks))
-        return refusal or CallResult(outcome, "", outcome.text)
-
-    def _over_budget(self, looks: int) -> CallResult | None:
-        """The refusal of a call that shows `looks` views, which may end the episode; None if the budgets allow it."""
-        refused = self._refused(looks)
-        if refused is None:
+    def _over_budget(self, new_views: int) -> CallResult | None:
+        """Refuses a call that shows `new_views` views if it exceeds a budget, which may set `stop`; else None."""
+        exhausted = self._exhausted(new_views)
+        if exhausted is None:
             return None
-        self.stop, reason = refused
+        self.stop, reason = exhausted
         return CallResult(None, "budget", reason)
 
-    def _refused(self, looks: int) -> tuple[Stop, str] | None:
-        """Why a call that shows `looks` views is refused, after the stop that this means ("" for none); None if not."""
+    def _exhausted(self, new_views: int) -> tuple[Stop, str] | None:
+        """The budget that a call with `new_views` views would exceed, as (stop or "", feedback); None if none."""
         rules = self.rules
         if rules.max_calls is not None and self.calls >= rules.max_calls:
             return "", f"All {rules.max_calls} tool calls are used; give the final answer."
         if len(self.turns) + 1 >= rules.max_turns:
             return "over_turn", LAST_TURN
-        if rules.max_views is not None and len(self.views) + looks > rules.max_views:
+        if rules.max_views is not None and len(self.views) + new_views > rules.max_views:
             return "over_views", f"No more than {rules.max_views} pictures can be shown."
         return None
 
-    def _accept(self, call: Call, outcome: ToolResult) -> None:
-        self.sources.extend(outcome.sources)
-        for look in outcome.looks:
-            self._show(look)
-        self.stop, self.answer, self.located = outcome.stop, outcome.answer, outcome.located
-        self.calls += not outcome.stop
+    def _accept(self, result: ToolResult) -> None:
+        self.sources.extend(result.sources)
+        for request in result.views:
+            self._show(request)
+        self.stop, self.answer, self.located = result.stop, result.answer, result.located
+        self.calls += not result.stop
 
-    def _show(self, look: ViewRequest) -> None:
-        source = self.sources[look.source]
+    def _show(self, request: ViewRequest) -> None:
+        source = self.sources[request.source]
         width, height = shared_store().size(source)
-        x0, y0, x1, y1 = snap(look.box, (width, height))
+        # The view's box is the region snapped to whole pixels, so it covers exactly the pixels that are shown.
+        x0, y0, x1, y1 = snap(request.box, (width, height))
         native = (x1 - x0, y1 - y0)
         box = (x0 / width, y0 / height, x1 / width, y1 / height)
-        shown = self._shown(native, look.magnify)
-        self.views.append(View(len(self.views), look.source, box, native, shown, look.parent))
+        shown = self._shown(native, request.magnify)
+        self.views.append(View(len(self.views), request.source, box, native, shown, request.parent))
 
     def _shown(self, native: Size, magnify: Size | None) -> Size:
-        """The size at which a region is shown: magnified if asked, within the budget, then as the policy rounds it."""
+        """The displayed (width, height): magnified if requested, fitted to the pixel budget, rounded by the policy."""
         size = native
         if magnify is not None and magnify[0] * magnify[1] > native[0] * native[1]:
             scale = (magnify[0] * magnify[1] / (native[0] * native[1])) ** 0.5
@@ -202,17 +206,18 @@ class Episode:
         return size if self.vision_size is None else self.vision_size(*size)
 
     def _end(self) -> None:
-        """Decide whether this turn was the last one, and why."""
+        """Decides whether this turn ends the episode, and why."""
         out_of_turns = len(self.turns) >= self.rules.max_turns
         if self.error == "void" and self.rules.on_void == "end":
             self.stop = "void"
         elif not self.stop and out_of_turns:
+            # "over_turn" is masked in training, so it requires a valid call that only a budget refused.
             self.stop = "over_turn" if self.error == "budget" else "malformed"
         self.terminated = self.stop in ("answered", "located", "void")
         self.truncated = bool(self.stop) and not self.terminated
 
     def _reward(self) -> None:
-        """Compute the terms that are known now, and what the total grew by."""
+        """Computes the terms that are known now, and the increase of the total."""
         recipe, before = self.rules.recipe, self.totals
         wanted = ("step", "end") if self.stop else ("step",)
         record = self.trajectory()

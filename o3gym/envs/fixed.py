@@ -1,4 +1,4 @@
-"""Fixed shapes for trainers that know arrays only: `FixedCanvas` for what is seen, `GridActions` for what is done."""
+"""Fixed shapes for trainers that need arrays: `FixedCanvas` for observations and `GridActions` for actions."""
 
 from __future__ import annotations
 
@@ -21,36 +21,37 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class FixedCanvas(gym.Wrapper[Any, Any, Observation, Any], RecordConstructorArgs):
-    """Observations as a `Dict` of `Box`es of fixed shapes, for policies that cannot take pictures of any size and text.
+    """Observations of fixed shapes: a `Dict` of `Box` spaces, for policies that cannot process text or varying sizes.
 
     ## Observation Space
-    | key | shape | what it is |
+    | key | shape and dtype | content |
     |---|---|---|
     | `overview` | (height, width, 3) uint8 | the task's first picture |
-    | `view` | (height, width, 3) uint8 | the newest view; the overview until the first look |
-    | `box` | (4,) in 0..1 | the region that `view` shows, xyxy |
-    | `turns_left` | (1,) in 0..1 | the share of the turns that is left |
-    | `question` | (words,) in −1..1 | the question without its options, as `embed` gives it |
-    | `options` | (max_options · words,) in −1..1 | the options in letter order, likewise; zeros where there is none |
+    | `view` | (height, width, 3) uint8 | the newest view; the overview until the first valid call |
+    | `box` | (4,) float32 in 0..1 | the region shown by `view`, unit xyxy of its source |
+    | `turns_left` | (1,) float32 in 0..1 | the remaining share of `max_turns` |
+    | `question` | (words,) float32 in −1..1 | the question without its options, as a vector from `embed` |
+    | `options` | (max_options · words,) float32 in −1..1 | the option vectors in letter order; zeros in unused slots |
 
-    Pictures keep their proportions: they are scaled to fit and centred on black. They are resampled a second time where
-    the environment's pixel budget did not give that size already, so a `max_pixels` near width · height is fastest.
-    After an invalid call `view` and `box` stay as they were.
+    Pictures keep their aspect ratio: they are scaled to fit and centred on black. They are resampled a second time
+    unless the environment's pixel budget already gives that size, so a `max_pixels` near width · height is fastest.
+    After an invalid call, `view` and `box` keep their values.
 
-    What gets lost: word order, the second and further pictures, earlier views, and the words of the feedback (its kind
-    is still in `info["error"]`). For models that read, use `TextTurns`.
+    The conversion loses word order, the second and further pictures, earlier views, and the text of feedback (its kind
+    is still in `info["error"]`). For language models, use `TextTurns`.
 
     ## Episode End
-    A budget that runs out counts as `terminated` here (`info["stop"]` still says why), because `turns_left` makes it
-    part of the task. Trainers take `truncated` for a cut from outside and add the value of the state after it to the
-    reward: with Stable-Baselines3's PPO that pays for never answering.
+    An exhausted budget counts as `terminated` here (`info["stop"]` still gives the reason), because `turns_left` makes
+    the budget part of the state. Trainers take `truncated` for an external cut and bootstrap from the value of the
+    next state, which with Stable-Baselines3's PPO would reward a policy for never answering.
 
     ## Arguments
     * `env`: an o3gym environment, wrapped or not.
-    * `size`: width and height of both pictures. Stable-Baselines3's own CNN needs at least 36 × 36.
-    * `words`: length of a text's vector, at most 256. Two texts with different words differ for any useful length; the
-      longer, the easier they are to tell apart.
-    * `max_options`: slots for options. A task with more raises ValueError at reset: it could not be solved.
+    * `size`: width and height of both pictures in pixels. Stable-Baselines3's own CNN needs at least 36 × 36.
+    * `words`: length of a text's vector, from 1 to 256. Texts with different words differ at any useful length; longer
+      vectors are easier to tell apart.
+    * `max_options`: number of option slots. A task with more options raises ValueError at reset, because it could not
+      be solved.
 
     ```python
     >>> import gymnasium as gym, o3gym
@@ -88,7 +89,7 @@ class FixedCanvas(gym.Wrapper[Any, Any, Observation, Any], RecordConstructorArgs
         self._kept: Arrays = {}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Arrays, dict[str, Any]]:
-        """Start an episode; `options` are the environment's."""
+        """Starts an episode; `options` are passed to the environment."""
         observation, info = self.env.reset(seed=seed, options=options)
         task = self._base.episode.task
         if len(task.choices) > self._max_options:
@@ -105,7 +106,7 @@ class FixedCanvas(gym.Wrapper[Any, Any, Observation, Any], RecordConstructorArgs
         return self._arrays(info), info
 
     def step(self, action: Any) -> tuple[Arrays, float, bool, bool, dict[str, Any]]:
-        """Carry out an action of the wrapped environment."""
+        """Executes an action of the wrapped environment."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         if observation["images"]:
             self._kept["view"] = letterbox(observation["images"][-1], self._size)
@@ -113,28 +114,28 @@ class FixedCanvas(gym.Wrapper[Any, Any, Observation, Any], RecordConstructorArgs
         return self._arrays(info), float(reward), terminated or truncated, False, info
 
     def _arrays(self, info: dict[str, Any]) -> Arrays:
-        """Fresh arrays, in the order of the space."""
+        """Copies of the current arrays, in the key order of the space."""
         left = np.array([info["turns_left"] / self._base.rules.max_turns], np.float32)
         kept = {**self._kept, "turns_left": left}
         return {key: array.copy() for key, array in sorted(kept.items())}
 
 
 class GridActions(gym.Wrapper[Any, Any, Any, Call], RecordConstructorArgs):
-    """Numbers as actions: look at one cell of a grid over the first picture, or answer with one option.
+    """Discrete actions: crop one cell of a grid over the first picture, or answer with one option.
 
     ## Action Space
-    `Discrete(grid² + max_options)`. Action `i < grid²` crops cell `i` of the original, in reading order; action
-    `grid² + j` answers with option `j`. One `Discrete` and not a `MultiDiscrete`, because a turn does one thing only:
-    with separate heads for the kind, the cell and the option, two of three would get gradients for choices that had no
-    effect.
+    `Discrete(grid² + max_options)`. Action `i < grid²` crops cell `i` of the first picture, in reading order; action
+    `grid² + j` answers with option `j`. The space is one `Discrete` and not a `MultiDiscrete`, because a turn has one
+    effect: with separate heads for the kind, the cell and the option, two of the three would receive gradients for
+    choices that had no effect.
 
-    An option that the task does not have is an invalid call like any other: the turn is counted, `info["error"]` is
-    "bad_args". The first picture is the only one that can be looked at, and cells are not looked into further.
+    An option that the task does not have is an invalid call like any other: the turn counts and `info["error"]` is
+    "bad_args". Only the first picture can be cropped, and its crops cannot be cropped again.
 
     ## Arguments
     * `env`: an o3gym environment, wrapped or not, with the tools crop and answer.
-    * `grid`: cells per side.
-    * `max_options`: most options that can be answered with.
+    * `grid`: number of cells per side.
+    * `max_options`: number of options that can be answered with, from 1 to 26.
 
     ```python
     >>> import gymnasium as gym, o3gym
@@ -155,35 +156,35 @@ class GridActions(gym.Wrapper[Any, Any, Any, Call], RecordConstructorArgs):
         RecordConstructorArgs.__init__(self, grid=grid, max_options=max_options)
         super().__init__(env)
         if grid < 1 or not 1 <= max_options <= len(LETTERS):
-            raise ValueError(f"expected grid >= 1 and max_options of 1 to 26, got {grid} and {max_options}")
+            raise ValueError(f"grid, max_options: expected grid >= 1 and 1 to 26 options, got {grid} and {max_options}")
         self._base = search_env(env)
         for tool in ("crop", "answer"):
             if tool not in self._base.tools:
                 raise ValueError(
-                    f"GridActions needs the tool {tool}; this environment has {', '.join(self._base.tools)}"
+                    f'tools: GridActions needs "{tool}"; this environment has {", ".join(self._base.tools)}'
                 )
         self._grid = grid
         self.action_space = spaces.Discrete(grid * grid + max_options)
 
     def step(self, action: int | np.integer[Any]) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Carry out the call that `action` stands for."""
+        """Executes the call for `action`."""
         return self.env.step(self.call(int(action)))
 
     def call(self, action: int) -> Call:
-        """The call that `action` stands for in this episode. Raises ValueError for a number outside of the space."""
+        """The call for `action` in this episode. Raises ValueError for a number outside the action space."""
         if action not in self.action_space:
-            raise ValueError(f"expected an action in {self.action_space}, got {action}")
+            raise ValueError(f"action: expected a number in {self.action_space}, got {action}")
         option = action - self._grid**2
         if option < 0:
             y, x = divmod(action, self._grid)
             return crop([v / self._grid for v in (x, y, x + 1, y + 1)])
         if option < len(self._base.episode.task.choices):
             return answer(LETTERS[option])
-        return Call("answer", {})
+        return Call("answer", {})  # invalid on purpose: the task has no such option
 
 
 def letterbox(pixels: Pixels, size: Size) -> Pixels:
-    """`pixels` scaled to fit into `size` (width, height), centred on black."""
+    """Scales `pixels` to fit into `size` (width, height), centred on black."""
     height, width = pixels.shape[:2]
     scale = min(size[0] / width, size[1] / height)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -194,10 +195,11 @@ def letterbox(pixels: Pixels, size: Size) -> Pixels:
 
 
 def embed(text: str, length: int) -> NDArray[np.float32]:
-    """A text as a hashed bag of words: the mean over its words of one fixed vector of ±1 for each, zeros for no word.
+    """Embeds a text as a hashed bag of words: the mean of one fixed ±1 vector per word, or zeros if it has no words.
 
-    The signs are bits of the word's SHA-256: the same everywhere, without a vocabulary, and for different words close
-    to orthogonal, so that a linear layer can tell them apart (with buckets, two words may share one for good).
+    The signs are the bits of the word's SHA-256. They are the same on every machine, need no vocabulary, and make
+    vectors of different words nearly orthogonal, so that a linear layer can separate them. (With hash buckets instead,
+    two words may share a bucket and become indistinguishable.)
     """
     words = re.findall(r"\w+", text.lower())
     if not words:

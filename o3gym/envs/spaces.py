@@ -1,7 +1,7 @@
-"""Spaces for pictures of varying size, any text, and calls.
+"""Gymnasium spaces for pictures of varying size, arbitrary text, and calls.
 
-Gymnasium's `Text` rejects most Unicode and is silently frozen by `AsyncVectorEnv(shared_memory=True)`; custom spaces
-fail there with a clear message instead. Use `shared_memory=False`.
+Gymnasium's `Text` rejects most Unicode, and `AsyncVectorEnv(shared_memory=True)` silently repeats its first value.
+Custom spaces fail there with a clear message instead; use `shared_memory=False`.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ class ImageSpace(spaces.Space[Pixels]):
 
     def __init__(self, min_pixels: int, max_pixels: int, seed: int | Generator | None = None) -> None:
         if not 1 <= min_pixels <= max_pixels:
-            raise ValueError(f"expected 1 <= min_pixels <= max_pixels, got {min_pixels} and {max_pixels}")
+            raise ValueError(f"min_pixels, max_pixels: expected 1 <= min <= max, got {min_pixels} and {max_pixels}")
         self.min_pixels = min_pixels
         self.max_pixels = max_pixels
         super().__init__(None, np.uint8, seed)
 
     @property
     def is_np_flattenable(self) -> bool:
-        """False: sizes vary."""
+        """False, because sizes vary."""
         return False
 
     def sample(self, mask: Any | None = None, probability: Any | None = None) -> Pixels:
-        """Noise of a random size and an aspect ratio of at most 2."""
+        """Samples noise of a random size, with an aspect ratio of at most about 2 unless the bounds are very narrow."""
         pixels = self.np_random.uniform(self.min_pixels, self.max_pixels)
         width = max(1, int(np.sqrt(pixels * self.np_random.uniform(0.5, 2.0))))
-        if -(-self.min_pixels // width) > self.max_pixels // width:  # no whole height fits a budget this narrow
+        if -(-self.min_pixels // width) > self.max_pixels // width:  # no whole height lies within the bounds
             width = 1
         height = min(max(int(pixels // width), -(-self.min_pixels // width)), self.max_pixels // width)
         return self.np_random.integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -53,11 +53,11 @@ class ImageSpace(spaces.Space[Pixels]):
         )
 
     def to_jsonable(self, sample_n: Iterable[Pixels]) -> list[Any]:
-        """Nested lists."""
+        """Converts pictures to nested lists."""
         return [x.tolist() for x in sample_n]
 
     def from_jsonable(self, sample_n: list[Any]) -> list[Pixels]:
-        """Arrays from nested lists."""
+        """Converts nested lists to pictures."""
         return [np.array(x, dtype=np.uint8) for x in sample_n]
 
     def __eq__(self, other: object) -> bool:
@@ -69,7 +69,7 @@ class ImageSpace(spaces.Space[Pixels]):
 
 
 class TextSpace(spaces.Space[str]):
-    """Any Unicode text of at most `max_length` characters, the empty text included."""
+    """Any Unicode text of at most `max_length` characters, including the empty text."""
 
     def __init__(self, max_length: int = 1_000_000, seed: int | Generator | None = None) -> None:
         self.max_length = max_length
@@ -77,17 +77,17 @@ class TextSpace(spaces.Space[str]):
 
     @property
     def is_np_flattenable(self) -> bool:
-        """False: lengths vary."""
+        """False, because lengths vary."""
         return False
 
     def sample(self, mask: Any | None = None, probability: Any | None = None) -> str:
-        """Up to 32 letters, digits and symbols beyond ASCII."""
+        """Samples up to 32 characters: letters, digits and symbols, some of them outside ASCII."""
         alphabet = "abcXYZ 019.,{}[]<>äß漢\n"
         length = int(self.np_random.integers(0, min(32, self.max_length) + 1))
         return "".join(alphabet[int(i)] for i in self.np_random.integers(0, len(alphabet), length))
 
     def contains(self, x: Any) -> bool:
-        """Whether `x` is a text within the length."""
+        """Whether `x` is a string of at most `max_length` characters."""
         return isinstance(x, str) and len(x) <= self.max_length
 
     def __eq__(self, other: object) -> bool:
@@ -98,11 +98,11 @@ class TextSpace(spaces.Space[str]):
 
 
 class CallSpace(spaces.Space[Call]):
-    """Exactly the valid-shape calls of the enabled tools, plus `noop`, by which dialects say that a reply had no call.
+    """The calls of the enabled tools whose arguments pass the shape check, and `noop` for replies without a call.
 
-    Whether a call can be carried out (the view exists, the box has an area) is decided by `step`, which answers with an
-    observation. `sample()` makes calls that can: never `noop`, views that exist from the start, boxes with an area, and
-    calls of delegated tools with results.
+    The space does not decide whether a call is possible (the view exists, the box has an area); `step` does, and
+    answers with an observation. `sample()` returns only possible calls: never `noop`, views that exist from the start,
+    boxes with an area, and delegated tools with their results.
     """
 
     def __init__(self, tools: Sequence[Tool], n_sources: int = 1, seed: int | Generator | None = None) -> None:
@@ -112,11 +112,11 @@ class CallSpace(spaces.Space[Call]):
 
     @property
     def is_np_flattenable(self) -> bool:
-        """False: calls are not arrays."""
+        """False, because calls are not arrays."""
         return False
 
     def sample(self, mask: Any | None = None, probability: Any | None = None) -> Call:
-        """A random call that can be carried out, each tool with equal probability."""
+        """Samples a possible call; every tool has equal probability."""
         names = [name for name in self.tools if name != "noop"]
         tool = self.tools[names[int(self.np_random.integers(len(names)))]]
         args = {**tool.args, **tool.results}
@@ -132,11 +132,11 @@ class CallSpace(spaces.Space[Call]):
         )
 
     def to_jsonable(self, sample_n: Iterable[Call]) -> list[Any]:
-        """`[tool, args]` pairs."""
+        """Converts calls to `[tool, args]` pairs."""
         return [[call.tool, call.args] for call in sample_n]
 
     def from_jsonable(self, sample_n: list[Any]) -> list[Call]:
-        """Calls from `[tool, args]` pairs."""
+        """Converts `[tool, args]` pairs to calls."""
         return [Call(tool, args) for tool, args in sample_n]
 
     def __eq__(self, other: object) -> bool:

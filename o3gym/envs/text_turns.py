@@ -1,4 +1,4 @@
-"""`TextTurns`: an environment whose actions are what a model writes."""
+"""`TextTurns`: a wrapper whose actions are a model's replies."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ IMAGE = "<image>"
 
 
 class TextTurns(gym.Wrapper[Observation, Any, Observation, Call], RecordConstructorArgs):
-    """Act with text: each action is a model's whole reply, read by a dialect.
+    """Takes a model's whole reply as the action, which a dialect parses into a call.
 
     ## Action Space
-    A `TextSpace`: any Unicode text. A reply without a usable call is an observation, not an exception: the reason as
-    text, `info["error"]` "parse" or "void", the turn counted. (By default a void reply, with neither call nor answer,
-    also ends the episode; see `on_void` of the environment.)
+    A `TextSpace`: any Unicode text. A reply without a usable call leads to an observation, not to an exception: `text`
+    gives the reason, `info["error"]` is "parse" or "void", and the turn counts. By default, a void reply (one with
+    neither a call nor an answer) also ends the episode; see the environment's `on_void`.
 
     ## Observation Space
-    That of the environment, with other words: `text` is the dialect's next user message, one `<image>` for each of
-    `images`, in order. At reset it holds the question; the system prompt stands apart from it, in `info["system"]`.
+    The same as the environment's, but `text` is the dialect's next user message, with one `<image>` for each of
+    `images`, in order. At reset it contains the question. The system prompt is not part of it.
 
-    `info` has the environment's keys and `system` (str): the system prompt, the same after every reset and step of an
-    episode.
+    `info` has the environment's keys and `system` (str), the system prompt, which is the same after every reset and
+    step of an episode.
 
     ## Rewards
-    The environment's. Recipes that look at the replies stay pending: settle `env.trajectory`, which has them.
+    The same as the environment's. Recipes that depend on the text of replies stay pending; pass `env.trajectory`, which
+    includes the replies, to `o3gym.rewards.settle`.
 
     ## Arguments
     * `env`: an o3gym environment, wrapped or not.
-    * `dialect`: its name, with options ("deepeyes?frame=native"), or a `Dialect`. Its own system's `size_rule` is an
-      argument of the environment and not set here.
+    * `dialect`: a name with options, such as "deepeyes?frame=native", or a `Dialect`. The wrapper does not set the size
+      rule of the dialect's system; that is the environment's argument `size_rule`.
 
     ```python
     >>> import gymnasium as gym, o3gym
@@ -66,7 +67,7 @@ class TextTurns(gym.Wrapper[Observation, Any, Observation, Call], RecordConstruc
 
     @property
     def trajectory(self) -> Trajectory:
-        """The episode so far as a record, replies included: what `o3gym.rewards.settle` takes."""
+        """The record of the episode so far, including the replies, as `o3gym.rewards.settle` needs it."""
         record = self._base.trajectory
         turns = (
             replace(turn, reply=reply, parsed=parsed)
@@ -77,16 +78,16 @@ class TextTurns(gym.Wrapper[Observation, Any, Observation, Call], RecordConstruc
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start an episode; `options` are the environment's."""
+        """Starts an episode; `options` are passed to the environment."""
         observation, info = self.env.reset(seed=seed, options=options)
         self._replies = []
         self._system = self.dialect.system(self._base.tools, self._base.episode.task)
         return self._worded(observation, info), {**info, "system": self._system}
 
     def step(self, action: str) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Carry out a reply. Raises TypeError for anything but a text."""
+        """Parses a reply and executes its call. Raises TypeError if `action` is not a string."""
         if not isinstance(action, str):
-            raise TypeError(f"expected a reply as text, got {type(action).__name__} {action!r:.60}")
+            raise TypeError(f"action: expected a reply as text, got {type(action).__name__} {action!r:.60}")
         parsed = self.dialect.parse(action, self._base.views)
         self._replies.append((Reply(action), parsed))
         observation, reward, terminated, truncated, info = self.env.step(parsed.call)
@@ -94,7 +95,7 @@ class TextTurns(gym.Wrapper[Observation, Any, Observation, Call], RecordConstruc
         return self._worded(observation, info), float(reward), terminated, truncated, info
 
     def _worded(self, observation: Observation, info: Mapping[str, Any]) -> Observation:
-        """The observation with the dialect's words."""
+        """The observation with its text in the dialect's format."""
         views = self._base.views
         shown = self.dialect.show(views[len(views) - info["n_new"] :], observation["text"], info)
         text = "".join(part if isinstance(part, str) else IMAGE for part in shown)

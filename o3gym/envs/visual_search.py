@@ -1,4 +1,4 @@
-"""`VisualSearchEnv`: the one environment; suites, tools, rewards and controls are its arguments."""
+"""`VisualSearchEnv`, the environment; suites, tools, rewards and controls are its arguments."""
 
 from __future__ import annotations
 
@@ -23,87 +23,14 @@ ON_VOID = ("end", "continue")
 
 
 class Observation(TypedDict):
-    """What a step shows: the pictures that are new, and words."""
+    """The observation of a step: the new pictures and a text."""
 
     images: tuple[Pixels, ...]
     text: str
 
 
 class VisualSearchEnv(gym.Env[Observation, Call]):
-    """Answer a question about a picture by looking closer.
-
-    ## Description
-    An agent gets a question and one or more pictures, shrunk to a pixel budget. It may look at parts of them in native
-    resolution, step by step, and then answers. The evidence is usually too small to be seen in the first picture.
-
-    ## Action Space
-    A `CallSpace`: `o3gym.Call(tool, args)`, made with the constructors below. Boxes and points are fractions (0..1) of
-    the named view, x to the right, y down; views are numbered by success, the pictures shown at reset first.
-
-    | call | what it does |
-    |---|---|
-    | `crop(box, view=0)` | a new view of the box in native resolution (or what `focus` says) |
-    | `zoom(center, factor=2, view=0)` | a new view around a point, as large as the view it magnifies |
-    | `reuse(view=0)` | an earlier view again |
-    | `Call("rotate", {"view": 0, "angle": 90})` | a derived picture, turned |
-    | `Call("draw", {"view": 0, "boxes": [[…]]})` | a derived picture with boxes drawn on it |
-    | `Call("search", {"view": 0, "description": "…"})` | a region that another agent finds, see `o3gym.tools.search` |
-    | `answer(text)` | ends the episode |
-    | `locate(box or None, view=0)` | ends a region search; None means "not in the picture" |
-
-    A call that cannot be carried out is an observation, not an exception: the reason as text, no new view, the turn
-    counted. Its kind stands in `info["error"]`: parse, void, unknown_tool, bad_args, bad_view, bad_box, too_small,
-    aspect, budget. Anything but a `Call` raises TypeError: text belongs to `o3gym.envs.TextTurns`.
-
-    ## Observation Space
-    `Dict(images=Sequence(ImageSpace), text=TextSpace)`: the pictures that are new in this step (all sources at reset,
-    none after an invalid call) as uint8 arrays of shape (height, width, 3), and the question or the feedback. A region
-    whose size lies within `[min_pixels, max_pixels]` is not resampled. `AsyncVectorEnv` needs `shared_memory=False`.
-
-    `info` has the same keys and types after every reset and step: `task_id` (str), `turn` (int, 0 at reset),
-    `turns_left` (int), `view` (int, index of the newest view of this step, −1 if none), `n_new` (int), `box` (four
-    floats: that view in units of its source, (0, 0, 1, 1) if none), `error` (str), `stop` (str), `reward_terms` (dict
-    of floats), `reward_pending` (bool: the total needs `o3gym.rewards.settle`).
-
-    ## Rewards
-    `reward` names a recipe (`o3gym list --rewards`). The environment computes terms that follow from the calls and the
-    task; a step's reward is what the recipe's total grew by, so the return is the total. Recipes with terms that need
-    the reply's text, a judge, sibling rollouts or another episode are pending: the float stays 0.0 and `settle`
-    computes them.
-
-    ## Starting State
-    `reset(seed=s)` draws a task from the split; `reset(options={"task": i})` takes the i-th, `options={"task":
-    Task(…)}` any task. `options={"vision_size": f}` lets a policy's `f(width, height)` choose the exact size at which
-    each view is shown, instead of the pixel budget. Same arguments, seed and calls give the same bytes.
-
-    ## Episode End
-    Terminated: answered, located, or void (`on_void="end"` and a reply with neither call nor answer). Truncated: a
-    budget ran out. `info["stop"]` tells which: answered, located, void, over_turn, over_views, malformed (rollout adds
-    over_context, length and error). The `over_*` only if the last reply was a valid call, so that over-turn masking
-    never excuses gibberish. A call made in the last allowed turn is not carried out.
-
-    ## Task Source
-    A suite by name, see `o3gym list --suites`: "synthetic" needs no download, "local:FILE.jsonl" takes your own
-    pictures.
-
-    ## Arguments
-    * `suite`: name, "name:argument" or "name?option=value"; `suite_args`: further options of the suite.
-    * `split`: name of the split.
-    * `tools`: enabled tools, in order. None takes crop, zoom and reuse, and answer or locate (or both) as the suite's
-      tasks need. At least one must end the episode.
-    * `reward`: name of a recipe. Default "outcome": 1 for a right answer, the IoU for a box.
-    * `max_turns` (at least 2): replies, the answering one included. Default 6, as Mini-o3 trains with.
-    * `max_calls`: valid tool calls; a further one is refused as `budget`. None: no limit.
-    * `max_views`: pictures in all; a call that would exceed it truncates. None: no limit.
-    * `min_pixels`, `max_pixels`: pixel budget of each shown picture, `4 * min_pixels <= max_pixels`. None takes what
-      the suite recommends: 40,000 and 2,000,000 unless it says otherwise, as in Mini-o3, whose paper finds 2 megapixels
-      best; the synthetic suite is made for smaller overviews.
-    * `size_rule`: how boxes become pixels and which are refused: o3gym, mini_o3, deepeyes, insight_o3, pixel_reasoner,
-      thyme. Default o3gym, which refuses nothing.
-    * `focus`: what crop does: "crop", "draw" (Simple-o3's training data) or "reuse".
-    * `on_void`: "end" (as Mini-o3 and DeepEyes) or "continue" (the reason as an observation).
-    * `control`: None, no_tool, blank_crop, random_crop or oracle_crop: the same episode with the search taken away.
-    * `render_mode`: "rgb_array", "human" (needs pygame) or None.
+    """Visual search: answer a question about a high-resolution picture by looking at parts of it more closely.
 
     ```python
     >>> import gymnasium as gym, o3gym
@@ -113,9 +40,133 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
 
     ```
 
-    ## Registered Configurations
-    `o3gym/VisualSearch-v0`, one id per family and difficulty of the synthetic suite, and one per released data set
-    (`gym.make("o3gym/VStar-v0", suite_args={"data": FOLDER})`): `o3gym list --envs` prints them.
+    ## Description
+    The agent receives a question and one or more pictures, each downscaled to a pixel budget. The evidence is usually
+    too small to recognise at that size. In each turn the agent makes one call: it views a region of an earlier view at
+    native resolution, or it ends the episode with an answer or with a located box.
+
+    Tasks come from a suite. "synthetic" needs no download, "local:FILE.jsonl" reads your own pictures, and
+    `o3gym list --suites` prints the rest.
+
+    ## Action Space
+    A `CallSpace`. An action is an `o3gym.Call(tool, args)`; the common calls have constructors in `o3gym`:
+
+    | call | effect |
+    |---|---|
+    | `crop(box, view=0)` | shows the box at native resolution (`focus` can change this) |
+    | `zoom(center, factor=2, view=0)` | shows a region around a point, enlarged to the size of the named view |
+    | `reuse(view=0)` | shows an earlier view again |
+    | `Call("rotate", {"view": 0, "angle": 90})` | shows the view rotated counter-clockwise by degrees |
+    | `Call("draw", {"view": 0, "boxes": [[…]]})` | shows the view with boxes drawn on it |
+    | `Call("search", {"view": 0, "description": "…"})` | shows a region found by another agent (`o3gym.tools.search`) |
+    | `answer(text)` | ends the episode with an answer: an option letter or a short text |
+    | `locate(box or None, view=0)` | ends a region search with a box; None means "not in the picture" |
+
+    Boxes are `(x0, y0, x1, y1)` and points `(x, y)`, in fractions (0..1) of the named view's width and height, from its
+    top left corner. Views are numbered from 0: first the task's pictures, then one view per picture shown since.
+
+    A call that cannot be executed leads to an observation, not to an exception: `text` gives the reason, there is no
+    new view, and the turn counts. `info["error"]` is the kind of error:
+
+    | `error` | reason |
+    |---|---|
+    | `""` | none: the call was executed |
+    | `"parse"`, `"void"` | a dialect could not read the reply, or found neither a call nor an answer in it |
+    | `"unknown_tool"` | the tool does not exist or is not enabled |
+    | `"bad_args"` | an argument is missing, unknown or of the wrong shape, or does not fit the task |
+    | `"bad_view"` | the named view does not exist, or the tool does not work on it |
+    | `"bad_box"` | the box has no area inside the view |
+    | `"too_small"`, `"aspect"` | `size_rule` refuses the box |
+    | `"budget"` | `max_turns`, `max_calls` or `max_views` does not allow the call |
+
+    An action that is not a `Call` raises TypeError. To act with a model's text, use the wrapper `o3gym.envs.TextTurns`.
+
+    ## Observation Space
+    `Dict(images=Sequence(ImageSpace), text=TextSpace)`:
+
+    * `images`: the new pictures of this step as uint8 RGB arrays of shape (height, width, 3): the task's pictures at
+      reset, none after an invalid call. The policy keeps the history. A region with between `min_pixels` and
+      `max_pixels` pixels is shown without resampling.
+    * `text`: the question with its options at reset, and feedback afterwards ("" if there is none).
+
+    Because sizes vary, `AsyncVectorEnv` needs `shared_memory=False`.
+
+    `info` has the same keys and types after every reset and step:
+
+    | key | type | content |
+    |---|---|---|
+    | `task_id` | str | the task's id, unique within its suite and split |
+    | `turn`, `turns_left` | int | turns made so far (0 at reset) and turns remaining |
+    | `view` | int | index of the newest view of this step, −1 if there is none |
+    | `n_new` | int | number of new views in this step |
+    | `box` | 4 floats | region of that newest view, unit xyxy of its source; (0, 0, 1, 1) if there is none |
+    | `error` | str | kind of error of the last call, see above |
+    | `stop` | str | reason for the end of the episode, "" while it runs, see below |
+    | `reward_terms` | dict of floats | values of the recipe's step and end terms in this step |
+    | `reward_pending` | bool | whether the total is only known after `o3gym.rewards.settle` |
+
+    ## Rewards
+    `reward` names a recipe, a formula over reward terms; `o3gym list --rewards` prints all recipes. The default,
+    "outcome", is the judge's score at the end: 1 or 0 for an answer, the IoU with the target for a box.
+
+    The environment computes the terms that depend only on the calls and the task. The reward of a step is the increase
+    of the recipe's total, so the return equals the total. A recipe is *pending* if it has a term that depends on the
+    text of replies, on other rollouts of the task, on another episode, or on a judge called after the rollout. Its
+    rewards are 0.0 here, and `o3gym.rewards.settle` computes the total.
+
+    ## Starting State
+    The task's pictures are views 0, 1, …, and `text` is its question. `reset(seed=s)` draws the task uniformly from the
+    split. The same arguments, seed and calls give bit-identical episodes.
+
+    Reset options:
+
+    * `options={"task": i}` selects the i-th task of the split, and `options={"task": Task(…)}` any task.
+    * `options={"vision_size": f}`: a policy's `f(width, height)` gives the exact (width, height) at which each view is
+      shown, after the pixel budget has been applied. A policy passes it to account for its own image processor.
+
+    ## Episode End
+    The episode ends for one of these reasons, given by `info["stop"]`:
+
+    | `stop` | flag | reason |
+    |---|---|---|
+    | `"answered"`, `"located"` | terminated | the agent gave its answer or its box |
+    | `"void"` | terminated | a reply had neither a call nor an answer, and `on_void="end"` |
+    | `"over_turn"` | truncated | the last reply of `max_turns` was a valid call |
+    | `"over_views"` | truncated | a valid call would have exceeded `max_views` |
+    | `"malformed"` | truncated | the last reply of `max_turns` was not a valid call |
+
+    The rollout adds `"over_context"`, `"length"` and `"error"`. Over-turn masking in training selects on the `over_*`
+    reasons and not on `truncated`, so that replies without a valid call are never masked. In the last turn, only a call
+    that ends the episode is executed.
+
+    ## Arguments
+    * `suite`: the source of tasks: "name", "name:argument" or "name?option=value".
+    * `split`: the suite's split, "test" by default.
+    * `suite_args`: further options of the suite.
+    * `tools`: names of the enabled tools, in order. At least one must end the episode. None enables crop, zoom and
+      reuse, and answer or locate (or both) as the suite's tasks need.
+    * `reward`: name of the recipe.
+    * `max_turns`: number of replies, including the one with the answer; at least 2. The default, 6, is Mini-o3's
+      training setting.
+    * `max_calls`: number of valid calls other than the answer. A further call is refused, but the agent may still
+      answer. None means no limit.
+    * `max_views`: total number of pictures shown. A call that would exceed it ends the episode. None means no limit.
+    * `min_pixels`, `max_pixels`: pixel budget of each picture shown; requires `4 * min_pixels <= max_pixels`. None uses
+      the suite's recommendation, which is 40,000 and 2,000,000 for most suites, as in Mini-o3, whose paper finds 2
+      megapixels best. The synthetic suite is designed for smaller overviews.
+    * `size_rule`: how boxes are converted to pixels, and which boxes are refused: "o3gym" (refuses none), "mini_o3",
+      "deepeyes", "insight_o3", "pixel_reasoner" or "thyme", see `o3gym.tools.size_rules`.
+    * `focus`: the effect of `crop`: "crop", "draw" (shows the view with the box drawn on it, as in Simple-o3's training
+      data) or "reuse" (shows the view again).
+    * `on_void`: the effect of a reply with neither a call nor an answer: "end" (as in Mini-o3 and DeepEyes) or
+      "continue" (the reason becomes an observation).
+    * `control`: an ablation of the search: "no_tool", "blank_crop", "random_crop" or "oracle_crop", see
+      `o3gym.envs.controls`; None for none.
+    * `render_mode`: "rgb_array", "human" (needs pygame) or None.
+
+    `o3gym list --envs` prints the registered ids: `o3gym/VisualSearch-v0`, one id per family and difficulty of the
+    synthetic suite, `o3gym/Collage-v0`, and one id per released data set, whose files you provide:
+    `gym.make("o3gym/VStar-v0", suite_args={"data": FOLDER})`.
 
     ## Version History
     * v0: first version.
@@ -145,7 +196,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         for name in ("max_turns", "max_calls", "max_views", "min_pixels", "max_pixels"):
             value = self._arguments[name]
             _check(value is None or type(value) is int, name, "a whole number", repr(value))
-        _check(max_turns >= 2, "max_turns", "at least 2 (one look, one answer)", max_turns)
+        _check(max_turns >= 2, "max_turns", "at least 2 (one call and the answer)", max_turns)
         _check_name("focus", focus, FOCUS)
         _check_name("on_void", on_void, ON_VOID)
         _check_name("render_mode", render_mode, (None, *self.metadata["render_modes"]))
@@ -155,11 +206,11 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         _check(low >= 1, "min_pixels", "at least 1", low)
         _check(4 * low <= high, "max_pixels", f"at least 4 * min_pixels = {4 * low}", high)
         _check(bool(self.suite), "suite", "a suite with tasks", f"{suite} ({split}), which has none")
-        replaced: Control = CONTROLS[control]() if control else Control()
-        names = _tool_names(tools if tools is not None else default_tools(self.suite), replaced)
+        ablation: Control = CONTROLS[control]() if control else Control()
+        names = _tool_names(tools if tools is not None else default_tools(self.suite), ablation)
         self.rules = EpisodeRules(
             {name: TOOLS[name]() for name in (*names, "noop")},
-            replaced,
+            ablation,
             REWARDS[reward],
             SIZE_RULES[size_rule],
             focus,
@@ -180,7 +231,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
 
     @property
     def episode(self) -> Episode:
-        """The running (or last) episode. Raises `ResetNeeded` before the first reset."""
+        """The current episode, which may have ended. Raises `ResetNeeded` before the first reset."""
         if self._episode is None:
             raise ResetNeeded("call env.reset() first")
         return self._episode
@@ -197,13 +248,13 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
 
     @property
     def trajectory(self) -> Trajectory:
-        """The episode so far as a record; the replies are empty, because the environment knows no text."""
+        """The record of the episode so far. Its replies are empty, because the environment never sees their text."""
         return self.episode.trajectory()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start an episode; see the class docstring for `options`. Raises ValueError for unknown options."""
+        """Starts an episode; the class docstring describes `options`. Raises ValueError for an unknown option."""
         super().reset(seed=seed)
         options = options or {}
         for key in options:
@@ -221,10 +272,10 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         return self.suite[int(self.np_random.integers(len(self.suite))) if task is None else task]
 
     def step(self, action: Call) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Carry out one call. Raises TypeError for anything but a `Call`, `ResetNeeded` after the end."""
+        """Executes one call. Raises TypeError if `action` is not a `Call`, `ResetNeeded` after the episode's end."""
         if not isinstance(action, Call):
             raise TypeError(
-                f"expected an o3gym.Call such as o3gym.crop((0, 0, 0.5, 0.5)), got {type(action).__name__} "
+                f"action: expected an o3gym.Call such as o3gym.crop((0, 0, 0.5, 0.5)), got {type(action).__name__} "
                 f"{action!r:.60}; to act with text, wrap the environment in o3gym.envs.TextTurns"
             )
         episode = self.episode
@@ -257,10 +308,10 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         }
 
     def render(self) -> Pixels | None:
-        """A fixed canvas: the newest view, the picture with all boxes so far, and the text.
+        """Renders a canvas with the newest view, the picture with all boxes so far, and the text.
 
         Returns:
-            With "rgb_array" a uint8 array of shape (540, 960, 3); with "human" None, the canvas is shown in a window.
+            For "rgb_array", a uint8 array of shape (540, 960, 3). For "human", None; a window shows the canvas.
         """
         from o3gym.media.rendering import Window, frame
 
@@ -275,20 +326,20 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         return None
 
     def close(self) -> None:
-        """Close the window, if there is one."""
+        """Closes the window, if there is one."""
         if self._window is not None:
             self._window.close()
             self._window = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """The arguments and the running episode: suites, tools and windows are made again."""
+        """Keeps the arguments and the running episode; suites, tools and windows are rebuilt on unpickling."""
         kept = {
             name: getattr(self, name) for name in ("_episode", "_np_random", "_np_random_seed", "action_space", "spec")
         }
         return {"arguments": self._arguments, "kept": kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Build the environment from its arguments and go on with the episode."""
+        """Rebuilds the environment from its arguments and restores the running episode."""
         VisualSearchEnv.__init__(self, **state["arguments"])
         self.__dict__.update(state["kept"])
         if self._episode is not None:
@@ -296,17 +347,17 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
 
 
 def default_tools(suite: Suite) -> tuple[str, ...]:
-    """crop, zoom and reuse, with answer or locate (or both) as the kinds of the suite's tasks need."""
+    """The tools crop, zoom and reuse, and answer or locate (or both) as the suite's tasks need."""
     ends = [name for name, used in (("answer", suite.kinds - {"box"}), ("locate", suite.kinds & {"box"})) if used]
     return ("crop", "zoom", "reuse", *ends)
 
 
 def _tool_names(tools: Sequence[str], control: Control) -> tuple[str, ...]:
     if isinstance(tools, str):
-        raise TypeError(f'tools: expected a list of names, got the text "{tools}"; write ["{tools}"]')
+        raise TypeError(f'tools: expected a list of names, got the string "{tools}"; write ["{tools}"]')
     names = control.tools([name for name in dict.fromkeys(tools) if name != "noop"])
     if not any(TOOLS[name].ends for name in names):
-        raise ValueError(f"tools: expected at least one that ends the episode (answer, locate), got {list(tools)}")
+        raise ValueError(f"tools: expected one that ends the episode (answer or locate), got {list(tools)}")
     return names
 
 

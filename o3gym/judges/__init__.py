@@ -1,1 +1,1 @@
-"""Judges: whether an answer is right. Rules work offline; a model decides where rules cannot."""
+"""Judges decide whether an answer is right: rules work offline, and a model decides where rules cannot."""

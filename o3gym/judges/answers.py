@@ -1,6 +1,7 @@
-"""Reading answers: free text reduced to what can be compared (a plain text, a number, an option letter).
+"""Reads answers: reduces free text to a plain text, a number, yes or no, or an option letter.
 
-Pure functions that accept any text, never raise and take bounded time. `o3gym.judges.rules` decides with them.
+All functions are pure, accept any text, never raise, and take bounded time. `o3gym.judges.rules` compares their
+results.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from o3gym.latex import last_boxed
+
 MAX_ANSWER = 10_000
-"""Characters of an answer that are looked at, the last ones: a final answer stands at the end."""
+"""Maximum number of characters read, taken from the end of an answer, where the final answer stands."""
 
 _DASHES = str.maketrans(dict.fromkeys("−–—‒‐‑﹣－", "-"))
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"'})
@@ -23,40 +26,37 @@ _ARTICLE = re.compile(r"^(?:a|an|the) +(?=\S)")
 
 
 def unwrap(answer: str) -> str:
-    r"""The answer without its wrapping: the last `<answer>`, the last `\boxed{}`, no Markdown, LaTeX or outer space.
+    r"""The content of the last `<answer>` or `\boxed{}`, or of the whole text, without Markdown, LaTeX or outer space.
 
-    Characters are brought to their compatibility form (NFKC), so that full-width letters and digits are read.
+    Characters are normalised to their compatibility form (NFKC), so that full-width letters and digits are recognised.
     """
+    # NFKC turns "1½" into "11⁄2" and "m²" into "m2", so both are rewritten first.
     text = re.sub(r"(\d)([¼-¾⅐-⅞])", r"\1 \2", answer[-MAX_ANSWER:])
     text = unicodedata.normalize("NFKC", text.replace("²", "^2").replace("³", "^3"))[-MAX_ANSWER:]
     tagged = _TAGGED.findall(text)
-    text = _boxed(tagged[-1] if tagged else text)
+    text = tagged[-1] if tagged else text
+    boxed = last_boxed(text)
+    text = boxed.body if boxed else text
     text = _LATEX.sub(r"\1", text).translate(_QUOTES)
     text = re.sub(r"[*`]|(?<!\w)_+|_+(?!\w)", "", text).strip()
     return text[1:-1].strip() if len(text) > 2 and text[0] == text[-1] == "$" else text
 
 
-def _boxed(text: str) -> str:
-    start = text.rfind("\\boxed{")
-    if start < 0:
-        return text
-    depth, begin = 1, start + len("\\boxed{")
-    for i in range(begin, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[i], 0)
-        if depth == 0:
-            return text[begin:i]
-    return text[begin:]
-
-
 def normalise(text: str) -> str:
-    """`text` for comparison: case-folded, single spaces, plain dashes, no outer punctuation, no leading article."""
+    """`text` for comparison: case-folded, with single spaces and plain dashes, no outer punctuation or leading article.
+
+    Text that consists of punctuation only keeps it.
+    """
     plain = " ".join(text.casefold().translate(_DASHES).split())
     bare = plain.strip(" .,;:!?\"'()[]{}<>")
     return _ARTICLE.sub("", bare) or plain
 
 
 def readings(answer: str) -> tuple[str, ...]:
-    """The texts that `answer` may mean: itself unwrapped, and what follows its last "answer is" or "answer:"."""
+    """The possible readings of `answer`: the unwrapped text, then the text after its last "answer is" or "answer:".
+
+    That text comes twice: in full, and up to its first line break, full stop or semicolon.
+    """
     whole = unwrap(answer)
     statements = list(_STATEMENT.finditer(whole))
     if not statements:
@@ -67,14 +67,15 @@ def readings(answer: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number with its unit: "%", "$", "kg" or "" where none was written."""
+    """A number with its unit, such as "%", "$" or "kg"; "" if no unit was written."""
 
     value: float
     unit: str = ""
 
 
 _MAX_NUMBER = 100
-"""Characters of a number with its unit; longer texts are none (and the pattern below is quadratic in digits)."""
+"""Maximum length of a number with its unit. Longer text is no number; the limit also bounds `_NUMBER`, which is
+quadratic in digits."""
 _SPELLED = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen twenty"
@@ -95,11 +96,11 @@ _UNIT = re.compile(r"(?:[^\W\d_]|[%°'\"$€£¥₹₩/.^-]|(?<=[A-Za-z^])[23]| 
 
 
 def quantity(text: str) -> Quantity | None:
-    """The number that `text` is, None if it is anything else (a sentence, a date, two numbers).
+    """Parses `text` as a single number; None if it is anything else (a sentence, a date, two numbers).
 
-    Read are thousands separators (comma, space), decimals, exponents, fractions ("3/4", "1 ½"), signs (Unicode minus
-    too), currencies, per cent, trailing units of at most two words, scales ("2.5 million", "5k") and the words "zero"
-    to "twenty". A decimal comma is not read: "1,5" could be a list.
+    Supported are thousands separators (comma or space), decimals, exponents, fractions ("3/4", "1 ½"), signs (including
+    the Unicode minus), currencies, per cent, trailing units of at most two words, scales ("2.5 million", "5k") and the
+    words "zero" to "twenty". A decimal comma is not supported, because "1,5" could be a list.
     """
     plain = " ".join(text.translate(_DASHES).split()).rstrip(".")
     if len(plain) > _MAX_NUMBER:
@@ -139,7 +140,7 @@ def _with_unit(value: float, unit: str, currency: str = "") -> Quantity | None:
 
 
 def read_yes_no(answer: str) -> str:
-    """The "yes" or "no" that begins a reading, or is the only one of the two in it; "" if it says neither or both."""
+    """The "yes" or "no" that begins a reading or is the only one of the two in it; "" if there is no such reading."""
     for text in readings(answer):
         words: list[str] = re.findall(r"[^\W\d_]+", text.casefold())
         if words and words[0] in ("yes", "no"):
@@ -179,17 +180,17 @@ _CUE = re.compile(
 _CHAIN = re.compile(r"[)\]}>\"']*\s*(?:,|/|&|\+|,?\s*\bor\b|,?\s*\band\b)?\s*(?:option|choice)?\s*", re.IGNORECASE)
 _ITEM = re.compile(r"[)\]}>\"']*[.:)]\s*\S|[)\]}]\s+\S")
 _NEAR = 60
-"""Characters before a letter in which its cue ("the answer is …") is looked for."""
+"""Number of characters around a letter that are searched for cues ("the answer is …") and denials ("… is wrong")."""
 
 
 def read_letter(answer: str, letters: str, choices: Sequence[str] = ()) -> tuple[str, str]:
-    """The option that `answer` names: (letter, ""), or ("", reason) where it names none or several.
+    """The option that `answer` names, as (letter, ""), or ("", reason) if it names none or several.
 
-    In this order: a lone letter; the text of exactly one option; a stated letter ("answer: B", "option C"); a letter at
-    the start ("B. blue"); an option's text after "the answer is"; the only letter that stands as a word of its own. An
-    "A" in front of prose is an article and an "I" a pronoun; "not B" and "B is wrong" name nothing. Two different
-    letters at the same level are no answer, and neither is "B. red" where red is A. A letter is never taken out of a
-    word.
+    The following forms are tried in this order: a lone letter; the text of exactly one option; a stated letter
+    ("answer: B", "option C"); a letter at the start ("B. blue"); an option's text after "the answer is"; the only
+    letter that is a word of its own. An "A" before prose is an article and an "I" a pronoun; "not B" and "B is wrong"
+    name nothing. Two different letters at the same level are ambiguous, and so is "B. red" if red is option A. Letters
+    inside words never count.
     """
     texts = readings(answer)
     if not texts[0]:
@@ -210,16 +211,17 @@ def read_letter(answer: str, letters: str, choices: Sequence[str] = ()) -> tuple
 
 
 def _named(texts: Collection[str], letters: str, choices: Sequence[str]) -> set[str]:
-    """Letters of the options whose whole text is one of `texts`."""
+    """The letters of all options whose whole text equals one of `texts`."""
     wanted = {normalise(text) for text in texts}
     return {letter for letter, choice in zip(letters, choices, strict=False) if normalise(unwrap(choice)) in wanted}
 
 
 def mentions(text: str, letters: str) -> list[tuple[str, int]]:
-    """Letters that stand as words of their own, and how firmly each is meant as the answer.
+    """The letters that are words of their own, each with a level that says how clearly it is meant as the answer.
 
-    2: a statement ("the answer is B"); 1: at the start ("B. blue"), or another item of a list that starts so; 0: a word
-    somewhere. A letter joined to another one ("B or C", "(B) (C)") is meant as firmly.
+    Level 2 is a statement ("the answer is B"); level 1 is a letter at the start ("B. blue"), or a later item of a list
+    that starts with one; level 0 is a letter anywhere else. A letter joined to another one ("B or C", "(B) (C)") has
+    at least the level of that letter.
     """
     found: list[tuple[str, int]] = []
     end, firm, listed = 0, 0, False
@@ -241,7 +243,7 @@ def mentions(text: str, letters: str) -> list[tuple[str, int]]:
 
 
 def _is_letter(match: re.Match[str], after: str, delimited: bool, cue: bool, letters: str) -> bool:
-    """Whether a single letter is meant as a letter: not an article, a pronoun or a lower-case word."""
+    """Whether a single letter is meant as an option letter and not as an article, a pronoun or a lower-case word."""
     letter = match["letter"]
     closed = bool(match["open"]) and after[:1] in tuple(")]}>\"'")
     if closed or letter not in ("A", "I"):

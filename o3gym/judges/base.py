@@ -1,10 +1,12 @@
-"""What a judge is: something that says whether an answer is right.
+"""The judge interface: a judge decides whether an answer is right.
 
-A judge is three-valued. "failed" means that nobody could tell: the task has no ground truth, or a model judge broke
-down or answered something unreadable. It is never counted as "wrong": such an episode has no reward at all.
+Verdicts are three-valued. "failed" means that the answer could not be judged, because the task has no ground truth or a
+model judge broke down or gave an unreadable reply. A failed verdict never counts as "wrong": such an episode has no
+reward at all.
 
-Accepted answers are `Task.answer` and, where a task has several, the list `Task.origin["answers"]`. A task with
-`Task.origin["ground_truth"]` set to False (a question that an agent made up, say) has none: no judge is asked about it.
+Accepted answers are `Task.answer` and, if a task has several, the list `Task.origin["answers"]`. A task with
+`Task.origin["ground_truth"]` set to False (for example, a question made up by an agent) has no ground truth and is
+never sent to a judge.
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ from o3gym.types import Box, Task, Verdict
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a judge says.
+    """The decision of a judge.
 
     Attributes:
         verdict: "correct", "wrong" or "failed".
-        score: the graded score in 0..1; None exactly when failed.
-        reason: why, in words.
+        score: the graded score in 0..1; None if and only if the verdict is "failed".
+        reason: the reason in words, "" if there is nothing to explain.
     """
 
     verdict: Verdict
@@ -32,29 +34,36 @@ class Judgement:
 
     def __post_init__(self) -> None:
         if self.verdict not in ("correct", "wrong", "failed"):
-            raise ValueError(f'verdict must be "correct", "wrong" or "failed", got {self.verdict!r}')
+            raise ValueError(f'verdict: expected "correct", "wrong" or "failed", got {self.verdict!r}')
         if (self.verdict == "failed") != (self.score is None):
-            raise ValueError(f"score must be None exactly when the judge failed, got {self.verdict} with {self.score}")
+            raise ValueError(
+                f'score: expected None exactly for the verdict "failed", got {self.score} for "{self.verdict}"'
+            )
         if self.score is not None and not 0.0 <= self.score <= 1.0:
-            raise ValueError(f"score must be in 0..1, got {self.score}")
+            raise ValueError(f"score: expected a number in 0..1, got {self.score}")
 
 
 class Judge(Protocol):
-    """Decides about one answer. `settle` calls many at once.
+    """Judges one answer. `settle` calls a judge from many threads at once.
 
-    One that waits for something (a model judge asks over the network) has an attribute `blocks`, which is true, so that
-    runs ask it beside the rollout, and may have a method `close`, which ends what is in flight with an error.
+    A judge that waits (a model judge sends network requests) has an attribute `blocks` set to True, so that runs call
+    it concurrently with the rollout. It may have a method `close`, which ends requests in flight with an error.
     """
 
     def __call__(self, task: Task, answer: str, located: Box | None) -> Judgement:
-        """Judge `answer`, or the box `located` of a region search (None for "not in the picture" and for no answer)."""
+        """Judges `answer`, or in a region search the box `located` (None for "not in the picture" or no answer)."""
         ...
 
 
 def make_judge(spec: str) -> Judge:
-    """A judge by name: "auto", "anls", or "openai:MODEL?key=value" for judges that need a model or settings.
+    """Builds a judge from a spec: "auto", "anls", or "openai:MODEL?key=value" for a judge with a model or settings.
 
-    A registered class is built as `cls(argument, **options)`; anything else is the judge itself and takes neither.
+    A registered class is built as `cls(argument, **options)`. Any other registry entry is the judge itself and takes
+    neither an argument nor options.
+
+    Raises:
+        UnknownName: no such judge.
+        ValueError: an argument or options for a judge that takes none.
     """
     name, argument, options = parse_spec(spec)
     entry = JUDGES[name]
@@ -62,30 +71,30 @@ def make_judge(spec: str) -> Judge:
         made: Judge = build_plugin("judge", name, entry, argument, **options)
         return made
     if argument or options:
-        raise ValueError(f'judge "{name}" takes no argument and no options, got "{spec}"')
+        raise ValueError(f'judge: "{name}" takes no argument and no options, got "{spec}"')
     judge: Judge = entry
     return judge
 
 
 def has_truth(task: Task) -> bool:
-    """Whether there is anything to judge against: accepted answers, or targets (none mean "absent") for a box."""
+    """Whether the task has ground truth: an accepted answer, or a region search (where no target means "absent")."""
     if task.origin.get("ground_truth") is False:
         return False
     return task.kind == "box" or bool(references(task))
 
 
 def references(task: Task) -> tuple[str, ...]:
-    """The accepted answers, without repetition."""
+    """The accepted answers, without duplicates and blank ones."""
     others = task.origin.get("answers")
     listed = [other for other in others if isinstance(other, str)] if isinstance(others, (list, tuple)) else []
     return tuple(dict.fromkeys(answer for answer in [task.answer, *listed] if answer.strip()))
 
 
 def failed(reason: str) -> Judgement:
-    """Nobody can tell whether the answer is right."""
+    """A "failed" judgement: the answer cannot be judged."""
     return Judgement("failed", None, reason)
 
 
 def decided(correct: bool, reason: str = "") -> Judgement:
-    """Correct with score 1 or wrong with score 0."""
+    """A judgement that is correct with score 1 or wrong with score 0."""
     return Judgement("correct" if correct else "wrong", float(correct), reason)

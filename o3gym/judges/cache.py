@@ -1,4 +1,4 @@
-"""Verdicts of model judges, kept: who asks the same question again pays nothing and gets the same answer."""
+"""A cache of model judges' verdicts, so that the same question costs nothing again and gets the same answer."""
 
 from __future__ import annotations
 
@@ -8,23 +8,31 @@ import os
 from pathlib import Path
 from threading import Lock
 
+from o3gym.append_log import append_shared, whole_lines
+
 _logger = logging.getLogger(__name__)
 
 CACHE = "O3GYM_CACHE"
-"""The environment variable that names the folder."""
+"""The environment variable that names the folder of the cache."""
 
 
 def cache_folder() -> Path:
-    """Where verdicts are cached: O3GYM_CACHE, or `o3gym` in XDG_CACHE_HOME, by default `~/.cache`."""
+    """Returns the folder of the cache: O3GYM_CACHE, or `o3gym` in XDG_CACHE_HOME, by default in `~/.cache`."""
     named, shared = os.environ.get(CACHE), os.environ.get("XDG_CACHE_HOME")
     return Path(named) if named else Path(shared or Path.home() / ".cache") / "o3gym"
 
 
 class VerdictCache:
-    """Words by key in an append-only file that any number of threads and processes share; the first one counts.
+    """Words by key in an append-only file that any number of threads and processes share.
 
-    Each line is written in one go. Lines that cannot be read (cut by a full disk, say) are skipped. Neither questions
-    nor answers are in the file, only their hash.
+    The first word in the file counts for its key. Lines that cannot be read (cut by a full disk, say) are skipped. The
+    file holds neither questions nor answers, only their hash.
+
+    Args:
+        path: the file; it and its folder are created if they do not exist.
+
+    Raises:
+        ValueError: the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,40 +46,41 @@ class VerdictCache:
             raise ValueError(f"cache: cannot write {path}: {error.strerror}; name another by cache=FILE") from error
 
     def get(self, key: str) -> str:
-        """The word, also if another process wrote it meanwhile; "" if there is none."""
+        """Returns the word, also one that another process wrote in the meantime, or "" if there is none."""
         with self._lock:
             if key not in self._known:
                 self._read_on()
             return self._known.get(key, "")
 
     def put(self, key: str, word: str) -> str:
-        """Keep a word, and give the one that counts. What cannot be written is only remembered, with a warning."""
-        line = json.dumps({"key": key, "word": word}).encode() + b"\n"
+        """Adds a word and returns the one that counts, which may be another process's.
+
+        A word that cannot be written is only remembered, with a warning.
+        """
         with self._lock:
             if key not in self._known:
-                self._known[key] = word
-                self._append(line)
-            return self._known[key]
+                self._read_on()
+            if key not in self._known:
+                self._append(json.dumps({"key": key, "word": word}).encode())
+                # Another process may have written a word since the line above. All processes read the file in the same
+                # order, so reading this word back from it lets all of them settle on the same one.
+                self._read_on()
+            return self._known.setdefault(key, word)
 
     def _append(self, line: bytes) -> None:
         try:
-            with self._path.open("ab", buffering=0) as file:
-                file.write(line)
+            append_shared(self._path, line)
         except OSError as error:
             _logger.warning("a verdict could not be cached in %s: %s", self._path, error.strerror)
 
     def _read_on(self) -> None:
-        """Read the whole lines that came since."""
+        """Reads the whole lines that were appended since the last call."""
         try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
+            for line in whole_lines(self._path, self._offset):
+                self._offset += len(line)
+                self._take(line)
         except OSError:
             return
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        for line in whole.split(b"\n"):
-            self._take(line)
 
     def _take(self, line: bytes) -> None:
         try:

@@ -1,11 +1,6 @@
-"""Judges: whether an answer is right.
+"""Rule-based judges: they work offline and never raise, whatever the answer.
 
-A judge is three-valued. "failed" means that nobody could tell: the task has no ground truth, or a model judge broke
-down or answered something unreadable. It is never counted as "wrong": such an episode has no reward at all.
-
-The judges here work offline and never raise, whatever the answer; `o3gym.judges.model` asks a model. Accepted answers
-are `Task.answer` and, where a task has several, the list `Task.origin["answers"]`. A task with
-`Task.origin["ground_truth"]` set to False (a question that an agent made up, say) has none: no judge is asked about it.
+`o3gym.judges.base` defines verdicts and accepted answers; `o3gym.judges.model` asks a model instead.
 """
 
 from __future__ import annotations
@@ -19,21 +14,23 @@ from o3gym.judges.base import Judgement, decided, failed, has_truth, make_judge,
 from o3gym.types import Box, Task
 
 CORRECT_IOU = 0.5
-"""A located box is correct from this IoU with the target on, as in detection (PASCAL VOC)."""
+"""Minimum IoU of a located box with the target for a correct verdict, as in object detection (PASCAL VOC)."""
 ANLS_THRESHOLD = 0.5
+"""Threshold τ of ANLS: a similarity that is not above it counts as 0."""
 ANLS_LENGTH = 500
-"""Characters that the edit distance compares: it costs their product."""
+"""Maximum number of characters compared by edit distance, whose cost is the product of both lengths."""
 RELAXED_TOLERANCE = 0.05
+"""Relative tolerance of ChartQA's relaxed accuracy."""
 DRAWN_LETTERS = "ABCDEFGHIJK"
-"""Letters of a choice task whose options are drawn in the picture, so that `Task.choices` is empty."""
+"""Option letters of a choice task whose options are drawn in the picture, so that `Task.choices` is empty."""
 ABSENT_ANSWER = "null"
-"""The answer of a region search that found nothing; "" is no answer at all."""
+"""The answer of a region search that reports the target as absent; "" means that there is no answer."""
 
 
 def auto(task: Task, answer: str, located: Box | None = None) -> Judgement:
-    """The judge that the task names (`Task.origin["judge"]`), or the one that fits its kind.
+    """Applies the judge named by the task (`Task.origin["judge"]`), or else the one that fits the task's kind.
 
-    That is `choice`, `box`, or `exact` and, between numbers, `numeric`.
+    That is `choice` or `box`; for a free answer `exact`, followed by `numeric` if an accepted answer is a number.
     """
     named = task.origin.get("judge")
     if isinstance(named, str) and named not in ("", "auto"):
@@ -49,7 +46,7 @@ def auto(task: Task, answer: str, located: Box | None = None) -> Judgement:
 
 
 def choice(task: Task, answer: str, located: Box | None = None) -> Judgement:
-    """Multiple choice: the option that the answer names, see `o3gym.judges.answers.read_letter`."""
+    """Multiple choice: compares the option named by the answer, see `o3gym.judges.answers.read_letter`."""
     letters = task.letters or DRAWN_LETTERS
     truths = {reference.strip().upper() for reference in references(task)} & set(letters)
     if not truths or not has_truth(task):
@@ -59,14 +56,14 @@ def choice(task: Task, answer: str, located: Box | None = None) -> Judgement:
 
 
 def exact(task: Task, answer: str, located: Box | None = None) -> Judgement:
-    """Equal to an accepted answer up to case, white space, outer punctuation, a leading article and Markdown."""
+    """Correct if an accepted answer matches up to case, white space, outer punctuation, an article and Markdown."""
     return _against(task, answer, lambda text, reference: normalise(text) == normalise(unwrap(reference)))
 
 
 def numeric(task: Task, answer: str, located: Box | None = None) -> Judgement:
-    """The same number as an accepted answer, see `o3gym.judges.answers.quantity` for what is read.
+    """Correct if the same number as an accepted answer; `o3gym.judges.answers.quantity` defines the number formats.
 
-    A unit may be missing on either side; two different units are wrong. "45%" equals "45" and "0.45".
+    A unit may be missing on either side, but two different units are wrong. "45%" equals both "45" and "0.45".
     """
     truths = [number for number in (quantity(unwrap(ref)) for ref in references(task)) if number is not None]
     if not truths or not has_truth(task):
@@ -87,7 +84,7 @@ def _same(a: Quantity, b: Quantity) -> bool:
 
 
 def yes_no(task: Task, answer: str, located: Box | None = None) -> Judgement:
-    """Yes or no, see `o3gym.judges.answers.read_yes_no` for what is read."""
+    """Compares a yes or no, see `o3gym.judges.answers.read_yes_no`."""
     truths = {normalise(reference) for reference in references(task)} & {"yes", "no"}
     if len(truths) != 1 or not has_truth(task):
         return failed(f'task {task.id} has neither "yes" nor "no" as its answer')
@@ -96,10 +93,10 @@ def yes_no(task: Task, answer: str, located: Box | None = None) -> Judgement:
 
 
 def relaxed(task: Task, answer: str, located: Box | None = None) -> Judgement:
-    """Relaxed accuracy of ChartQA: numbers within 5% of the reference, everything else as `exact`.
+    """ChartQA's relaxed accuracy: numbers may differ by 5% of the reference; everything else is judged as by `exact`.
 
-    As there, "12%" is 0.12, units do not count, and a reference of zero allows no tolerance. Known weakness of the
-    measure: years lie within 5% of each other. Source: Masry et al. 2022, "ChartQA", section 5.1.
+    As in ChartQA, "12%" is 0.12, units are ignored, and a reference of zero allows no tolerance. A known weakness of
+    the metric is that years lie within 5% of each other. Source: Masry et al. 2022, "ChartQA", section 5.1.
     """
     return _against(task, answer, _relaxed_equal)
 
@@ -113,10 +110,10 @@ def _relaxed_equal(text: str, reference: str) -> bool:
 
 
 def anls(task: Task, answer: str, located: Box | None = None) -> Judgement:
-    """Average normalised Levenshtein similarity of one answer (DocVQA, InfographicVQA): graded, correct from 0.5 on.
+    """Average normalised Levenshtein similarity (DocVQA, InfographicVQA) of one answer: graded, correct from 0.5.
 
-    Per accepted answer `1 − NL` if `NL < 0.5`, else 0, with `NL = distance / longer length`, not case-sensitive; the
-    best one counts. Source: Biten et al. 2019, "Scene Text Visual Question Answering", equation 1.
+    The score for one accepted answer is `1 − NL` if `NL < 0.5`, else 0, with `NL = distance / longer length`, ignoring
+    case; the best score counts. Source: Biten et al. 2019, "Scene Text Visual Question Answering", equation 1.
     """
     if not references(task) or not has_truth(task):
         return failed(f"task {task.id} has no accepted answer")
@@ -130,7 +127,7 @@ def _folded(text: str) -> str:
 
 
 def similarity(a: str, b: str) -> float:
-    """`1 − NL` of two texts, 0 where that is not above 0.5; of longer texts the first 500 characters are compared."""
+    """`1 − NL` of two texts, or 0 if that is not above 0.5. Only the first 500 characters of each text are compared."""
     longer = max(len(a), len(b))
     if longer == 0:
         return 1.0
@@ -142,7 +139,7 @@ def similarity(a: str, b: str) -> float:
 
 
 def edit_distance(a: str, b: str) -> int:
-    """Levenshtein distance."""
+    """The Levenshtein distance, in time O(len(a) · len(b)) and memory O(len(b))."""
     row = list(range(len(b) + 1))
     for i, letter in enumerate(a, start=1):
         diagonal, row[0] = row[0], i
@@ -152,9 +149,10 @@ def edit_distance(a: str, b: str) -> int:
 
 
 def box(task: Task, answer: str, located: Box | None = None) -> Judgement:
-    """Region search: the score is the IoU with the target (with the box around all of them), correct from 0.5 on.
+    """Region search: the score is the IoU with the target, correct from 0.5.
 
-    Without targets the thing is not in the picture: correct exactly if the agent says so (the answer is "null").
+    Several targets are replaced by the box around all of them. A task without targets asks for something that is not
+    in the picture; it is answered correctly if and only if the agent says so (the answer is "null").
     """
     if task.kind != "box" and not task.targets:
         return failed(f"task {task.id} has no target")

@@ -1,1 +1,1 @@
-"""Pictures: where pixels come from, how they are cached, and how a search is drawn."""
+"""Pictures: decoding and caching of pixels, and rendering of episodes."""

@@ -1,7 +1,8 @@
-"""Pictures inside of larger files, read when they are looked at: base64 text in a table, or a cell of a Parquet file.
+"""Pictures embedded in larger files and read on demand: base64 text in a table, or a cell of a Parquet file.
 
-Benchmarks are released as tables of gigabytes. A `Source` of kind "file" with arguments says where in the file its
-picture is, so that a run folder stores a few numbers and no copy, and only one picture is in memory at a time.
+Benchmarks are released as tables of gigabytes. A `Source` of kind "file" with arguments gives the position of its
+picture in the file. A run folder thus stores a few numbers instead of a copy, and only one picture at a time is in
+memory.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from o3gym.registry import require
 from o3gym.types import Source
 
 OPEN_COLUMNS = 8
-"""Columns of Parquet files that are kept open."""
+"""Number of Parquet columns that are kept open."""
 
 
 class PackedError(ValueError):
-    """What a source points to is not there; the message says what was expected."""
+    """The file does not contain the picture that a source points to; the message states what was expected."""
 
 
 def in_text(path: Path, offset: int, length: int) -> Source:
@@ -33,21 +34,21 @@ def in_text(path: Path, offset: int, length: int) -> Source:
 
 
 def in_cell(path: Path, column: str, row: int) -> Source:
-    """The picture in a cell of a Parquet file: encoded bytes, a struct that has them as `bytes`, or base64 text."""
+    """The picture in a cell of a Parquet file: encoded bytes, a struct with encoded `bytes`, or base64 text."""
     return Source("file", str(path), {"column": column, "row": row})
 
 
 def item(source: Source, number: int) -> Source:
-    """One picture of a cell that holds a list of them, counted from 0."""
+    """Picture `number`, counted from 0, of a cell that holds a list of pictures."""
     return Source("file", source.ref, {**source.args, "item": number})
 
 
 def unpack(source: Source) -> bytes:
-    """The encoded picture that a packed source points to.
+    """The encoded picture that an embedded source points to.
 
     Raises:
-        OSError: the file cannot be read.
-        PackedError: it does not have it.
+        OSError: if the file cannot be read.
+        PackedError: if the file does not contain the picture.
     """
     if "base64" in source.args:
         offset, length = source.args["base64"]
@@ -55,26 +56,26 @@ def unpack(source: Source) -> bytes:
             file.seek(offset)
             text = file.read(length)
         if len(text) != length:
-            raise PackedError(f"expected {length} bytes at {offset}, the file ends after {len(text)} of them")
+            raise PackedError(f"expected {length} bytes at {offset}, but the file ends after {len(text)} of them")
         return decoded_base64(text)
     value = cell(Path(source.ref), source.args["column"], source.args["row"])
-    return _encoded(_picked(value, source.args["item"]) if "item" in source.args else value)
+    return _encoded_bytes(_list_item(value, source.args["item"]) if "item" in source.args else value)
 
 
-def _picked(value: Any, number: int) -> Any:
+def _list_item(value: Any, number: int) -> Any:
     if not isinstance(value, list) or number >= len(value):
-        has = f"{len(value)} of them" if isinstance(value, list) else type(value).__name__
-        raise PackedError(f"expected a list with a picture at {number}, got {has}")
+        got = f"a list of {len(value)}" if isinstance(value, list) else type(value).__name__
+        raise PackedError(f"expected a list with a picture at index {number}, got {got}")
     return value[number]
 
 
 def decoded_base64(text: bytes) -> bytes:
-    """Bytes from base64 text, which may begin as a data URL does."""
+    """Decode base64 text, with or without the prefix of a data URL."""
     start = text.find(b",", 0, 64) + 1 if text.startswith(b"data:") else 0
     return base64.b64decode(text[start:])
 
 
-def _encoded(value: Any) -> bytes:
+def _encoded_bytes(value: Any) -> bytes:
     value = value.get("bytes") if isinstance(value, dict) else value
     if isinstance(value, str):
         return decoded_base64(value.encode())
@@ -84,12 +85,12 @@ def _encoded(value: Any) -> bytes:
 
 
 def cell(path: Path, column: str, row: int) -> Any:
-    """A cell of a Parquet file; reading rows in order costs each of them once."""
+    """The value of a cell of a Parquet file. Reading rows in order reads each of them only once."""
     return _column(str(path), column, path.stat().st_mtime_ns).read(row)
 
 
 class _Column:
-    """Cells of one column, one in memory at a time: pictures of a whole row group may be hundreds of megabytes."""
+    """Reader of one column that holds one cell in memory at a time; a row group may be hundreds of megabytes."""
 
     def __init__(self, path: str, column: str) -> None:
         parquet = require("pyarrow.parquet", "suites")
@@ -119,8 +120,10 @@ class _Column:
 
 
 @lru_cache(maxsize=OPEN_COLUMNS)
-def _column(path: str, column: str, changed: int) -> _Column:
+def _column(path: str, column: str, modified: int) -> _Column:
+    # `modified` is only a part of the cache key: a file that has changed is opened again.
     return _Column(path, column)
 
 
-os.register_at_fork(after_in_child=_column.cache_clear)  # a lock may be held by a thread of the parent
+# A forked child must not use readers whose lock may have been held by a thread of the parent.
+os.register_at_fork(after_in_child=_column.cache_clear)

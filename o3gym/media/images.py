@@ -1,12 +1,13 @@
 """Pixels on demand: one decode cache for all environments of a process.
 
-A 33-megapixel JPEG costs a quarter of a second to decode and 0.2 s to reduce to an overview, while copying a crop out
-of the decoded array costs microseconds. So the store decodes each picture once, keeps it as a plain `H×W×3` uint8 array
-(3 bytes a pixel, and a NumPy slice is copied several times faster than Pillow turns a crop into an array), keeps
-overviews, and forgets the least recently used of both beyond a byte budget. Every array that leaves is a fresh copy.
+A 33-megapixel JPEG takes a quarter of a second to decode and 0.2 s to reduce to an overview, while copying a crop out
+of the decoded array takes microseconds. The store therefore decodes each picture once and keeps it as a plain `H×W×3`
+uint8 array (3 bytes per pixel; copying a NumPy slice is several times faster than turning a Pillow crop into an array).
+It also keeps overviews, and evicts the least recently used arrays beyond a byte budget. Every returned array is a fresh
+copy.
 
-Left out on purpose: no cache on disk, and none across processes. After a fork the child shares the parent's pictures
-copy-on-write; a spawned process starts empty.
+By design there is no cache on disk or across processes. After a fork, the child shares the parent's pictures
+copy-on-write; a spawned process starts with an empty cache.
 """
 
 from __future__ import annotations
@@ -34,23 +35,24 @@ Pixels: TypeAlias = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 DEFAULT_BUDGET = 1 << 30
 """Bytes of decoded pictures and overviews that `shared_store` keeps: ten 33-megapixel pictures."""
 DECODING = 7
-"""Bytes a pixel while decoding: Pillow's four and the array's three exist at the same time."""
+"""Bytes per pixel while decoding: Pillow's four and the array's three exist at the same time."""
 STRIP = 256
-"""Rows that `pixels_of` copies at once."""
+"""Number of rows that `pixels_of` copies at once."""
 ORIENTATION = 0x0112
-"""The EXIF tag that says which way up a picture is."""
+"""EXIF tag for the orientation of a picture."""
 
 
 class PictureError(ValueError):
-    """A picture cannot be had; the message says which and why."""
+    """A picture cannot be read; the message names the picture and the reason."""
 
 
 class ImageStore:
     """Thread-safe cache of decoded pictures within a byte budget.
 
     Args:
-        budget: bytes kept. While a picture is decoded, seven bytes for each of its pixels count too; other decodes wait
-            if they would exceed the budget together. A single picture that exceeds it alone is still served.
+        budget: maximum number of bytes kept. While a picture is being decoded, seven bytes per pixel count too; decodes
+            that would exceed the budget together wait for one another. A single picture that exceeds the budget alone
+            is still served.
     """
 
     def __init__(self, budget: int = DEFAULT_BUDGET) -> None:
@@ -65,13 +67,13 @@ class ImageStore:
         self._reset_locks()
 
     def _reset_locks(self) -> None:
-        """New locks: a forked child may inherit ones that a thread of its parent held."""
+        """Create new locks: a forked child may inherit locks that a thread of its parent held."""
         self._room = threading.Condition()
         self._decoding: dict[str, int] = {}
 
     @property
     def used(self) -> int:
-        """Bytes kept now, decodes in progress included."""
+        """Bytes in use, including decodes in progress."""
         with self._room:
             return self._bytes + sum(self._decoding.values())
 
@@ -79,7 +81,7 @@ class ImageStore:
         """Native (width, height) of a picture, after its EXIF rotation."""
         known = self._sizes.get(source.key)
         if known is None:
-            known = self._header_size(source)
+            known = self._size_without_decoding(source)
             if known is None:
                 pixels = self._picture(source)
                 known = (pixels.shape[1], pixels.shape[0])
@@ -87,16 +89,16 @@ class ImageStore:
         return known
 
     def region(self, source: Source, box: Box = FULL, size: Size | None = None) -> Pixels:
-        """Pixels of `box` (unit xyxy of the source, snapped outwards to whole pixels), at `size` (width, height).
+        """Pixels of `box` (unit xyxy of the source, snapped outwards to whole pixels) at `size` (width, height).
 
-        Without `size`, or if the region has exactly that size, native pixels are copied; otherwise they are resampled
-        once (bicubic). The overview (the full box at a smaller size) is kept for the next caller.
+        Without `size`, or if the region already has that size, native pixels are copied; otherwise they are resampled
+        once (bicubic). An overview (the full box at another size) is kept for later calls.
 
         Returns:
             A fresh uint8 array of shape (height, width, 3).
 
         Raises:
-            PictureError: the picture is missing, unreadable or too large.
+            PictureError: if the picture is missing, unreadable or too large.
         """
         native = self._sizes.get(source.key) or self.size(source)
         x0, y0, x1, y1 = snap(box, native)
@@ -107,7 +109,7 @@ class ImageStore:
         return resample(self._picture(source)[y0:y1, x0:x1], size)
 
     def forget(self) -> None:
-        """Drop everything that is kept."""
+        """Empty the cache."""
         with self._room:
             self._kept.clear()
             self._sizes.clear()
@@ -116,7 +118,7 @@ class ImageStore:
     def _overview(self, source: Source, size: Size) -> Pixels:
         kept = self._get((source.key, size))
         if kept is None:
-            picture = self._picture(source, size)  # decoding makes the overview on the way, where it can
+            picture = self._picture(source, size)  # if this decodes the picture, it keeps the overview as well
             kept = self._get((source.key, size))
             if kept is None:
                 kept = resample(picture, size)
@@ -124,7 +126,7 @@ class ImageStore:
         return kept
 
     def _picture(self, source: Source, overview: Size | None = None) -> Pixels:
-        """The whole picture: kept, or decoded now by exactly one of the threads that ask for it."""
+        """The whole picture, from the cache or decoded by exactly one of the threads that request it."""
         key = (source.key, None)
         kept = self._get(key)
         if kept is not None:
@@ -137,20 +139,21 @@ class ImageStore:
             self._decoding[source.key] = 0
         pixels = None
         try:
-            pixels = self._make(source, overview)
+            pixels = self._decode(source, overview)
         finally:
-            with self._room:  # one section, or a waiting thread would find the picture neither in progress nor kept
+            # One critical section, so that a waiting thread never finds the picture neither in progress nor cached.
+            with self._room:
                 self._decoding.pop(source.key, None)
                 self._room.notify_all()
                 if pixels is not None:
-                    self._know(source, (pixels.shape[1], pixels.shape[0]))
+                    self._check_size(source, (pixels.shape[1], pixels.shape[0]))
                     self._keep(key, pixels)
         return pixels
 
-    def _know(self, source: Source, size: Size) -> None:
+    def _check_size(self, source: Source, size: Size) -> None:
         known = self._sizes.setdefault(source.key, size)
-        if known != size:  # a broken header, or the file was replaced: boxes made with the old size would be wrong
-            raise PictureError(f"{source.ref}: {size[0]}×{size[1]} pixels, where {known[0]}×{known[1]} were expected")
+        if known != size:  # a broken header or a replaced file: boxes computed with the old size would be wrong
+            raise PictureError(f"{source.ref}: expected {known[0]}×{known[1]} pixels, got {size[0]}×{size[1]}")
 
     def _get(self, key: tuple[str, Size | None]) -> Pixels | None:
         with self._room:
@@ -172,7 +175,7 @@ class ImageStore:
             self._bytes -= pixels.nbytes
 
     def _reserve(self, source: Source, size: Size) -> None:
-        """Make room for decoding a picture of `size`; waits for other decodes that would exceed the budget with it."""
+        """Make room for decoding a picture of `size`. Waits for other decodes if the budget would be exceeded."""
         need = DECODING * size[0] * size[1]
         with self._room:
             self._evict(need)
@@ -181,7 +184,7 @@ class ImageStore:
                 self._evict(need)
             self._decoding[source.key] = need
 
-    def _make(self, source: Source, overview: Size | None) -> Pixels:
+    def _decode(self, source: Source, overview: Size | None) -> Pixels:
         if source.kind == "generated":
             return pixels_of(to_rgb(GENERATORS[source.ref](**source.args)))
         if source.kind == "derived":
@@ -189,12 +192,12 @@ class ImageStore:
         with _opened(source) as image:
             self._reserve(source, image.size)
             upright = to_rgb(image)
-            if overview is not None:  # from Pillow's own pixels: an array of this size costs 0.1 s to bring back to it
+            if overview is not None:  # from the Pillow image, because converting the array back to one takes 0.1 s
                 self._keep((source.key, overview), np.array(_shrink(upright, overview)))
             return pixels_of(upright)
 
-    def _header_size(self, source: Source) -> Size | None:
-        """Size without decoding or drawing, where there is one; EXIF orientations 5 to 8 swap the sides."""
+    def _size_without_decoding(self, source: Source) -> Size | None:
+        """Size from the header or generator arguments, if possible. EXIF orientations 5 to 8 swap the sides."""
         if source.kind == "generated" and source.ref in GENERATED_SIZES:
             w, h = GENERATED_SIZES[source.ref](**source.args)
             return (w, h)
@@ -202,12 +205,12 @@ class ImageStore:
             return None
         with _opened(source) as image:
             if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
-                return None  # Pillow turns a TIFF itself, and decodes a PNG to look for EXIF data after its pixels
+                return None  # Pillow rotates TIFFs itself, and must decode a PNG to find EXIF data after its pixels
             w, h = image.size
             return (h, w) if image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8) else (w, h)
 
     def _derive(self, source: Source) -> Pixels:
-        """Apply the operation to the region of the parent that its arguments name."""
+        """Apply the operation of a derived source to the region of the parent that its arguments give."""
         if source.parent is None:
             raise PictureError(f'derived picture "{source.ref}" has no parent')
         args = dict(source.args)
@@ -218,12 +221,14 @@ class ImageStore:
 
 @contextmanager
 def _opened(source: Source) -> Iterator[Image.Image]:
-    """An encoded picture, opened; whatever its decoder raises becomes a `PictureError` that names it."""
+    """Open an encoded picture. Any exception of its decoder becomes a `PictureError` that names the picture."""
     if source.kind == "bytes" and source.data is None:
-        raise PictureError(f"the bytes of picture {source.ref[:12]}… are not loaded: open the run folder they are in")
-    where = _named(source)
+        raise PictureError(
+            f"the bytes of picture {source.ref[:12]}… are not loaded: open the run folder that contains them"
+        )
+    where = _describe(source)
     try:
-        with Image.open(_encoded(source)) as image:
+        with Image.open(_encoded_file(source)) as image:
             yield image
     except FileNotFoundError as error:
         raise PictureError(f"no picture at {where}") from error
@@ -232,19 +237,19 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         raise PictureError(f"{where}: too many pixels for PIL.Image.MAX_IMAGE_PIXELS = {limit} ({error})") from error
     except UnidentifiedImageError as error:
         raise PictureError(f"{where}: not a picture that Pillow can read (JPEG, PNG, WebP, TIFF, …)") from error
-    except Exception as error:  # decoders raise whatever a bad file makes them trip over
+    except Exception as error:  # decoders raise exceptions of many types for broken files
         raise PictureError(f"{where}: broken picture ({error or type(error).__name__})") from error
 
 
-def _encoded(source: Source) -> Path | io.BytesIO:
-    """Where Pillow reads an encoded picture from."""
+def _encoded_file(source: Source) -> Path | io.BytesIO:
+    """The path or buffer from which Pillow reads an encoded picture."""
     if source.data is not None:
         return io.BytesIO(source.data)
     return io.BytesIO(unpack(source)) if source.args else Path(source.ref)
 
 
-def _named(source: Source) -> str:
-    """An encoded picture, for errors: its file, with the place in it where it is part of one."""
+def _describe(source: Source) -> str:
+    """The name of an encoded picture in error messages: its file and, if embedded, its place in the file."""
     if source.kind == "bytes":
         return f"picture {source.ref[:12]}…"
     return source.ref + "".join(f", {key} {value}" for key, value in source.args.items())
@@ -264,12 +269,12 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def shared_store() -> ImageStore:
-    """The store of this process. `O3GYM_IMAGE_BUDGET` (bytes, read at import) or `.budget` sets its size."""
+    """The store of this process. Its size is set by `O3GYM_IMAGE_BUDGET` (bytes, read at import) or by `.budget`."""
     return _shared
 
 
 def resample(pixels: Pixels, size: Size) -> Pixels:
-    """`pixels` at `size` (width, height): bicubic, preceded by a box reduction where it shrinks more than fourfold."""
+    """Resample to `size` (width, height): bicubic, after a box reduction if both sides shrink more than fourfold."""
     return np.array(_shrink(Image.fromarray(pixels), size))
 
 
@@ -279,7 +284,7 @@ def _shrink(image: Image.Image, size: Size) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """First frame, EXIF rotation applied, transparency over white, 16 bits scaled to 8, as RGB; in place if it can."""
+    """Convert to RGB, in place if possible: first frame, EXIF rotation, transparency over white, 16 bits to 8."""
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_eight_bits(image)
@@ -291,7 +296,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def pixels_of(image: Image.Image) -> Pixels:
-    """A new array of an RGB image, filled strip by strip: `np.array(image)` would hold three copies at its peak."""
+    """Copy an RGB image to a new array, strip by strip: `np.array(image)` would hold three copies at its peak."""
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, STRIP):
         bottom = min(top + STRIP, image.height)
@@ -300,7 +305,7 @@ def pixels_of(image: Image.Image) -> Pixels:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit integers, 32-bit integers above 255 and floats in 0..1 to 0..255; Pillow's own conversion clips."""
+    """Scale 16-bit integers, 32-bit integers above 255 and floats in 0..1 to 0..255, where Pillow itself would clip."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float64))
     if image.mode == "F":
         scale = 255.0 if values.max(initial=0.0) <= 1.0 else 1.0

@@ -1,4 +1,4 @@
-"""Pictures of a search: the fixed canvas that `render()` shows, and the strip of a whole episode."""
+"""Rendering of episodes: the fixed-size frame of `render()`, and a strip that shows a whole episode."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from o3gym.types import Box, Size, Trajectory, View
 CANVAS: Size = (960, 540)
 PICTURE: Size = (474, 400)
 CANVAS_MARGIN = 4
-GROUND, INK, FAINT = (24, 26, 31), (232, 234, 238), (148, 153, 163)
+GROUND, CANVAS_INK, FAINT = (24, 26, 31), (232, 234, 238), (148, 153, 163)
 PALETTE = ((86, 180, 233), (230, 159, 0), (0, 200, 150), (240, 228, 66), (213, 94, 0), (204, 121, 167))
-"""Okabe and Ito's colours, told apart by colour-blind readers and visible on dark and light pictures."""
+"""Okabe and Ito's colours, distinguishable with colour blindness and visible on dark and light pictures."""
 
 
 def colour(index: int) -> tuple[int, int, int]:
-    """The colour of view `index`, the same wherever the view is drawn."""
+    """The colour of view `index`, which is the same wherever the view is drawn."""
     return PALETTE[index % len(PALETTE)]
 
 
@@ -37,7 +37,7 @@ def frame(trajectory: Trajectory, text: str) -> Pixels:
     """One frame of an episode: the first picture with all boxes so far, the newest view, and `text`.
 
     Returns:
-        uint8 array of shape (540, 960, 3), whatever the pictures' sizes.
+        A uint8 array of shape (540, 960, 3), whatever the sizes of the pictures.
     """
     canvas = Image.new("RGB", CANVAS, GROUND)
     canvas.paste(_centred(overview(trajectory, PICTURE), PICTURE), (CANVAS_MARGIN, CANVAS_MARGIN))
@@ -54,7 +54,7 @@ def frame(trajectory: Trajectory, text: str) -> Pixels:
 
 
 def strip(trajectory: Trajectory, height: int = 260) -> Image.Image:
-    """A whole search as one picture: the original with numbered boxes, each new view, and question and answer below."""
+    """A whole episode as one picture: the original with numbered boxes, all new views, and question and answer."""
     looks = [view for view in trajectory.views if view.parent >= 0]
     first = overview(trajectory, (3 * height, height))
     panels = [first, *(_scaled(_pixels(trajectory, view), (2 * height, height)) for view in looks)]
@@ -72,22 +72,22 @@ def strip(trajectory: Trajectory, height: int = 260) -> Image.Image:
             _badge(draw, (x + 3, CANVAS_MARGIN + 3), str(index), colour(index))
         x += panel.width + CANVAS_MARGIN
     _write(draw, (CANVAS_MARGIN + 6, height + 12), trajectory.task.question, 17, width - 20, lines=2)
-    draw.text((CANVAS_MARGIN + 6, height + 64), _reply(trajectory), font=label_font(16), fill=FAINT)
+    draw.text((CANVAS_MARGIN + 6, height + 64), _answer_line(trajectory), font=label_font(16), fill=FAINT)
     return canvas
 
 
-def _reply(trajectory: Trajectory) -> str:
-    """The answer in words, and whether it was right."""
-    task, said = trajectory.task, trajectory.answer or trajectory.stop
-    if task.choices and said in tuple(task.letters):
-        said = f"{said}. {task.choices[task.letters.index(said)]}"
+def _answer_line(trajectory: Trajectory) -> str:
+    """The answer in words, with its verdict."""
+    task, answer = trajectory.task, trajectory.answer or trajectory.stop
+    if task.choices and answer in tuple(task.letters):
+        answer = f"{answer}. {task.choices[task.letters.index(answer)]}"
     if trajectory.stop == "located":
-        said = "a box" if trajectory.located else "not in the picture"
-    return f"answer: {said}" + (f"  ({trajectory.verdict})" if trajectory.verdict else "")
+        answer = "a box" if trajectory.located else "not in the picture"
+    return f"answer: {answer}" + (f"  ({trajectory.verdict})" if trajectory.verdict else "")
 
 
 def overview(trajectory: Trajectory, size: Size) -> Image.Image:
-    """The first picture as the agent saw it, scaled to fit into `size`, with the boxes of all views, numbered."""
+    """The first picture as the agent saw it, scaled to fit `size`, with the numbered boxes of all views."""
     source = trajectory.sources[0]
     image = _scaled(_pixels(trajectory, trajectory.views[0]), size)
     draw = ImageDraw.Draw(image)
@@ -99,7 +99,7 @@ def overview(trajectory: Trajectory, size: Size) -> Image.Image:
 
 
 def outline(draw: ImageDraw.ImageDraw, box: Box, size: Size, index: int) -> None:
-    """Draw a numbered box; tiny ones are widened to 8 pixels so that they can be seen."""
+    """Draw a numbered box. Boxes less than 8 pixels wide or high are enlarged to 8 so that they are visible."""
     x0, y0, x1, y1 = to_pixels(box, (size[0] - 1, size[1] - 1))
     grow_x, grow_y = max(0.0, 8 - (x1 - x0)) / 2, max(0.0, 8 - (y1 - y0)) / 2
     draw.rectangle((x0 - grow_x, y0 - grow_y, x1 + grow_x, y1 + grow_y), outline=colour(index), width=3)
@@ -112,12 +112,12 @@ def _badge(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, fill: 
 
 
 def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, width: int, lines: int) -> None:
-    """Wrapped text, cut with an ellipsis after `lines` lines."""
+    """Draw wrapped text, truncated with an ellipsis after `lines` lines."""
     columns = max(8, int(width / (size * 0.52)))
     wrapped = [part for line in text.splitlines() for part in (textwrap.wrap(line, columns) or [""])]
     if len(wrapped) > lines:
         wrapped = [*wrapped[: lines - 1], wrapped[lines - 1][: columns - 1] + "…"]
-    draw.multiline_text(at, "\n".join(wrapped), font=label_font(size), fill=INK, spacing=4)
+    draw.multiline_text(at, "\n".join(wrapped), font=label_font(size), fill=CANVAS_INK, spacing=4)
 
 
 def _pixels(trajectory: Trajectory, view: View) -> Image.Image:
@@ -125,7 +125,7 @@ def _pixels(trajectory: Trajectory, view: View) -> Image.Image:
 
 
 def _inside(size: Size, limit: Size) -> Size:
-    """`size` scaled to touch `limit` from inside."""
+    """The largest size with the aspect ratio of `size` that fits into `limit`."""
     scale = min(limit[0] / size[0], limit[1] / size[1])
     return (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
 
@@ -141,7 +141,7 @@ def _centred(image: Image.Image, size: Size) -> Image.Image:
 
 
 class Window:
-    """The window of `render_mode="human"`; needs pygame."""
+    """The window of `render_mode="human"`. Needs pygame."""
 
     def __init__(self) -> None:
         self.pygame = require("pygame", "human")
@@ -151,7 +151,7 @@ class Window:
         self.clock = self.pygame.time.Clock()
 
     def show(self, pixels: Pixels, fps: int) -> None:
-        """Put a frame on the screen and wait as long as a frame lasts."""
+        """Show a frame and wait for its duration."""
         self.pygame.event.pump()
         self.screen.blit(self.pygame.surfarray.make_surface(np.swapaxes(pixels, 0, 1)), (0, 0))
         self.pygame.display.flip()

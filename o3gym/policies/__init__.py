@@ -1,1 +1,1 @@
-"""Policies: what acts."""
+"""Policies, which generate the replies of agents."""

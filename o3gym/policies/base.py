@@ -1,12 +1,12 @@
-"""What a policy is: something that replies to dialogues.
+"""The policy interface: a policy generates an agent's replies.
 
-The simplest policy implements `act(requests) -> replies` and inherits the rest. Backends that run requests side by side
-implement `submit` and `poll` instead, so that the slowest of 64 dialogues never holds up the others.
+The simplest policy implements `act(requests) -> replies` and inherits the rest. A backend that serves requests
+concurrently implements `submit` and `poll` instead, so that the slowest of 64 dialogues never holds up the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from o3gym.policies.dialogue import Request
@@ -15,13 +15,13 @@ from o3gym.types import EpisodeKey, Reply, Size
 
 
 class Policy:
-    """Base of all policies.
+    """Base class of all policies.
 
     Attributes:
-        privileged: whether requests carry the truth (`Request.privileged`); only for scripted policies.
-        dialect: the dialect that it speaks, where it speaks only one; "" for any.
-        env: arguments of the environment that it needs, where the user names none.
-        packages: distributions besides the package's own on whose versions its replies depend, for the protocol.
+        privileged: whether requests carry the ground truth (`Request.privileged`); true for scripted policies only.
+        dialect: the only dialect that the policy speaks, or "" if it speaks any.
+        env: environment arguments that the policy needs; they apply where the user sets none.
+        packages: distributions whose versions affect the replies; the run's protocol records them.
     """
 
     privileged: ClassVar[bool] = False
@@ -33,53 +33,56 @@ class Policy:
         self._queue: list[Request] = []
 
     def act(self, requests: Sequence[Request]) -> list[Reply]:
-        """One reply per request, in order."""
+        """Returns one reply per request, in order."""
         raise NotImplementedError
 
     def submit(self, request: Request) -> None:
-        """Accept a request; its reply comes out of a later `poll`."""
+        """Accepts a request; a later `poll` returns its reply."""
         self._queue.append(request)
 
     def poll(self) -> list[tuple[EpisodeKey, Reply]]:
-        """Replies that are ready; waits for at least one while any request is open.
+        """Returns the replies that are ready; blocks until there is at least one while any request is open.
 
-        An exception becomes replies with `finish="error"`: where a whole batch fails, its requests are tried alone, so
-        that one bad dialogue does not take the others with it.
+        An exception becomes a reply with `finish="error"`. If a whole batch fails, each of its requests is retried
+        alone, so that one bad dialogue does not take the others down with it.
         """
         batch, self._queue = self._queue, []
         try:
             replies = self.act(batch)
         except Exception as error:
-            replies = [self._alone(request, error, alone=len(batch) == 1) for request in batch]
+            replies = [self._retry(request) if len(batch) > 1 else error_reply(error) for request in batch]
         return [(request.key, reply) for request, reply in zip(batch, replies, strict=True)]
 
-    def _alone(self, request: Request, error: Exception, *, alone: bool) -> Reply:
+    def _retry(self, request: Request) -> Reply:
         try:
-            if not alone:
-                return self.act([request])[0]
-        except Exception as again:
-            error = again
-        return Reply("", finish="error", error=f"{type(error).__name__}: {error}"[:500])
+            return self.act([request])[0]
+        except Exception as error:
+            return error_reply(error)
 
     def waits(self) -> bool:
-        """Whether `poll` would do nothing but wait now: replies are made elsewhere, and none has come yet."""
+        """Whether `poll` would only block now, because the replies are generated elsewhere and none has arrived."""
         return False
 
     def release(self, key: EpisodeKey) -> None:
-        """The episode `key` is over: forget what was kept for it."""
+        """Discards everything kept for the episode `key`, which has ended."""
 
     def vision_size(self, width: int, height: int) -> Size:
-        """The size to which the model's processor will bring a picture of this size; the identity by default."""
+        """The size to which the model's processor will resize a picture of this size; the identity by default."""
         return (width, height)
 
     def close(self) -> None:
-        """Free what the policy holds."""
+        """Frees the policy's resources."""
+
+
+def error_reply(error: Exception) -> Reply:
+    """The reply that stands for a failure: no text, `finish="error"`, and the exception in at most 500 characters."""
+    return Reply("", finish="error", error=f"{type(error).__name__}: {error}"[:500])
 
 
 def split_control(spec: str) -> tuple[str, str | None]:
-    """Split a policy from its control: "oracle+blank_crop" is "oracle" under "blank_crop".
+    """Splits a policy spec from its control: "oracle+blank_crop" is "oracle" under the control "blank_crop".
 
-    What stands in parentheses belongs to the policy.
+    A "+" inside parentheses belongs to the policy.
     """
     end = spec.rfind(")") + 1
     policy, plus, control = spec[end:].rpartition("+")
@@ -87,28 +90,13 @@ def split_control(spec: str) -> tuple[str, str | None]:
 
 
 def make_policy(spec: str, **options: Any) -> Policy:
-    """A policy by name: "oracle", "sweep?cells=9", "name:argument". Raises `UnknownName` with the closest name.
+    """Builds a policy from a spec string such as "oracle", "sweep?cells=9" or "name:argument".
 
     Options in the spec win over `options`.
+
+    Raises:
+        UnknownName: no policy has this name; the message suggests the closest one.
     """
     name, argument, inline = parse_spec(spec)
     policy: Policy = build_plugin("policy", name, POLICIES[name], argument, **{**options, **inline})
     return policy
-
-
-def replies_to(policy: Policy, requests: Iterable[Request], in_flight: int) -> Iterator[tuple[EpisodeKey, Reply]]:
-    """The key and the reply of each request, as they come, with at most `in_flight` open at once.
-
-    Requests have different keys. They are taken when there is room for them, and released when they are answered.
-    """
-    waiting, going = iter(requests), 0
-    while True:
-        while going < in_flight and (request := next(waiting, None)) is not None:
-            policy.submit(request)
-            going += 1
-        if not going:
-            return
-        for key, reply in policy.poll():
-            going -= 1
-            policy.release(key)
-            yield key, reply

@@ -1,4 +1,4 @@
-"""`detour`: finds the answer by trial and error. Demonstrations for models that are to learn to look again."""
+"""`detour`: finds the answer by trial and error, as demonstrations for models that should learn to look again."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from o3gym.policies.scripted import Oracle, true_call
 from o3gym.types import FULL, Box, Call, Target, View, crop, reuse
 
 SHOWS = 0.9
-"""Part of a target that a view must hold to show it."""
+"""Share of a target's area that a view must contain to show the target."""
 CLOSE = 2.5
-"""A view that shows a target is a close look at it up to so many times the area that the oracle would look at."""
+"""Maximum area of a close look at a target, as a multiple of the area that the oracle would look at."""
 TRIALS = 20
-"""Places drawn in search of one without a target."""
+"""Maximum number of random places drawn to find one without a target."""
 
 SEEN_WORDS: Mapping[str, Sequence[str]] = {
     "start": (
@@ -48,7 +48,7 @@ SEEN_WORDS: Mapping[str, Sequence[str]] = {
         "This did not work.",
     ),
 }
-"""What the last observation was, in words."""
+"""Sentences that describe the last observation, by its kind."""
 MEANT: Mapping[str, Sequence[str]] = {
     "elsewhere": (
         "Maybe it is at the {where}; let me check there.",
@@ -77,24 +77,27 @@ MEANT: Mapping[str, Sequence[str]] = {
         "I have seen what I need.",
     ),
 }
-"""What is done next, in words."""
+"""Sentences that announce the next call, by its intent."""
 
 
 class Detour(Oracle):
-    """The oracle with detours: wrong places, going back, regions too large that it refines; then the right answer.
+    """An oracle that makes detours before it gives the right answer.
 
-    Every turn with one to spare is a detour with probability `p`, up to `max_detours` of them. What it does follows
-    from the request alone: the views so far and the request's seed. Its thoughts say what the last view showed.
+    A detour looks at a wrong place, goes back to the whole picture, or looks at too large a region and then refines it.
+    As long as there are turns to spare, each turn is a detour with probability `p`, at most `max_detours` times in an
+    episode. The choice depends on the request alone: the views so far and the request's seed. The thoughts describe
+    what the last view showed.
 
-    It judges views of the task's own pictures. Where a call shows something else (`focus="draw"`, blanked crops) it
-    does not know what it has found, and answers in the last turn.
+    The policy can judge views of the task's own pictures only. If calls show something else (`focus="draw"`, blanked
+    crops), it cannot tell what it has found, and answers in the last turn.
 
-    In the spirit of Mini-o3, whose cold start imitates traces with trial and error, goal keeping and depth-first search
-    (arXiv 2509.07969); the traces and their exemplars were not released, so words and probabilities are ours.
+    This follows the spirit of Mini-o3, whose cold start imitates traces with trial and error, goal keeping and
+    depth-first search (arXiv 2509.07969). Those traces and their exemplars were not released, so the sentences and
+    probabilities here are our own.
 
     Args:
-        p: probability of a detour, 0 to 1.
-        max_detours: the most of them in an episode.
+        p: probability of a detour, from 0 to 1.
+        max_detours: maximum number of detours in an episode.
     """
 
     def __init__(self, p: float = 0.5, max_detours: int = 3) -> None:
@@ -102,11 +105,11 @@ class Detour(Oracle):
         if not 0.0 <= p <= 1.0:
             raise ValueError(f"p: expected a probability from 0 to 1, got {p}")
         if max_detours < 0:
-            raise ValueError(f"max_detours: expected 0 or more, got {max_detours}")
+            raise ValueError(f"max_detours: expected at least 0, got {max_detours}")
         self.p, self.max_detours = p, max_detours
 
     def choose(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
-        """A detour, the next target, or the answer."""
+        """Returns a detour, a look at the next target, or the answer."""
         missing = [target for target in privileged.task.targets if not _found(target, privileged.views)]
         last = _last(privileged)
         if "crop" not in privileged.tools or privileged.turns_left <= 1:
@@ -120,16 +123,17 @@ class Detour(Oracle):
         return call, _thought(rng, last, intent, _topic(privileged, missing, last), box)
 
     def _strays(self, privileged: Privileged, missing: Sequence[Target], last: str, rng: np.random.Generator) -> bool:
-        """Whether to make a detour now. There is no reason to once everything was seen, or on the right track."""
+        """Whether to make a detour now: never once all targets are seen or the last view leads to one."""
         if (privileged.task.targets and not missing) or last == "broad":
             return False
-        needed = len(missing) + 1
-        wasted = privileged.turn - (len(privileged.task.targets) - len(missing))
+        needed = len(missing) + 1  # one look per missing target, and the answer
+        wasted = privileged.turn - (len(privileged.task.targets) - len(missing))  # turns that found no target
         return privileged.turns_left > needed and wasted < self.max_detours and bool(rng.random() < self.p)
 
     def _detour(
         self, privileged: Privileged, missing: Sequence[Target], last: str, rng: np.random.Generator
     ) -> tuple[Call, str, Box | None]:
+        """Returns the detour's call, its intent (a key of `MEANT`) and the box that the thought describes."""
         source = missing[0].source if missing else 0
         if (
             last == "wrong"
@@ -146,7 +150,11 @@ class Detour(Oracle):
 
 
 def _approach(privileged: Privileged, target: Target, last: str) -> tuple[Call, str, Box | None]:
-    """A close look at a target: within the last view where that shows it and calls can name it, else in the picture."""
+    """Returns a close look at a target.
+
+    It is a crop of the last view if that view shows the target and the dialect can refer to it; otherwise it is a crop
+    of the whole picture.
+    """
     box, view = surround(target.box), privileged.views[-1]
     if last == "broad" and view.source == target.source and coverage(view.box, box) > SHOWS:
         call = crop(clamp(relative(view.box, box)), view.index)
@@ -158,28 +166,32 @@ def _approach(privileged: Privileged, target: Target, last: str) -> tuple[Call, 
 def _can_say(privileged: Privileged, call: Call) -> bool:
     try:
         privileged.dialect.format(call, privileged.views)
-    except ValueError:  # a dialect whose calls work on view 0 only
+    except ValueError:  # the calls of some dialects work on view 0 only
         return False
     return True
 
 
 def _elsewhere(privileged: Privileged, source: int, rng: np.random.Generator) -> Box:
-    """A place of a plausible size without any target of that picture; at worst the one drawn with least of one."""
-    hidden = [target.box for target in privileged.task.targets if target.source == source]
+    """Draws a box of a plausible size that holds no target of the picture.
+
+    If all of `TRIALS` draws touch a target, the box that covers the smallest share of one is returned.
+    """
+    targets = [target.box for target in privileged.task.targets if target.source == source]
     drawn: list[tuple[float, Box]] = []
     for _ in range(TRIALS):
         side = float(rng.uniform(0.12, 0.4))
         box = around((float(rng.random()), float(rng.random())), side, side)
-        drawn.append((max((coverage(box, target) for target in hidden), default=0.0), box))
+        drawn.append((max((coverage(box, target) for target in targets), default=0.0), box))
         if drawn[-1][0] == 0.0:
             break
     return min(drawn)[1]
 
 
 def _last(privileged: Privileged) -> str:
-    """What the last observation was: a key of `SEEN_WORDS`."""
+    """Returns the kind of the last observation, a key of `SEEN_WORDS`."""
     if privileged.turn == 0:
         return "start"
+    # every accepted call of this policy adds exactly one view
     if len(privileged.views) < privileged.turn + len(privileged.task.sources):
         return "refused"
     view = privileged.views[-1]
@@ -200,7 +212,7 @@ def _found(target: Target, views: Sequence[View]) -> bool:
 
 
 def _topic(privileged: Privileged, missing: Sequence[Target], last: str) -> str:
-    """What the last observation was good or bad for: the target that it shows closely, else the one being sought."""
+    """Returns the label of the target that the last view shows closely, else the label of a missing target."""
     shown = [
         target
         for target in privileged.task.targets
@@ -210,12 +222,13 @@ def _topic(privileged: Privileged, missing: Sequence[Target], last: str) -> str:
 
 
 def _thought(rng: np.random.Generator, last: str, intent: str, what: str, box: Box | None) -> str:
-    """What was seen, then what is meant by the call."""
+    """Writes a thought: a sentence about the last observation, then one about the next call."""
     words = " ".join(choice[int(rng.integers(len(choice)))] for choice in (SEEN_WORDS[last], MEANT[intent]))
     return words.format(what=what, What=what[:1].upper() + what[1:], where=_where(box))
 
 
 def _where(box: Box | None) -> str:
+    """Names the ninth of the picture that the box's centre lies in, such as "top left"."""
     if box is None:
         return "middle"
     x, y = center(box)

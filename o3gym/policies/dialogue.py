@@ -1,4 +1,4 @@
-"""What a policy is asked: a dialogue of text and pictures, and how to sample the next reply."""
+"""The request that a policy receives: a dialogue of text and pictures, and how to sample the next reply."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 CONTEXT_FULL = "context"
-"""`Reply.error` of a policy whose context has no room for a reply: the episode ends as over_context."""
+"""`Reply.error` when the context has no room left for a reply; the episode then stops as over_context."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture in a message: which view it is, and how to get its pixels.
+    """A picture in a message: the view that it shows, and a function that makes its pixels.
 
-    `load()` returns a uint8 array of shape (shown height, shown width, 3). Pixels are made when they are asked for, so
-    that a long dialogue costs no memory.
+    `load()` returns a uint8 array of shape (shown height, shown width, 3). Pixels are made on demand, so that a long
+    dialogue occupies no memory for them.
     """
 
     view: View
@@ -35,40 +35,43 @@ Part: TypeAlias = str | Picture
 
 @dataclass(frozen=True)
 class Message:
-    """One message: its role and its parts in reading order."""
+    """One message: a role, and text and pictures in reading order."""
 
     role: Literal["system", "user", "assistant"]
     parts: tuple[Part, ...]
 
     @property
     def text(self) -> str:
-        """The text parts, one after the other, with `<image>` for each picture."""
+        """The text parts joined together, with `<image>` in place of each picture."""
         return "".join(part if isinstance(part, str) else "<image>" for part in self.parts)
 
 
 @dataclass
 class Dialogue:
-    """An append-only list of messages: backends may keep what they computed for a prefix of it."""
+    """An append-only list of messages, so that backends can cache what they computed for a prefix of it."""
 
     messages: list[Message] = field(default_factory=list)
 
     def add(self, role: Literal["system", "user", "assistant"], parts: Sequence[Part]) -> None:
-        """Append a message."""
+        """Appends a message."""
         self.messages.append(Message(role, tuple(parts)))
 
 
 @dataclass(frozen=True)
 class Privileged:
-    """The truth, for scripted policies that are built on it (an oracle). Models never get it.
+    """Privileged information: the ground truth and the episode's state. Scripted policies act on it; models never do.
 
     Attributes:
         task: the task with its answer and targets.
-        sources, views: of the episode so far.
-        tools: enabled tools by name.
-        dialect: to write calls with.
-        turn: number of replies so far; `turns_left`: replies that are still allowed, this one included.
-        parent: the same of the episode that delegated this one, whose own task has no truth; None if nobody did.
-        brought: indices of the views that each reply so far has brought.
+        sources: the episode's sources so far.
+        views: the episode's views so far.
+        tools: the enabled tools by name.
+        dialect: the dialect in which the policy writes its calls.
+        turn: number of replies so far.
+        turns_left: number of replies still allowed, including this one.
+        parent: the privileged information of the episode that delegated this one, or None. A delegated task has no
+            ground truth of its own, so its parent's is needed.
+        brought: for each reply so far, the indices of the views that it added.
     """
 
     task: Task
@@ -84,14 +87,15 @@ class Privileged:
 
 @dataclass(frozen=True)
 class Request:
-    """A reply is wanted: to which dialogue, sampled how.
+    """A request for the next reply to a dialogue.
 
     Attributes:
-        key: which episode asks.
+        key: the episode that sends the request.
         dialogue: all messages so far.
-        sampling: how to sample.
-        privileged: the truth, only for policies that declare `privileged`.
-        tools: function tools as JSON, of dialects that pass them to the server beside the dialogue; else empty.
+        sampling: how to sample the reply.
+        privileged: the privileged information, for policies that set `Policy.privileged`; None for all others.
+        tools: JSON schemas of the function tools, for dialects that send them to the server alongside the dialogue;
+            otherwise empty.
     """
 
     key: EpisodeKey

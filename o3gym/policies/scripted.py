@@ -1,4 +1,4 @@
-"""Policies without a model, for baselines and tests. They write in whatever dialect the episode speaks."""
+"""Policies without a model, for baselines and tests. They write in whichever dialect the episode uses."""
 
 from __future__ import annotations
 
@@ -15,40 +15,47 @@ from o3gym.policies.dialogue import Privileged, Request
 from o3gym.types import LETTERS, Call, Reply, Target, Task, View, answer, crop, locate, search
 
 SHOWN_SHARE = 0.7
-"""Share of a target that a view has to show for it to count as seen."""
+"""Share of a target's area that a view must show for the target to count as seen."""
 SHARP = 0.5
-"""Least size of such a view, as a share of its region's own pixels a side.
+"""Minimum width of such a view as shown, as a share of its region's native width.
 
-A large part of a picture, shown small, tells no more than the picture did; if it counted, a searcher that looks nowhere
-would be helpful by chance.
+A large part of a picture that is shown small tells no more than the picture itself; if it counted, a searcher that
+looks nowhere in particular would be helpful by chance.
 """
 
 
 class Scripted(Policy):
-    """Base: choose a call from the truth, write it in the dialect. Replies depend on the request alone."""
+    """Base class of scripted policies: chooses a call from privileged information and writes it in the dialect.
+
+    A reply depends on its request alone, so that scripted runs are reproducible whatever else is in flight.
+    """
 
     privileged: ClassVar[bool] = True
 
     def act(self, requests: Sequence[Request]) -> list[Reply]:
-        """One reply per request."""
+        """Returns one reply per request."""
         return [self._reply(request) for request in requests]
 
     def _reply(self, request: Request) -> Reply:
         privileged = request.privileged
         if privileged is None:
             raise ValueError(
-                f"{type(self).__name__} needs the truth in Request.privileged; run it through o3gym.rollout.loop"
+                f"{type(self).__name__} needs the ground truth in Request.privileged; run it with o3gym.rollout.rollout"
             )
         call, thought = self.choose(privileged, np.random.default_rng(request.sampling.seed))
         return Reply(privileged.dialect.format(call, privileged.views, thought))
 
     @abstractmethod
     def choose(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
-        """The call to make now, and a thought to write before it."""
+        """Returns the next call and the thought to write before it."""
 
 
 class Random(Scripted):
-    """Random calls, and with probability `stop` per turn a random answer; the last turn always answers."""
+    """Makes random calls, and in each turn gives a random answer with probability `stop`; the last turn always answers.
+
+    Args:
+        stop: probability of answering in a turn, from 0 to 1.
+    """
 
     def __init__(self, stop: float = 0.25) -> None:
         super().__init__()
@@ -57,7 +64,7 @@ class Random(Scripted):
         self.stop = stop
 
     def choose(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
-        """A random call or a guess."""
+        """Returns a random call or a guess."""
         looks = [t for name, t in privileged.tools.items() if not t.ends and name in privileged.dialect.tools]
         if not looks or privileged.turns_left <= 1 or rng.random() < self.stop:
             return guess(privileged, rng), "I will guess."
@@ -67,14 +74,14 @@ class Random(Scripted):
 
 
 class Oracle(Scripted):
-    """Looks at each target, then gives the right answer: the upper bound, and a source of demonstrations.
+    """Looks at each target, then gives the right answer: an upper bound, and a source of demonstrations.
 
-    Where it can have things found (`search`) but not look itself, it asks for each target by its name; and where it is
-    asked, it finds what it knows by that name.
+    As a reasoner, which can delegate a search but has no crop tool, it asks for each target by name. As the searcher in
+    a delegated episode, it finds the target of that name.
     """
 
     def choose(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
-        """The next target, or the answer."""
+        """Returns a look at the next target, or the answer."""
         targets, done = wanted(privileged), privileged.turn
         if done >= len(targets) or privileged.turns_left <= 1:
             return true_call(privileged), "Now it is clear."
@@ -88,27 +95,27 @@ class Oracle(Scripted):
 
 
 class Asker(Scripted):
-    """A reasoner: has each target searched for until it is shown, then gives the right answer; otherwise it guesses.
+    """A reasoner that searches for each target until a view shows it, then answers correctly; otherwise it guesses.
 
-    It knows the answer, but gives it only where its views show all targets (`SHOWN_SHARE`, `SHARP`): so it is as good as who
-    searches for it, `two_agent(reasoner=asker, searcher=P)`. It rates each search by whether it brought the target that
-    was asked for.
+    It knows the answer but gives it only if its views show all targets (`SHOWN_SHARE`, `SHARP`), so its accuracy
+    measures the searcher's: `two_agent(reasoner=asker, searcher=P)`. It rates each search by whether the search showed
+    the requested target.
 
     Args:
-        tries: searches per target, at most.
-        noise: probability that a rating says the opposite.
+        tries: maximum number of searches per target.
+        noise: probability that a rating is flipped.
     """
 
     def __init__(self, tries: int = 2, noise: float = 0.0) -> None:
         super().__init__()
         if type(tries) is not int or tries < 1:
-            raise ValueError(f"tries: expected a whole number from 1 up, got {tries}")
+            raise ValueError(f"tries: expected a whole number of at least 1, got {tries}")
         if not 0.0 <= noise <= 1.0:
             raise ValueError(f"noise: expected a probability from 0 to 1, got {noise}")
         self.tries, self.noise = tries, noise
 
     def choose(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
-        """A search for the first target that no view shows, or the end."""
+        """Returns a search for the first target that no view shows yet, or the final call."""
         targets = privileged.task.targets
         unseen, failed, _ = _progress(privileged)
         if targets and not unseen:
@@ -120,45 +127,52 @@ class Asker(Scripted):
     def _reply(self, request: Request) -> Reply:
         reply, privileged = super()._reply(request), request.privileged
         assert privileged is not None
-        if privileged.turn == 0:
+        if privileged.turn == 0:  # there is no search to rate yet
             return replace(reply, text=privileged.dialect.rated(reply.text, "NA"))
         _, _, helpful = _progress(privileged)
+        # a stream of its own, so that `noise` flips ratings without changing the calls
         helpful ^= np.random.default_rng([request.sampling.seed, 1]).random() < self.noise
         return replace(reply, text=privileged.dialect.rated(reply.text, "helpful" if helpful else "unhelpful"))
 
 
 def _progress(privileged: Privileged) -> tuple[list[int], int, bool]:
-    """Targets not seen yet, failed searches for the first of them, and whether the last one showed what was asked."""
+    """Replays the episode's searches.
+
+    Returns:
+        The indices of the targets not seen yet, the number of failed searches for the first of them, and whether the
+        last search showed the target that it was sent for.
+    """
     targets = privileged.task.targets
     unseen, failed, helpful = list(range(len(targets))), 0, False
-    for brought in privileged.brought:
-        views = [privileged.views[index] for index in brought]
-        left = [i for i in unseen if not any(_shows(view, targets[i]) for view in views)]
-        helpful = left[:1] != unseen[:1]
-        unseen, failed = left, 0 if helpful else failed + 1
+    for indices in privileged.brought:
+        views = [privileged.views[index] for index in indices]
+        remaining = [i for i in unseen if not any(_shows(view, targets[i]) for view in views)]
+        helpful = remaining[:1] != unseen[:1]
+        unseen, failed = remaining, 0 if helpful else failed + 1
     return unseen, failed, helpful
 
 
 def _shows(view: View, target: Target) -> bool:
-    """Whether a view is a look at nearly all of a target; the whole picture is none, nor a part of it shown small."""
+    """Whether a view shows most of a target sharply; neither the whole picture nor a small rendering of a part does."""
     sharp = view.parent >= 0 and view.shown[0] >= SHARP * view.native[0]
     return sharp and view.source == target.source and coverage(view.box, target.box) >= SHOWN_SHARE
 
 
 class Sweep(Scripted):
-    """Looks at the cells of a regular grid, row by row, then guesses: search without sight.
+    """Looks at the cells of a regular grid row by row, then guesses: a search that ignores what it sees.
 
-    The grid is the finest square one that leaves a turn for the guess, or has `cells` cells a side.
+    Args:
+        cells: cells per side of the grid; 0 for the finest square grid that leaves one turn for the guess.
     """
 
     def __init__(self, cells: int = 0) -> None:
         super().__init__()
         if not 0 <= cells <= 100:
-            raise ValueError(f"cells: expected 0 (as many as fit) to 100 a side, got {cells}")
+            raise ValueError(f"cells: expected a whole number from 0 (as many as fit) to 100, got {cells}")
         self.cells = cells
 
     def choose(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
-        """The next cell, or a guess."""
+        """Returns a look at the next cell, or a guess."""
         side = self.cells or max(1, int((privileged.turn + privileged.turns_left - 1) ** 0.5))
         if "crop" not in privileged.tools or privileged.turns_left <= 1 or privileged.turn >= side * side:
             return guess(privileged, rng), "I have been everywhere I can go; I will guess."
@@ -168,7 +182,11 @@ class Sweep(Scripted):
 
 
 class Always(Scripted):
-    """Answers every choice task with one letter, without a look: `always:B`, by default A; other tasks with a guess."""
+    """Answers every choice task with the same letter without looking, and guesses in other tasks.
+
+    Args:
+        argument: the letter, for example `always:B`; A by default.
+    """
 
     def __init__(self, argument: str = "") -> None:
         super().__init__()
@@ -177,12 +195,12 @@ class Always(Scripted):
             raise ValueError(f'always: expected a letter from A to Z, got "{argument}"')
 
     def choose(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
-        """The letter, whether or not the task has that many options."""
+        """Returns the letter, whether or not the task has that many options."""
         return (answer(self.letter) if privileged.task.kind == "choice" else guess(privileged, rng)), "As always."
 
 
 def guess(privileged: Privileged, rng: np.random.Generator) -> Call:
-    """An uninformed final call: a random option, a random box, or "unknown"."""
+    """Returns an uninformed final call: a random option, a random box, or the text "unknown"."""
     if privileged.task.kind == "box":
         low = rng.random(2) * 0.5
         return locate((float(low[0]), float(low[1]), float(low[0]) + 0.5, float(low[1]) + 0.5))
@@ -192,27 +210,32 @@ def guess(privileged: Privileged, rng: np.random.Generator) -> Call:
 
 
 def true_call(privileged: Privileged) -> Call:
-    """The right final call."""
+    """Returns the correct final call."""
     if privileged.task.kind == "box":
         return locate(next((target.box for target in wanted(privileged)), None))
     return answer(privileged.task.answer)
 
 
 def wanted(privileged: Privileged) -> list[Target]:
-    """The regions that matter: the task's, or where another agent asked for one, that of its task with the name."""
-    if privileged.parent is None:
+    """Returns the targets to find: the task's own, or in a delegated episode the parent's target that is asked for.
+
+    A delegated task has no targets, so its description is matched against the names of the parent's targets in the
+    same picture: an exact match of the name (see `called`) first, then a label that occurs in the description.
+    """
+    parent = privileged.parent
+    if parent is None:
         return list(privileged.task.targets)
-    asking = privileged.parent
-    named = zip(called(asking.task), asking.task.targets, strict=True)
-    here = [(name, target) for name, target in named if asking.sources[target.source] == privileged.sources[0]]
-    asked = privileged.task.question.casefold()
-    exact = [target for name, target in here if name == privileged.task.question]
-    found = exact or [target for _, target in here if target.label and target.label.casefold() in asked]
-    return [replace(target, source=0) for target in found[:1]]
+    named = zip(called(parent.task), parent.task.targets, strict=True)
+    candidates = [(name, target) for name, target in named if parent.sources[target.source] == privileged.sources[0]]
+    description = privileged.task.question.casefold()
+    exact = [target for name, target in candidates if name == privileged.task.question]
+    by_label = [target for _, target in candidates if target.label and target.label.casefold() in description]
+    # source 0: a delegated task holds the searched picture alone
+    return [replace(target, source=0) for target in (exact or by_label)[:1]]
 
 
 def called(task: Task) -> list[str]:
-    """A name for each target that no other has: its label, or that with its number."""
+    """Returns a unique name for each target: its label, or the label and a number if other targets share it."""
     labels = [target.label for target in task.targets]
     return [
         label if label and labels.count(label) == 1 else f"{label or 'region'} {number}"

@@ -10,31 +10,34 @@ from o3gym.policies.dialogue import Request
 from o3gym.registry import POLICIES, parse_spec
 
 CALLS = 6
-"""Tool calls of either agent in an episode, as in InSight-o3 (arXiv 2512.18745, appendix D.1)."""
+"""Tool calls that each agent may make in an episode, as in InSight-o3 (arXiv 2512.18745, appendix D.1)."""
 REPAIRS = 5
-"""Replies beyond the calls and the answer that the reasoner may lose to a broken format. InSight-o3 allows as many in
-each round when it evaluates; here they are for the whole episode."""
+"""Additional replies that the reasoner may lose to a broken format. InSight-o3's evaluation allows this many in each
+round; here they cover the whole episode."""
 SEARCHER_DIALECT = "insight_o3"
-"""Of searchers that speak any dialect."""
+"""Default dialect for searchers without a fixed one."""
 
 
 class TwoAgent(Policy):
-    """A reasoner that asks for regions in words, and a searcher that finds them: `two_agent(reasoner=P, searcher=Q)`.
+    """A reasoner that describes regions in words and a searcher that finds them: `two_agent(reasoner=P, searcher=Q)`.
 
-    P and Q are specs of any policies with their options. `Q+control` runs the searcher's episodes under a control; one
-    behind the whole applies to what the reasoner is shown. Two equal specs are one policy, loaded once.
+    P and Q are specs of any two policies, with their options. `Q+CONTROL` runs the searcher's episodes under a control;
+    a control after the closing parenthesis applies to the reasoner's episodes. If both specs are equal apart from the
+    searcher's control, the policy is loaded once and plays both roles.
 
-    It is a pair and not a policy that replies: `o3gym bench` gives `reasoner` to rollout as the policy and `searcher`
-    as the one to whom `search` is delegated.
+    This class holds a pair of policies and never replies itself: `o3gym bench` passes `reasoner` to rollout as the
+    policy, and `searcher` as the delegate for `search`.
 
     Args:
-        reasoner, searcher: specs.
-        searcher_dialect: spec of the searcher's wire format; by default what it speaks, else `insight_o3`.
-        searcher_calls: looks of the searcher in each search.
-        base_url: the server of policies named openai whose spec names none.
+        reasoner: spec of the reasoner's policy.
+        searcher: spec of the searcher's policy.
+        searcher_dialect: spec of the searcher's dialect; by default the one its policy is fixed to, else `insight_o3`.
+        base_url: server of `openai` policies whose spec does not set `base_url`.
+        searcher_calls: number of looks that the searcher may take in each search.
 
     Raises:
-        ValueError: the reasoner has a control of its own, one of them is two agents itself, or a number does not fit.
+        ValueError: the reasoner has a control of its own, an agent is itself a `two_agent` spec, or `searcher_calls` is
+            not a positive whole number.
     """
 
     dialect: ClassVar[str] = "insight_o3_reasoner"
@@ -49,76 +52,80 @@ class TwoAgent(Policy):
         searcher_calls: int | str = CALLS,
     ) -> None:
         super().__init__()
-        _checked(searcher_calls)
-        first, second = _apart(reasoner, searcher)
-        self.reasoner = _made(first, base_url)
-        self.searcher = self.reasoner if first == second else _made(second, base_url)
+        _positive_int(searcher_calls)
+        first, second = _agent_specs(reasoner, searcher)
+        self.reasoner = _make_agent(first, base_url)
+        self.searcher = self.reasoner if first == second else _make_agent(second, base_url)
 
     def act(self, requests: Sequence[Request]) -> NoReturn:
-        """Refuse: which of the two is meant is not known here."""
-        raise ValueError("two_agent is two policies: hand rollout its reasoner, and its searcher as who does `search`")
+        """Raises ValueError, because a request does not say which of the two policies should reply."""
+        raise ValueError("two_agent is two policies: pass its reasoner to rollout, and its searcher as a delegate")
 
     def close(self) -> None:
-        """Close both."""
+        """Closes both policies."""
         self.reasoner.close()
         if self.searcher is not self.reasoner:
             self.searcher.close()
 
 
 def agents(spec: str) -> tuple[str, ...]:
-    """The specs of the policies that a spec names, without controls: itself, or the reasoner and the searcher."""
+    """Returns the specs of the policies in a spec, without controls: the spec itself, or reasoner and searcher.
+
+    Raises:
+        ValueError: a `two_agent` spec lacks an agent, gives its reasoner a control, or nests another `two_agent`.
+    """
     name, _, options = parse_spec(spec)
     if name != "two_agent":
         return (spec,)
     for role in ("reasoner", "searcher"):
         if not options.get(role):
             raise ValueError(f"{spec}: two_agent needs a {role}: two_agent(reasoner=P, searcher=Q)")
-    return _apart(options["reasoner"], options["searcher"])
+    return _agent_specs(options["reasoner"], options["searcher"])
 
 
 def searcher_dialect(spec: str) -> str:
-    """The spec of the dialect that the searcher of a two_agent spec speaks."""
-    asked: str = parse_spec(spec)[2].get("searcher_dialect", "")
-    return asked or _class(agents(spec)[1]).dialect or SEARCHER_DIALECT
+    """Returns the spec of the dialect that the searcher of a `two_agent` spec speaks."""
+    requested: str = parse_spec(spec)[2].get("searcher_dialect", "")
+    return requested or _policy_class(agents(spec)[1]).dialect or SEARCHER_DIALECT
 
 
 def searcher_env(calls: int = CALLS) -> dict[str, Any]:
-    """Budgets of a searcher's environment: so many looks, and a turn for the box."""
+    """Returns the budgets of a searcher's environment: `calls` looks, and one more turn for the box."""
     return {"max_calls": calls, "max_turns": calls + 1}
 
 
 def searcher_calls(spec: str) -> int:
-    """The looks of a two_agent spec's searcher."""
-    return _checked(parse_spec(spec)[2].get("searcher_calls", CALLS))
+    """Returns the number of looks that the searcher of a `two_agent` spec may take in each search."""
+    return _positive_int(parse_spec(spec)[2].get("searcher_calls", CALLS))
 
 
-def _checked(calls: int | str) -> int:
-    """Options of a composed spec are text."""
+def _positive_int(calls: int | str) -> int:
+    # options inside the parentheses of a composed spec stay text
     if not str(calls).isdecimal() or int(calls) < 1:
-        raise ValueError(f"searcher_calls: expected a whole number from 1 up, got {calls}")
+        raise ValueError(f"searcher_calls: expected a whole number of at least 1, got {calls}")
     return int(calls)
 
 
 def searcher_control(spec: str) -> str | None:
-    """The control of a two_agent spec's searcher."""
+    """Returns the control of the searcher in a `two_agent` spec; None if it has none."""
     return split_control(parse_spec(spec)[2]["searcher"])[1]
 
 
-def _apart(reasoner: str, searcher: str) -> tuple[str, str]:
+def _agent_specs(reasoner: str, searcher: str) -> tuple[str, str]:
     if split_control(reasoner)[1]:
-        raise ValueError(f'"{reasoner}": the control of a reasoner stands behind the whole: two_agent(…)+CONTROL')
+        raise ValueError(f'"{reasoner}": write the control of a reasoner after the parentheses: two_agent(…)+CONTROL')
     pair = (reasoner, split_control(searcher)[0])
     for spec in pair:
         if parse_spec(spec)[0] == "two_agent":
-            raise ValueError(f'"{spec}": an agent of two_agent cannot be two agents itself')
+            raise ValueError(f'"{spec}": an agent of two_agent cannot itself be a two_agent')
     return pair
 
 
-def _made(spec: str, base_url: str) -> Policy:
+def _make_agent(spec: str, base_url: str) -> Policy:
     remote = base_url and parse_spec(spec)[0] == "openai"
     return make_policy(spec, **({"base_url": base_url} if remote else {}))
 
 
-def _class(spec: str) -> type[Policy]:
-    found: type[Policy] = POLICIES[parse_spec(spec)[0]]
-    return found
+def _policy_class(spec: str) -> type[Policy]:
+    policy: type[Policy] = POLICIES[parse_spec(spec)[0]]
+    return policy

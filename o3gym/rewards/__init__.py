@@ -1,4 +1,4 @@
-"""Rewards: terms, named recipes and `settle`. See `docs/rewards.md`."""
+"""Rewards: terms, named recipes, and `settle`, which computes them after the rollout. See `docs/rewards.md`."""
 
 from o3gym.rewards.base import RewardRecipe, Term, TermScope
 from o3gym.rewards.recipes import make_recipe

@@ -1,21 +1,22 @@
-"""Reward terms and recipes, and when each can be computed.
+"""Reward terms and recipes.
 
-A term looks at a `Trajectory` (the environment passes the one it is building). Its scope says when it is known:
+A term is a function of a `Trajectory`; inside `env.step` that is the record so far. The scope of a term says when it
+can be computed:
 
-| scope | looks at | computed |
+| scope | depends on | computed |
 |---|---|---|
-| step | calls so far | by `env.step`, for the last turn |
+| step | the calls so far | by `env.step`, for the last turn |
 | end | the finished episode and its task | by `env.step`, at the end |
 | trajectory | the text of the replies, or a judge | by `settle` |
 | group | all rollouts of the same task | by `settle` |
-| parent | another episode's verdict | by `settle`, with the parents |
+| parent | the episode that delegated this one, and its verdict | by `settle`, given the parents |
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from o3gym.types import Trajectory
 
@@ -30,11 +31,11 @@ class Term:
     """A named part of a reward.
 
     Attributes:
-        name: key in `terms`.
-        scope: when it can be computed, see the module docstring.
-        compute: `(trajectory) -> float` for step (the value of the last turn), end and trajectory;
+        name: the key in `Trajectory.terms`.
+        scope: when the term can be computed, see the module docstring.
+        compute: `(trajectory) -> float` for the scopes step (the value of the last turn), end and trajectory;
             `(siblings) -> floats` for group; `(trajectory, parent) -> float` for parent.
-        source: paper section or repository file that the formula and its constants come from.
+        source: the paper section or repository file that defines the formula and its constants.
     """
 
     name: str
@@ -42,16 +43,20 @@ class Term:
     compute: EpisodeTerm | GroupTerm | ParentTerm
     source: str
 
+    def __post_init__(self) -> None:
+        if self.scope not in get_args(TermScope):
+            raise ValueError(f'term "{self.name}": expected a scope of {get_args(TermScope)}, got "{self.scope}"')
+
 
 @dataclass(frozen=True)
 class RewardRecipe:
-    """Terms and how they add up: a reward with a name.
+    """A named reward: terms and the formula that combines them.
 
     Attributes:
         name: the registered name.
         terms: all terms; the environment computes those with scope step and end.
-        combine: total from the term values (every name of `terms` present).
-        source: what it reproduces, with the constants' origin.
+        combine: computes the total from the term values, which include every name of `terms`.
+        source: the published reward that the recipe reproduces, and the origin of its constants.
     """
 
     name: str
@@ -61,10 +66,10 @@ class RewardRecipe:
 
     @property
     def needs_parent(self) -> bool:
-        """Whether it rests on the verdict of the episode that delegated, and not on the episode's own."""
+        """Whether the reward depends on the verdict of the delegating episode instead of the episode's own."""
         return any(term.scope == "parent" for term in self.terms)
 
     @property
     def pending(self) -> bool:
-        """Whether the total is only known after `settle`: some term has scope trajectory, group or parent."""
+        """Whether the total is only known after `settle`, because a term has scope trajectory, group or parent."""
         return any(term.scope in ("trajectory", "group", "parent") for term in self.terms)

@@ -1,4 +1,4 @@
-"""Terms that reward how an episode is spent: Pixel Reasoner's curiosity over siblings, VPRL's progress per step."""
+"""Reward terms for exploration: Pixel Reasoner's curiosity bonus (group) and VPRL's progress reward (step)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,24 @@ PIXEL_PAPER = "Pixel Reasoner, arXiv 2505.15966, equations 3 to 5; alpha 0.5, be
 VPRL_PAPER = "Visual Planning (VPRL), arXiv 2505.11409, progress reward; transferred from mazes to visual search"
 
 CURIOSITY_RATE = 0.3
-"""H: the share of rollouts with tool use above which nobody is rewarded for it."""
+"""H: the share of rollouts with tool use from which on there is no bonus."""
 CURIOSITY_PICTURE, CURIOSITY_VIDEO = 2.0, 1.5
+"""d: the divisor of the released code's bonus, for pictures and for video."""
 CURIOSITY_FACTOR = 0.25
+"""Factor of the released code's bonus."""
 CURIOSITY_ALPHA = 0.5
+"""α: factor of the paper's bonus."""
 CALL_COST = 0.05
+"""β: cost of each call beyond the free ones."""
 FREE_CALLS = 1
-"""N: calls that cost nothing."""
+"""N: number of calls without a cost."""
 
 
 def pixel_accuracy(trajectory: Trajectory) -> float:
-    """1 correct, 0 wrong, −1 without an answer; 0 for a correct answer whose last tool call had failed.
+    """1 if correct, 0 if wrong, −1 without an answer; 0 for a correct answer if the last tool call failed.
 
-    The released code looks the failure up in the wrong rollout for every group but the first; here it is this one's.
+    For every group but the first, the released code looks up that failure in the wrong rollout; here it is looked up in
+    the rollout itself.
     """
     if not trajectory.answer.strip():
         return -1.0
@@ -36,10 +41,12 @@ def pixel_accuracy(trajectory: Trajectory) -> float:
 
 
 def curiosity(siblings: Sequence[Trajectory]) -> list[float]:
-    """The code's bonus for tool users: `max(0.3 − RaPR, 0) / d / RaPR · 0.25 − 0.05·(calls − 1)`, d = 2 (video: 1.5).
+    """The released code's bonus for rollouts that use a tool; rollouts without a call get 0.
 
-    RaPR is the share of siblings with a call; failed calls count, there and in `calls`. One tool user among eight
-    siblings on a picture gets +0.175, two get +0.025 each, three or more nothing; each further call costs 0.05.
+    The bonus is `max(0.3 − RaPR, 0) / d / RaPR · 0.25 − 0.05·(calls − 1)`, with d = 2 (1.5 for video). RaPR is the
+    share of siblings with a call; failed calls count in RaPR and in `calls`. For example, on a picture and with eight
+    siblings, a single tool user gets +0.175, two get +0.025 each, and three or more get nothing; each further call
+    costs 0.05.
     """
     rate = _rate(siblings)
     bonuses = []
@@ -51,7 +58,7 @@ def curiosity(siblings: Sequence[Trajectory]) -> list[float]:
 
 
 def curiosity_paper(siblings: Sequence[Trajectory]) -> list[float]:
-    """The paper's bonus for tool users: `0.5·max(0.3 − RaPR, 0) − 0.05·max(calls − 1, 0)`."""
+    """The paper's bonus for rollouts that use a tool: `0.5·max(0.3 − RaPR, 0) − 0.05·max(calls − 1, 0)`."""
     bonus = CURIOSITY_ALPHA * max(CURIOSITY_RATE - _rate(siblings), 0.0)
     return [_for_users(sibling, bonus) for sibling in siblings]
 
@@ -77,18 +84,19 @@ CURIOSITY_PAPER = Term("curiosity_paper", "group", curiosity_paper, PIXEL_PAPER)
 # ── VPRL ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 CLOSER, NOT_CLOSER, INVALID = 1.0, 0.0, -5.0
+"""VPRL's rewards of an optimal, a non-optimal and an invalid move."""
 FOUND_IOU = 0.5
-"""A target is found, and gives no more progress, once a view has this IoU with it."""
+"""IoU of a view with a target from which on the target counts as found and gives no more progress."""
 GAIN = 1.1
-"""Factor by which the best IoU with a target must grow to be closer: no reward for nibbling at the edges."""
+"""Factor by which the best IoU with a target must grow to count as closer, so that trimming edges earns nothing."""
 
 
 def progress(trajectory: Trajectory) -> float:
-    """Of the last turn: −5 if the call was invalid, +1 if it brings a target closer, else 0.
+    """The reward of the last turn: −5 if its call was invalid, +1 if its views are closer to a target, else 0.
 
-    VPRL's own task is a maze, where closer means fewer steps to the goal. Here a view is closer if its IoU with a
-    target that is not found yet (no view so far has IoU 0.5 with it) beats the best view so far by a tenth. A call that
-    a budget refuses is valid, though it brings nothing.
+    VPRL's own task is a maze, where closer means fewer steps to the goal. Here, a view is closer if its IoU with a
+    target exceeds that of every earlier view by more than a tenth, unless the target has been found already (an earlier
+    view has an IoU of 0.5 with it). A call refused by a budget counts as valid, but earns nothing.
     """
     if not trajectory.turns:
         return NOT_CLOSER
@@ -106,7 +114,7 @@ def progress(trajectory: Trajectory) -> float:
 
 
 def _overlap(trajectory: Trajectory, index: int, target: Target) -> float:
-    """IoU of a view with a target, 0 if it shows another picture or the way back to the picture is unknown."""
+    """IoU of a view with a target; 0 if it shows another picture or no affine map leads back to the picture."""
     view = trajectory.views[index]
     sources = trajectory.task.sources
     if view.source >= len(trajectory.sources) or target.source >= len(sources):

@@ -1,7 +1,7 @@
-"""The reward terms of InSight-o3's searcher: tool conditions, shaped IoU, and the reasoner's feedback.
+"""Reward terms of InSight-o3's searcher: tool conditions, shaped IoU, and the reasoner's feedback.
 
-The paper and the released training code differ; both are here. In the code the tool condition also forbids looking
-twice at nearly the same region, and the IoU counts only for boxes that cover the target.
+The paper and the released training code differ, and both are implemented. In the code, the tool condition also forbids
+two consecutive calls for nearly the same region, and the IoU counts only for boxes that cover the target.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ PAPER = "InSight-o3 paper, section 4.1, equation 1; constants in the training de
 CODE = "m-Just/verl-public verl/utils/reward_score/vsearch_batch.py and verl/utils/vsearch.py"
 
 ALPHA = 0.25
-"""IoU below which a box earns nothing; the rest is stretched to 0..1."""
+"""α: IoU up to which a box earns nothing; the rest is rescaled to 0..1."""
 SAME_REGION = 0.6
-"""Two consecutive regions with a greater IoU are the same region."""
+"""IoU above which two consecutive regions count as the same region."""
 COVERED = 0.95
-"""Share of a target that a box must exceed for its IoU to count."""
+"""Share of a target's area that a box must exceed for its IoU to count."""
 
 
 def stretch(value: float) -> float:
@@ -28,7 +28,7 @@ def stretch(value: float) -> float:
 
 
 def shaped_iou(trajectory: Trajectory) -> float:
-    """IoU' of equation 1: the stretched IoU with the target; 1 for a target rightly reported as absent."""
+    """IoU' of equation 1: the stretched IoU with the target; 1 for a target correctly reported as absent."""
     rule = absence(trajectory)
     if rule is not None or trajectory.located is None:
         return rule or 0.0
@@ -36,10 +36,10 @@ def shaped_iou(trajectory: Trajectory) -> float:
 
 
 def covering_iou(trajectory: Trajectory) -> float:
-    """The code's IoU: per target the best of {full picture, located box} that covers it, the worst over targets.
+    """The code's IoU: the minimum over targets of the best IoU of a covering box (full picture or located box).
 
-    Stretched as in the paper. The full picture is a baseline that α mostly removes. The original data has no absent
-    targets; here they follow the same rule as `shaped_iou`.
+    The result is stretched as in the paper, where α mostly removes the baseline that the full picture provides. The
+    original data has no absent targets; here they follow the same rule as in `shaped_iou`.
     """
     rule = absence(trajectory)
     if rule is not None or trajectory.located is None:
@@ -53,7 +53,7 @@ def _covered(guess: Box, truth: Box) -> float:
 
 
 def regions(trajectory: Trajectory) -> list[tuple[Source, Box]]:
-    """What the valid calls looked at, in order and in units of the pictures that derived sources come from."""
+    """The regions shown by valid calls, in order, mapped to the pictures that derived sources come from (unit xyxy)."""
     found: list[tuple[Source, Box]] = []
     for turn in carried_out(trajectory):
         for index in turn.views:
@@ -67,7 +67,7 @@ def regions(trajectory: Trajectory) -> list[tuple[Source, Box]]:
 def fresh_looks(trajectory: Trajectory) -> float:
     """The code's tool condition: 1 if there is a valid call and no two consecutive regions have an IoU above 0.6.
 
-    The first region is compared with the full picture, so that a "zoom" on all of it earns nothing.
+    The first region is compared with the full picture, so that "zooming" into the whole picture earns nothing.
     """
     seen = regions(trajectory)
     if not seen:
@@ -88,15 +88,15 @@ def rated_helpful(trajectory: Trajectory, parent: Trajectory) -> float:
 
 
 def parent_correct(trajectory: Trajectory, parent: Trajectory) -> float:
-    """`c`: 1 if the final answer of the reasoner that asked for this search is correct."""
+    """`c`: 1 if the final answer of the delegating reasoner is correct."""
     return float(parent.verdict == "correct")
 
 
 def rating(trajectory: Trajectory, parent: Trajectory) -> str:
-    """What `parent` said about this child, or "NA".
+    """The rating that `parent` gave this child's search, or "NA" if it gave none.
 
-    That is the first `extras["feedback"]` in its turns after the one that delegated, up to the next that delegates: a
-    reply without a rating is asked for again.
+    It is the first `extras["feedback"]` in the parent's turns after the delegating one and up to the next delegating
+    one. It need not be in the turn right after, because the reasoner is asked again after a reply without a rating.
     """
     found = False
     for turn in parent.turns:

@@ -1,6 +1,6 @@
-"""Named rewards: what published systems trained with, as terms and one formula each. See `docs/rewards.md`.
+"""Named recipes: the rewards that published systems trained with, as terms and a formula. See `docs/rewards.md`.
 
-Where a paper and its released code disagree both are here, the code's under a name of its own.
+If a paper and its released code disagree, both are implemented under different names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Values: TypeAlias = Mapping[str, float]
 
 
 def make_recipe(name: str) -> RewardRecipe:
-    """A recipe by its registered name; raises `UnknownName` with the closest one."""
+    """The recipe with a registered name. Raises `UnknownName`, which suggests the closest name."""
     recipe: RewardRecipe = REWARDS[name]
     return recipe
 
@@ -54,7 +54,7 @@ def insight_o3_total(values: Values) -> float:
 
 
 def insight_o3_code_total(values: Values) -> float:
-    """`tool · (0.2·format + 0.8·IoU)`, 0 if the format is broken."""
+    """`tool · (0.2·format + 0.8·IoU)`, or 0 if the format is broken."""
     return values["fresh_looks"] * values["format"] * (FORMAT_WEIGHT + IOU_WEIGHT * values["covering_iou"])
 
 
@@ -64,7 +64,7 @@ def insight_o3_in_loop_total(values: Values) -> float:
 
 
 def insight_o3_code_in_loop_total(values: Values) -> float:
-    """`tool · (0.2·format + 0.8·1[s = c = 1])`, 0 if the format is broken."""
+    """`tool · (0.2·format + 0.8·1[s = c = 1])`, or 0 if the format is broken."""
     return values["fresh_looks"] * values["format"] * (FORMAT_WEIGHT + IOU_WEIGHT * values["pseudo_iou"])
 
 
@@ -139,28 +139,28 @@ def deepeyes_total(values: Values) -> float:
 
 
 def pixel_reasoner_total(values: Values) -> float:
-    """`acc + curiosity`, as released."""
+    """`acc + curiosity`, as in the released code."""
     return values["pixel_accuracy"] + values["curiosity"]
 
 
 def pixel_reasoner_paper_total(values: Values) -> float:
-    """`acc + 0.5·curiosity − 0.05·extra calls`, as printed."""
+    """`acc + 0.5·curiosity − 0.05·extra calls`, as in the paper."""
     return values["accuracy"] + values["curiosity_paper"]
 
 
 def thyme_total(values: Values) -> float:
-    """`acc + 0.5·format + 0.5·consistency`, consistency only for correct answers."""
+    """`acc + 0.5·format + 0.5·consistency`, where consistency counts only for correct answers."""
     return values["accuracy"] + 0.5 * values["format"] + 0.5 * values["consistency"] * (values["accuracy"] > 0)
 
 
 def thyme_code_total(values: Values) -> float:
-    """The same with accuracy in {−1, 0, 1}."""
+    """The same as `thyme_total`, with accuracy in {−1, 0, 1}."""
     right = values["signed_accuracy"]
     return right + 0.5 * values["format"] + 0.5 * values["consistency"] * (right > 0)
 
 
 def vprl_total(values: Values) -> float:
-    """`progress + outcome`: a right answer is the last optimal move."""
+    """`progress + outcome`: a correct answer counts as the last optimal move."""
     return values["progress"] + values["outcome"]
 
 

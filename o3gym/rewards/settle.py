@@ -1,4 +1,4 @@
-"""`settle`: verdicts, reward terms and totals of finished episodes, after rollout and before report or advantage."""
+"""`settle`: computes verdicts, reward terms and totals of finished episodes, before reports and advantages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from o3gym.types import EpisodeKey, Trajectory
 _logger = logging.getLogger(__name__)
 
 JUDGE_THREADS = 16
-"""Calls of a judge at a time: as many as episodes are alive in a run by default."""
+"""Number of concurrent judge calls; by default a run has the same number of episodes in flight."""
 
 
 def settle(
@@ -30,31 +30,31 @@ def settle(
     parents: Mapping[EpisodeKey, Trajectory] | None = None,
     workers: int = JUDGE_THREADS,
 ) -> list[list[Trajectory]]:
-    """Give every trajectory its verdict, score, terms and reward; new trajectories in the same order.
+    """Computes the verdict, score, terms and reward of every trajectory; returns new trajectories in the same order.
 
-    - Without `judge` a pending verdict comes from the offline judge `auto`, and a verdict that is there already stays.
-      With `judge` every episode is judged anew by it, up to `workers` at a time. Either way settling again changes
-      nothing, as far as the judge itself repeats its answers.
-    - An episode that stopped with "error" is never judged: an outage is no wrong answer. It, an episode whose judge
-      failed or raised, and one without ground truth get verdict "failed", no score, no terms and no reward, and do not
-      count in group terms.
-    - Terms with scope step are summed over what the environment wrote into the turns. All others are computed here,
-      also those with scope end: an episode may end outside of the environment (a full context, a cut reply), and the
-      verdict may be another judge's.
-    - Terms with scope parent need the settled episode that delegated this one: `parents` maps a child's key to it (see
-      `parents_of`). Such a reward rests on the parent's verdict and not on the child's own, which may have failed.
-      Without a parent, or where its verdict is pending or failed, the child has no reward.
+    - Without `judge`, the offline judge `auto` decides pending verdicts, and existing verdicts are kept. With `judge`,
+      every episode is judged again, `workers` of them concurrently. In both cases `settle` is idempotent, provided that
+      the judge is deterministic.
+    - An episode that stopped with "error" is not judged, because an outage is not a wrong answer. Such an episode, an
+      episode whose judge failed or raised, and an episode without ground truth get the verdict "failed" and no score,
+      terms or reward, and they are left out of group terms.
+    - Terms with scope step are summed over the values that the environment stored in the turns. All other terms are
+      computed here, including those with scope end, because an episode may end outside the environment (a full context,
+      a truncated reply) and the verdict may come from another judge.
+    - Terms with scope parent need the settled episode that delegated this one; `parents` maps a child's key to it, see
+      `parents_of`. Such a reward depends on the parent's verdict and not on the child's own, which may have failed. A
+      child without a parent, or whose parent's verdict is pending or failed, has no reward.
 
     Args:
-        groups: rollouts of one task each; group terms compare within a group.
+        groups: the rollouts of one task each; group terms compare the trajectories of a group.
         recipe: the reward.
-        judge: replaces the offline judge, for the verdict and for every term that looks at it.
-        parents: key of a child to its settled parent.
-        workers: how many calls of `judge` run at once.
+        judge: replaces the offline judge, for the verdict and for every term that depends on it.
+        parents: child key → settled parent.
+        workers: number of concurrent calls of `judge`.
     """
     flat = [trajectory for group in groups for trajectory in group]
     judgements = _judge_all(flat, judge, workers)
-    if not recipe.needs_parent:  # where it is, nobody looks at these verdicts
+    if not recipe.needs_parent:  # with such a recipe, these verdicts are not used
         _warn([judgement.reason for judgement in judgements if _unsure(judgement)], len(flat))
     known = parents or {}
     done = iter([_settle(*pair, recipe, known) for pair in zip(flat, judgements, strict=True)])
@@ -62,7 +62,7 @@ def settle(
 
 
 def parents_of(trajectories: Iterable[Trajectory]) -> dict[EpisodeKey, Trajectory]:
-    """Key of every delegated child to the trajectory that delegated it: the `parents` of `settle`."""
+    """Maps the key of every delegated child to its delegating trajectory, for the argument `parents` of `settle`."""
     return {child.key: parent for parent in trajectories for child in parent.children}
 
 
@@ -74,7 +74,7 @@ def _judge_all(flat: Sequence[Trajectory], judge: Judge | None, workers: int) ->
 
 
 def _unsure(judgement: Judgement) -> bool:
-    """Whether a judge failed; of an episode that stopped with an error, none was asked."""
+    """Whether a judge failed. An episode that stopped with an error was not judged and has an empty reason."""
     return judgement.verdict == "failed" and judgement.reason != ""
 
 
@@ -94,13 +94,13 @@ def _judge_one(trajectory: Trajectory, judge: Judge | None) -> Judgement:
         judgement: object = (judge or auto)(trajectory.task, trajectory.answer, trajectory.located)
     except Exception as error:
         return failed(f"the judge raised {type(error).__name__}: {error}")
-    return judgement if isinstance(judgement, Judgement) else failed(f"the judge gave a {type(judgement).__name__}")
+    return judgement if isinstance(judgement, Judgement) else failed(f"the judge returned a {type(judgement).__name__}")
 
 
 def _settle(
     trajectory: Trajectory, judgement: Judgement, recipe: RewardRecipe, parents: Mapping[EpisodeKey, Trajectory]
 ) -> Trajectory:
-    """Verdict, score and all terms but those of the group; no terms where the episode failed."""
+    """Computes the verdict, the score and all terms but those with scope group; a failed episode gets no terms."""
     settled = replace(trajectory, verdict=judgement.verdict, score=judgement.score, terms={}, reward=None)
     if trajectory.stop == "error" or (judgement.verdict == "failed" and not recipe.needs_parent):
         return settled
@@ -124,7 +124,7 @@ def _with_parent(trajectory: Trajectory, term: Term, parent: Trajectory | None) 
 
 
 def _summed(trajectory: Trajectory, term: Term) -> float:
-    """Sum of a step term over the turns; turns that lack it are computed on the episode as it was then."""
+    """The sum of a step term over the turns. If a turn lacks it, it is computed on the record as of that turn."""
     compute = cast(EpisodeTerm, term.compute)
     parts = (
         turn.terms[term.name] if term.name in turn.terms else compute(upto(trajectory, count))
@@ -134,7 +134,7 @@ def _summed(trajectory: Trajectory, term: Term) -> float:
 
 
 def upto(trajectory: Trajectory, count: int) -> Trajectory:
-    """The episode as the environment had it after `count` turns: no later views, no end before it came."""
+    """The record as the environment had it after `count` turns: without later views and, before the end, no stop."""
     if count >= len(trajectory.turns):
         return trajectory
     later = [index for turn in trajectory.turns[count:] for index in turn.views]
@@ -144,7 +144,7 @@ def upto(trajectory: Trajectory, count: int) -> Trajectory:
 
 
 def _settle_group(group: list[Trajectory], recipe: RewardRecipe) -> list[Trajectory]:
-    """Add the group terms and the total; failed episodes are neither counted nor rewarded."""
+    """Adds the group terms and the total; failed episodes are left out of the group and get no reward."""
     counted = [i for i, trajectory in enumerate(group) if trajectory.verdict != "failed"]
     values: list[dict[str, float]] = [dict(trajectory.terms) for trajectory in group]
     for term in recipe.terms:
@@ -162,19 +162,19 @@ def _total(trajectory: Trajectory, terms: dict[str, float], recipe: RewardRecipe
 
 
 class AsyncJudge:
-    """Settles episodes one by one as they end, and hands each on as soon as it is judged; used as a context manager.
+    """Settles episodes one by one while the rollout continues, and passes each to `keep` once it is judged.
 
-    A judge that blocks (`Judge.blocks`) is asked in threads, about up to `workers` episodes at once, while the rollout
-    goes on; beyond that `put` waits. Any other judge decides within `put`. Leaving the block waits for the verdicts
-    that are still open and closes the judge. Leaving it by an exception (Ctrl-C) drops them instead: an episode without
-    a verdict of its own is not handed on, so that a run that is taken up again plays it again.
+    Use it as a context manager. A judge that blocks (`Judge.blocks`) runs in threads, for up to `workers` episodes
+    concurrently; `put` waits if more are pending. Any other judge runs inside `put`. Leaving the context waits for the
+    pending verdicts and closes the judge. If an exception (such as Ctrl-C) ends the context, pending episodes are
+    dropped instead: they are not passed to `keep`, so that a resumed run plays them again.
 
     Args:
-        recipe: the reward; terms that compare siblings see one episode only, those that need a parent are left out.
+        recipe: the reward. Group terms see a group of one episode, and terms that need a parent are left out.
         judge: as in `settle`.
-        keep: called with each settled episode, possibly by another thread, but never by two at a time. What it raises
-            is raised by the next `put`, or at the end, and nothing is handed on any more.
-        workers: how many episodes are judged at once.
+        keep: called with each settled episode, possibly from another thread, but never concurrently. An exception that
+            it raises is raised again by the next `put` or on leaving the context, and `keep` is not called any more.
+        workers: number of episodes judged concurrently.
     """
 
     def __init__(
@@ -204,7 +204,7 @@ class AsyncJudge:
             self._stop()
 
     def put(self, trajectory: Trajectory) -> None:
-        """Take a finished episode. Raises what `keep` raised about an earlier one."""
+        """Accepts a finished episode. Raises the exception that `keep` raised for an earlier one."""
         if self._pool is None:
             self._hand_on(*self._settled(trajectory))
             return
@@ -225,8 +225,10 @@ class AsyncJudge:
             self._free.release()
 
     def _hand_on(self, settled: Trajectory, judgement: Judgement) -> None:
+        # One lock serialises the calls of `keep` and makes `_stop` final: a verdict that arrives later, perhaps a
+        # failure that only reflects the closed judge, is dropped.
         with self._lock:
-            if self._stopped:  # also a verdict that failed because the judge was closed, which is none
+            if self._stopped:
                 return
             self._note(judgement)
             try:
@@ -236,7 +238,7 @@ class AsyncJudge:
                 raise
 
     def _note(self, judgement: Judgement) -> None:
-        """Count the episode; the first without a verdict is told of at once, all of them at the end."""
+        """Counts the episode. The first one without a verdict is logged at once, and a summary at the end."""
         self._count += 1
         if _unsure(judgement):
             self._reasons.append(judgement.reason)
@@ -251,6 +253,8 @@ class AsyncJudge:
         with self._lock:
             self._stopped = True
             _warn(self._reasons, self._count)
+        # Queued episodes are cancelled first, then closing the judge fails its open requests, and only then can the
+        # pool be waited for without waiting for a server.
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
         close = getattr(self._judge, "close", None)

@@ -1,7 +1,7 @@
-"""The parts of rewards that look at one finished episode: outcome, format, boxes and tool use.
+"""Reward terms that depend on one finished episode: outcome, format, boxes and tool use.
 
-Terms of InSight-o3 are in `o3gym.rewards.insight`, those that compare steps or siblings in `o3gym.rewards.exploration`.
-No term raises on odd episodes (no turns, no views, no targets): what cannot be earned is 0.
+InSight-o3's terms are in `o3gym.rewards.insight`, and terms that compare steps or siblings in
+`o3gym.rewards.exploration`. No term raises on unusual episodes (no turns, no views, no targets); it is 0 for those.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ THYME_SOURCE = "yfzhang114/Thyme examples/train/grpo/plugin/agent_rm.py"
 
 
 def judged(trajectory: Trajectory) -> Judgement:
-    """The verdict that `settle` wrote, or the offline judge's while that is pending (inside `env.step`)."""
+    """The verdict written by `settle`, or the offline judge's while it is pending (inside `env.step`)."""
     verdict, score = trajectory.verdict, trajectory.score
     if not verdict:
         return auto(trajectory.task, trajectory.answer, trajectory.located)
@@ -29,7 +29,7 @@ def judged(trajectory: Trajectory) -> Judgement:
 
 
 def outcome_term(trajectory: Trajectory) -> float:
-    """The judge's score: 1 or 0 for choice and free answers, the IoU for a box, the ANLS under that judge."""
+    """The judge's score: 1 or 0 for choice and free answers, the IoU for a box, the ANLS with the judge "anls"."""
     return judged(trajectory).score or 0.0
 
 
@@ -39,24 +39,24 @@ def accuracy_term(trajectory: Trajectory) -> float:
 
 
 def tried(trajectory: Trajectory) -> list[Turn]:
-    """Turns that call a tool, carried out or not; answers and replies without any call are not among them."""
+    """The turns with a tool call, executed or not; answers and replies without a call do not count."""
     ended = trajectory.stop in ("answered", "located")
     turns = trajectory.turns[:-1] if ended else trajectory.turns
     return [turn for turn in turns if turn.error != "void" and turn.parsed.call.tool not in ("answer", "locate")]
 
 
 def carried_out(trajectory: Trajectory) -> list[Turn]:
-    """Turns whose tool call was valid."""
+    """The turns whose tool call was executed."""
     return [turn for turn in tried(trajectory) if not turn.error]
 
 
 def used_tool(trajectory: Trajectory) -> float:
-    """1 if at least one tool call was valid."""
+    """1 if at least one tool call was executed, else 0."""
     return float(bool(carried_out(trajectory)))
 
 
 def well_formed(trajectory: Trajectory) -> bool:
-    """Whether every reply keeps the format of its dialect; False without replies."""
+    """Whether every reply keeps the format of its dialect; False if there are no replies."""
     return bool(trajectory.turns) and all(turn.parsed.well_formed for turn in trajectory.turns)
 
 
@@ -66,23 +66,24 @@ def format_kept(trajectory: Trajectory) -> float:
 
 
 def target_boxes(trajectory: Trajectory) -> list[Box]:
-    """Target boxes in the first picture, where boxes are located."""
+    """The target boxes in the first picture, which is where boxes are located."""
     return [target.box for target in trajectory.task.targets if target.source == 0]
 
 
 def absence(trajectory: Trajectory) -> float | None:
-    """The box reward where a side says "not in the picture": 1 if both do, else 0; None if both have a box.
+    """The box reward if the agent or the truth has no box; None if both have one.
 
-    Only a region search without targets has its target absent; an episode without answer says nothing.
+    It is 1 if the agent reports the target of a region search without targets as absent, and 0 otherwise. An episode
+    without an answer reports nothing.
     """
     if trajectory.task.targets:
         return None if trajectory.located is not None and target_boxes(trajectory) else 0.0
-    said = trajectory.located is None and trajectory.answer.strip() == ABSENT_ANSWER
-    return float(said and trajectory.task.kind == "box")
+    reported = trajectory.located is None and trajectory.answer.strip() == ABSENT_ANSWER
+    return float(reported and trajectory.task.kind == "box")
 
 
 def box_iou(trajectory: Trajectory) -> float:
-    """IoU of the located box with the target (the box around all targets); absence as in `absence`."""
+    """IoU of the located box with the box around all targets; `absence` decides if there is no box to compare."""
     rule = absence(trajectory)
     if rule is not None or trajectory.located is None:
         return rule or 0.0
@@ -99,11 +100,11 @@ BOX_IOU_TERM = Term("iou", "end", box_iou, OWN_SOURCE)
 # ── DeepEyes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 DEEPEYES_ANSWER_LENGTH = 1000
-"""Answers of this many characters or more are a format error and never correct."""
+"""Length in characters from which on an answer is a format error and never correct."""
 
 
 def deepeyes_accuracy(trajectory: Trajectory) -> float:
-    """1 if judged correct and shorter than 1000 characters."""
+    """1 if the answer is judged correct and shorter than 1000 characters, else 0."""
     return accuracy_term(trajectory) if len(trajectory.answer) < DEEPEYES_ANSWER_LENGTH else 0.0
 
 
@@ -113,7 +114,7 @@ def deepeyes_format(trajectory: Trajectory) -> float:
 
 
 def deepeyes_tool(trajectory: Trajectory) -> float:
-    """1 if the answer is correct and at least one picture came back, so that idle calls earn nothing."""
+    """1 if the answer is correct and at least one call showed a picture, so that useless calls earn nothing; else 0."""
     return deepeyes_accuracy(trajectory) * float(any(turn.views for turn in carried_out(trajectory)))
 
 
@@ -125,7 +126,7 @@ DEEPEYES_TOOL_TERM = Term("deepeyes_tool", "end", deepeyes_tool, DEEPEYES_SOURCE
 # ── Thyme ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 THYME_TAIL = 500
-"""Characters at the end of the thought in which the conclusion is looked for."""
+"""Number of characters at the end of the thought that are searched for the conclusion."""
 
 
 def signed_accuracy(trajectory: Trajectory) -> float:
@@ -136,10 +137,10 @@ def signed_accuracy(trajectory: Trajectory) -> float:
 
 
 def consistency(trajectory: Trajectory) -> float:
-    """1 if the thought of the last reply comes to the answer that was given.
+    """1 if the last reply's reasoning concludes with the answer that it gives, else 0.
 
-    Thyme asks a model. This is the offline stand-in: the answer (or the letter or text of the option it names) must
-    occur as words of its own in the last 500 characters of the thought.
+    Thyme asks a model. This offline substitute requires that the answer (or the letter or the text of the option it
+    names) occurs as whole words in the last 500 characters of the reasoning.
     """
     if not trajectory.turns or not trajectory.answer.strip():
         return 0.0

@@ -1,4 +1,4 @@
-"""The episode loop: the only place where environments and policies meet."""
+"""The episode loop, the only place where environments and policies meet."""
 
 from o3gym.rollout.loop import collect, rollout
 from o3gym.rollout.records import Agent, Arm, Job, derive_seed

@@ -1,4 +1,4 @@
-"""Arms of two agents: who carries out delegated calls, in which environment and words."""
+"""Delegation in two-agent arms: which policy carries out delegated calls, in which environment and dialect."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from o3gym.registry import POLICIES, TOOLS, parse_spec
 from o3gym.rollout.records import Agent, Arm
 
 SHARED = ("suite", "split", "suite_args", "min_pixels", "max_pixels")
-"""Arguments that a searcher's environment takes from the reasoner's."""
+"""Arguments that a searcher's environment inherits from the reasoner's."""
 REWARD = "insight_o3_in_loop"
-"""Recipe of a searcher's episodes: nobody knows the right box, the reasoner's feedback and success rate them."""
+"""Reward recipe of searcher episodes: with the correct box unknown, the reasoner's feedback and success score them."""
 SEARCHING = ("crop", "zoom", "reuse", "locate")
+"""Tools that a searcher may use."""
 
 
 def is_pair(policy: str) -> bool:
-    """Whether a spec (without control) names two agents."""
+    """Whether a policy spec (without a control) is a `two_agent` pair."""
     return parse_spec(policy)[0] == "two_agent"
 
 
 def check_reasoner(policy: str, spoken: str) -> None:
-    """Raise ValueError if the reasoner of a pair speaks only one dialect, and another than `spoken`."""
+    """Raises ValueError if the reasoner of a pair is fixed to a dialect other than `spoken`."""
     reasoner = agents(policy)[0]
-    only = POLICIES[parse_spec(reasoner)[0]].dialect
-    if only and parse_spec(only)[0] != parse_spec(spoken)[0]:
-        raise ValueError(f"{reasoner} speaks the dialect {only} only, and a reasoner has to speak {spoken}")
+    fixed = POLICIES[parse_spec(reasoner)[0]].dialect
+    if fixed and parse_spec(fixed)[0] != parse_spec(spoken)[0]:
+        raise ValueError(f"{reasoner} speaks the dialect {fixed} only, but the reasoner must speak {spoken}")
 
 
 def reasoning_tools(default: Sequence[str]) -> list[str]:
-    """The tools of a reasoner where the user names none: search, and those that end a suite's tasks."""
+    """Returns a reasoner's default tools: search, and those of the suite's `default` tools that end an episode."""
     return ["search", *(name for name in default if TOOLS[name].ends)]
 
 
 def delegates(arm: Arm) -> dict[str, Arm]:
-    """Delegated tool to the arm of who carries its calls out; empty for an arm of one agent.
+    """Maps each delegated tool to the arm of its delegate; empty for an arm with a single agent.
 
     Raises:
-        ValueError: the searcher's dialect cannot say where something is.
+        ValueError: the searcher's dialect has no `locate`, so the searcher could not report a box.
     """
     if not is_pair(arm.policy) or "search" not in arm.env["tools"]:
         return {}
@@ -60,30 +61,30 @@ def delegates(arm: Arm) -> dict[str, Arm]:
 
 
 def delegates_by_arm(arm: Arm, policy: Policy) -> tuple[Policy, dict[str, Agent]]:
-    """Who plays an arm's episodes, and who carries out the calls that are delegated in them."""
+    """Returns the policy that plays an arm's episodes, and the delegate for each delegated tool."""
     if not isinstance(policy, TwoAgent):
         return policy, {}
-    others = delegates(arm).items()
-    return policy.reasoner, {tool: Agent(policy.searcher, make_dialect(other.dialect), other) for tool, other in others}
+    arms = delegates(arm).items()
+    return policy.reasoner, {tool: Agent(policy.searcher, make_dialect(other.dialect), other) for tool, other in arms}
 
 
 def delegates_protocol(others: Mapping[str, Mapping[str, Arm]]) -> dict[str, Any]:
-    """Who carries out what in each arm (label to delegated tool to arm), as JSON for the protocol."""
+    """Returns the protocol's JSON for the delegates, given as arm label → delegated tool → the delegate's arm."""
     return {
-        label: {tool: {"policy": a.policy, "dialect": a.dialect, "env": encode(a.env)} for tool, a in given.items()}
-        for label, given in others.items()
+        label: {tool: {"policy": a.policy, "dialect": a.dialect, "env": encode(a.env)} for tool, a in arms.items()}
+        for label, arms in others.items()
     }
 
 
 def _locating_tools(spec: str, dialect: Dialect) -> list[str]:
     if "locate" not in dialect.tools:
         raise ValueError(
-            f"{spec} cannot be a searcher in dialect {dialect.name}, which has no locate; name another: "
-            "two_agent(…, searcher_dialect=D)"
+            f"{spec} cannot be a searcher in dialect {dialect.name}, which has no locate tool; "
+            "choose another dialect with two_agent(…, searcher_dialect=D)"
         )
     return searching_tools(dialect)
 
 
 def searching_tools(dialect: Dialect) -> list[str]:
-    """The tools of a searcher, as far as its dialect has them."""
+    """Returns the tools of a searcher that its dialect can express."""
     return [name for name in SEARCHING if name in dialect.tools]

@@ -1,4 +1,4 @@
-"""An episode that is running: its environment, its dialogue, and what it waits for."""
+"""A running episode: its environment, its dialogue, and the reply or delegated episode that it waits for."""
 
 from __future__ import annotations
 
@@ -19,15 +19,20 @@ if TYPE_CHECKING:
 class RunningEpisode:
     """One episode of one agent.
 
+    `start`, `take` and `resume` return whether the episode continues. While it does, it waits either for a reply to
+    `request()` or, if `subtask` is set, for the trajectory of a delegated episode.
+
     Args:
-        job: what to run; `env`: where; `agent`: who.
-        delegated: tools whose calls other agents carry out.
-        parent: the episode that delegated this one.
+        job: the task, group, sample and seed.
+        env: the environment to play in.
+        agent: the policy, dialect and arm.
+        delegated: names of the tools whose calls other agents carry out.
+        parent: the episode that delegated this one, or None.
 
     Attributes:
-        subtask: what another agent is to do before this episode goes on; None where it waits for a reply.
-        children: episodes that this one delegated and that have ended.
-        broken: its environment raised and cannot be used again.
+        subtask: the task that a delegate must finish before this episode continues; None while it waits for a reply.
+        children: trajectories of the delegated episodes that have ended.
+        broken: whether the environment raised, so that it cannot be reused.
     """
 
     def __init__(
@@ -46,15 +51,15 @@ class RunningEpisode:
         self.broken = False
         self._dialogue = Dialogue()
         self._replies: list[tuple[Reply, Parsed]] = []
-        self._asked: dict[int, int] = {}
-        self._fresh: dict[int, Pixels] = {}
+        self._child_of_turn: dict[int, int] = {}  # turn index → index into `children`
+        self._fresh: dict[int, Pixels] = {}  # view index → pixels of the newest observation
         self._schema: tuple[Mapping[str, Any], ...] = ()
         self._stop: Stop = ""
         self._failure = ""
 
     @property
     def tool(self) -> str:
-        """The tool that was called last."""
+        """Name of the tool that was called last."""
         return self._replies[-1][1].call.tool
 
     @property
@@ -63,7 +68,7 @@ class RunningEpisode:
         return self.env.unwrapped
 
     def start(self) -> bool:
-        """Reset the environment and open the dialogue; False if the task's pictures cannot be had."""
+        """Resets the environment and opens the dialogue; returns False if that fails, as with an unreadable picture."""
         options = {"task": self.job.task, "vision_size": self.agent.policy.vision_size}
         dialect = self.agent.dialect
         try:
@@ -76,16 +81,16 @@ class RunningEpisode:
         return True
 
     def request(self) -> Request:
-        """What the policy is asked next."""
+        """Returns the request for the next reply, with a sampling seed of its own for every turn."""
         sampling = self.agent.arm.sampling
         stop = sampling.stop or self.agent.dialect.stop
         seed = self.job.derived(len(self._replies))
-        sampling = replace(sampling, seed=seed, stop=stop, choices=self._answers())
+        sampling = replace(sampling, seed=seed, stop=stop, choices=self._forced_answers())
         privileged = self._privileged() if self.agent.policy.privileged else None
         return Request(self.key, self._dialogue, sampling, privileged, self._schema)
 
-    def _answers(self) -> tuple[str, ...]:
-        """The replies that are allowed, where an answer is forced; else none, which allows all."""
+    def _forced_answers(self) -> tuple[str, ...]:
+        """Returns the replies to choose from in a turn that must answer; empty if any reply is allowed."""
         task, base, dialect = self.base.episode.task, self.base, self.agent.dialect
         last = len(self._replies) + 1 >= base.rules.max_turns
         if not self.agent.arm.force_answer or task.kind != "choice" or not last:
@@ -93,16 +98,18 @@ class RunningEpisode:
         return tuple(dialect.format(answer(option), base.views) for option in dialect.options(task))
 
     def take(self, reply: Reply) -> bool:
-        """Carry out a reply, or have it carried out (`subtask`); whether the episode goes on."""
-        self._fresh.clear()
+        """Carries out a reply, or sets `subtask` to delegate it; returns whether the episode continues."""
+        self._fresh.clear()  # the policy has read the pictures; if it needs them again, they are made again
         if reply.finish == "error":
             return self._fail(reply.error or "the policy gave no reply")
         if reply.finish == "length" and reply.error == CONTEXT_FULL:
+            # Over-turn masking excuses over_context, so the last call must have been valid: a policy that writes
+            # gibberish until the context is full is malformed.
             self._stop = "over_context" if not self._replies or not self.base.episode.error else "malformed"
             return False
         parsed = self.agent.dialect.parse(reply.text, self.base.views)
         self._replies.append((reply, parsed))
-        if reply.finish == "length" and parsed.call.tool == "noop":
+        if reply.finish == "length" and parsed.call.tool == "noop":  # cut before a call was complete
             self._stop = "length"
             return False
         self._dialogue.add("assistant", [reply.text])
@@ -111,13 +118,13 @@ class RunningEpisode:
         return self.subtask is not None or self._step(parsed.call)
 
     def resume(self, child: Trajectory) -> bool:
-        """Carry out the delegated call with what the child found; whether the episode goes on."""
+        """Carries out the delegated call with the child's results; returns whether the episode continues."""
         call = self._replies[-1][1].call
         self.subtask = None
-        self._asked[len(self._replies) - 1] = len(self.children)
+        self._child_of_turn[len(self._replies) - 1] = len(self.children)
         self.children.append(child)
-        found = None if child.located is None else list(child.located)
-        return self._step(Call(call.tool, {**call.args, "box": found, "reason": _why_nothing(child)}))
+        box = None if child.located is None else list(child.located)
+        return self._step(Call(call.tool, {**call.args, "box": box, "reason": _failure_reason(child)}))
 
     def _step(self, call: Call) -> bool:
         try:
@@ -130,14 +137,15 @@ class RunningEpisode:
         return True
 
     def trajectory(self) -> Trajectory:
-        """The record of the episode."""
+        """Returns the record of the episode: the environment's, completed with replies, children and labels."""
         record: Trajectory = self.base.trajectory if self._dialogue.messages else self._unstarted()
         turns = [
             replace(turn, reply=reply, parsed=parsed)
             for turn, (reply, parsed) in zip(record.turns, self._replies, strict=False)
         ]
+        # replies that were never stepped, such as one that was cut before its call
         turns += [Turn(reply, parsed) for reply, parsed in self._replies[len(turns) :]]
-        for turn, child in self._asked.items():
+        for turn, child in self._child_of_turn.items():
             turns[turn] = replace(turns[turn], children=(child,))
         if self._failure:
             turns.append(Turn(Reply("", finish="error", error=self._failure), Parsed(noop("void", "no reply"))))
@@ -160,7 +168,7 @@ class RunningEpisode:
         )
 
     def _crashed(self, error: Exception) -> bool:
-        """An environment, a picture or a tool raised: the episode ends, and its environment with it."""
+        """Ends the episode because its environment, a picture or a tool raised; the environment is not reused."""
         self.broken = True
         return self._fail(f"{type(error).__name__}: {error}")
 
@@ -169,11 +177,12 @@ class RunningEpisode:
         return False
 
     def _unstarted(self) -> Trajectory:
+        """Returns the empty record of an episode whose reset failed."""
         task = self.job.task if isinstance(self.job.task, Task) else self.base.suite[self.job.task]
         return Trajectory(task, task.sources, (), ())
 
     def _show(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> None:
-        """Append the next user message. Its pictures' pixels are at hand until the reply comes, then made again."""
+        """Appends the next user message. The observation's pixels are kept until the reply arrives."""
         views = self.base.views[len(self.base.views) - info["n_new"] :]
         self._fresh.update(zip((view.index for view in views), observation["images"], strict=True))
         info = {**info, "calls_left": self.base.episode.calls_left}
@@ -184,6 +193,7 @@ class RunningEpisode:
         source, fresh = self.base.episode.sources[view.source], self._fresh
 
         def load() -> Pixels:
+            # once the reply has arrived, the pixels are made again from the source, to the same bytes
             pixels = fresh.get(view.index)
             return shared_store().region(source, view.box, view.shown) if pixels is None else pixels.copy()
 
@@ -191,15 +201,21 @@ class RunningEpisode:
 
     def _privileged(self) -> Privileged:
         episode, base = self.base.episode, self.base
-        done = len(episode.turns)
-        left = base.rules.max_turns - done
-        sources, above = tuple(episode.sources), self.parent._privileged() if self.parent else None
-        brought = tuple(turn.views for turn in episode.turns)
-        return Privileged(episode.task, sources, base.views, base.tools, self.agent.dialect, done, left, above, brought)
+        return Privileged(
+            task=episode.task,
+            sources=tuple(episode.sources),
+            views=base.views,
+            tools=base.tools,
+            dialect=self.agent.dialect,
+            turn=len(episode.turns),
+            turns_left=base.rules.max_turns - len(episode.turns),
+            parent=self.parent._privileged() if self.parent else None,
+            brought=tuple(turn.views for turn in episode.turns),
+        )
 
 
-def _why_nothing(child: Trajectory) -> str:
-    """Why a search brought no box, in words; "" where the agent says that there is none."""
+def _failure_reason(child: Trajectory) -> str:
+    """Returns in words why a search failed; "" if it found a box or the agent said that the target is absent."""
     if child.stop in ("located", "answered"):
         return ""
     if child.stop == "error":

@@ -1,13 +1,14 @@
-"""The only episode loop: where environments and policies meet.
+"""The episode loop, where environments and policies meet.
 
-Many episodes are alive at once. Each waits for its own reply only, and as soon as one ends the next job takes its place
-and its environment, so a batch is always full. Nothing that a policy or a picture does raises out of the loop: it
-becomes a trajectory with `stop="error"` and the reason, and the others go on.
+Many episodes run concurrently. Each waits for its own reply only, and when one ends, the next job takes over its
+place and its environment, so the batch stays full. A policy, an environment or a picture that fails never raises out of
+the loop: its episode becomes a trajectory with `stop="error"` and the reason, and the other episodes continue.
 
-**Delegation.** The calls of some tools are carried out by other agents (`delegates`). Such a call is not stepped at
-once: it starts an episode of the other agent's, whose requests go to that agent's policy beside everybody else's, so
-that the searches of many episodes are one batch. When it ends, the episode that waited for it is stepped with the same
-call and its results, and the other's trajectory becomes one of its `children`. Environments know nothing of this.
+**Delegation.** Calls of some tools are carried out by other agents (`delegates`). Such a call is not stepped at once.
+It starts an episode of the delegate, whose requests go to the delegate's policy together with all others, so that the
+searches of many episodes form one batch. When the delegated episode ends, the waiting episode steps its environment
+with the same call plus the results, and the delegate's trajectory becomes one of its `children`. Environments know
+nothing of delegation.
 """
 
 from __future__ import annotations
@@ -37,23 +38,27 @@ def rollout(
     make_env: Callable[..., gym.Env[Any, Any]] | None = None,
     delegates: Mapping[str, Agent] | None = None,
 ) -> Iterator[Trajectory]:
-    """Run every job and yield each trajectory as it ends, in no particular order.
+    """Runs every job and yields each trajectory as its episode ends, in no particular order.
 
     Args:
-        jobs: consumed lazily, so that a suite of any size can be run.
-        policy: replies; its `vision_size` decides the exact size of views.
+        jobs: the episodes to run; consumed lazily, so that a suite of any size can be run.
+        policy: generates the replies; its `vision_size` decides the exact size of views.
         dialect: turns observations into messages and replies into calls.
-        arm: the environment's arguments and the labels that are recorded.
-        in_flight: jobs alive at once; each has at most one request open, its own or that of who works for it.
+        arm: environment arguments and recorded labels.
+        in_flight: number of jobs that run concurrently. Each has at most one open request: its own or its delegate's.
         make_env: builds an environment from `arm.env`; by default `gym.make("o3gym/VisualSearch-v0", …)`.
-        delegates: name of a delegated tool (one with `Tool.results`, such as search) to who carries its calls out, in
-            episodes that cannot delegate themselves. All policies are polled in turn; they may be one object.
+        delegates: the agent that carries out the calls of each delegated tool (one with `Tool.results`, such as
+            search), by tool name. A delegate's episodes cannot delegate in turn. All policies are polled together; one
+            object may serve several agents.
 
     Yields:
-        Trajectories that are not settled yet: see `o3gym.rewards.settle`.
+        Trajectories without final rewards; `o3gym.rewards.settle` completes them.
     """
-    others = {tool: replace(who, arm=replace(who.arm, label=arm.label)) for tool, who in (delegates or {}).items()}
-    pool = _Pool(Agent(policy, dialect, arm, "main"), others, make_env or partial(gym.make, "o3gym/VisualSearch-v0"))
+    relabelled = {
+        tool: replace(agent, arm=replace(agent.arm, label=arm.label)) for tool, agent in (delegates or {}).items()
+    }
+    make_env = make_env or partial(gym.make, "o3gym/VisualSearch-v0")
+    pool = _EpisodePool(Agent(policy, dialect, arm, "main"), relabelled, make_env)
     waiting = iter(jobs)
     try:
         while True:
@@ -66,76 +71,80 @@ def rollout(
         pool.close()
 
 
-class _Pool:
-    """The episodes that are alive, the environments that are free, and the policies that are asked."""
+class _EpisodePool:
+    """The running episodes, the idle environments, and the policies with open requests."""
 
     def __init__(self, main: Agent, delegates: Mapping[str, Agent], make_env: Callable[..., gym.Env[Any, Any]]) -> None:
         self.jobs = 0
         self._main, self._delegates, self._make_env = main, delegates, make_env
-        self._live: dict[EpisodeKey, RunningEpisode] = {}
+        self._running: dict[EpisodeKey, RunningEpisode] = {}
         self._idle: dict[str, list[gym.Env[Any, Any]]] = {}
-        self._polling = PolicyPool()
+        self._policies = PolicyPool()
 
     def start(self, job: Job) -> Iterator[Trajectory]:
-        """Begin a job; its trajectory if that ends at once."""
+        """Starts a job; yields its trajectory if the episode ends at once."""
         self.jobs += 1
         episode = RunningEpisode(job, self._env(self._main), self._main, frozenset(self._delegates))
-        yield from self._begin(episode)
+        yield from self._start(episode)
 
     def poll(self) -> Iterator[Trajectory]:
-        """Take the replies that are ready; trajectories of the jobs that they end."""
-        for key, reply in self._polling.poll():
-            episode = self._live[key]
-            yield from self._go(episode, episode.take(reply))
+        """Applies the replies that are ready; yields the trajectories of jobs that end with them."""
+        for key, reply in self._policies.poll():
+            episode = self._running[key]
+            yield from self._advance(episode, episode.take(reply))
 
     def close(self) -> None:
-        """Close all environments."""
+        """Closes all environments."""
         idle = [env for envs in self._idle.values() for env in envs]
-        for env in [*idle, *(episode.env for episode in self._live.values())]:
+        for env in [*idle, *(episode.env for episode in self._running.values())]:
             env.close()
 
-    def _begin(self, episode: RunningEpisode) -> Iterator[Trajectory]:
-        self._live[episode.key] = episode
-        yield from self._go(episode, episode.start())
+    def _start(self, episode: RunningEpisode) -> Iterator[Trajectory]:
+        self._running[episode.key] = episode
+        yield from self._advance(episode, episode.start())
 
-    def _go(self, episode: RunningEpisode, goes_on: bool) -> Iterator[Trajectory]:
-        """Ask for the next reply, start what was delegated, or end the episode and go on with who waits for it."""
-        if goes_on and episode.subtask is None:
-            self._polling.submit(episode.agent.policy, episode.request())
-        elif goes_on and episode.subtask is not None:
-            yield from self._begin(self._child(episode, episode.subtask))
+    def _advance(self, episode: RunningEpisode, running: bool) -> Iterator[Trajectory]:
+        """Requests the next reply, starts the delegated episode, or ends the episode and resumes its parent."""
+        if running and episode.subtask is None:
+            self._policies.submit(episode.agent.policy, episode.request())
+        elif running and episode.subtask is not None:
+            yield from self._start(self._child(episode, episode.subtask))
         else:
-            ended = self._end(episode)
+            trajectory = self._end(episode)
             if episode.parent is None:
                 self.jobs -= 1
-                yield ended
+                yield trajectory
             else:
-                yield from self._go(episode.parent, episode.parent.resume(ended))
+                yield from self._advance(episode.parent, episode.parent.resume(trajectory))
 
     def _child(self, parent: RunningEpisode, task: Task) -> RunningEpisode:
-        who = self._delegates[parent.tool]
+        """Builds the delegated episode for the parent's last call; its seed is derived from the parent's job."""
+        delegate = self._delegates[parent.tool]
         job, number = parent.job, len(parent.children)
-        subtask = Job(task, job.group, job.sample, job.derived(parent.tool, number))
-        return RunningEpisode(subtask, self._env(who), who, parent=parent)
+        child_job = Job(task, job.group, job.sample, job.derived(parent.tool, number))
+        return RunningEpisode(child_job, self._env(delegate), delegate, parent=parent)
 
     def _env(self, agent: Agent) -> gym.Env[Any, Any]:
         idle = self._idle.setdefault(agent.name, [])
         return idle.pop() if idle else self._make_env(**agent.arm.env)
 
     def _end(self, episode: RunningEpisode) -> Trajectory:
-        """The record of an episode that is over. Its environment is kept for the next one, unless it raised."""
-        ended = episode.trajectory()
-        self._live.pop(episode.key)
+        """Returns the trajectory of a finished episode. Its environment is reused unless it raised."""
+        trajectory = episode.trajectory()
+        self._running.pop(episode.key)
         episode.agent.policy.release(episode.key)
         if episode.broken:
             episode.env.close()
         else:
             self._idle[episode.agent.name].append(episode.env)
-        return ended
+        return trajectory
 
 
 def collect(trajectories: Iterable[Trajectory]) -> list[list[Trajectory]]:
-    """Groups of sibling trajectories, both sorted: the same lists whatever order the episodes ended in."""
+    """Collects trajectories into groups of siblings.
+
+    Groups and siblings are sorted, so that the result does not depend on the order in which the episodes ended.
+    """
     groups: dict[tuple[str, str], list[Trajectory]] = {}
     for trajectory in trajectories:
         groups.setdefault((trajectory.arm, trajectory.group), []).append(trajectory)

@@ -1,4 +1,4 @@
-"""What a rollout is given: the job (one episode), the arm (one compared condition) and the agent (one that acts)."""
+"""The inputs of a rollout: jobs (one episode each), arms (compared conditions) and agents (a policy in an arm)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ class Job:
 
     Attributes:
         task: index into the environment's suite, or a task.
-        group: names the siblings (rollouts of the same task); `sample`: number among them.
-        seed: everything random in the episode follows from it.
+        group: name shared by the rollouts of one task.
+        sample: number of this rollout within its group.
+        seed: seed from which all randomness of the episode is derived.
     """
 
     task: int | Task
@@ -28,21 +29,22 @@ class Job:
     seed: int = 0
 
     def derived(self, *parts: object) -> int:
-        """A seed for a part of the episode."""
+        """Returns a seed for a part of the episode, which `parts` names."""
         return derive_seed(self.seed, self.group, self.sample, *parts)
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One compared condition: who acts, in which environment, in which words.
+    """One compared condition: a policy, an environment and a dialect.
 
     Attributes:
-        label: how reports call it.
+        label: the arm's name in reports.
         env: arguments of `o3gym/VisualSearch-v0`.
-        policy: spec, for the record; `dialect`: spec, for the record.
+        policy: spec of the policy, for the record.
+        dialect: spec of the dialect, for the record.
         sampling: how replies are sampled; its seed is replaced by one per episode and turn.
-        force_answer: in the last allowed turn of a choice task only the replies that answer with an option are allowed
-            (`Sampling.choices`), for policies that can be held to it.
+        force_answer: whether the last allowed turn of a choice task must answer with one of the options. The allowed
+            replies are passed as `Sampling.choices`, which takes effect in policies with constrained decoding.
     """
 
     label: str = ""
@@ -55,14 +57,14 @@ class Arm:
 
 @dataclass(frozen=True)
 class Agent:
-    """Someone who plays episodes.
+    """A policy that plays episodes in a dialect and an arm.
 
     Attributes:
-        policy: replies; its `vision_size` decides the exact size of views.
+        policy: generates the replies; its `vision_size` decides the exact size of views.
         dialect: turns observations into messages and replies into calls.
-        arm: the arguments of its environment and what is recorded of it. Who carries out delegated calls takes the
-            label of the arm that delegates.
-        name: `Trajectory.agent`. Delegated episodes are numbered: "searcher-1" is the first search of its parent.
+        arm: environment arguments and recorded labels. A delegate's episodes carry the label of the delegating arm.
+        name: recorded as `Trajectory.agent`. Delegated episodes are numbered: "searcher-1" is the first search of an
+            episode.
     """
 
     policy: Policy
@@ -72,6 +74,6 @@ class Agent:
 
 
 def derive_seed(*parts: object) -> int:
-    """A seed that follows from `parts`, the same in every process (unlike `hash`)."""
+    """Derives a seed from `parts`. It is the same in every process, unlike `hash`."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:6], "big")

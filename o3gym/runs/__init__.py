@@ -1,1 +1,1 @@
-"""A stored run and what is made of it: metrics, reports, comparisons, the viewer's page and other harnesses' files."""
+"""Stored runs, and their evaluation: metrics, reports, comparisons, the HTML page, and exports to other harnesses."""

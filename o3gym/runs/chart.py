@@ -1,8 +1,8 @@
-"""Two small pictures as SVG text: lines with error bars, and one interval per row.
+"""Two chart types as SVG text: lines with error bars, and one interval per row.
 
-Every picture brings its own white background and dark ink, so it is legible on light and dark pages alike; the colours
-are Okabe and Ito's, and each series also has its own marker, so that colour never carries the meaning alone. Names of
-series stand beside the plot, never on it. Left out on purpose: everything else that a plotting library does.
+Each chart has its own white background and dark ink, so it is legible on light and dark pages. The colours are Okabe
+and Ito's, and each series also has its own marker, so that no information depends on colour alone. Series names are
+beside the plot, never on it. Everything else that a plotting library offers is deliberately left out.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ MARKERS = (
     "M0 -4.8L4.6 3.6H-4.6z",
     "M0 -5L5 0L0 5L-5 0z",
 )
-INK, QUIET, GRID = "#1f2328", "#57606a", "#e6e8eb"
+CHART_INK, QUIET, GRID = "#1f2328", "#57606a", "#e6e8eb"
 FONT = 'font-family="system-ui, -apple-system, Segoe UI, Roboto, sans-serif"'
 LETTER = 6.6
-"""Mean width in pixels of a letter at 12 px; SVG text cannot be measured here."""
+"""Estimated mean width in pixels of a letter at a font size of 12 px, because SVG text cannot be measured here."""
 CROWDED = 40
-"""With more points than this a line has no markers: they would hide it."""
+"""Maximum number of points of a line with markers; more markers would hide the line."""
 NARROW = 480
-"""Below this width, names stand under the plot instead of to its right."""
+"""Width in pixels below which series names are under the plot instead of to its right."""
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A value `y` at `x`, with the ends of its interval where it has one."""
+    """A value `y` at `x`, with the ends `low` and `high` of its interval if it has one."""
 
     x: float
     y: float
@@ -63,16 +63,16 @@ def line_chart(
     width: int = 720,
     height: int = 400,
 ) -> str:
-    """Lines with a marker and an error bar at every point.
+    """A chart of lines with a marker and an error bar at every point.
 
     Args:
-        series: name to points; the name is written at the line's end, or below the plot where `width` is small.
-        title: what the picture shows, also read out by screen readers.
+        series: name → points. The name is written at the line's end, or below the plot if `width` is small.
+        title: the chart's title, which screen readers read out, too.
         x_label: name of the x axis.
         y_label: name of the y axis.
-        percent: whether y is a share, drawn over 0..1 as per cent.
-        width: of the whole picture in pixels.
-        height: of the picture in pixels; names below the plot add to it.
+        percent: whether y is a share, drawn over 0..1 in per cent.
+        width: width of the whole chart in pixels.
+        height: height of the chart in pixels, without names below the plot, which add to it.
     """
     narrow = width < NARROW
     longest = max((len(name) for name in series), default=0)
@@ -89,15 +89,18 @@ def line_chart(
     wanted = [
         (height + 6 + 20 * i if narrow else y(line[-1].y) if line else 74) for i, line in enumerate(series.values())
     ]
-    for place, (name, at) in enumerate(zip(series, _apart(wanted, 17, total - 10), strict=True)):
+    for place, (name, at) in enumerate(zip(series, _spread(wanted, 17, total - 10), strict=True)):
         left = 24 if narrow else width - right + 8
         parts.append(_marker(place, left, at) + _text(left + 12, at + 4, _cut(name, width - left - 16)))
-    said = "; ".join(f"{name}: " + ", ".join(f"{p.x:g} → {p.y:.3g}" for p in line) for name, line in series.items())
-    return _picture(width, total, title, said, parts)
+    values = "; ".join(f"{name}: " + ", ".join(f"{p.x:g} → {p.y:.3g}" for p in line) for name, line in series.items())
+    return _svg(width, total, title, values, parts)
 
 
 def interval_chart(rows: Mapping[str, CurvePoint], title: str, x_label: str, *, width: int = 720) -> str:
-    """One row per name: a dot at `y` and its interval, shares drawn over 0..1 as per cent (`CurvePoint.x` is not used)."""
+    """A chart with one row per name: a dot at the share `y` and its interval, drawn over 0..1 in per cent.
+
+    `CurvePoint.x` is not used.
+    """
     longest = max((len(name) for name in rows), default=0)
     left = min(width // 2, 28 + int(longest * LETTER))
     height = 100 + 30 * len(rows)
@@ -111,17 +114,18 @@ def interval_chart(rows: Mapping[str, CurvePoint], title: str, x_label: str, *, 
         at = 64 + 30 * place
         low, high = _extent(point)[1:]
         parts.append(f'<path d="M{x(low)} {at}H{x(high)}" stroke="{CURVE_COLOURS[0]}" stroke-width="2" opacity=".55"/>')
-        parts.append(_marker(0, x(point.y), at) + _text(left - 12, at + 4, _cut(name, left - 20), INK, "end"))
-    said = "; ".join(f"{name}: {point.y:.3g}" for name, point in rows.items())
-    return _picture(width, height, title, said, parts)
+        parts.append(_marker(0, x(point.y), at) + _text(left - 12, at + 4, _cut(name, left - 20), CHART_INK, "end"))
+    values = "; ".join(f"{name}: {point.y:.3g}" for name, point in rows.items())
+    return _svg(width, height, title, values, parts)
 
 
-def _picture(width: int, height: int, title: str, said: str, parts: Sequence[str]) -> str:
-    head = f'<text x="20" y="28" font-size="15" font-weight="600" fill="{INK}">{_safe(_cut(title, width - 60))}</text>'
+def _svg(width: int, height: int, title: str, values: str, parts: Sequence[str]) -> str:
+    heading = _safe(_cut(title, width - 60))
+    head = f'<text x="20" y="28" font-size="15" font-weight="600" fill="{CHART_INK}">{heading}</text>'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'role="img" aria-label="{_safe(title)}" {FONT} font-size="12">\n<title>{_safe(title)}</title>\n'
-        f"<desc>{_safe(said)}</desc>\n"
+        f"<desc>{_safe(values)}</desc>\n"
         f'<rect width="{width}" height="{height}" rx="8" fill="#ffffff"/>\n{head}\n' + "\n".join(parts) + "\n</svg>\n"
     )
 
@@ -141,7 +145,7 @@ def _axes(
 
 
 def _line(place: int, lines: int, line: Sequence[CurvePoint], x: _Scale, y: _Scale) -> list[str]:
-    """One series; error bars of several series are set side by side by a few pixels, so that all can be seen."""
+    """One series. The series are offset by a few pixels, so that error bars at the same x do not hide each other."""
     colour = CURVE_COLOURS[place % len(CURVE_COLOURS)]
     aside = (place - (lines - 1) / 2) * min(5.0, 20 / lines)
     at = [(round(x(point.x) + aside, 2), y(point.y), point) for point in line]
@@ -160,12 +164,12 @@ def _marker(place: int, x: float, y: float) -> str:
     return f'<path transform="translate({x} {round(y, 2)})" d="{shape}" fill="{colour}" stroke="#fff"/>'
 
 
-def _text(x: float, y: float, text: str, fill: str = INK, anchor: str = "start") -> str:
+def _text(x: float, y: float, text: str, fill: str = CHART_INK, anchor: str = "start") -> str:
     return f'<text x="{round(x, 2)}" y="{round(y, 2)}" fill="{fill}" text-anchor="{anchor}">{_safe(text)}</text>'
 
 
 def _safe(text: str) -> str:
-    """Escaped, and without the control characters and lone surrogates that XML forbids."""
+    """Escapes `text` and replaces the control characters and lone surrogates that XML forbids."""
     return escape(re.sub("[\x00-\x08\x0b-\x1f\ud800-\udfff￾￿]", "\N{REPLACEMENT CHARACTER}", text))
 
 
@@ -187,19 +191,19 @@ def _extent(point: CurvePoint) -> tuple[float, float, float]:
 
 
 def _x_ticks(points: Sequence[CurvePoint]) -> list[float]:
-    """The values themselves while their labels have room: they are settings that were run, not samples of a continuum.
+    """One tick per value if the labels fit, because the values are settings and not samples of a continuum.
 
-    A letter of a label takes about 1.5% of the axis.
+    Otherwise the ticks are at round numbers. A letter of a label takes about 1.5% of the axis.
     """
     values = sorted({point.x for point in points})
-    room = 0.015 * max((len(_number(value, False)) for value in values), default=0)
+    label_width = 0.015 * max((len(_number(value, False)) for value in values), default=0)
     span = values[-1] - values[0] if values else 0.0
-    apart = all(high - low >= room * span for low, high in itertools.pairwise(values))
-    return values if values and apart and len(values) <= 10 else _nice(values)
+    fits = all(high - low >= label_width * span for low, high in itertools.pairwise(values))
+    return values if values and fits and len(values) <= 10 else _nice(values)
 
 
 def _nice(values: Sequence[float]) -> list[float]:
-    """Four to ten round ticks that cover all values."""
+    """Four to ten ticks at round numbers that cover all values."""
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     if low == high:
         low, high = low - 0.5, high + 0.5
@@ -209,8 +213,8 @@ def _nice(values: Sequence[float]) -> list[float]:
     return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
 
 
-def _apart(wanted: Sequence[float], gap: float, bottom: float) -> list[float]:
-    """Heights near the wanted ones, at least `gap` from each other and above `bottom`, in the order given."""
+def _spread(wanted: Sequence[float], gap: float, bottom: float) -> list[float]:
+    """Moves y positions so that they are at least `gap` apart and above `bottom`; the input's order is kept."""
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     at = [float(v) for v in wanted]
     for above, below in itertools.pairwise(order):

@@ -1,8 +1,8 @@
-"""Two stored runs, task by task: by how much one is better, and whether they may be compared at all.
+"""Paired comparison of two stored runs, and the check that they are comparable.
 
-Accuracies of two runs on the same tasks are not independent: most tasks are easy or hard for both. So the difference is
-taken per task, and its interval is of those differences. And a difference says something about two policies only where
-everything else was the same, which the protocols tell.
+The accuracies of two runs on the same tasks are correlated, because most tasks are easy or hard for both policies. A
+paired comparison therefore takes the difference per task and computes the interval of those differences. A difference
+is evidence about the policies only if everything else was the same, which the protocols show.
 """
 
 from __future__ import annotations
@@ -14,34 +14,36 @@ from statistics import fmean
 from typing import Any
 
 from o3gym.registry import closest
-from o3gym.runs.metrics import EpisodeOutcome, bootstrap_interval, by_arm, episode_outcomes, task_means
+from o3gym.runs.intervals import bootstrap_interval
+from o3gym.runs.metrics import EpisodeOutcome, by_arm, episode_outcomes, task_means
 from o3gym.runs.store import Run, differences, open_run
 
 OF_POLICY = ("policies", "arms", "dialect", "prompt_file", "prompt_sha256", "packages", "base_url", "sweep")
-"""Keys of a protocol that belong to what is compared, or to the machine."""
+"""Protocol keys that may differ, because they belong to the compared policies or to the machine."""
 OF_ARM = ("control", "tools", "size_rule")
-"""Arguments of the environment that belong to a policy: a control, and what its wire format can express."""
+"""Environment arguments that may differ, because they belong to a policy: its control and its dialect's abilities."""
 WHERE = ("data",)
-"""Options of a suite that say where its files are, which changes nothing."""
+"""Suite options that may differ, because they only locate the files."""
 
 
-class Incomparable(ValueError):  # noqa: N818 - the name says it
-    """Two runs differ in more than their policies; the message names in what."""
+class Incomparable(ValueError):  # noqa: N818 - the name needs no suffix
+    """Raised for two runs that differ in more than their policies; the message lists the differences."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The second run's arm against the first one's, on the tasks that both have scored.
+    """An arm of the second run compared with an arm of the first, on the tasks that both have scored.
 
     Attributes:
         first, second: labels of the arms.
-        tasks: how many both have scored.
-        left_out: how many only one of them has.
-        means: accuracy of each on these tasks, 0..1.
-        difference: second minus first, and `low`, `high`: its 95% interval (paired bootstrap over tasks); it has no
-            width where the difference is the same on every task.
-        gained, lost: tasks that the second solves more often, and less often.
-        differing: in what else the runs differ, as "key: here, there".
+        tasks: number of tasks scored in both arms.
+        left_out: number of tasks scored in only one of them.
+        means: accuracy of the first and the second arm on the common tasks, 0..1.
+        difference: mean over tasks of second minus first.
+        low, high: 95% interval of `difference` (paired bootstrap over tasks). It has zero width if the difference is
+            the same on every task.
+        gained, lost: number of tasks that the second arm solves more often, and less often.
+        differing: other differences between the runs, as "key: value of the first, value of the second".
     """
 
     first: str
@@ -58,37 +60,39 @@ class Comparison:
 
 
 def compare(first: str | Path, second: str | Path, arm: str = "", other: str = "", force: bool = False) -> Comparison:
-    """Compare an arm of one run with an arm of another (or of the same).
+    """Compares an arm of one run with an arm of another run, or of the same run.
 
     Args:
-        first: run folder.
-        second: run folder; may be the same.
-        arm: label of the first run's arm; may be left out where it has only one.
-        other: label of the second's; also where it is called the same.
-        force: compare runs that differ in more than their policies; what differs is in the result.
+        first: folder of the first run.
+        second: folder of the second run; may be the same folder.
+        arm: label of the first run's arm; "" if the run has only one.
+        other: label of the second run's arm; "" for `arm` if the run has it, or for its only arm.
+        force: whether to compare runs that differ in more than their policies. The result lists the differences.
 
     Raises:
-        RunError: a folder is no run.
-        Incomparable: they differ, or have no scored task in common.
-        ValueError: no such arm.
+        RunError: a folder is not a run folder.
+        Incomparable: the runs differ in more than their policies, or have no scored task in common.
+        ValueError: a run has no such arm, or has several and no label is given.
     """
     runs = (open_run(first), open_run(second))
     parts = [by_arm(episode_outcomes(run.records())) for run in runs]
-    mine = _label(runs[0], parts[0], arm)
-    theirs = _label(runs[1], parts[1], other or (arm if arm in parts[1] else ""))
-    found = differences(_comparable(runs[0], mine), _comparable(runs[1], theirs))
-    differing = tuple(f"{path}: {here}, {there}" for path, here, there in found)
+    labels = (
+        _label(runs[0], parts[0], arm),
+        _label(runs[1], parts[1], other or (arm if arm in parts[1] else "")),
+    )
+    found = differences(_comparable(runs[0], labels[0]), _comparable(runs[1], labels[1]))
+    differing = tuple(f"{path}: {value}, {other_value}" for path, value, other_value in found)
     if differing and not force:
-        raise Incomparable(f"these runs differ in more than their policies: {'; '.join(differing)} (--force compares)")
-    return _paired((mine, theirs), task_means(parts[0][mine]), task_means(parts[1][theirs]), differing)
+        raise Incomparable(f"the runs differ in more than their policies: {'; '.join(differing)} (--force compares)")
+    return _paired(labels, task_means(parts[0][labels[0]]), task_means(parts[1][labels[1]]), differing)
 
 
 def _comparable(run: Run, label: str) -> dict[str, Any]:
-    """What must be the same: the protocol without the policy, and the arm's environment without what is its own."""
+    """The parts of a run that must be equal: its protocol and the arm's environment, without the policy's own parts."""
     protocol = {key: value for key, value in run.protocol.items() if key not in OF_POLICY}
     env = {key: value for key, value in run.protocol.get("arms", {}).get(label, {}).items() if key not in OF_ARM}
-    for place in (protocol, env):
-        place["suite_args"] = {k: v for k, v in place.get("suite_args", {}).items() if k not in WHERE}
+    for settings in (protocol, env):
+        settings["suite_args"] = {k: v for k, v in settings.get("suite_args", {}).items() if k not in WHERE}
     return {**protocol, "env": env}
 
 
@@ -97,8 +101,8 @@ def _label(run: Run, arms: Mapping[str, Sequence[EpisodeOutcome]], label: str) -
     if not label and len(arms) == 1:
         return next(iter(arms))
     if label not in arms:
-        asked = f'no arm "{label}"{closest(label, arms)}' if label else "several arms, name one"
-        raise ValueError(f"{run.path}: {asked} (it has: {known})")
+        problem = f'no arm "{label}"{closest(label, arms)}' if label else "several arms, name one"
+        raise ValueError(f"{run.path}: {problem} (it has: {known})")
     return label
 
 
@@ -107,7 +111,9 @@ def _paired(
 ) -> Comparison:
     common = sorted(first.keys() & second.keys())
     if not common:
-        raise Incomparable("the two have no scored task in common")
+        raise Incomparable("the arms have no scored task in common")
+    # Bootstrapping the differences, not the two accuracies, removes the tasks' difficulty, which both arms share, from
+    # the variance. A task's samples are averaged first, so they stay together.
     gaps = [second[task] - first[task] for task in common]
     low, high = bootstrap_interval(gaps)
     return Comparison(

@@ -1,4 +1,4 @@
-"""Where an episode looked, in the frame of the task's own pictures."""
+"""The regions that an agent looked at, in the frame of the task's own pictures."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from o3gym.geometry import area, intersection, to_root
 from o3gym.types import FULL, Box, Target, Trajectory, View
 
 FULL_TOLERANCE = 1e-9
-"""Slack when a region is compared with the whole picture, after affine maps have rounded it."""
+"""Tolerance for comparing a region with the whole picture, because affine maps introduce rounding errors."""
 
 
 def place_in_picture(trajectory: Trajectory, view: View) -> tuple[int, Box] | None:
-    """The task picture that a view shows a part of, and which part.
+    """Maps a view to the task picture that it shows a part of.
 
-    Derived sources are followed back through their affine maps to the first source that is one of the task's. A turned
-    region gives the axis-parallel box around it, which for other than quarter turns is larger than what was seen.
+    Derived sources are followed back through their affine maps to one of the task's sources. A rotated region is
+    replaced by its axis-aligned bounding box, which is larger than the region unless it was rotated by quarter turns.
 
     Returns:
-        Index into `task.sources` and the box in its frame; None where no chain of affine maps leads there.
+        The index into `task.sources` and the region in unit xyxy of that picture; None if no chain of affine maps leads
+        to a task picture.
     """
     pictures = trajectory.task.sources
     root = to_root(trajectory.sources[view.source], view.box, pictures)
@@ -27,16 +28,17 @@ def place_in_picture(trajectory: Trajectory, view: View) -> tuple[int, Box] | No
 
 
 def looks(trajectory: Trajectory) -> list[tuple[View, int, Box]]:
-    """The views that the agent asked for, placed on the task's pictures; whole pictures and unplaceable ones left out.
+    """The views that the agent requested, each as (view, index of the task's picture, region in unit xyxy).
 
-    A whole picture is what everybody is shown at the start, so asking for it again finds nothing.
+    Views of a whole picture are left out, because they show no more than the views at reset, and so are views that
+    cannot be mapped to a task picture.
     """
     placed = [(view, place_in_picture(trajectory, view)) for view in trajectory.views if view.parent >= 0]
     return [(view, *at) for view, at in placed if at is not None and not _whole(at[1])]
 
 
 def target_coverage(trajectory: Trajectory) -> float | None:
-    """Share of the targets' area that the agent's looks cover together; None for a task without targets."""
+    """The share of the targets' area that the requested views cover together; None for a task without targets."""
     targets = [target for target in trajectory.task.targets if area(target.box) > 0]
     total = sum(area(target.box) for target in targets)
     seen = looks(trajectory)
@@ -48,7 +50,7 @@ def target_coverage(trajectory: Trajectory) -> float | None:
 
 
 def union_area(boxes: Sequence[Box]) -> float:
-    """Area of the union of boxes: exact, by the strips between their edges."""
+    """The exact area of the union of boxes, summed over the vertical strips between their edges."""
     xs = sorted({x for box in boxes for x in (box[0], box[2])})
     total = 0.0
     for x0, x1 in itertools.pairwise(xs):

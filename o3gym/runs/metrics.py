@@ -1,11 +1,17 @@
-"""What a set of settled episodes says about its policy: rates with 95% intervals, and plain counts.
+"""Metrics of settled episodes: rates with 95% intervals, means and counts per arm.
 
-Episodes whose judge failed have no verdict: they are counted, shown and left out of every accuracy, never taken as
-wrong. Accuracy is the mean over tasks of the mean over a task's samples (avg@k). Its interval is Wilson's where each
-task has one sample; otherwise samples of a task are siblings, so tasks are resampled whole (cluster bootstrap with a
-fixed seed), and so are tasks of which a suite says that they belong together (`Task.origin["cluster"]`: the same
-question in another order). Where all tasks have the same mean a bootstrap has no width; Wilson's interval over what is
-resampled stands in.
+Episodes whose judge failed have no verdict: they are counted and reported, but left out of every accuracy and never
+taken as wrong. Accuracy is the mean over tasks of the mean over a task's samples (avg@k).
+
+The interval of an accuracy has to respect that episodes are not independent. Samples of one task share its difficulty,
+and so do tasks that a suite marks as related (`Task.origin["cluster"]`, for example the same question with its options
+in another order). Treating them as independent would make the interval too narrow. Therefore:
+
+- If every task has one sample and no related tasks, the interval is Wilson's score interval.
+- Otherwise it is a cluster bootstrap with a fixed seed: whole tasks, or whole clusters of related tasks, are drawn with
+  replacement, with all their samples.
+- If all tasks have the same mean (typically 0 or 1), a bootstrap would have zero width although the sample is finite,
+  so Wilson's interval with the number of clusters as the number of trials takes its place.
 """
 
 from __future__ import annotations
@@ -17,20 +23,15 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from o3gym.runs.coverage import target_coverage
+from o3gym.runs.intervals import bootstrap_interval, cluster_interval, wilson
 from o3gym.runs.suite_metrics import Measure
 from o3gym.types import OVER_TURN, Trajectory, Turn, Usage, Verdict
-
-Z95 = 1.959963984540054
-DRAWS = 4000
-"""Bootstrap draws: the ends of the interval then move by less than a tenth of its width with the seed."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A share of tasks with the ends of its 95% interval; all None where nothing was scored."""
+    """A mean over `n` tasks in 0..1 with its 95% interval [`low`, `high`]; all None if no task was scored."""
 
     value: float | None
     low: float | None
@@ -40,7 +41,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Cost:
-    """Tokens and US dollars of an arm, delegated episodes included; `dollars` is None where no price is known."""
+    """Tokens and US dollars of an arm, including delegated episodes; `dollars` is None if no price is known."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -49,7 +50,20 @@ class Cost:
 
 @dataclass(frozen=True)
 class EpisodeOutcome:
-    """What the metrics need of one episode, so that a run of any length is read once and forgotten."""
+    """The facts about one episode that the metrics need, so that a run of any length is read once and not kept.
+
+    Attributes:
+        arm, group, sample, verdict, stop, reward: as in `Trajectory`.
+        family: the task's tag "family", else "category", else "all".
+        turns: number of replies; `invalid` of them made a call that was not executed.
+        coverage: share of the targets' area that the agent's views cover; None without targets.
+        iou: score of a region search; None for other tasks.
+        usage: token counts and costs of all replies, including those of delegated episodes.
+        searches: number of delegated episodes; `found` of them located something.
+        reason: the error of an episode that stopped with an error.
+        cluster: the id that related tasks share; the group if the suite gives none.
+        read: the part of the episode that the suite's measure needs.
+    """
 
     arm: str
     group: str
@@ -71,7 +85,7 @@ class EpisodeOutcome:
 
     @classmethod
     def of(cls, trajectory: Trajectory, measure: Measure | None = None) -> EpisodeOutcome:
-        """Read one episode, and what the suite's measure needs of it."""
+        """Extracts the facts from an episode, and from its children; `measure` is the suite's measure, if any."""
         tags = trajectory.task.tags
         return cls(
             arm=trajectory.arm,
@@ -95,41 +109,43 @@ class EpisodeOutcome:
 
     @property
     def scored(self) -> bool:
-        """Whether there is a verdict to count."""
+        """Whether the episode has a verdict that counts."""
         return self.verdict in ("correct", "wrong")
 
     @property
     def correct(self) -> bool:
-        """Whether the answer was right."""
+        """Whether the verdict is "correct"."""
         return self.verdict == "correct"
 
 
 @dataclass(frozen=True)
 class ArmMetrics:
-    """One arm's numbers. Means are over its episodes; None where no episode has the quantity.
+    """The metrics of one arm. Means are over its episodes, and None if no episode has the quantity.
 
     Attributes:
-        arm: its label.
-        episodes: all of them.
-        tasks: number of groups.
-        k: most samples of one task.
-        failed: episodes without a verdict because the judge failed or they stopped with an error; left out of accuracy.
-        unsettled: episodes that were never judged, left out too.
+        arm: the arm's label.
+        episodes: number of episodes.
+        tasks: number of tasks (groups).
+        k: largest number of samples of one task.
+        failed: number of episodes without a verdict because the judge failed or the episode stopped with an error; they
+            are left out of accuracy.
+        unsettled: number of episodes that were never judged; they are left out of accuracy, too.
         accuracy: mean over tasks of the mean over samples (avg@k).
         pass_at_k: share of tasks with at least one correct sample; None for k = 1.
         iou: mean score of region-search episodes.
-        coverage: mean share of the targets' area that crops covered.
-        reward: mean reward, where it is known.
+        coverage: mean share of the targets' area that the agent's views cover.
+        reward: mean reward of the episodes that have one.
         turns: mean number of replies.
-        invalid_calls: share of all turns whose call was not carried out.
-        over_turn: share of episodes that ran out of turns, views or context while still looking.
-        answered: share of episodes that ended in an answer or a located box.
-        stops: how episodes ended, by count.
-        first_error: why the first episode that stopped with an error did, "" if none or if it did not say.
+        invalid_calls: share of all turns whose call was not executed.
+        over_turn: share of episodes that exhausted the budget of turns, views or context with a valid call.
+        answered: share of episodes that ended with an answer or a located box.
+        stops: `stop` → number of episodes that ended with it.
         families: accuracy per `tags["family"]` (or "category").
-        cost: tokens and dollars; None where no reply says.
-        searches: mean number of delegated episodes; found: share of them that located something. None without any.
-        measures: what the suite's measure makes of them, see `o3gym.runs.suite_metrics`.
+        cost: tokens and dollars; None if no reply reports its usage.
+        searches: mean number of delegated episodes per episode; None if there are none.
+        found: share of delegated episodes that located something; None if there are none.
+        first_error: the error of the first episode that stopped with an error and reports one, else "".
+        measures: the metrics of the suite's measure by name, see `o3gym.runs.suite_metrics`.
     """
 
     arm: str
@@ -157,7 +173,7 @@ class ArmMetrics:
 
 
 def episode_outcomes(trajectories: Iterable[Trajectory], measure: Measure | None = None) -> list[EpisodeOutcome]:
-    """The episodes' outcomes, sorted by (arm, group, sample)."""
+    """The outcomes of episodes, sorted by (arm, group, sample)."""
     return sorted(
         (EpisodeOutcome.of(trajectory, measure) for trajectory in trajectories),
         key=lambda o: (o.arm, o.group, o.sample),
@@ -165,12 +181,12 @@ def episode_outcomes(trajectories: Iterable[Trajectory], measure: Measure | None
 
 
 def by_arm(episodes: Sequence[EpisodeOutcome]) -> dict[str, list[EpisodeOutcome]]:
-    """Sorted outcomes per arm."""
+    """Splits outcomes by arm; their order is kept."""
     return _split(episodes, lambda o: o.arm)
 
 
 def measure(arm: str, episodes: Sequence[EpisodeOutcome], more: Measure | None = None) -> ArmMetrics:
-    """The numbers of one arm from its episodes (at least one), in the order that `episode_outcomes` gives."""
+    """Computes the metrics of one arm from its outcomes (at least one), in the order of `episode_outcomes`."""
     groups = _split(episodes, lambda o: o.group).values()
     k = max(map(len, groups))
     judged = [[o.correct for o in group if o.scored] for group in groups]
@@ -206,7 +222,10 @@ def measure(arm: str, episodes: Sequence[EpisodeOutcome], more: Measure | None =
 def accuracy(
     episodes: Sequence[EpisodeOutcome], correct: Callable[[EpisodeOutcome], bool] = lambda o: o.correct
 ) -> Rate:
-    """Mean over tasks of the mean over samples, with its interval; `correct` may ask for more than the verdict."""
+    """The mean over tasks of the mean over samples, with the interval described in the module docstring.
+
+    `correct` may require more than the verdict, such as an answer within a number of turns.
+    """
     named = task_means(episodes, correct)
     means, n = list(named.values()), len(named)
     if not means:
@@ -214,6 +233,8 @@ def accuracy(
     clusters = _split([o for o in episodes if o.scored], lambda o: o.cluster)
     related = len(clusters) < n
     siblings = sum(o.scored for o in episodes) > n
+    # Wilson's interval assumes independent trials, so it gets one trial per cluster. Bootstrapping per-task means keeps
+    # a task's samples together; with related tasks, whole clusters of those means are drawn.
     if not (siblings or related) or min(means) == max(means):
         low, high = wilson(sum(means) * len(clusters) / n, len(clusters))
     elif related:
@@ -228,40 +249,9 @@ def accuracy(
 def task_means(
     episodes: Sequence[EpisodeOutcome], correct: Callable[[EpisodeOutcome], bool] = lambda o: o.correct
 ) -> dict[str, float]:
-    """Per task, the mean over those of its samples that have a verdict; tasks without any are left out."""
+    """The mean per task over its samples with a verdict; tasks without such a sample are left out."""
     groups = _split([o for o in episodes if o.scored], lambda o: o.group)
     return {name: fmean(correct(o) for o in group) for name, group in groups.items()}
-
-
-def wilson(successes: float, n: int) -> tuple[float, float]:
-    """Wilson's 95% score interval for a share of `n` trials."""
-    share = successes / n
-    middle = share + Z95**2 / (2 * n)
-    half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
-    scale = 1 + Z95**2 / n
-    return (max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale))
-
-
-def bootstrap_interval(means: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """Percentile 95% interval of the mean when whole tasks, given by their means, are drawn with replacement.
-
-    Task means take few distinct values, so a draw of n tasks is one multinomial draw over those values.
-    """
-    values, counts = np.unique(np.asarray(means), return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(len(means), counts / len(means), size=DRAWS)
-    low, high = np.quantile(drawn @ values / len(means), (0.025, 0.975))
-    return (float(low), float(high))
-
-
-def cluster_interval(clusters: Sequence[Sequence[float]], seed: int = 0) -> tuple[float, float]:
-    """Percentile 95% interval of the mean over tasks when clusters of them are drawn whole, with replacement."""
-    sums, sizes = np.array([sum(part) for part in clusters]), np.array([len(part) for part in clusters])
-    rng, even, drawn = np.random.default_rng(seed), np.full(len(clusters), 1 / len(clusters)), []
-    for _ in range(0, DRAWS, 100):  # a hundred at a time: a draw is as long as there are clusters
-        counts = rng.multinomial(len(clusters), even, size=100)
-        drawn.append((counts @ sums) / (counts @ sizes))
-    low, high = np.quantile(np.concatenate(drawn), (0.025, 0.975))
-    return (float(low), float(high))
 
 
 def _split(episodes: Sequence[EpisodeOutcome], key: Callable[[EpisodeOutcome], str]) -> dict[str, list[EpisodeOutcome]]:

@@ -1,7 +1,7 @@
-"""Settled trajectories to a report: JSON, Markdown, terminal tables and curves, all from one `Report`.
+"""Builds a report from settled trajectories: JSON, Markdown, terminal tables and charts, all from one `Report`.
 
-A number without its protocol is not a number, so the protocol is part of the report. Nothing in it depends on the
-clock, on the order in which episodes ended or on where the run lies: a resumed run gives the same bytes.
+A report includes its protocol, because a number is meaningless without it. It does not depend on the clock, on the
+order in which episodes ended or on the run's location, so a resumed run gives a byte-identical report.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from o3gym.runs.metrics import ArmMetrics, EpisodeOutcome, accuracy, by_arm, epi
 from o3gym.types import Trajectory
 
 VARIANT = " · "
-"""Separates a policy from its settings in an arm's label: "policy · key=value, key=value"."""
+"""Separator of policy and settings in an arm's label: "policy · key=value, key=value"."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a run says.
+    """The report of a run.
 
     Attributes:
         protocol: everything that defines the run.
-        arms: one set of numbers per arm, sorted by label.
-        curves: per arm, accuracy if at most x turns had been allowed; from the same episodes, cut at x.
-        warnings: what a reader must know before believing a number; the protocol's own warnings come first.
+        arms: the metrics of each arm, sorted by label.
+        curves: arm label → accuracy within at most x turns, computed from the same episodes cut at x.
+        warnings: caveats for the reader, the protocol's own warnings first.
     """
 
     protocol: Mapping[str, Any]
@@ -48,19 +48,19 @@ class Report:
         return data
 
     def to_markdown(self) -> str:
-        """The report as a Markdown page, without its pictures."""
+        """The report as a Markdown page, without charts."""
         return tables.markdown(self.protocol, self.arms, self.warnings)
 
 
 def make_report(
     trajectories: Iterable[Trajectory], protocol: Mapping[str, Any], cuts: Sequence[int] | None = None
 ) -> Report:
-    """Measure a run.
+    """Computes the report of a run.
 
     Args:
-        trajectories: settled episodes; they are read once and not kept, so `Run.records()` may be of any length.
-        protocol: what defines the run.
-        cuts: turn limits at which the curves have points; by default every number of turns that was used.
+        trajectories: settled episodes. They are read once and not kept, so `Run.records()` may be of any length.
+        protocol: the protocol that defines the run.
+        cuts: turn limits at which the curves have points; by default, every number up to the longest episode's turns.
     """
     more = MEASURES[protocol["measure"]] if protocol.get("measure") else None
     episodes = episode_outcomes(trajectories, more)
@@ -70,40 +70,41 @@ def make_report(
 
 
 def accuracy_by_turns(trajectories: Iterable[Trajectory], cuts: Sequence[int]) -> dict[str, tuple[CurvePoint, ...]]:
-    """Per arm, the share of tasks answered right within at most T replies, for each T of `cuts`.
+    """Per arm, the accuracy within at most T replies, for each T in `cuts`.
 
-    All points come from one run at the largest budget. A policy that is told its budget might have answered sooner
-    under a smaller one, so for it this is a lower bound.
+    All points come from one run with the largest budget. A policy that knows its budget might have answered earlier
+    under a smaller one; for such a policy the curve is a lower bound.
     """
     return _curves(episode_outcomes(trajectories), cuts)
 
 
 def rich_table(report: Report) -> Group:
-    """Terminal tables: what the arms achieved, how they went about it, and accuracy per family."""
+    """Terminal tables of the arms' results and conduct, the accuracy per family, and the suite's metrics."""
     return tables.rich_tables(report.arms, report.warnings)
 
 
 def curve_chart(report: Report, width: int = 720) -> str:
-    """The accuracy-by-turns picture as SVG text."""
+    """The chart of accuracy by turns, as SVG text."""
     title = "Accuracy within a number of turns"
     return line_chart(report.curves, title, "turns allowed", "accuracy", percent=True, width=width)
 
 
 def sweep_chart(report: Report, width: int = 720) -> str | None:
-    """Accuracy over the setting that the arms sweep; None where no arm's label has a setting.
+    """The chart of accuracy over the swept setting, as SVG text; None if no arm's label has a setting.
 
-    One numeric setting gives lines, one per policy, and arms without it lie flat; anything else gives one row per arm.
+    If a single numeric setting varies, each policy is a line over it, and an arm without the setting is a horizontal
+    line. Otherwise the chart has one row per arm.
     """
     labels = {metrics.arm: _variant(metrics.arm) for metrics in report.arms}
     keys = sorted({key for _, settings in labels.values() for key in settings})
     if not keys:
         return None
     points = {m.arm: CurvePoint(0, m.accuracy.value, m.accuracy.low, m.accuracy.high) for m in _scored(report.arms)}
-    changing = [key for key in keys if len({settings.get(key) for _, settings in labels.values() if settings}) > 1]
-    if len(changing) == 1:
-        lines = _sweep_lines(points, labels, changing[0])
+    swept = [key for key in keys if len({settings.get(key) for _, settings in labels.values() if settings}) > 1]
+    if len(swept) == 1:
+        lines = _sweep_lines(points, labels, swept[0])
         if lines is not None:
-            return line_chart(lines, f"Accuracy over {changing[0]}", changing[0], "accuracy", percent=True, width=width)
+            return line_chart(lines, f"Accuracy over {swept[0]}", swept[0], "accuracy", percent=True, width=width)
     return interval_chart(points, "Accuracy by arm", "accuracy, 95% interval", width=width)
 
 
@@ -113,15 +114,15 @@ def write_report(
     protocol: Mapping[str, Any],
     cuts: Sequence[int] | None = None,
 ) -> Report:
-    """Write report.json, report.md, curve.svg and, for a sweep, sweep.svg into `folder`; see `make_report`."""
+    """Writes report.json, report.md, curve.svg and, for a sweep, sweep.svg into `folder`; see `make_report`."""
     report = make_report(trajectories, protocol, cuts)
     sweep = sweep_chart(report)
-    pictures = {"curve.svg": curve_chart(report), **({"sweep.svg": sweep} if sweep else {})}
-    shown = "".join(f"\n![{'Accuracy by turns' if 'curve' in name else 'Sweep'}]({name})\n" for name in pictures)
+    charts = {"curve.svg": curve_chart(report), **({"sweep.svg": sweep} if sweep else {})}
+    images = "".join(f"\n![{'Accuracy by turns' if 'curve' in name else 'Sweep'}]({name})\n" for name in charts)
     files = {
         "report.json": json.dumps(report.to_json(), indent=2) + "\n",
-        "report.md": report.to_markdown() + shown,
-        **pictures,
+        "report.md": report.to_markdown() + images,
+        **charts,
     }
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
@@ -166,7 +167,7 @@ def _scored(arms: Sequence[ArmMetrics]) -> Iterable[Any]:
 
 
 def _variant(label: str) -> tuple[str, dict[str, str]]:
-    """Policy and settings of an arm's label; a comma inside of a value does not end it."""
+    """Splits an arm's label into policy and settings. A comma inside a value does not end the value."""
     policy, _, settings = label.partition(VARIANT)
     pairs = (item.partition("=") for item in re.split(r", (?=[\w.-]+=)", settings) if "=" in item)
     return policy, {key: value for key, _, value in pairs}
@@ -175,7 +176,7 @@ def _variant(label: str) -> tuple[str, dict[str, str]]:
 def _sweep_lines(
     points: Mapping[str, CurvePoint], labels: Mapping[str, tuple[str, Mapping[str, str]]], key: str
 ) -> dict[str, list[CurvePoint]] | None:
-    """One line per policy over a numeric setting; None if a value is not a number."""
+    """One line per policy over a numeric setting; None if a value of the setting is not a number."""
     try:
         values = sorted({float(settings[key]) for _, settings in labels.values() if key in settings})
     except ValueError:

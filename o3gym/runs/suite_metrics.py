@@ -1,8 +1,8 @@
-"""What a suite's reports say besides accuracy: the published measures that accuracy alone does not give.
+"""Metrics that a suite's publication reports besides accuracy, aggregated in the same way.
 
-A measure reads what it needs of each episode (`read`, so that a run of any length is gone through once), and makes
-named numbers of what it has read (`total`). Shares are per cent. Episodes without a verdict, whose judge failed, are
-left out where the measure does not say otherwise; `None` stands for a number that no episode speaks of.
+A measure extracts what it needs from each episode (`read`), so that a run of any length is read once, and aggregates
+that into named metrics (`total`). Shares are in per cent. Unless a measure states otherwise, episodes without a verdict
+are left out, and a metric is None if no episode contributes to it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from o3gym.types import Box, Trajectory
 Numbers: TypeAlias = dict[str, float | None]
 
 SEEN_SHARE = 0.5
-"""Share of a region's area that one look must cover for it to be seen. Ours: O3-Bench names none."""
+"""Share of a region's area that one view must cover for the region to count as seen. Ours; O3-Bench defines none."""
 LOOKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-"""Numbers of looks after which the regions seen are reported."""
+"""Numbers of requested views after which the share of regions seen is reported."""
 _BOX = re.compile(r"<box>\s*\[([-\d.,\s]{1,80})\]\s*</box>")
 
 
 @dataclass(frozen=True)
 class Measure:
-    """Two functions.
+    """The metrics of a suite, as a pair of functions.
 
     Attributes:
-        read: what is kept of a settled episode.
-        total: named numbers from what was kept of all episodes of an arm.
+        read: extracts from a settled episode what `total` needs.
+        total: aggregates the extracts of all episodes of an arm into named metrics.
     """
 
     read: Callable[[Trajectory], Any]
@@ -51,7 +51,7 @@ def _official(trajectory: Trajectory) -> bool:
 
 
 def _tagged(*names: str) -> Callable[[Trajectory], tuple[Any, ...]]:
-    """Reads the verdict and these tags."""
+    """A `read` function that extracts the verdict and the task's tags with these names."""
     return lambda trajectory: (trajectory.right, *(trajectory.task.tags.get(name, "") for name in names))
 
 
@@ -67,7 +67,7 @@ def _over_orders(read: Sequence[tuple[bool | None, str, str]]) -> float | None:
 
 
 def _hrbench(read: Sequence[tuple[bool | None, str, str]]) -> Numbers:
-    """The mean over the stored orders of the options, for single things (FSP), several (FCP) and all.
+    """The mean over the stored option orders, for single-instance tasks (FSP), cross-instance tasks (FCP) and all.
 
     Source: open-compass/VLMEvalKit, `HRBenchDataset`.
     """
@@ -83,7 +83,10 @@ hrbench = Measure(_tagged("category", "cycle"), _hrbench)
 
 
 def written_boxes(trajectory: Trajectory) -> list[Box]:
-    """Boxes that the replies state as "<box>[x0, y0, x1, y1]</box>", in pixels of the first picture as it was shown."""
+    """The boxes that the replies state as "<box>[x0, y0, x1, y1]</box>", in unit xyxy of the first picture.
+
+    The written numbers are pixels of that picture as displayed to the model.
+    """
     size, found = trajectory.views[0].shown, []
     for turn in trajectory.turns:
         for numbers in _BOX.findall(turn.reply.text):
@@ -107,9 +110,9 @@ def _treebench_read(trajectory: Trajectory) -> tuple[float | None, float | None]
 
 
 def _treebench(read: Sequence[tuple[float | None, float | None]]) -> Numbers:
-    """The mean over the boxes of the evidence of the best IoU: of boxes that the replies state, and of looks.
+    """The mean over the evidence boxes of the best IoU with a box stated in the replies, and with a requested view.
 
-    Extra boxes cost nothing. The first is the paper's; a policy that states no boxes has only the second.
+    Superfluous boxes cost nothing. The first metric is the paper's; a policy that states no boxes has only the second.
     Source: Haochen-Wang409/TreeVGR, evaluation of TreeBench.
     """
     return {
@@ -131,7 +134,7 @@ def _mme_realworld_read(trajectory: Trajectory) -> tuple[bool | None, str, bool]
 
 
 def _mme_realworld(read: Sequence[tuple[bool | None, str, bool]]) -> Numbers:
-    """Accuracy of the two abilities, and how often E ("not in the picture") was answered.
+    """Accuracy on both abilities, and the share of answers E ("not in the picture").
 
     Source: EvolvingLMMs-Lab/lmms-eval, tasks/mme_realworld/utils.py.
     """
@@ -147,7 +150,7 @@ mme_realworld = Measure(_mme_realworld_read, _mme_realworld)
 
 
 def _o3_bench_read(trajectory: Trajectory) -> tuple[float, ...]:
-    """Share of the regions seen after each look."""
+    """The share of the task's regions seen after each requested view."""
     targets = [target.box for target in trajectory.task.targets if target.source == 0]
     found: set[int] = set()
     shares = []
@@ -159,9 +162,9 @@ def _o3_bench_read(trajectory: Trajectory) -> tuple[float, ...]:
 
 
 def _o3_bench(read: Sequence[tuple[float, ...]]) -> Numbers:
-    """Share of the regions that a question needs that were seen within so many looks, mean over episodes.
+    """The share of the question's regions seen within a number of requested views, mean over episodes.
 
-    An episode that ended sooner keeps what it had seen.
+    An episode that ended earlier counts with its final share.
     """
     most = max(map(len, read), default=0)
     steps = [step for step in LOOKS if step < most] + [most] * (most > 0)
@@ -187,7 +190,7 @@ def _charxiv_read(trajectory: Trajectory) -> float | None:
 
 
 def _charxiv(read: Sequence[float | None]) -> Numbers:
-    """The mean score; with official scoring a verdict that failed is −1 in it.
+    """The mean score. With official scoring, a failed verdict counts as −1.
 
     Source: EvolvingLMMs-Lab/lmms-eval, tasks/charxiv/reasoning_utils.py.
     """
@@ -206,10 +209,10 @@ def _mme_read(trajectory: Trajectory) -> tuple[bool | None, str, tuple[str, int]
 
 
 def _mme(read: Sequence[tuple[bool | None, str, tuple[str, int]]]) -> Numbers:
-    """Per category 100 × (accuracy + share of pictures with both answers right), and their sum, of 800 in all.
+    """Per category, 100 × (accuracy + share of pictures with both answers correct), at most 200; and their sum.
 
-    Pictures of which one question was not asked, or has no verdict, are left out; the sum stands only where each of the
-    four categories has some. Source: Fu et al. 2023, "MME", section 2.2; lmms-eval, tasks/mme/utils.py.
+    A picture is left out if one of its two questions was not asked or has no verdict. The sum, at most 800, needs a
+    picture in each of the four categories. Source: Fu et al. 2023, "MME", section 2.2; lmms-eval, tasks/mme/utils.py.
     """
     pairs: dict[str, dict[tuple[str, int], list[bool | None]]] = defaultdict(lambda: defaultdict(list))
     for right, category, pair in read:
@@ -233,22 +236,26 @@ mme = Measure(_mme_read, _mme)
 
 def _pope_read(trajectory: Trajectory) -> tuple[bool | None, str, str, bool]:
     official = _official(trajectory)
-    said = trajectory.answer.strip().lower() if official else read_yes_no(trajectory.answer)
-    return trajectory.right, trajectory.task.answer, said, official
+    predicted = trajectory.answer.strip().lower() if official else read_yes_no(trajectory.answer)
+    return trajectory.right, trajectory.task.answer, predicted, official
 
 
 def _pope(read: Sequence[tuple[bool | None, str, str, bool]]) -> Numbers:
-    """Precision, recall and F1 of "yes", and how often it was said.
+    """Precision, recall and F1 of the class "yes", and the share of "yes".
 
-    What is neither yes nor no misses what is there. With official scoring it does so only in accuracy, not in recall,
-    and the share of "yes" is that of the right answers. Source: lmms-eval, tasks/pope/utils.py.
+    An answer that is neither yes nor no counts as a false negative if the truth is "yes". Official scoring counts it
+    only against accuracy and not against recall, and its share of "yes" is that of the ground truth.
+    Source: lmms-eval, tasks/pope/utils.py.
     """
-    kept = [(truth, said, official) for right, truth, said, official in read if right is not None]
-    hits = sum(truth == said == "yes" for truth, said, _ in kept)
-    alarms = sum(truth == "no" and said == "yes" for truth, said, _ in kept)
-    missed = sum(truth == "yes" and (said == "no" if official else said != "yes") for truth, said, official in kept)
-    precision, recall = (hits / (hits + other) if hits + other else 0.0 for other in (alarms, missed))
-    shares = [(truth if official else said) == "yes" for truth, said, official in kept]
+    kept = [(truth, predicted, official) for right, truth, predicted, official in read if right is not None]
+    hits = sum(truth == predicted == "yes" for truth, predicted, _ in kept)
+    false_alarms = sum(truth == "no" and predicted == "yes" for truth, predicted, _ in kept)
+    misses = sum(
+        truth == "yes" and (predicted == "no" if official else predicted != "yes")
+        for truth, predicted, official in kept
+    )
+    precision, recall = (hits / (hits + other) if hits + other else 0.0 for other in (false_alarms, misses))
+    shares = [(truth if official else predicted) == "yes" for truth, predicted, official in kept]
     return {
         "precision %": 100 * precision if kept else None,
         "recall %": 100 * recall if kept else None,
@@ -264,7 +271,7 @@ pope = Measure(_pope_read, _pope)
 
 
 def _mmstar(read: Sequence[tuple[bool | None, str]]) -> Numbers:
-    """The mean over subtasks of their accuracies, beside the plain mean over questions that `accuracy` is.
+    """The mean over subtasks of their accuracy, whereas the report's `accuracy` is the mean over questions.
 
     Source: EvolvingLMMs-Lab/lmms-eval, tasks/mmstar/utils.py.
     """

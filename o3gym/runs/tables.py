@@ -1,4 +1,4 @@
-"""The numbers of a report as tables, for Markdown and for terminals."""
+"""Tables of a report's metrics, for Markdown and for terminals."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from rich.text import Text
 from o3gym.runs.metrics import ArmMetrics, Rate
 
 NONE = "–"
+"""The text of a missing value."""
 FEW = 4
-"""Arms whose intervals still fit side by side in a terminal."""
+"""Maximum number of arms whose intervals fit side by side in a terminal."""
 
 
 def share(value: float | None) -> str:
-    """A share as per cent with one decimal."""
+    """Formats a share as per cent with one decimal."""
     return NONE if value is None else f"{value * 100:.1f}"
 
 
 def rate(value: Rate | None) -> str:
-    """A rate and its interval, as per cent."""
+    """Formats a rate and its interval as per cent."""
     if value is None or value.value is None:
         return NONE
     return f"{share(value.value)} [{share(value.low)}, {share(value.high)}]"
@@ -59,7 +60,7 @@ RESULTS: TableColumns = (
     ("failed", lambda m: str(m.failed)),
     ("unjudged", lambda m: str(m.unsettled) if m.unsettled else NONE),
 )
-"""Heading and text of what an arm achieved. A column in which no arm has a value is not shown."""
+"""Columns for an arm's results, as (heading, text). A column is omitted if no arm has a value for it."""
 CONDUCT: TableColumns = (
     ("turns", lambda m: _number(m.turns)),
     ("invalid %", lambda m: share(m.invalid_calls)),
@@ -70,7 +71,7 @@ CONDUCT: TableColumns = (
     ("tokens/episode", _tokens),
     ("cost $", _dollars),
 )
-"""Heading and text of how it went about it and what that cost."""
+"""Columns for an arm's conduct and cost, as (heading, text)."""
 
 
 def metric_rows(arms: Sequence[ArmMetrics], columns: TableColumns) -> TextRows:
@@ -82,7 +83,7 @@ def metric_rows(arms: Sequence[ArmMetrics], columns: TableColumns) -> TextRows:
 
 
 def family_rows(arms: Sequence[ArmMetrics]) -> TextRows:
-    """Accuracy by family and arm: one column per arm while they are few, otherwise one row per arm."""
+    """Accuracy by family and arm: one column per arm if there are at most `FEW`, otherwise one row per arm."""
     families = sorted({family for arm in arms for family in arm.families})
     body = [[family, *(rate(arm.families.get(family)) for arm in arms)] for family in families]
     rows = [["family", *(arm.arm for arm in arms)], *body]
@@ -90,20 +91,20 @@ def family_rows(arms: Sequence[ArmMetrics]) -> TextRows:
 
 
 def measure_rows(arms: Sequence[ArmMetrics]) -> TextRows:
-    """What the suite's measure says: one row per number, one column per arm; no rows where it has none."""
+    """The metrics of the suite's measure: one row per metric, one column per arm; no rows if there are none."""
     names = list(dict.fromkeys(name for arm in arms for name in arm.measures))
     body = [[name, *(_tenths(arm.measures.get(name)) for arm in arms)] for name in names]
     return [["measure", *(arm.arm for arm in arms)], *body] if names else []
 
 
 def stop_rows(arms: Sequence[ArmMetrics]) -> TextRows:
-    """A heading row, then one row per arm with the number of episodes that ended in each way."""
+    """A heading row, then one row per arm with the number of episodes per `stop`."""
     stops = sorted({stop for arm in arms for stop in arm.stops})
     return [["arm", *stops], *([arm.arm, *(str(arm.stops.get(stop, 0)) for stop in stops)] for arm in arms)]
 
 
 def flat_items(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted keys and values of nested JSON; lists stay whole."""
+    """Flattens nested JSON to (dotted key, text) pairs; lists become one text."""
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from flat_items(item, f"{where}.{key}" if where else str(key))
@@ -114,12 +115,12 @@ def flat_items(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
 
 
 def run_name(protocol: Mapping[str, Any]) -> str:
-    """What to call a run: its suite and split."""
+    """The title of a run: its suite and split."""
     return " ".join(str(protocol[key]) for key in ("suite", "split") if protocol.get(key)) or "run"
 
 
 def markdown(protocol: Mapping[str, Any], arms: Sequence[ArmMetrics], warnings: Sequence[str]) -> str:
-    """The whole report as a page."""
+    """Formats the whole report as a Markdown page."""
     settings = [
         ["setting", "value"],
         *([key, value] for key, value in flat_items(protocol) if not key.startswith("warnings")),
@@ -140,7 +141,7 @@ def markdown(protocol: Mapping[str, Any], arms: Sequence[ArmMetrics], warnings: 
 
 
 def rich_tables(arms: Sequence[ArmMetrics], warnings: Sequence[str]) -> Group:
-    """The arms and families for a terminal, the warnings below."""
+    """Tables of arms, families and suite metrics for a terminal, followed by the warnings."""
     tables = (
         ("Arms", metric_rows(arms, RESULTS)),
         ("Conduct", metric_rows(arms, CONDUCT)),

@@ -1,4 +1,4 @@
-"""What a suite is: a named, versioned sequence of tasks of one split."""
+"""The suite interface: a named, versioned sequence of tasks of one split."""
 
 from __future__ import annotations
 
@@ -15,32 +15,34 @@ from o3gym.types import Task
 
 
 class SuiteError(ValueError):
-    """The data of a suite are not as expected; the message gives file, row, field, what was expected and what came."""
+    """Invalid suite data. The message names the file, row and field, the expected value and the actual value."""
 
 
 class BadRow(Exception):  # noqa: N818 - becomes a SuiteError with file and row
-    """A field of a row is not as expected."""
+    """An invalid field of a row, raised where the file and row number are not known."""
 
     def __init__(self, field: str, expected: str, got: object) -> None:
         super().__init__(f'field "{field}": expected {expected}, got {got!r:.80}')
 
 
 class Suite(Sequence[Task]):
-    """Tasks of one split. Subclass, set `name`, `version` and `splits`, implement `__len__` and `task`.
+    """Tasks of one split. Subclasses set `name`, `version` and `splits`, and implement `__len__` and `task`.
 
-    A suite makes tasks lazily: opening it must be cheap, and `task(i)` gives the same task in every process.
+    A suite creates tasks lazily: opening it must be cheap, and `task(i)` must return the same task in every process.
 
     Attributes:
-        name: how reports call it.
-        version: raised when a task, an answer or a picture changes.
-        splits: names of the splits it has; the first is the default of the environment.
-        licence: of the data.
-        min_pixels, max_pixels: pixel budget of a shown picture that the suite is made for. The default is Mini-o3's
-            (Mini-o3/Mini-o3, README: 40,000 to 2,000,000).
-        wants_judge: why its published numbers need a model judge; "" where they do not. Reports say so where none is.
-        measure: name of what its reports say besides accuracy, see `o3gym.runs.suite_metrics`; "" for nothing.
-        revision: commit of the data, where they were downloaded; "" elsewhere. A part of a run's protocol.
-        warnings: what was odd about the data when it was loaded; reports repeat them.
+        name: name of the suite in reports.
+        version: incremented when a task, an answer or a picture changes.
+        splits: names of the suite's splits; the first is the environment's default.
+        licence: licence of the data.
+        min_pixels: lower bound of the pixel budget per view that the suite is designed for. The default budget is
+            Mini-o3's (Mini-o3/Mini-o3, README: 40,000 to 2,000,000).
+        max_pixels: upper bound of that budget.
+        wants_judge: why published numbers need a model judge, or "" if they do not. Runs without a model judge warn
+            with this text.
+        measure: name of the metrics that reports show besides accuracy, see `o3gym.runs.suite_metrics`; "" for none.
+        revision: commit of the data if they were downloaded, otherwise "". Part of a run's protocol.
+        warnings: problems found when the data were loaded; reports repeat them.
     """
 
     name: ClassVar[str]
@@ -63,22 +65,22 @@ class Suite(Sequence[Task]):
 
     @classmethod
     def about(cls, ask: bool = False) -> str:
-        """Where its tasks come from and under which licence, for lists; nothing is opened or downloaded.
+        """Origin and licence of the tasks, for listings. Opens and downloads nothing.
 
         Args:
-            ask: whether servers are asked for what is not known here, such as the size of a download.
+            ask: whether to query servers for details such as the download size.
         """
         return f"(licence: {cls.licence})" if cls.licence else ""
 
     def pick(self, count: int, seed: int) -> list[int]:
-        """Indices of `count` different tasks (all of them if there are fewer), drawn by `seed`."""
+        """Indices of `count` distinct tasks (all if there are fewer), drawn with `seed`."""
         order = list(range(len(self)))
         random.Random(seed).shuffle(order)
         return order[:count]
 
     @property
     def kinds(self) -> frozenset[str]:
-        """The kinds of its tasks ("choice", "free", "box"); that of the first task unless a suite mixes them."""
+        """The task kinds in the suite ("choice", "free", "box"). By default, all tasks have the first task's kind."""
         return frozenset({self[0].kind})
 
     @abstractmethod
@@ -93,23 +95,25 @@ class Suite(Sequence[Task]):
         if isinstance(index, slice):
             return [self.task(i) for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
-            raise IndexError(f"suite {self.name} ({self.split}) has {len(self)} tasks, asked for {index}")
+            raise IndexError(f"suite {self.name} ({self.split}) has {len(self)} tasks; index {index} is out of range")
         return self.task(index % len(self))
 
 
 def make_suite(spec: str, split: str = "test", **options: Any) -> Suite:
-    """Open a suite by name: "synthetic", "local:photos/index.jsonl", "synthetic?family=hidden".
+    """Open a suite from a spec: "synthetic", "local:photos/index.jsonl", "synthetic?family=hidden".
 
-    The sixteen opened last are shared by all environments of the process, until the file that they name changes.
-    Raises `UnknownName` with the closest name, and TypeError naming an option that the suite does not take.
+    The sixteen most recently opened suites are cached and shared by all environments of the process; a suite is opened
+    again when the file in its spec has changed. Raises `UnknownName` with the closest known name, and TypeError for an
+    option that the suite does not have.
     """
     path = Path(parse_spec(spec)[1])
-    changed = path.stat().st_mtime_ns if path.exists() else 0
-    return _open(spec, split, json.dumps(options, sort_keys=True), changed)
+    modified = path.stat().st_mtime_ns if path.exists() else 0
+    return _open(spec, split, json.dumps(options, sort_keys=True), modified)
 
 
 @lru_cache(maxsize=16)
-def _open(spec: str, split: str, options: str, changed: int) -> Suite:
+def _open(spec: str, split: str, options: str, modified: int) -> Suite:
+    # `modified` is only a part of the cache key.
     name, argument, inline = parse_spec(spec)
     suite: Suite = build_plugin(
         "suite", name, SUITES[name], argument, **{**inline, **json.loads(options), "split": split}

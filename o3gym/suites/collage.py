@@ -1,8 +1,8 @@
 """`collage`: many pictures on one canvas, and a question about a small box in one of them (InSight-o3, appendix C.1).
 
-Any suite with boxes is a source: `collage` (synthetic scenes), `collage:local:photos/index.jsonl`,
-`collage:visual-cot`.
-Collage i is made from a random stream of its own, so that any one of them is made alone, the same in every process.
+Any suite with boxes can be the source: `collage` (synthetic scenes), `collage:local:photos/index.jsonl`,
+`collage:visual-cot`. Each collage has its own random stream, so it can be generated on its own and is the same in every
+process.
 """
 
 from __future__ import annotations
@@ -28,46 +28,48 @@ from o3gym.suites.released.rows import JsonTable
 from o3gym.types import Task
 
 MAX_TARGET_SHARE = 0.04
-"""Share of its own picture that a target box must stay below (paper)."""
+"""A target box must cover less than this share of its own picture (paper)."""
 POOL = 48
-"""Pictures that are dealt to a collage to choose companions and fillers from."""
+"""Number of pictures dealt to a collage, from which companions and fillers are chosen."""
 LOOKED_AT = 1000
-"""Tasks of the source that are looked at for one collage, at most."""
+"""Maximum number of source tasks that are tried as targets of one collage."""
 GIVEN_UP = 100
-"""Targets that are given up for one collage, at most."""
+"""Maximum number of targets that may fail for one collage."""
 SYNTHETIC: Mapping[str, Any] = {"family": "attribute+relation", "difficulty": "easy", "pixels": 500_000}
-"""Of the synthetic suite, what can still be made out when its picture is shrunk as far as placement may."""
+"""Options of the synthetic suite as a source. Its tasks stay legible at the smallest scale that placement may use."""
 
 
-class _Skipped(Exception):  # noqa: N818 - a task of the source that is of no use here; the text says why
-    pass
+class _Skipped(Exception):  # noqa: N818 - not an error
+    """A source task that cannot be used; the text gives the reason."""
 
 
 class Collage(Suite):
-    """Tasks of another suite, each with its picture among others on one canvas, where its target box is tiny.
+    """Tasks of another suite, with the picture of each among others on one canvas, where its target box is tiny.
 
-    Tiles are labelled "Image 1", "Image 2", … in reading order, and the question names the tile it is about. Answer,
-    options and kind are the source's; targets are its boxes, mapped exactly. `origin` has the source's task, the tile's
-    number (`tile`) and its box (`tile_box`, unit xyxy of the canvas), and all cores with their questions.
+    Tiles are labelled "Image 1", "Image 2", … in reading order, and the question names its tile. Answer, options and
+    kind are those of the source task, and targets are its boxes, mapped exactly. `origin` contains the source task, the
+    tile's number (`tile`) and box (`tile_box`, unit xyxy of the canvas), and all cores with their questions.
 
-    A deck of all pictures of the source is dealt to the collages, so that each is offered as companion or filler
-    equally often; within a collage one comes again only where no other fits. The paper weights by global counts
-    instead, which would make a collage depend on all before it.
+    All pictures of the source form a deck that is dealt to the collages, so that each picture is offered as companion
+    or filler equally often. Within a collage, a picture is repeated only where no other fits. The paper instead weights
+    pictures by global usage counts, which would make a collage depend on all earlier ones.
 
     Args:
         argument: spec of the source, without options; "" for the synthetic suite.
-        split: "test" or "train", as the source's where it has that, with other random streams either way.
-        source_args: options of the source, like {"data": "/data/visual-cot"}; those in `SYNTHETIC` are set for the
-            synthetic suite unless they are named here.
-        n: number of collages; 0 for as many as the source has tasks.
-        seed: of everything random.
-        megapixels: least and greatest area of a canvas, "3-12" in millions of pixels.
-        tiles, cores: see `PlacementRules`; a number or a range, "4-6".
-        share: greatest share of the canvas that a target box takes.
-        only: file that `o3gym synth filter` wrote for these collages; the others are left out.
+        split: "test" or "train". The source is opened in the same split if it has it. The splits use different random
+            streams in any case.
+        source_args: options of the source, such as {"data": "/data/visual-cot"}. For the synthetic suite, they override
+            the defaults in `SYNTHETIC`.
+        n: number of collages; 0 for the number of tasks in the source.
+        seed: seed of all random choices.
+        megapixels: range of the canvas area in millions of pixels, such as "3-12".
+        tiles: see `PlacementRules`; a number or a range such as "4-6".
+        cores: see `PlacementRules`; a number or a range such as "4-6".
+        share: largest share of the canvas that a target box may cover.
+        only: file that `o3gym synth filter` wrote for these collages; only the collages it kept are used.
 
     Raises:
-        SuiteError: when a task is asked for and none of the source could be placed; the message counts the reasons.
+        SuiteError: from `task`, if no task of the source could be placed; the message counts the reasons.
     """
 
     name: ClassVar[str] = "collage"
@@ -99,69 +101,70 @@ class Collage(Suite):
         )
         if type(n) is not int or n < 0 or not 0 < share < 1:
             raise ValueError(
-                f"n and share: expected a whole number from 0 up and a share below 1, got {n!r}, {share!r}"
+                f"n and share: expected a whole number from 0 up and a share between 0 and 1, got {n!r}, {share!r}"
             )
         self._n, self.seed = n, seed
         about = [self.source.name, Path(self.source.argument).name, self.source.split, seed, asdict(self.rules)]
-        told = {key: value for key, value in (source_args or {}).items() if key not in ("data", "images")}
-        settings = json.dumps([*about, told], sort_keys=True)
+        options = {key: value for key, value in (source_args or {}).items() if key not in ("data", "images")}
+        settings = json.dumps([*about, options], sort_keys=True)
         self.prefix = f"{self.name}/{split}/{hashlib.sha256(settings.encode()).hexdigest()[:8]}/"
-        self._chosen = self._kept(Path(only)) if only else None
+        self._kept = self._read_kept(Path(only)) if only else None
 
     def __len__(self) -> int:
-        return (self._n or len(self.source)) if self._chosen is None else len(self._chosen)
+        return (self._n or len(self.source)) if self._kept is None else len(self._kept)
 
     @property
     def kinds(self) -> frozenset[str]:
-        """Those of the source."""
+        """The task kinds of the source."""
         return self.source.kinds
 
     def task(self, index: int) -> Task:
-        """Lay out the collage at `index`; nothing is drawn."""
+        """Lay out the collage at `index` without drawing it."""
         return self.trial(index)[0]
 
     def trial(self, index: int) -> tuple[Task, CollageTally]:
-        """The task at `index`, and what was tried to make it."""
-        number = index if self._chosen is None else self._chosen[index]
+        """The task at `index`, and a tally of the attempts to make it."""
+        number = index if self._kept is None else self._kept[index]
         rng = Random(f"{self.name}/{self.seed}/{self.split}/{number}")
         tally = CollageTally(accepted=1)
         stream = self._stream(number, rng)
         pool = self._pool(number, tally)
-        while tally.given_up < GIVEN_UP and (cores := self._cores(stream, rng.randint(*self.rules.cores), tally)):
+        while tally.given_up < GIVEN_UP and (cores := self._next_cores(stream, rng.randint(*self.rules.cores), tally)):
             keys = {core.source.key for core in cores}
             pictures = [*cores, *(other for other in pool if other.source.key not in keys)]
-            layout = self._laid_out(pictures, len(cores), rng, tally)
+            layout = self._lay_out(pictures, len(cores), rng, tally)
             if layout is not None:
                 origin = self._origin(number, cores[0].task)
                 return composed(f"{self.prefix}{number}", origin, pictures, layout), tally
             tally = replace(tally, given_up=tally.given_up + 1)
         raise SuiteError(f"{self.prefix}{number}: no task of {self.source.name} could be placed ({reasons(tally)})")
 
-    # ── what goes in ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── choosing pictures ───────────────────────────────────────────────────────────────────────────────────────────
 
     @cached_property
     def _order(self) -> list[int]:
-        """Indices of the source in the order in which they are targets."""
+        """Source indices in the order in which they become targets."""
         return self._shuffled("targets")
 
     @cached_property
     def _deck(self) -> list[int]:
-        """Indices of the source in the order in which they are dealt as companions and fillers."""
+        """Source indices in the order in which they are dealt as companions and fillers."""
         return self._shuffled("deck")
 
-    def _shuffled(self, what: str) -> list[int]:
+    def _shuffled(self, purpose: str) -> list[int]:
         order = list(range(len(self.source)))
-        Random(f"{self.name}/{self.seed}/{self.split}/{what}").shuffle(order)
+        Random(f"{self.name}/{self.seed}/{self.split}/{purpose}").shuffle(order)
         return order
 
     def _stream(self, number: int, rng: Random) -> Iterator[int]:
-        """Indices of the source to try as targets: its own first, then any others, none twice."""
+        """Source indices to try as targets of a collage: its own first, then others, each at most once."""
+        # A random stride that is coprime to the count visits every index once without storing a permutation.
         count = len(self._order)
         stride = next(s for s in iter(lambda: rng.randint(1, max(1, count)), 0) if math.gcd(s, count) == 1)
         return (self._order[(number + step * stride) % count] for step in range(min(count, LOOKED_AT)))
 
-    def _cores(self, stream: Iterator[int], count: int, tally: CollageTally) -> list[CollageCandidate]:
-        """The next targets of different pictures; none where there are no more."""
+    def _next_cores(self, stream: Iterator[int], count: int, tally: CollageTally) -> list[CollageCandidate]:
+        """The next `count` targets in different pictures; empty if fewer are left."""
         found: dict[str, CollageCandidate] = {}
         for index in stream:
             try:
@@ -176,7 +179,7 @@ class Collage(Suite):
         return []
 
     def _pool(self, number: int, tally: CollageTally) -> list[CollageCandidate]:
-        """The different pictures that the deck deals to a collage."""
+        """The distinct pictures that the deck deals to a collage."""
         found: dict[str, CollageCandidate] = {}
         count = len(self._deck)
         for place in range(number * POOL, number * POOL + min(POOL, count)):
@@ -192,7 +195,7 @@ class Collage(Suite):
             task: Task = self.source[index]
             if len(task.sources) != 1 or task.sources[0].duration is not None:
                 raise _Skipped("not one picture")
-            if task.sources[0].kind == "bytes":  # a record names it by its hash only, and could not be drawn again
+            if task.sources[0].kind == "bytes":  # a stored task has only its hash, so it could not be drawn again
                 raise _Skipped("a picture that is in memory only")
             size = shared_store().size(task.sources[0])
         except (SuiteError, PictureError) as problem:
@@ -201,12 +204,12 @@ class Collage(Suite):
             task, TilePicture(*size, max((area(target.box) for target in task.targets), default=0.0))
         )
 
-    # ── what comes out ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── laying out ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _laid_out(
+    def _lay_out(
         self, candidates: Sequence[CollageCandidate], cores: int, rng: Random, tally: CollageTally
     ) -> CollageLayout | None:
-        """The first accepted canvas."""
+        """The first accepted canvas, or None if all attempts were rejected."""
         for _ in range(self.rules.attempts):
             try:
                 layout = lay_out_collage([candidate.picture for candidate in candidates], cores, self.rules, rng)
@@ -229,28 +232,28 @@ class Collage(Suite):
             "source": {**source, "split": self.source.split},
         }
 
-    def _kept(self, file: Path) -> list[int]:
+    def _read_kept(self, file: Path) -> list[int]:
         """Numbers of the collages that a filter kept."""
-        rows = JsonTable(file, lines=True)
-        for index, row in enumerate(rows):
+        table = JsonTable(file, lines=True)
+        for index, row in enumerate(table):
             identity = str(row.get("id"))
             if not identity.startswith(self.prefix) or not identity.removeprefix(self.prefix).isdigit():
                 raise SuiteError(
-                    f'{rows.where(index)}, field "id": expected {self.prefix}NUMBER, got {identity}; '
-                    "it is of another suite, or of collages with other options"
+                    f'{table.where(index)}, field "id": expected {self.prefix}NUMBER, got {identity}; '
+                    "the file belongs to another suite or to collages with other options"
                 )
-        return [int(row["id"].removeprefix(self.prefix)) for row in rows if row.get("kept", True)]
+        return [int(row["id"].removeprefix(self.prefix)) for row in table if row.get("kept", True)]
 
 
 def _open(spec: str, split: str, options: Mapping[str, Any]) -> Suite:
-    """The source, in the split of the same name if it has one, else in its first."""
-    given = {**SYNTHETIC, **options} if spec == "synthetic" else dict(options)
-    has: tuple[str, ...] = SUITES[parse_spec(spec)[0]].splits
-    return make_suite(spec, split if split in has else has[0], **given)
+    """Open the source in the split of that name, or in its first split if it has none of that name."""
+    source_options = {**SYNTHETIC, **options} if spec == "synthetic" else dict(options)
+    splits: tuple[str, ...] = SUITES[parse_spec(spec)[0]].splits
+    return make_suite(spec, split if split in splits else splits[0], **source_options)
 
 
 def _check_target(candidate: CollageCandidate) -> None:
-    """Raises `_Skipped` where a task cannot be what a collage asks about."""
+    """Raise `_Skipped` if a task cannot be the target of a collage."""
     if not candidate.task.targets:
         raise _Skipped("no box")
     if candidate.picture.share >= MAX_TARGET_SHARE:
@@ -258,12 +261,12 @@ def _check_target(candidate: CollageCandidate) -> None:
 
 
 def _range(name: str, value: str | float, unit: float = 1.0) -> tuple[float, float]:
-    """Both ends of "3-12" or of 3, times `unit`."""
+    """Parse a range such as "3-12", or a number, into both ends, in multiples of `unit`."""
     low, _, high = str(value).partition("-")
     try:
         ends = (float(low) * unit, float(high or low) * unit)
     except ValueError:
-        ends = (0.0, 0.0)
+        ends = (0.0, 0.0)  # fails the check below
     if not 0 < ends[0] <= ends[1] < math.inf:
         raise ValueError(f'{name}: expected a number above 0 or a range like "3-12", got {value!r}')
     return ends

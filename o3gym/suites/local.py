@@ -1,16 +1,16 @@
-r"""`local`: a jsonl file and a folder of pictures: your own photographs as an environment.
+r"""`local`: tasks from a JSON Lines file and a folder of pictures, such as your own photographs.
 
-One JSON object per line, the interchange format of InSight-o3's annotation files with optional boxes:
+Each line is a JSON object in the format of InSight-o3's annotation files, with optional boxes:
 
 | key | value |
 |---|---|
 | `image` (or `file_name`) | path, relative to the file's folder; `images` for several |
 | `question` | text |
-| `options` | "A. red\nB. blue" or ["red", "blue"]; without them the answer is free text |
-| `answer` | the letter, or text; left out (with `boxes` given) for region search |
-| `boxes` | where the evidence is: [x0, y0, x1, y1] or {"box": …, "label": …, "image": index}; optional |
-| `subset` (or `category`) | what reports group by; optional |
-| `question_id` | unique; optional, the line number by default |
+| `options` | "A. red\nB. blue" or ["red", "blue"]; without options the answer is free text |
+| `answer` | the letter, or text; omitted (with `boxes` present) for region search |
+| `boxes` | list of evidence boxes: [x0, y0, x1, y1] or {"box": …, "label": …, "image": index}; optional |
+| `subset` (or `category`) | category that reports group by; optional |
+| `question_id` | unique id; optional, by default the line number |
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from typing import Any, ClassVar
 from o3gym.geometry import from_pixels, is_box, is_empty
 from o3gym.registry import closest
 from o3gym.suites.base import BadRow, Suite, SuiteError
-from o3gym.suites.released.fields import OPTION, picture, picture_size, text
+from o3gym.suites.released.fields import picture, picture_size, text
+from o3gym.suites.released.options import OPTION
 from o3gym.types import LETTERS, Source, Target, Task
 
 ROW_KEYS = (
@@ -43,16 +44,16 @@ FRAMES = ("pixel", "unit")
 
 
 class Local(Suite):
-    """Tasks from a jsonl file.
+    """Tasks from a JSON Lines file.
 
     Args:
-        argument: path of the file ("local:photos/index.jsonl") or of a folder that holds exactly one.
-        split: "test"; a file is one split.
-        images: folder that the picture paths are relative to; by default the file's own.
-        box_frame: "pixel" (xyxy in pixels of the picture, as most benchmarks) or "unit" (0..1).
+        argument: path of the file ("local:photos/index.jsonl") or of a folder that contains exactly one .jsonl file.
+        split: "test"; a file has only one split.
+        images: folder that picture paths are relative to; by default the folder of the file.
+        box_frame: "pixel" (xyxy in pixels of the picture, as in most benchmarks) or "unit" (0..1).
 
     Raises:
-        SuiteError: naming file, line and field of the first bad row, and how many there are.
+        SuiteError: for bad rows; the message names the file, line and field of the first and the number of the others.
     """
 
     name: ClassVar[str] = "local"
@@ -71,24 +72,24 @@ class Local(Suite):
         return len(self._tasks)
 
     def task(self, index: int) -> Task:
-        """The row at `index`."""
+        """The task at `index`."""
         return self._tasks[index]
 
     @property
     def kinds(self) -> frozenset[str]:
-        """The kinds that occur in the file."""
+        """The task kinds that occur in the file."""
         return frozenset(task.kind for task in self._tasks)
 
     def _read(self) -> list[Task]:
         tasks: dict[str, Task] = {}
         problems: list[str] = []
-        for number, line in enumerate(_text_of(self.file).split("\n"), 1):  # splitlines would split at U+2028, too
+        for number, line in enumerate(_read_text(self.file).split("\n"), 1):  # splitlines would split at U+2028, too
             if not line.strip():
                 continue
             try:
                 task = self._task(line, number)
                 if task.id in tasks:
-                    raise BadRow("question_id", "an id that no earlier row has", task.id)
+                    raise BadRow("question_id", "a unique id", task.id)
                 tasks[task.id] = task
             except BadRow as problem:
                 problems.append(f"{self.file}, line {number}, {problem}")
@@ -96,7 +97,7 @@ class Local(Suite):
             more = f" (and {len(problems) - 1} more bad rows)" if len(problems) > 1 else ""
             raise SuiteError(problems[0] + more)
         if not tasks:
-            raise SuiteError(f"{self.file}: expected at least one row, the file is empty")
+            raise SuiteError(f"{self.file}: expected at least one row, got an empty file")
         return list(tasks.values())
 
     def _task(self, line: str, number: int) -> Task:
@@ -156,7 +157,7 @@ def _find(argument: str) -> Path:
     return files[0]
 
 
-def _text_of(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         return file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -173,7 +174,7 @@ def _parse(line: str) -> dict[str, Any]:
         raise BadRow("(whole row)", "a JSON object", row)
     for key in row:
         near = difflib.get_close_matches(key, ROW_KEYS, n=1, cutoff=0.88)
-        if near and key not in ROW_KEYS:  # other keys are somebody's extra columns, this one is a slip
+        if near and key not in ROW_KEYS:  # a typo; keys unlike any known one are allowed as extra columns
             raise BadRow(key, f'the field "{near[0]}"', key)
     return row
 
@@ -185,12 +186,12 @@ def _list(field: str, value: Any) -> list[Any]:
 
 
 def _options(value: Any) -> tuple[str, ...]:
-    """Option texts in letter order. Letters, where written, must run A, B, C, …."""
+    """Option texts in letter order. If all options begin with letters, these must be A, B, C, … in order."""
     if value in (None, "", []):
         return ()
     lines = [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
     if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines) or not 2 <= len(lines) <= 26:
-        raise BadRow("options", '2 to 26 options, "A. …" per line or a list', value)
+        raise BadRow("options", '2 to 26 options, as a list or as lines "A. …"', value)
     found = [OPTION.match(line) for line in lines]
     if not all(found):
         return tuple(line.strip() for line in lines)
@@ -207,7 +208,7 @@ def _answer(value: Any, choices: tuple[str, ...]) -> str:
         raise BadRow("answer", "a text or number", value)
     answer = (value or "").strip()
     if value is not None and not answer:
-        raise BadRow("answer", "a text or number (leave it out for a region search)", value)
+        raise BadRow("answer", "a text or number (omit the field for a region search)", value)
     letters = LETTERS[: len(choices)]
     if choices and (len(answer) != 1 or answer not in letters):
         raise BadRow("answer", f"one of the letters {letters}", value)

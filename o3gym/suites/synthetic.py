@@ -1,4 +1,4 @@
-"""The built-in suite: seeded scenes with exact ground truth, rendered from a few bytes of seed, no download."""
+"""`synthetic`: the built-in suite of seeded scenes with exact ground truth, rendered on demand without any download."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ SCENES: Mapping[str, Family] = {
 FAMILIES: tuple[str, ...] = tuple(SCENES)
 DIFFICULTIES: tuple[str, ...] = ("easy", "medium", "hard")
 OVERVIEW_PIXELS = 512 * 512
-"""Pixels of the overview that the suite is made for: codes, letters and figures cannot be read in it."""
+"""Pixels of the overview that the suite is designed for: too few to read codes, letters or figures."""
 HIDDEN_OVERVIEW_PIXELS = 128 * 128
-"""The same where only hidden tasks are asked for: even the star of the easy ones is a blot of two pixels in it."""
+"""The same for suites with only hidden tasks, where even the star of the easy ones is a two-pixel blot."""
 
 
 def render_scene(*, family: str, difficulty: str, seed: int, pixels: int = 0) -> Image.Image:
-    """Draw one scene, bit for bit the same in every process (of one Pillow and NumPy version).
+    """Draw one scene, bit for bit the same in every process with the same Pillow and NumPy versions.
 
     Args:
         family: one of `FAMILIES`.
         difficulty: one of `DIFFICULTIES`.
-        seed: of the scene.
-        pixels: about how many in all; 0 for the difficulty's own size.
+        seed: seed of the scene.
+        pixels: approximate number of pixels; 0 for the default of the difficulty.
     """
     painter = Painter(scene_size(family=family, difficulty=difficulty, pixels=pixels), SCENES[family].aspect)
     lay_out_scene(family, difficulty, seed).paint(painter)
@@ -55,21 +55,21 @@ def scene_size(*, family: str, difficulty: str, seed: int = 0, pixels: int = 0) 
 
 
 def lay_out_scene(family: str, difficulty: str, seed: int) -> Scene:
-    """The scene that `render_scene` draws with the same arguments: its question, targets and items; boxes in board units."""
+    """The scene that `render_scene` draws with the same arguments, with its boxes in board units."""
     return SCENES[family].build(Random(f"{family}/{difficulty}/{seed}"), difficulty)
 
 
 def true_layouts(source: Source) -> list[tuple[str, Box]]:
-    """Kind and box (unit xyxy) of the layouts of a picture of this suite, in reading order; none where it has none."""
+    """Kind and box (unit xyxy) of the layouts of a picture from this suite, in reading order; empty if it has none."""
     args = source.args
     scene = lay_out_scene(args["family"], args["difficulty"], args["seed"])
     return [(kind, _unit(box, SCENES[args["family"]].aspect)) for kind, box in scene.layouts]
 
 
 def true_blocks(source: Source) -> list[tuple[str, Box]]:
-    """Class and box (unit xyxy) of what a layout detector should find in a picture of this suite.
+    """Class and box (unit xyxy) of the blocks that a layout detector should find in a picture from this suite.
 
-    Most families have none. Classes are those of PP-DocLayout: "chart", "figure_title".
+    Most families have none. The classes are those of PP-DocLayout: "chart", "figure_title".
     """
     args = source.args
     scene = lay_out_scene(args["family"], args["difficulty"], args["seed"])
@@ -83,18 +83,18 @@ def _known(kind: str, name: str, names: tuple[str, ...]) -> str:
 
 
 class Synthetic(Suite):
-    """Seeded visual-search tasks. Families and difficulties take turns, so that any stretch of indices is mixed.
+    """Seeded visual-search tasks. Families and difficulties alternate, so any range of consecutive indices is mixed.
 
     Args:
-        argument: takes none; families are chosen by option.
-        split: "test" or "train"; the two never share a seed.
+        argument: must be empty; families are chosen by option.
+        split: "test" or "train"; they never share a seed.
         family: one of `FAMILIES`, several joined by "+", or "all".
         difficulty: one of `DIFFICULTIES`, or "all".
-        answers: "choice" for four to six options, "free" for text; "box" for a region search, as reasoners ask for it:
-            the question is what the (first) target is called, the answer where it is. Region tasks are answered by a
-            box in any case.
-        pixels: about how many per picture, at the family's aspect ratio; 0 for each difficulty's own size. Where this
-            is too small for the finest details to be made out, `warnings` says so.
+        answers: "choice" for four to six options, "free" for text, or "box" for region search as a reasoner delegates
+            it: the question is the name of the first target, and the answer is its box. Region tasks are answered with
+            a box in any case.
+        pixels: approximate number of pixels per picture, at the family's aspect ratio; 0 for the default of the
+            difficulty. If that is too few for the finest details to be legible, `warnings` says so.
         n: number of tasks.
     """
 
@@ -137,17 +137,17 @@ class Synthetic(Suite):
 
     @property
     def kinds(self) -> frozenset[str]:
-        """Kinds of its tasks: regions are answered by boxes, the others as `answers` says."""
+        """The task kinds in the suite: "box" for region tasks, `answers` for all others."""
         return frozenset("box" if family == "region" else self.answers for family in self.families)
 
     def pick(self, count: int, seed: int) -> list[int]:
-        """A stretch of indices, so that families and difficulties are as even as they can be."""
+        """Consecutive indices, so that families and difficulties are as balanced as possible."""
         start = Random(seed).randrange(max(1, len(self)))
         cycle = len(self.families) * len(self.difficulties)
         return [(start // cycle * cycle + i) % len(self) for i in range(min(count, len(self)))]
 
     def task(self, index: int) -> Task:
-        """Lay out the scene at `index` and ask about it; nothing is drawn."""
+        """Lay out the scene at `index` and ask about it, without drawing it."""
         turn, place = divmod(index, len(self.families))
         family = self.families[place]
         ordinal, level = divmod(turn, len(self.difficulties))
@@ -171,7 +171,7 @@ class Synthetic(Suite):
         )
 
     def _variant(self, family: str, difficulty: str) -> str:
-        """What else than the seed tells two tasks apart: "hidden-easy", "hidden-easy-free-262144px"."""
+        """The part of a task's id that names its settings: "hidden-easy", "hidden-easy-free-262144px"."""
         answers = f"-{self.answers}" if self.answers != "choice" and family != "region" else ""
         return f"{family}-{difficulty}{answers}" + (f"-{self.pixels}px" if self.pixels else "")
 
@@ -181,11 +181,11 @@ class Synthetic(Suite):
     def _illegible(self) -> tuple[str, ...]:
         pairs = [(f, d) for f in self.families for d in self.difficulties]
         small = [f"{f}-{d}" for f, d in pairs if not SCENES[f].legible(d, self.pixels)]
-        return (f"pixels={self.pixels} is too few to make out what is asked in {', '.join(small)}",) if small else ()
+        return (f"pixels={self.pixels}: details are too small to be legible in {', '.join(small)}",) if small else ()
 
 
 def _options(scene: Scene, seed: str) -> tuple[str, tuple[str, ...]]:
-    """The correct letter, every letter equally likely, and the options in letter order."""
+    """The correct letter and the options in letter order. Every letter is equally likely to be correct."""
     options = [scene.answer, *scene.wrong]
     Random(seed).shuffle(options)
     return "ABCDEF"[options.index(scene.answer)], tuple(options)

@@ -1,1 +1,1 @@
-"""Data made of other data: collages, region searches, and which tasks are hard enough to train search on."""
+"""Synthesis of training data: collages, region searches, questions, and the selection of tasks that need a search."""

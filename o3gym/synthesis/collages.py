@@ -1,4 +1,4 @@
-"""Making collages in number: how many canvases were accepted, and a folder of them for anyone to use."""
+"""Collages in quantity: how many canvases are accepted, and a folder of collages that the suite `local` reads."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from o3gym.synthesis.files import save_png, write_rows
 from o3gym.types import Task
 
 INDEX = "index.jsonl"
-"""The file of rows in a folder of collages, as the suite `local` reads it."""
+"""The file of rows in an output folder, in the format of the suite `local`."""
 
 
 def open_collages(spec: str, split: str) -> Collage:
-    """The suite of a spec like "collage:local:FILE?seed=1". Raises ValueError where it is not one of collages."""
+    """Opens the suite of a spec like "collage:local:FILE?seed=1". Raises ValueError if it is not a collage suite."""
     suite = make_suite(spec, split)
     if not isinstance(suite, Collage):
         raise ValueError(f'expected a suite of collages, got "{spec}"; write "collage:{spec.partition("?")[0]}"')
@@ -30,26 +30,26 @@ def open_collages(spec: str, split: str) -> Collage:
 def make_collages(
     suite: Collage, count: int, out: Path | None = None, progress: Callable[[int], None] | None = None
 ) -> CollageTally:
-    """Lay out the first `count` collages, and write them into a folder if one is named.
+    """Lays out the first `count` collages of a suite, and writes them into a folder if one is given.
 
     Args:
-        suite: where they are from.
-        count: how many; no more than the suite has.
-        out: folder for `index.jsonl` and the pictures as PNG; pictures that are there already are not drawn again.
+        suite: the collage suite.
+        count: number of collages; at most all of the suite are made.
+        out: folder for `index.jsonl` and the pictures as PNG; existing pictures are not drawn again.
         progress: called with the number of collages done.
 
     Returns:
-        What was accepted, rejected and skipped.
+        Counts of accepted and rejected canvases and of skipped tasks.
 
     Raises:
-        SuiteError: a collage cannot be made of any task of the source.
+        SuiteError: no task of the source can become a collage.
     """
     tally, rows = CollageTally(), []
     for number in range(min(count, len(suite))):
         task, tried = suite.trial(number)
         tally += tried
         if out is not None:
-            rows.append(_saved(task, out))
+            rows.append(_row(task, out))
         if progress is not None:
             progress(number + 1)
     if out is not None:
@@ -57,8 +57,8 @@ def make_collages(
     return tally
 
 
-def _saved(task: Task, out: Path) -> dict[str, Any]:
-    """The row of a task, its picture written under a name that says which it is."""
+def _row(task: Task, out: Path) -> dict[str, Any]:
+    """Saves the picture of a task, under its number and key, and returns the task's row."""
     source = task.sources[0]
     path = out / "images" / f"{task.origin['index']:06d}-{source.key}.png"
     save_png(source, path)

@@ -1,4 +1,4 @@
-"""Which tasks are hard enough to be worth a search: pass@k of a policy that may not look closer."""
+"""Selection of the tasks that need a search, by pass@k of a policy without tools."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from o3gym.synthesis.files import write_rows
 from o3gym.types import Task, Trajectory, Verdict
 
 CONTROL = "no_tool"
-"""Of the policy: the picture as it is shown at first must do."""
+"""The policy's control: it has no tools and sees only the first view."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Tasks are kept whose correct answers in `k` tries number from `low` to `high`.
+    """Keeps tasks with `low` to `high` correct answers in `k` tries.
 
-    InSight-o3 has three tries and removes a task at any success (appendix C.1): k = 3, low = high = 0.
+    InSight-o3 drops a task after any success in three tries (appendix C.1): k = 3, low = high = 0.
     """
 
     k: int = 3
@@ -32,10 +32,13 @@ class Filter:
             raise ValueError(f"keep: expected 0 ≤ LOW ≤ HIGH ≤ k = {self.k}, got {self.low}..{self.high}")
 
     def row(self, task: Task, verdicts: Iterable[Verdict]) -> dict[str, Any]:
-        """What the file says of a task. A try without a verdict may be either, so the task must be kept both ways."""
+        """Builds the row of a task.
+
+        A try without a verdict may have been right or wrong; the task is kept only if it is kept in both cases.
+        """
         found = list(verdicts)
         passes = found.count("correct")
-        failed = len(found) - passes - found.count("wrong")  # the judge or the policy's server
+        failed = len(found) - passes - found.count("wrong")  # no verdict: the judge or the policy's server failed
         kept = self.low <= passes and passes + failed <= self.high
         row = {"id": task.id, "passes": passes, "k": self.k, "rate": passes / self.k, "kept": kept}
         return {**row, **({"failed": failed} if failed else {})}
@@ -44,29 +47,29 @@ class Filter:
 def write_filter(
     bench: Bench, keep: Filter, out: Path, progress: BenchProgress | None = None, in_flight: int = 16
 ) -> int:
-    """Run a policy without tools on a suite and write a row for each task: id, passes, k, rate, kept.
+    """Runs a policy without tools on a suite and writes a row for each task: id, passes, k, rate, kept.
 
-    The run is a folder beside the file, `FILE.run`; the same call goes on where it was stopped.
+    The run is stored in a folder next to the file, `FILE.run`. Resumable: the same call continues a stopped one.
 
     Args:
-        bench: suite, policy (one, without a control), seed and sampling; `k` is the filter's.
-        keep: which tasks are kept.
-        out: the file, one JSON object a line, in the order of the suite; `collage?only=FILE` reads it.
+        bench: suite, seed, sampling, and one policy under the control `CONTROL`; `k` must equal `keep.k`.
+        keep: the filter.
+        out: the file, one JSON object per line, in the order of the suite; `collage?only=FILE` reads it.
         progress: see `o3gym.bench.run.BenchProgress`.
-        in_flight: episodes alive at once.
+        in_flight: maximum number of running episodes.
 
     Returns:
-        How many tasks are kept.
+        The number of tasks that are kept.
     """
     folder = out.with_name(f"{out.name}.run")
     run(bench, folder, progress=progress, in_flight=in_flight)
-    rows = [keep.row(task, verdicts) for task, verdicts in _tries(open_run(folder).records())]
+    rows = [keep.row(task, verdicts) for task, verdicts in _verdicts(open_run(folder).records())]
     write_rows(out, rows)
     return sum(row["kept"] for row in rows)
 
 
-def _tries(trajectories: Iterable[Trajectory]) -> list[tuple[Task, list[Verdict]]]:
-    """Each task with its verdicts; by number, since a run has episodes as they ended."""
+def _verdicts(trajectories: Iterable[Trajectory]) -> list[tuple[Task, list[Verdict]]]:
+    """Returns each task with its verdicts, in the order of the suite; a run has episodes in the order they ended."""
     tasks: dict[str, Task] = {}
     verdicts: dict[str, list[Verdict]] = {}
     for trajectory in trajectories:

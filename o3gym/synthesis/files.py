@@ -1,4 +1,4 @@
-"""What the commands leave behind: pictures and files of rows, each written whole or not at all."""
+"""Output files of the synthesis commands: pictures and JSON lines, each file written whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Any
 
 from PIL import Image
 
+from o3gym.append_log import write_whole
 from o3gym.media.embedded import unpack
 from o3gym.media.images import shared_store
 from o3gym.types import Source
 
 
 def save(source: Source, folder: Path) -> str:
-    """Put a picture into a folder, as its own bytes where it has any and else as PNG. Written whole or not at all.
+    """Saves a picture into a folder: its own encoded bytes if it has any, otherwise a PNG.
 
     Returns:
-        The file's name; one that is there already is not written again.
+        The file's name. An existing file is not written again.
 
     Raises:
         PictureError: the picture cannot be read.
     """
-    path = folder / f"{source.key}.{_ending(source)}"
+    path = folder / f"{source.key}.{_suffix(source)}"
     if not path.exists():
         if (data := _encoded(source)) is None:
             save_png(source, path)
@@ -34,7 +35,7 @@ def save(source: Source, folder: Path) -> str:
 
 
 def save_png(source: Source, path: Path) -> None:
-    """Draw a picture into a PNG file; one that is there already is not drawn again."""
+    """Saves a picture as a PNG. An existing file is not written again."""
     if not path.exists():
         file = io.BytesIO()
         Image.fromarray(shared_store().region(source)).save(file, "PNG")
@@ -42,19 +43,11 @@ def save_png(source: Source, path: Path) -> None:
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write one JSON object a line."""
+    """Writes a file with one JSON object per line."""
     write_whole(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or as it was; its folder is made if it is not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
-
-
-def _ending(source: Source) -> str:
+def _suffix(source: Source) -> str:
     if source.kind == "file" and not source.args:
         return Path(source.ref).suffix.lower().removeprefix(".") or "img"
     data = _encoded(source)
@@ -62,7 +55,7 @@ def _ending(source: Source) -> str:
 
 
 def _encoded(source: Source) -> bytes | None:
-    """The bytes of a file, in memory or in a table; None for a picture that is made."""
+    """The encoded bytes of a picture in a file, in memory or in a table; None for a rendered or derived picture."""
     if source.kind == "file":
         return unpack(source) if source.args else Path(source.ref).read_bytes()
     return source.data

@@ -1,40 +1,39 @@
-"""What was found out already, in a file that only grows: a stopped command goes on where it was."""
+"""JSON values by key in an append-only file, so that an interrupted command resumes without repeating its work."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from o3gym.runs.store import RunError, append_line, lock_file
+from o3gym.append_log import AppendLog, whole_lines
+from o3gym.runs.store import RunError
 
 
 class Journal:
-    """JSON values by key, one line each, written as they come; the last of a key counts. One process may open a file.
+    """JSON values by key, one line each, written as they arrive; the last value of a key counts.
 
-    A line that a kill cut off is removed when the file is opened. Use it as a context manager, or call `close`.
+    Only one process at a time can open a file. Use the journal as a context manager, or call `close`.
 
     Args:
-        path: the file; made if it is new, with its folder.
+        path: the file; it and its folder are created if they do not exist.
 
     Raises:
-        RunError: another process has it open, it cannot be written, or a line is not one of a journal.
+        RunError: another process has the file open, it cannot be written, or a line does not belong to a journal.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            self._log = AppendLog(path)
         except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror}") from error
+            raise RunError(f"cannot open {path} for writing: {error.strerror}") from error
         try:
-            lock_file(self._file, path)
-            self._known = self._read()
+            self._log.cut_torn_line()
+            self._values = _read_values(path)
         except BaseException:
-            self.close()
+            self._log.close()
             raise
 
     def __enter__(self) -> Journal:
@@ -44,38 +43,41 @@ class Journal:
         self.close()
 
     def get(self, key: str) -> Any:
-        """The value of a key, None if there is none."""
-        return self._known.get(key)
+        """Returns the value of a key, or None if it has none."""
+        return self._values.get(key)
 
     def put(self, key: str, value: Any) -> None:
-        """Keep a value. Raises `RunError` where it cannot be written, and leaves what is there whole."""
+        """Stores a value. Raises `RunError` if it cannot be written; all earlier values stay intact."""
         try:
-            append_line(self._file, json.dumps({"key": key, "value": value}).encode() + b"\n")
+            self._log.append(json.dumps({"key": key, "value": value}).encode())
+            self._values[key] = value
+            self._log.sync_if_due()
         except OSError as error:
-            raise RunError(f"cannot write {self.path}: {error.strerror}; the same command goes on from here") from error
-        self._known[key] = value
+            raise self._refused(error) from error
 
     def close(self) -> None:
-        """Let others open the file. Does nothing the second time."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        """Brings everything to the disk and unlocks the file. A second call does nothing."""
+        try:
+            self._log.close()
+        except OSError as error:
+            raise self._refused(error) from error
 
-    def _read(self) -> dict[str, Any]:
-        data = self.path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        os.ftruncate(self._file, len(whole))
-        known: dict[str, Any] = {}
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                entry = json.loads(line)
-                known[str(entry["key"])] = entry["value"]
-            except (ValueError, TypeError, KeyError) as error:
-                expected = 'expected {"key": …, "value": …}'
-                raise RunError(f"{self.path}, line {number}: {expected}, got {line!r:.80}") from error
-        return known
+    def _refused(self, error: OSError) -> RunError:
+        return RunError(f"cannot write {self._log.path}: {error.strerror}; the same command resumes from here")
 
 
 def key_of(*parts: Any) -> str:
-    """A key for JSON values: the same for the same ones."""
+    """Hashes JSON values to a key: equal values give equal keys."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _read_values(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for number, line in enumerate(whole_lines(path), 1):
+        try:
+            entry = json.loads(line)
+            values[str(entry["key"])] = entry["value"]
+        except (ValueError, TypeError, KeyError) as error:
+            expected, got = 'expected {"key": …, "value": …}', line.rstrip(b"\n")
+            raise RunError(f"{path}, line {number}: {expected}, got {got!r:.80}") from error
+    return values

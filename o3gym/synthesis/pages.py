@@ -1,4 +1,4 @@
-"""Source pictures: those of a suite's tasks, each once, or those of a folder."""
+"""Source pictures, taken from the tasks of a suite or from a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from o3gym.types import Source, Target
 
 
 def of_suite(suite: Suite) -> list[Page]:
-    """The pictures of all tasks, each once, by its first task; with the boxes that any of them has in it."""
+    """Returns the pictures of all tasks, each once: named after its first task, with the targets of all its tasks."""
     names: dict[Source, str] = {}
     targets: dict[Source, list[Target]] = {}
     for task in suite:
@@ -25,16 +25,16 @@ def of_suite(suite: Suite) -> list[Page]:
 
 
 def of_folder(folder: Path) -> list[Page]:
-    """The picture files in a folder and the folders in it, by name, which is the path inside of it.
+    """Returns the picture files in a folder and its subfolders, sorted by name, which is the path inside the folder.
 
     Raises:
-        ValueError: there is no such folder, or none of its files is named like a picture.
+        ValueError: the folder does not exist, or no file in it has the suffix of a picture.
     """
     if not folder.is_dir():
         near = closest(folder.name, [path.name for path in folder.parent.glob("*") if path.is_dir()])
         raise ValueError(f"images: expected a folder with pictures, got {folder}{near}")
-    endings = Image.registered_extensions()
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
+    suffixes = Image.registered_extensions()
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
     if not files:
         raise ValueError(f"images: no picture in {folder} (looked for .jpg, .png, .webp, …)")
     return [Page(file.relative_to(folder).as_posix(), Source.file(str(file))) for file in files]

@@ -1,8 +1,10 @@
-"""Which boxes of a layout are worth searching for: InSight-o3's rules for its out-of-loop data, as pure functions.
+"""The rules by which InSight-o3 chooses the boxes of a layout that are worth a search, as pure functions.
 
-All from arXiv 2512.18745, appendix C.2, in its order: drop classes and sizes, merge what lies close together, drop what
-says little. No code of it has been released; what the text leaves open is marked "ours". Boxes are unit xyxy of their
-picture, areas shares of it, and `aspect` is always the picture's width over its height in pixels.
+All rules are from arXiv 2512.18745, appendix C.2, in its order: drop boxes by class and size, merge neighbours, drop
+uninformative regions. No code for them has been released; choices that the text leaves open are marked "ours".
+
+Boxes are in unit xyxy of their picture, areas are shares of it, and `aspect` is the picture's width over its height in
+pixels.
 """
 
 from __future__ import annotations
@@ -18,61 +20,59 @@ from o3gym.synthesis.detectors.base import LayoutBlock
 from o3gym.types import Box
 
 FIGURES = ("table", "chart")
-"""Two of these are never merged, and one that encloses another is dropped (paper: "We do not merge charts and tables",
-read as "with each other", since their titles and legends are to be merged with them)."""
+"""Classes of which two are never merged and one that encloses another is dropped (paper: "We do not merge charts and
+tables", which we read as "with each other", because titles and legends must be merged with them)."""
 TITLES = ("figure_title", "paragraph_title")
 WRITING = ("text", *TITLES)
 KEPT = (*FIGURES, "image", *WRITING)
-"""Classes that are kept (paper). Which of them a merged box has is the first that one of its parts has (ours)."""
+"""Classes that are kept (paper). A merged box has the first of these classes that one of its parts has (ours)."""
 SAME_IOU, OTHER_IOU = 0.6, 0.98
-"""Of two boxes whose IoU is at least this, the one with the lower score goes: of one class, of two classes. The paper
-has `layout_nms: True`; these are PaddleX's numbers for it, as rapid-layout 1.2.1 has them (`pp_doc_layout`)."""
+"""Least IoU at which the box with the lower score is dropped, for boxes of the same class and of different classes. The
+paper has `layout_nms: True`; these are PaddleX's numbers for it, as in rapid-layout 1.2.1 (`pp_doc_layout`)."""
 LARGE = 0.25
-"""Greatest area of a box, and of a merged one (paper)."""
+"""Maximum area of a box before merging, and of a merged box (paper)."""
 LARGE_CHART = 0.8
-"""Greatest area of a chart before merging (paper)."""
+"""Maximum area of a chart before merging (paper)."""
 MIN_AREA = 0.001
-"""Least area in the end (paper)."""
+"""Minimum area of a chosen region (paper)."""
 MAX_SIDE_RATIO = 5.0
-"""Greatest ratio of the sides in pixels, either way, of a merged box and in the end (paper: "within 1:5 and 5:1")."""
+"""Maximum ratio of the sides in pixels, either way, of merged and chosen regions (paper: "within 1:5 and 5:1")."""
 TITLE_EFFORT, EFFORT = 0.15, 0.1
-"""A merge must take less effort: where one of the two is a title, and else (paper)."""
+"""Effort below which two regions may be merged, if one of them is a title and otherwise (paper)."""
 INSIDE = 0.9
-"""Share of a box that must lie in another for the other to enclose it (ours: detected edges are not exact)."""
+"""Share of a box that must lie in another box to count as enclosed (ours: detected edges are not exact)."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """A box, and the blocks that were merged into it; one if none were."""
+    """A box and the blocks that were merged into it; a single block if nothing was merged."""
 
     box: Box
     parts: tuple[LayoutBlock, ...]
 
     @property
     def label(self) -> str:
-        """Its class, the first in `KEPT` that a part has."""
+        """The region's class: the first class in `KEPT` that a part has."""
         labels = [part.label for part in self.parts]
         return next((label for label in KEPT if label in labels), labels[0])
 
     @property
     def merged(self) -> bool:
-        """Whether it has several parts."""
+        """Whether the region has several parts."""
         return len(self.parts) > 1
 
     @property
     def is_title(self) -> bool:
-        """Whether it is made of titles only."""
+        """Whether the region consists of titles only."""
         return all(part.label in TITLES for part in self.parts)
 
 
 def choose(blocks: Sequence[LayoutBlock], aspect: float) -> tuple[list[Region], Counter[str]]:
-    """The regions of a picture that are worth searching for.
-
-    The order of `blocks` is of no importance.
+    """Chooses the regions of a picture that are worth a search. The order of `blocks` does not matter.
 
     Returns:
-        Regions by their top and left edges, and for each reason how many blocks it left out. Each block is in exactly
-        one region or counted once.
+        The regions, sorted by their top and left edges, and the number of dropped blocks by reason. Each block is
+        either in exactly one region or counted once.
     """
     dropped: Counter[str] = Counter()
     fit = []
@@ -94,7 +94,7 @@ def choose(blocks: Sequence[LayoutBlock], aspect: float) -> tuple[list[Region], 
 
 
 def unfit(block: LayoutBlock) -> str:
-    """Why a block is dropped before anything is merged; "" if it is not."""
+    """Returns the reason for dropping a block before merging, or ""."""
     if is_empty(block.box):
         return "no area"
     if block.label not in KEPT:
@@ -105,7 +105,7 @@ def unfit(block: LayoutBlock) -> str:
 
 
 def without_doubles(blocks: Sequence[LayoutBlock]) -> list[LayoutBlock]:
-    """The blocks by falling score, without those that overlap an earlier one so much that they are the same thing."""
+    """Returns the blocks by falling score without duplicates: blocks that overlap an earlier one too much."""
     kept: list[LayoutBlock] = []
     for block in sorted(blocks, key=lambda block: (-block.score, block.box, block.label)):
         limits = ((other, SAME_IOU if other.label == block.label else OTHER_IOU) for other in kept)
@@ -115,15 +115,16 @@ def without_doubles(blocks: Sequence[LayoutBlock]) -> list[LayoutBlock]:
 
 
 def effort(a: Box, b: Box) -> float:
-    """What it takes to enclose two boxes in one, below 1: 1 − summed area / area of the smallest box around both.
+    """The effort of merging two boxes, below 1: 1 − summed area / area of the smallest box around both.
 
-    0 for two that fill it, negative where they overlap, close to 1 for small ones far apart.
+    It is 0 for two boxes that fill the enclosing box, negative for boxes that overlap, and close to 1 for small boxes
+    that are far apart.
     """
     return 1 - (area(a) + area(b)) / area(union((a, b)))
 
 
 def merge_effort(a: Region, b: Region, aspect: float) -> float | None:
-    """The effort of merging two regions; None where they must not be merged."""
+    """The effort of merging two regions, or None if they must not be merged."""
     needed = effort(a.box, b.box)
     if needed >= (TITLE_EFFORT if a.is_title or b.is_title else EFFORT):
         return None
@@ -140,14 +141,14 @@ def is_extreme(box: Box, aspect: float) -> bool:
 
 
 def merged(regions: Sequence[Region], aspect: float) -> list[Region]:
-    """Merge the two that take the least effort, again and again, until no two may be merged."""
+    """Merges the pair of regions with the least effort until no two regions may be merged."""
     alive = dict(enumerate(regions))
     pairs = [pair for a, b in itertools.combinations(alive, 2) for pair in _pair(alive, a, b, aspect)]
     heapq.heapify(pairs)
     number = len(alive)
     while pairs:
         _, first, second = heapq.heappop(pairs)
-        if first in alive and second in alive:  # neither was merged meanwhile
+        if first in alive and second in alive:  # neither has been merged since the pair was pushed
             a, b = alive.pop(first), alive.pop(second)
             others = list(alive)
             alive[number] = Region(union((a.box, b.box)), (*a.parts, *b.parts))
@@ -158,19 +159,19 @@ def merged(regions: Sequence[Region], aspect: float) -> list[Region]:
 
 
 def _pair(alive: dict[int, Region], a: int, b: int, aspect: float) -> list[tuple[float, int, int]]:
-    """The pair with its effort, or nothing where the two must not be merged."""
+    """Returns the pair with its effort, or nothing if the two regions must not be merged."""
     needed = merge_effort(alive[a], alive[b], aspect)
     return [] if needed is None else [(needed, a, b)]
 
 
 def says_little(region: Region, regions: Sequence[Region], blocks: Sequence[LayoutBlock], aspect: float) -> str:
-    """Why a region is dropped after merging; "" if it is not.
+    """Returns the reason for dropping a region after merging, or "".
 
     Args:
-        region: what is judged.
-        regions: all of the picture, that one among them.
-        blocks: what they were merged from.
-        aspect: of the picture.
+        region: the region.
+        regions: all regions of the picture, including this one.
+        blocks: the blocks from which they were merged.
+        aspect: width over height of the picture.
     """
     if region.label in FIGURES and any(encloses(region, other) for other in regions if other.label in FIGURES):
         return "chart or table around another"

@@ -1,24 +1,26 @@
-"""Region search of any pictures: find their layout, choose what is worth searching for, have it described.
+"""Region searches from any pictures: detects their layout, chooses regions worth a search, and has them described.
 
-What InSight-o3 trains its searcher with outside of the reasoner's loop (arXiv 2512.18745, appendix C.2). A folder:
+This is the out-of-loop training data of InSight-o3's searcher (arXiv 2512.18745, appendix C.2). The output folder:
 
-    index.jsonl     one region search a line, as the suite `local` reads it; written whole at the end
+    index.jsonl     one region search per line, in the format of the suite `local`; written whole at the end
     images/         the pictures of its rows
-    journal.log     layouts and replies as they came; the same command goes on from there
+    journal.log     layouts and replies as they arrived, from which the same command resumes
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from o3gym.geometry import snap
 from o3gym.media.images import PictureError, shared_store
+from o3gym.synthesis.asking import AskedPolicy, Inquiry, Name, ReplyLedger, check_base_url, stream_replies
 from o3gym.synthesis.collages import INDEX
-from o3gym.synthesis.describing import Describer, RegionCandidate, description
+from o3gym.synthesis.describing import RegionCandidate, description, region_inquiry
 from o3gym.synthesis.detectors.base import Detector, LayoutBlock, Page
 from o3gym.synthesis.files import save, write_rows
 from o3gym.synthesis.journal import Journal, key_of
@@ -29,15 +31,15 @@ JOURNAL, IMAGES = "journal.log", "images"
 
 @dataclass
 class RegionTally:
-    """What became of everything.
+    """Counts of everything that was found, dropped and skipped.
 
     Attributes:
-        pages: pictures that were looked at.
-        blocks: boxes that were detected in them.
-        dropped: boxes that the rules left out, by reason.
+        pages: pictures.
+        blocks: boxes detected in them.
+        dropped: boxes that the rules dropped, by reason.
         parts: boxes that the remaining regions were merged from.
-        candidates: those regions.
-        regions: rows that were written.
+        candidates: the remaining regions.
+        regions: rows written.
         skipped_pages: pictures without a candidate, by reason.
         skipped: candidates without a description, by reason.
     """
@@ -54,13 +56,13 @@ class RegionTally:
 
 @dataclass(frozen=True)
 class LayoutFinder:
-    """A detector and the spec that it was made of, which says whose layouts a journal has."""
+    """A detector together with its spec, under which a journal keeps the layouts."""
 
     spec: str
     detector: Detector
 
     def blocks(self, page: Page, journal: Journal) -> tuple[Sequence[LayoutBlock], str]:
-        """The layout of a picture and "", or nothing and why. A detector that raises skips the picture."""
+        """Returns (blocks, ""), or (nothing, reason): a detector that raises skips the picture."""
         key = key_of("layout", self.spec, page.source.key, [[t.box, t.label] for t in page.targets])
         if (known := journal.get(key)) is not None:
             return [LayoutBlock(tuple(box), label, score) for box, label, score in known], ""
@@ -68,14 +70,14 @@ class LayoutFinder:
             found = [_plain(block) for block in self.detector.detect(page)]
         except PictureError:
             return (), "unreadable picture"
-        except Exception as error:  # a model may trip over anything; the next picture is another one
+        except Exception as error:  # a detector can fail in any way on one picture and still work on the next
             return (), f"the detector failed: {type(error).__name__}: {error}"[:200]
         journal.put(key, [[block.box, block.label, block.score] for block in found])
         return found, ""
 
 
 def _plain(block: LayoutBlock) -> LayoutBlock:
-    """A block of somebody's detector with plain numbers, such as a journal keeps."""
+    """Converts the numbers of a block, which a plug-in detector may give as NumPy's, to those that JSON can hold."""
     x0, y0, x1, y1 = map(float, block.box)
     return LayoutBlock((x0, y0, x1, y1), str(block.label), float(block.score))
 
@@ -83,44 +85,56 @@ def _plain(block: LayoutBlock) -> LayoutBlock:
 def make_regions(
     pages: Sequence[Page],
     finder: LayoutFinder,
-    describer: Describer,
+    describer: AskedPolicy,
     out: Path,
     progress: Callable[[int], None] | None = None,
 ) -> RegionTally:
-    """Write the region searches of some pictures into a folder, or go on with a folder that was begun.
+    """Writes the region searches of some pictures into a folder. Resumable: the same call continues a stopped one.
 
     Args:
         pages: the pictures.
         finder: finds their layouts.
         describer: describes regions.
-        out: the folder.
+        out: the folder; only one process at a time can write to it.
         progress: called with the number of pictures whose layout is known.
 
     Returns:
-        What became of pictures, boxes and regions, those of earlier calls included.
+        Counts that include the work of earlier calls.
 
     Raises:
-        ValueError: the policy cannot describe pictures.
-        RunError: another process writes the folder, or it cannot be written.
+        ValueError: there is a base URL, but the policy asks no server.
+        RunError: another process writes to the folder, or it cannot be written.
     """
-    tally, rows = RegionTally(), {}
+    check_base_url(describer.base_url, [describer.spec])
+    tally = RegionTally()
+    rows: dict[tuple[int, int], dict[str, Any]] = {}
     order = {page.name: number for number, page in enumerate(pages)}
-    policy = describer.open()
-    try:
-        with Journal(out / JOURNAL) as journal:
-            candidates = _candidates(pages, finder, journal, tally, progress)
-            for candidate, reply in describer.replies(policy, candidates, journal):
-                said, reason = description(reply)
+    asked: dict[Name, RegionCandidate] = {}
+    with Journal(out / JOURNAL) as journal:
+        inquiries = _inquiries(describer, _candidates(pages, finder, journal, tally, progress), asked)
+        ledger = ReplyLedger(journal, retry=True)  # the next call asks again what a server failed to answer
+        with closing(stream_replies(describer, inquiries, ledger)) as replies:
+            for inquiry, reply in replies:
+                candidate = asked.pop(inquiry.name)
+                text, reason = description(reply)
                 if reason:
                     tally.skipped[f"{reason}: {reply.error}" if reply.error else reason] += 1
                 else:
-                    row = _row(candidate, said, finder, describer, out)
+                    row = _row(candidate, text, finder, describer, out)
                     rows[order[candidate.page.name], candidate.number] = row
-            tally.regions = len(rows)
-            write_rows(out / INDEX, [rows[place] for place in sorted(rows)])
-    finally:
-        policy.close()
+        tally.regions = len(rows)
+        write_rows(out / INDEX, [rows[place] for place in sorted(rows)])
     return tally
+
+
+def _inquiries(
+    describer: AskedPolicy, candidates: Iterator[RegionCandidate], asked: dict[Name, RegionCandidate]
+) -> Iterator[Inquiry]:
+    """Yields the inquiry of each candidate, and puts the candidate into `asked` by the inquiry's name."""
+    for candidate in candidates:
+        inquiry = region_inquiry(describer, candidate)
+        asked[inquiry.name] = candidate
+        yield inquiry
 
 
 def _candidates(
@@ -130,14 +144,14 @@ def _candidates(
     tally: RegionTally,
     progress: Callable[[int], None] | None,
 ) -> Iterator[RegionCandidate]:
-    """The regions of all pictures, found when they are asked for."""
+    """Yields the regions of all pictures; a layout is found only when its first region is asked for."""
     for count, page in enumerate(pages, 1):
-        yield from _found(page, finder, journal, tally)
+        yield from _candidates_of(page, finder, journal, tally)
         if progress is not None:
             progress(count)
 
 
-def _found(page: Page, finder: LayoutFinder, journal: Journal, tally: RegionTally) -> Iterator[RegionCandidate]:
+def _candidates_of(page: Page, finder: LayoutFinder, journal: Journal, tally: RegionTally) -> Iterator[RegionCandidate]:
     tally.pages += 1
     try:
         width, height = shared_store().size(page.source)
@@ -157,16 +171,16 @@ def _found(page: Page, finder: LayoutFinder, journal: Journal, tally: RegionTall
 
 
 def _row(
-    candidate: RegionCandidate, said: str, finder: LayoutFinder, describer: Describer, out: Path
+    candidate: RegionCandidate, text: str, finder: LayoutFinder, describer: AskedPolicy, out: Path
 ) -> dict[str, Any]:
-    """A line of the index; its picture is saved, its box in whole pixels."""
+    """Saves the picture of a region and returns the region's row of the index, its box in whole pixels."""
     page, region = candidate.page, candidate.region
     box = list(snap(region.box, shared_store().size(page.source)))
     return {
         "question_id": candidate.name,
         "image": f"{IMAGES}/{save(page.source, out / IMAGES)}",
-        "question": said,
-        "boxes": [{"box": box, "label": said}],
+        "question": text,
+        "boxes": [{"box": box, "label": text}],
         "category": region.label,
         "origin": {
             "picture": page.name,

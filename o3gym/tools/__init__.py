@@ -1,1 +1,1 @@
-"""Tools: what an agent can do. One file per tool."""
+"""Tools: the actions of an agent, one file each."""

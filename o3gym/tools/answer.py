@@ -9,7 +9,7 @@ from o3gym.tools.base import Arg, Invalid, Tool, ToolContext, ToolResult
 
 
 class Answer(Tool):
-    """Ends the episode. Whether the answer is right is decided by the reward's judge, not here."""
+    """Ends the episode. The reward's judge decides later whether the answer is right."""
 
     name: ClassVar[str] = "answer"
     doc: ClassVar[str] = "Give the final answer."
@@ -18,8 +18,8 @@ class Answer(Tool):
     }
     ends: ClassVar[bool] = True
 
-    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
-        """Record the answer."""
-        if scene.task.kind == "box":
+    def apply(self, context: ToolContext, **args: Any) -> ToolResult:
+        """Records the answer."""
+        if context.task.kind == "box":
             raise Invalid("bad_args", "this task asks for a region: end it with locate")
         return ToolResult(stop="answered", answer=args["text"].strip())

@@ -1,8 +1,8 @@
-"""What a tool is: declared arguments, and what it does to an episode.
+"""The tool interface: declared arguments, and the effect of a call on an episode.
 
-The declaration (`Arg`) is the single source for the action space's shape check, `sample()`, the prompts of dialects and
-the JSON schema of function tools. A tool never touches pixels: it answers with regions to look at (`ViewRequest`) and with new
-derived sources; the environment turns both into views.
+The declarations (`Arg`) are the single source of the action space's shape check, of `sample()`, of the prompts of
+dialects and of the JSON schemas of function tools. A tool never touches pixels: it returns the regions to show
+(`ViewRequest`) and new derived sources, and the environment turns both into views.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from o3gym.types import Box, Error, Size, Source, Task, View
 ArgKind: TypeAlias = Literal["box", "box?", "boxes", "view", "point", "number", "text"]
 SizeRule: TypeAlias = Callable[[Sequence[float], Size], tuple[int, int, int, int]]
 MAX_TEXT = 100_000
-"""Longest text argument, in characters; longer ones are not valid-shape."""
+"""Maximum length of a text argument in characters; longer texts fail the shape check."""
 MAX_BOXES = 64
-"""Most boxes in one "boxes" argument."""
+"""Maximum number of boxes in a "boxes" argument."""
 
 
-class Invalid(Exception):  # noqa: N818 - not an error of the program: it becomes an observation
-    """A call that cannot be carried out. The environment turns it into feedback and counts the turn."""
+class Invalid(Exception):  # noqa: N818 - a fault of the call, not of the program; it becomes an observation
+    """Raised for a call that cannot be executed. The environment turns it into feedback and counts the turn."""
 
     def __init__(self, kind: Error, reason: str) -> None:
         super().__init__(reason)
@@ -42,8 +42,9 @@ class Arg:
         kind: "box" (unit xyxy of the named view), "box?" (a box or None), "boxes" (a list of boxes), "view" (index of a
             view), "point" (unit x, y), "number" or "text".
         doc: one sentence for prompts and schemas.
-        low, high: inclusive bounds of a number; outside of them a call is not valid-shape.
-        default: value when left out; arguments without default are required.
+        low, high: inclusive bounds of a number; a number outside them fails the shape check.
+        default: the value of an argument that is left out, if it is not required.
+        required: whether every call must give the argument.
     """
 
     kind: ArgKind
@@ -54,7 +55,7 @@ class Arg:
     required: bool = True
 
     def accepts(self, value: Any) -> bool:
-        """Whether `value` has the right shape. Views may be out of range and boxes empty: that is decided in `step`."""
+        """Whether `value` has the right shape. Views may be out of range and boxes empty; `step` checks for those."""
         if self.kind == "box":
             return is_box(value)
         if self.kind == "box?":
@@ -70,7 +71,7 @@ class Arg:
         return isinstance(value, str) and len(value) <= MAX_TEXT
 
     def sample(self, rng: np.random.Generator, n_views: int) -> Any:
-        """A random valid value: boxes have x0 < x1 and y0 < y1, views exist."""
+        """Samples a valid value: boxes have x0 < x1 and y0 < y1, and views exist."""
         if self.kind in ("box", "box?"):
             return sample_box(rng)
         if self.kind == "boxes":
@@ -83,9 +84,13 @@ class Arg:
             return float(rng.uniform(self.low, self.high))
         return "ABCDEF"[int(rng.integers(6))]
 
+    def describe(self) -> str:
+        """The expected shape in words."""
+        return ARGUMENT_SHAPES.get(self.kind, f"a number from {self.low:g} to {self.high:g}")
+
 
 def sample_box(rng: np.random.Generator) -> list[float]:
-    """A random box with sides of at least 0.05, as a list."""
+    """Samples a unit box with sides of at least 0.05, as a list."""
     size = rng.uniform(0.05, 1.0, 2)
     low = rng.random(2) * (1.0 - size)
     return [float(low[0]), float(low[1]), float(low[0] + size[0]), float(low[1] + size[1])]
@@ -93,13 +98,13 @@ def sample_box(rng: np.random.Generator) -> list[float]:
 
 @dataclass(frozen=True)
 class ViewRequest:
-    """A region to be shown as a new view.
+    """A region to show as a new view.
 
     Attributes:
-        source: index into the episode's sources; `len(scene.sources) + i` is the i-th source of the same outcome.
-        box: region, unit xyxy of that source.
-        parent: the view that the call named.
-        magnify: if given, show at (about) this size even if the region has fewer pixels.
+        source: index into the episode's sources; `len(context.sources) + i` is the i-th source of the same result.
+        box: the region, unit xyxy of that source.
+        parent: index of the view that the call named.
+        magnify: if given, the region is enlarged to about this (width, height) even if it has fewer pixels.
     """
 
     source: int
@@ -110,9 +115,18 @@ class ViewRequest:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What a valid call did: looks to show, sources it derived, words, and whether it ended the episode."""
+    """The effect of a valid call.
 
-    looks: tuple[ViewRequest, ...] = ()
+    Attributes:
+        views: the regions to show as new views, in order.
+        sources: new sources derived by the call; they are appended to the episode's sources.
+        text: feedback to show with the new views, or instead of any.
+        stop: the reason if the call ends the episode, else "".
+        answer: the answer text, for "answered"; for "located" the box as JSON.
+        located: for "located", the box in unit xyxy of the task's first picture, or None for "not in the picture".
+    """
+
+    views: tuple[ViewRequest, ...] = ()
     sources: tuple[Source, ...] = ()
     text: str = ""
     stop: Literal["", "answered", "located"] = ""
@@ -122,15 +136,15 @@ class ToolResult:
 
 @dataclass(frozen=True)
 class ToolContext:
-    """What a tool may see of the episode.
+    """The part of the episode's state that tools can see.
 
     Attributes:
-        task: the task (tools may check an answer's form with it, never its truth).
-        sources: the task's sources and the derived ones.
+        task: the task. Tools may use it to check the form of an answer, never its truth.
+        sources: the task's sources and then the derived ones.
         views: all views so far.
-        size_of: gives the native (width, height) of a source.
-        size_rule: how boxes become pixels, see `o3gym.tools.size_rules`.
-        focus: what `crop` does: "crop", "draw" (the box is drawn on the view) or "reuse" (the view again).
+        size_of: returns the native (width, height) of a source in pixels.
+        size_rule: converts boxes to pixels, see `o3gym.tools.size_rules`.
+        focus: the effect of `crop`: "crop", "draw" (draws the box on the view) or "reuse" (shows the view again).
     """
 
     task: Task
@@ -141,7 +155,7 @@ class ToolContext:
     focus: str = "crop"
 
     def view(self, index: int) -> View:
-        """The view with that index, or `Invalid("bad_view")` naming the ones that exist."""
+        """The view with that index. Raises `Invalid("bad_view")`, which names the existing ones, if there is none."""
         if not 0 <= index < len(self.views):
             raise Invalid("bad_view", f"there is no view {index}; views are numbered 0 to {len(self.views) - 1}")
         return self.views[index]
@@ -153,10 +167,10 @@ class Tool:
     Attributes:
         name: the name in a `Call`.
         doc: one sentence for prompts and schemas.
-        args: declared arguments in order.
-        ends: a valid call ends the episode.
-        results: of a delegated tool, the arguments that whoever carries its calls out adds to them before `step`. No
-            dialect reads or writes them, so a model cannot make them up. Empty for tools that need nobody's help.
+        args: the declared arguments, in order.
+        ends: whether a valid call ends the episode.
+        results: for a delegated tool, the arguments that its delegate adds to a call before `step`. No dialect reads or
+            writes them, so a model cannot forge them. Empty for tools that are not delegated.
     """
 
     name: ClassVar[str]
@@ -165,16 +179,16 @@ class Tool:
     ends: ClassVar[bool] = False
     results: ClassVar[Mapping[str, Arg]] = {}
 
-    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
-        """Carry out a valid-shape call. Raises `Invalid` where the call cannot be done in this episode."""
+    def apply(self, context: ToolContext, **args: Any) -> ToolResult:
+        """Executes a call that passed the shape check. Raises `Invalid` if the call is impossible in this episode."""
         raise NotImplementedError
 
-    def subtask(self, scene: ToolContext, **args: Any) -> Task:
-        """What a call of a delegated tool (one with `results`) asks of another agent. Raises `Invalid` as `apply`."""
+    def subtask(self, context: ToolContext, **args: Any) -> Task:
+        """The task for the delegate of a call, if the tool has `results`. Raises `Invalid` like `apply`."""
         raise NotImplementedError
 
     def accepts(self, args: Any) -> str:
-        """What is wrong with `args` in words, "" if it has the declared keys and shapes."""
+        """Checks `args` for the declared keys and shapes; returns what is wrong in words, "" if nothing is."""
         if not isinstance(args, dict):
             return f"arguments must be an object, got {type(args).__name__}"
         for key in args:
@@ -185,11 +199,11 @@ class Tool:
                 return f'{self.name} needs "{key}": {arg.doc}'
         for key, arg in {**self.args, **self.results}.items():
             if key in args and not arg.accepts(args[key]):
-                return f'"{key}" of {self.name} must be {describe_tools(arg)}, got {brief(args[key])}'
+                return f'"{key}" of {self.name} must be {arg.describe()}, got {brief(args[key])}'
         return ""
 
     def complete(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        """`args` with defaults filled in."""
+        """`args` with defaults added for optional arguments that are left out."""
         defaults = {key: arg.default for key, arg in self.args.items() if not arg.required}
         return {**defaults, **args}
 
@@ -205,13 +219,8 @@ ARGUMENT_SHAPES: Mapping[str, str] = {
 
 
 def brief(value: object) -> str:
-    """The start of a value that came from outside: it may be huge, or nested too deeply to be written."""
+    """The start of an untrusted value's repr; the type's name if it is nested too deeply or has too many digits."""
     try:
         return f"{reprlib.repr(value):.60}"
     except (ValueError, RecursionError):
         return type(value).__name__
-
-
-def describe_tools(arg: Arg) -> str:
-    """The expected shape of an argument in words."""
-    return ARGUMENT_SHAPES.get(arg.kind, f"a number from {arg.low:g} to {arg.high:g}")

@@ -1,4 +1,4 @@
-"""`crop`: look at a box of a view, in native pixels."""
+"""`crop`: show a box of a view at native resolution."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ VIEW = Arg("view", "number of the view that coordinates refer to; 0 is the origi
 class Crop(Tool):
     """Makes a new view of `box`, at native resolution up to the pixel budget.
 
-    What it does is the environment's `focus`: "crop" (the default, and what Simple-o3 does at inference), "draw" (the
-    view again with the box drawn on it, as in Simple-o3's training data) or "reuse" (the view again, untouched).
+    The environment's `focus` can change the effect: "crop" (the default) crops, as Simple-o3 does at inference; "draw"
+    shows the view again with the box drawn on it, as in Simple-o3's training data; "reuse" shows the view again
+    unchanged.
     """
 
     name: ClassVar[str] = "crop"
@@ -29,22 +30,25 @@ class Crop(Tool):
         ),
     }
 
-    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
-        """Show the box, or what `scene.focus` says instead."""
-        view = scene.view(args["view"])
-        box = within(scene, view, args["box"])
-        if scene.focus == "reuse":
-            outcome: ToolResult = TOOLS["reuse"]().apply(scene, view=view.index)
-            return outcome
-        if scene.focus == "draw":
-            outcome = TOOLS["draw"]().apply(scene, view=view.index, boxes=[args["box"]])
-            return outcome
+    def apply(self, context: ToolContext, **args: Any) -> ToolResult:
+        """Shows the box, or has the effect that `context.focus` selects instead."""
+        view = context.view(args["view"])
+        box = within(context, view, args["box"])
+        if context.focus == "reuse":
+            result: ToolResult = TOOLS["reuse"]().apply(context, view=view.index)
+            return result
+        if context.focus == "draw":
+            result = TOOLS["draw"]().apply(context, view=view.index, boxes=[args["box"]])
+            return result
         return ToolResult((ViewRequest(view.source, box, view.index),))
 
 
-def within(scene: ToolContext, view: View, box: list[float]) -> Box:
-    """A box of a view in units of the view's source, after clamping and the size rule. Raises `Invalid`."""
+def within(context: ToolContext, view: View, box: list[float]) -> Box:
+    """Clamps a box of `view`, applies the size rule and converts it to unit xyxy of the view's source.
+
+    Raises `Invalid` if the box has no area inside the view or the size rule refuses it.
+    """
     inside = clamp(box)
     if is_empty(inside):
         raise Invalid("bad_box", f"box {[round(v, 4) for v in box]} has no area inside view {view.index}")
-    return compose(view.box, from_pixels(scene.size_rule(inside, view.native), view.native))
+    return compose(view.box, from_pixels(context.size_rule(inside, view.native), view.native))

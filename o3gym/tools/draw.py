@@ -1,4 +1,4 @@
-"""`draw`: mark boxes on a view; the result is a derived source."""
+"""`draw`: draw boxes on a view; the result is a derived source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from o3gym.types import FULL, Source
 
 
 class Draw(Tool):
-    """Makes a derived source: the view with red outlines. Simple-o3's training data focus in this way."""
+    """Derives a source: the view with red outlines, which is how Simple-o3's training data focuses on regions."""
 
     name: ClassVar[str] = "draw"
     doc: ClassVar[str] = "Show a view again with boxes drawn on it."
@@ -23,17 +23,17 @@ class Draw(Tool):
         "boxes": Arg("boxes", "the boxes to draw, each left, top, right, bottom as fractions of the view"),
     }
 
-    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
-        """Derive the marked picture and show it as large as the view was."""
-        view = scene.view(args["view"])
-        boxes = [list(relative(view.box, within(scene, view, box))) for box in args["boxes"]]
-        parent = scene.sources[view.source]
+    def apply(self, context: ToolContext, **args: Any) -> ToolResult:
+        """Derives the picture with the boxes and shows it at the size of the view."""
+        view = context.view(args["view"])
+        boxes = [list(relative(view.box, within(context, view, box))) for box in args["boxes"]]
+        parent = context.sources[view.source]
         source = Source.derived(parent, "draw", onto(view.box), region=list(view.box), boxes=boxes)
-        return ToolResult((ViewRequest(len(scene.sources), FULL, view.index, magnify=view.shown),), (source,))
+        return ToolResult((ViewRequest(len(context.sources), FULL, view.index, magnify=view.shown),), (source,))
 
 
 def draw_boxes(image: Image.Image, boxes: list[list[float]]) -> Image.Image:
-    """The operation: outline `boxes` (unit xyxy) in red, inwards from their edges, at least 2 pixels thick."""
+    """The image operation: outlines `boxes` (unit xyxy) in red, inwards from their edges, at least 2 pixels thick."""
     draw = ImageDraw.Draw(image)
     width = max(2, max(image.size) // 200)
     for box in boxes:

@@ -13,7 +13,7 @@ from o3gym.types import Box
 
 
 class Locate(Tool):
-    """Ends a region-search episode. The box is kept in units of the task's first picture; null is a legal answer."""
+    """Ends a region search. The box is stored in unit xyxy of the task's first picture; null means "not there"."""
 
     name: ClassVar[str] = "locate"
     doc: ClassVar[str] = "Give the final box of what was asked for, or null if it is not in the picture."
@@ -23,19 +23,19 @@ class Locate(Tool):
     }
     ends: ClassVar[bool] = True
 
-    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
-        """Record the box, mapped to the first picture."""
-        if scene.task.kind != "box":
+    def apply(self, context: ToolContext, **args: Any) -> ToolResult:
+        """Records the box, mapped to the first picture."""
+        if context.task.kind != "box":
             raise Invalid("bad_args", "this task asks for words: end it with answer")
-        box = None if args["box"] is None else self._on_first(scene, args["view"], args["box"])
+        box = None if args["box"] is None else self._on_first(context, args["view"], args["box"])
         return ToolResult(stop="located", answer=json.dumps(box), located=box)
 
-    def _on_first(self, scene: ToolContext, index: int, box: list[float]) -> Box:
-        view = scene.view(index)
+    def _on_first(self, context: ToolContext, index: int, box: list[float]) -> Box:
+        view = context.view(index)
         inside = clamp(box)
         if is_empty(inside):
             raise Invalid("bad_box", f"box {[round(v, 4) for v in box]} has no area inside view {index}")
-        root = to_root(scene.sources[view.source], compose(view.box, inside), scene.task.sources)
-        if root is None or root[0] != scene.sources[0]:
+        root = to_root(context.sources[view.source], compose(view.box, inside), context.task.sources)
+        if root is None or root[0] != context.sources[0]:
             raise Invalid("bad_view", f"view {index} is not a part of the first picture; locate there")
         return root[1]

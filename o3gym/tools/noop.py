@@ -1,4 +1,4 @@
-"""`noop`: what a dialect sends for a reply that holds no usable call."""
+"""`noop`: stands for a reply without a usable call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from o3gym.types import Error
 
 
 class Noop(Tool):
-    """Does nothing but cost a turn; always enabled, never sampled."""
+    """Does nothing but use up a turn. It is always enabled and never sampled."""
 
     name: ClassVar[str] = "noop"
     doc: ClassVar[str] = "No usable call."
@@ -19,7 +19,7 @@ class Noop(Tool):
         "reason": Arg("text", "what was wrong, in words"),
     }
 
-    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
-        """Always `Invalid`, with the given kind and reason."""
+    def apply(self, context: ToolContext, **args: Any) -> ToolResult:
+        """Always raises `Invalid`, with the given kind and reason."""
         kind = args["kind"] if args["kind"] in ("parse", "void") else "parse"
         raise Invalid(cast(Error, kind), args["reason"])

@@ -1,4 +1,4 @@
-"""`rotate`: turn a view; the result is a derived source."""
+"""`rotate`: rotate a view; the result is a derived source."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from o3gym.tools.crop import VIEW
 from o3gym.types import FULL, Affine, Size, Source
 
 MAX_TURNED = 120_000_000
-"""Most pixels of a turned picture: turning turned pictures again doubles them each time."""
+"""Maximum number of pixels of a rotated picture, because each rotation of a rotated picture can double its pixels."""
 
 
 class Rotate(Tool):
-    """Makes a derived source: the view turned counter-clockwise by `angle` degrees, whole, on a grey ground.
+    """Derives a source: the whole view, rotated counter-clockwise by `angle` degrees, on a grey background.
 
-    Later crops of it are in its own coordinates; `Source.affine` maps them back to the picture.
-    Source of the idea: `image_rotate_tool` of DeepEyes.
+    Later crops of it use its own coordinates; `Source.affine` maps them back to the picture.
+    Source of the idea: DeepEyes' `image_rotate_tool`.
     """
 
     name: ClassVar[str] = "rotate"
@@ -31,51 +31,55 @@ class Rotate(Tool):
         "angle": Arg("number", "degrees, counter-clockwise", -360.0, 360.0),
     }
 
-    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
-        """Derive the turned picture and show it."""
-        view = scene.view(args["view"])
-        parent = scene.sources[view.source]
-        x0, y0, x1, y1 = snap(view.box, scene.size_of(parent))
+    def apply(self, context: ToolContext, **args: Any) -> ToolResult:
+        """Derives the rotated picture and shows it."""
+        view = context.view(args["view"])
+        parent = context.sources[view.source]
+        x0, y0, x1, y1 = snap(view.box, context.size_of(parent))
         width, height = rotated_size((x1 - x0, y1 - y0), args["angle"])
         if width * height > MAX_TURNED:
             raise Invalid(
                 "bad_args", f"turned, view {view.index} would have {width}×{height} pixels; turn a smaller part"
             )
-        affine = _affine((x1 - x0, y1 - y0), float(args["angle"]), scene.size_of(parent), (x0, y0))
+        affine = _affine((x1 - x0, y1 - y0), float(args["angle"]), context.size_of(parent), (x0, y0))
         source = Source.derived(parent, "rotate", affine, region=list(view.box), angle=float(args["angle"]))
-        return ToolResult((ViewRequest(len(scene.sources), FULL, view.index),), (source,))
+        return ToolResult((ViewRequest(len(context.sources), FULL, view.index),), (source,))
 
 
 def rotated_size(size: Size, angle: float) -> Size:
-    """Size of the smallest whole-pixel canvas that holds a picture of `size` turned by `angle` degrees."""
+    """The size of the smallest whole-pixel canvas that holds a picture of `size` rotated by `angle` degrees."""
     c, s = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
     return (math.ceil(size[0] * c + size[1] * s - 1e-6), math.ceil(size[0] * s + size[1] * c - 1e-6))
 
 
 def _inverse(size: Size, angle: float) -> Affine:
-    """Maps pixels of the turned canvas to pixels of the picture (y down, so counter-clockwise is a negative turn)."""
+    """The map from pixels of the rotated canvas to pixels of the picture.
+
+    The y axis points down, so a counter-clockwise rotation has a negative angle.
+    """
     c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     (w, h), (w2, h2) = size, rotated_size(size, angle)
     return (c, -s, w / 2 - c * w2 / 2 + s * h2 / 2, s, c, h / 2 - s * w2 / 2 - c * h2 / 2)
 
 
 def _affine(size: Size, angle: float, parent: Size, origin: tuple[int, int]) -> Affine:
-    """`_inverse` in unit coordinates, from the turned canvas to the whole parent."""
+    """`_inverse` in unit coordinates, from the rotated canvas to the whole parent with the region at `origin`."""
     a, b, c, d, e, f = _inverse(size, angle)
     (w2, h2), (pw, ph) = rotated_size(size, angle), parent
     return (a * w2 / pw, b * h2 / pw, (c + origin[0]) / pw, d * w2 / ph, e * h2 / ph, (f + origin[1]) / ph)
 
 
 def rotate_pixels(image: Image.Image, angle: float) -> Image.Image:
-    """The operation: turn `image` counter-clockwise by `angle` degrees on a canvas of `rotated_size`."""
-    turned = rotated_size(image.size, angle)
+    """The image operation: rotates `image` counter-clockwise by `angle` degrees on a canvas of `rotated_size`."""
+    canvas = rotated_size(image.size, angle)
+    # Multiples of 90° are transpositions, which move pixels without resampling them.
     exact = {90.0: Image.Transpose.ROTATE_90, 180.0: Image.Transpose.ROTATE_180, 270.0: Image.Transpose.ROTATE_270}
     if angle % 360 == 0:
         return image
     if angle % 360 in exact:
         return image.transpose(exact[angle % 360])
     return image.transform(
-        turned,
+        canvas,
         Image.Transform.AFFINE,
         _inverse(image.size, angle),
         resample=Image.Resampling.BICUBIC,

@@ -1,4 +1,4 @@
-"""`search`: ask another agent for a region in words, and look at what it found."""
+"""`search`: delegate finding a described region to another agent, and show the result."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from o3gym.tools.crop import within
 from o3gym.types import Task, View
 
 NOT_FOUND = "The region could not be located"
-"""How the feedback begins where a search brought nothing."""
+"""The first words of the feedback after a search that found nothing."""
 
 
 class Search(Tool):
-    """Shows the region that fits a description, at native resolution; another agent says where it is.
+    """Shows the region that matches a description, at native resolution; another agent locates it.
 
-    The environment knows no agents: whoever runs the episode takes the call, has `subtask` carried out, and steps with
-    the same call and its results added, `Call("search", {"view": 0, "description": "the sign", "box": [...]})`:
+    The environment knows nothing of agents. The rollout loop takes the call, has `subtask` solved by another agent, and
+    steps the environment with the same call plus the results,
+    `Call("search", {"view": 0, "description": "the sign", "box": [...]})`:
 
     * `box`: unit xyxy of the picture `view`, or None if nothing was found;
-    * `reason`: why there is no box, in words; "" if the searcher says that the thing is not in the picture.
+    * `reason`: why there is no box, in words; "" if the searcher reports that the target is not in the picture.
 
-    `o3gym.rollout` does that. Without results a call is refused as bad_args. With them it is a valid call whatever was
-    found: a new view, or words. A box that the size rule refuses counts as nothing found.
+    `o3gym.rollout` implements this. A call without results is refused as bad_args. A call with results is always
+    valid: it shows a new view, or says that nothing was found. A box that the size rule refuses counts as not found.
 
-    After InSight-o3 (arXiv 2512.18745), whose vReasoner describes regions and whose vSearcher finds them.
+    Source of the idea: InSight-o3 (arXiv 2512.18745), whose vReasoner describes regions and whose vSearcher finds them.
     """
 
     name: ClassVar[str] = "search"
@@ -41,31 +42,31 @@ class Search(Tool):
         "reason": Arg("text", "why there is no box", default="", required=False),
     }
 
-    def subtask(self, scene: ToolContext, **args: Any) -> Task:
-        """The region search: the described region of that picture. What is right is not known, so nobody judges it."""
-        view = _picture(scene, args["view"])
+    def subtask(self, context: ToolContext, **args: Any) -> Task:
+        """The searcher's task: to find the described region. It has no ground truth, so its answer is never judged."""
+        view = _picture(context, args["view"])
         if not args["description"].strip():
             raise Invalid("bad_args", "search needs a description of the region; this one is empty")
         origin = {"ground_truth": False}
-        source = scene.sources[view.source]
-        return Task(f"{scene.task.id}/search", (source,), args["description"].strip(), kind="box", origin=origin)
+        source = context.sources[view.source]
+        return Task(f"{context.task.id}/search", (source,), args["description"].strip(), kind="box", origin=origin)
 
-    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
-        """Show the box that was found, or say that there is none."""
-        self.subtask(scene, view=args["view"], description=args["description"])
+    def apply(self, context: ToolContext, **args: Any) -> ToolResult:
+        """Shows the box that was found, or reports that none was found."""
+        self.subtask(context, view=args["view"], description=args["description"])
         if "box" not in args:
             raise Invalid("bad_args", "search is carried out by another agent, and there is none in this episode")
         if args["box"] is None:
             return _nothing(args.get("reason", ""))
-        view = _picture(scene, args["view"])
+        view = _picture(context, args["view"])
         try:
-            return ToolResult((ViewRequest(view.source, within(scene, view, args["box"]), view.index),))
+            return ToolResult((ViewRequest(view.source, within(context, view, args["box"]), view.index),))
         except Invalid as refused:
             return _nothing(refused.reason)
 
 
-def _picture(scene: ToolContext, index: int) -> View:
-    view = scene.view(index)
+def _picture(context: ToolContext, index: int) -> View:
+    view = context.view(index)
     if view.parent >= 0:
         raise Invalid("bad_view", f"search works on the pictures shown at the start, and view {index} is a later one")
     return view

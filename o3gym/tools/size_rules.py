@@ -1,8 +1,9 @@
-"""Size rules: how a box becomes whole pixels, and which boxes a system refuses.
+"""Size rules convert a box to whole pixels and refuse boxes that a system does not accept.
 
-A rule gets a box (unit xyxy of the named view, clamped, with an area) and the view's native size in pixels, and returns
-whole pixels `(x0, y0, x1, y1)` of that view, or raises `Invalid`. Each is named after the system it comes from; `o3gym_size`
-is the default because it refuses nothing and loses no pixel that the box touches.
+A rule takes a box (unit xyxy of the named view, clamped, with an area) and the view's native (width, height) in pixels.
+It returns whole pixels `(x0, y0, x1, y1)` of that view or raises `Invalid`. Each rule is named after the system whose
+behaviour it reproduces; `o3gym_size` is the default, because it refuses nothing and keeps every pixel that the box
+touches.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ Pixelbox = tuple[int, int, int, int]
 
 
 def o3gym_size(box: Sequence[float], size: Size) -> Pixelbox:
-    """Every pixel that the box touches: floor of the low edges, ceil of the high ones. Refuses nothing."""
+    """Keeps every pixel that the box touches: floor of the low edges, ceil of the high ones. Refuses nothing."""
     return snap(box, size)
 
 
 def mini_o3_size(box: Sequence[float], size: Size) -> Pixelbox:
-    """Truncate to whole pixels and clamp to the last pixel; one pixel is enough; aspect ratio below 200.
+    """Truncates to whole pixels and clamps to the last pixel. The minimum is one pixel; the aspect ratio is below 200.
 
     Source: Mini-o3/Mini-o3, verl/workers/rollout/vllm_rollout/function_tools.py (MAX_RATIO 200, no minimum side).
     """
@@ -35,7 +36,7 @@ def mini_o3_size(box: Sequence[float], size: Size) -> Pixelbox:
 
 
 def deepeyes_size(box: Sequence[float], size: Size) -> Pixelbox:
-    """Both sides above 30 pixels, aspect ratio at most 100.
+    """Requires both sides above 30 pixels and an aspect ratio of at most 100.
 
     Source: Visual-Agent/DeepEyes, verl/workers/agent/envs/mm_process_engine/visual_toolbox_v2.py.
     """
@@ -44,7 +45,10 @@ def deepeyes_size(box: Sequence[float], size: Size) -> Pixelbox:
 
 
 def insight_o3_size(box: Sequence[float], size: Size) -> Pixelbox:
-    """A side under 28 pixels is grown to 28 about the middle, aspect ratio kept, shifted inside; aspect at most 100.
+    """Enlarges a box with a side under 28 pixels; requires an aspect ratio of at most 100.
+
+    The box grows about its centre, at the same aspect ratio, until its shorter side has 28 pixels, and is then shifted
+    inside the view.
 
     Source: m-Just/InSight-doc, verl/tools/image_zoom_in_tool.py.
     """
@@ -59,7 +63,7 @@ def insight_o3_size(box: Sequence[float], size: Size) -> Pixelbox:
 
 
 def pixel_reasoner_size(box: Sequence[float], size: Size) -> Pixelbox:
-    """Pad by 10% of the view (at most 600 pixels) on each side; the result must exceed 28 pixels on both sides.
+    """Pads by 10% of the view (at most 600 pixels) on each side; both sides of the result must exceed 28 pixels.
 
     Source: TIGER-AI-Lab/Pixel-Reasoner, curiosity_driven_rl/openrlhf/trainer/ppo_utils/experience_maker.py.
     """
@@ -69,7 +73,7 @@ def pixel_reasoner_size(box: Sequence[float], size: Size) -> Pixelbox:
 
 
 def thyme_size(box: Sequence[float], size: Size) -> Pixelbox:
-    """A side under 64 pixels is grown to 64 about the middle and shifted inside.
+    """Enlarges each side under 64 pixels to 64 about the centre, and shifts the box inside the view.
 
     Source: yfzhang114/Thyme, swift/trainers/sandbox.py (minimum crop of 64 pixels).
     """
@@ -78,7 +82,7 @@ def thyme_size(box: Sequence[float], size: Size) -> Pixelbox:
 
 
 def _grow(box: Pixelbox, width: int, height: int, size: Size) -> Pixelbox:
-    """A box of `width` × `height` (at most the view) around the middle of `box`, shifted inside."""
+    """A box of `width` × `height` pixels (at most the view) around the centre of `box`, shifted inside the view."""
     width, height = min(width, size[0]), min(height, size[1])
     x, y = center(box)
     x0 = min(max(round(x - width / 2), 0), size[0] - width)

@@ -11,9 +11,9 @@ from o3gym.tools.crop import VIEW, within
 
 
 class Zoom(Tool):
-    """Makes a new view of 1/`factor` of the width and height around `center`, shown as large as the view itself.
+    """Makes a new view of 1/`factor` of the width and height around `center`, shown at the size of the named view.
 
-    Unlike `crop`, the result is enlarged where the region has fewer pixels than the view was shown with.
+    Unlike a crop, the region is enlarged if it has fewer pixels than the named view was shown with.
     """
 
     name: ClassVar[str] = "zoom"
@@ -24,10 +24,10 @@ class Zoom(Tool):
         "factor": Arg("number", "how many times larger", 1.0, 16.0, default=2.0, required=False),
     }
 
-    def apply(self, scene: ToolContext, **args: Any) -> ToolResult:
-        """Show the region around the point, shifted to lie inside the view."""
-        view = scene.view(args["view"])
+    def apply(self, context: ToolContext, **args: Any) -> ToolResult:
+        """Shows the region around the point, shifted to lie inside the view."""
+        view = context.view(args["view"])
         x, y = (min(max(float(v), 0.0), 1.0) for v in args["center"])
         side = 1.0 / args["factor"]
-        box = within(scene, view, list(around((x, y), side, side)))
+        box = within(context, view, list(around((x, y), side, side)))
         return ToolResult((ViewRequest(view.source, box, view.index, magnify=view.shown),))

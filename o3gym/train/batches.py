@@ -1,119 +1,61 @@
-"""Rows and batches of a supervised training: token ids, labels, pixels, and the invariants between them."""
+"""Collates training rows into padded batches, and checks that their tokens, labels and pixels fit together.
+
+The rows come with their loss masks, which `o3gym.train.loss_mask` makes; here the masks become labels. `batch_of` and
+`check_batch` serve supervised training and reinforcement learning alike.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from o3gym.policies.dialogue import Message, Picture
-from o3gym.policies.local.encoding import EncodedImage, Encoder
+from o3gym.policies.local.encoding import Encoder
 from o3gym.registry import require
-from o3gym.train.data.demonstrations import Observed, fitted, flattened
 from o3gym.train.data.mixture import MAX_DRAWS, Mixture
+from o3gym.train.loss_mask import IGNORED, BatchError, TrainingRow, runs_of, training_row
 from o3gym.train.recipe import SftRecipe, Stage
-
-IGNORED = -100
-"""The label of a token without loss (torch.nn.CrossEntropyLoss)."""
-
-
-class BatchError(ValueError):
-    """A row or a batch is not whole; the message says where and what does not fit."""
-
-
-class TrainingRow(NamedTuple):
-    """One demonstration as the model reads it.
-
-    Attributes:
-        ids: token ids, int64 of shape (n,).
-        mask: 1 where there is loss, of the same shape.
-        images: its pictures in order, as `Encoder.row` gives them.
-        passed: demonstrations that were too long and passed over for this one.
-    """
-
-    ids: NDArray[np.int64]
-    mask: NDArray[np.int64]
-    images: tuple[EncodedImage, ...] = ()
-    passed: int = 0
-
-
-def training_row(messages: Sequence[Message], encoder: Encoder, recipe: SftRecipe, turns: int = -1) -> TrainingRow:
-    """A dialogue as a row, as the recipe wants it; `turns` from 0 up take the place of its `last_turns`.
-
-    Raises `BatchError` if there is nothing to learn in it.
-    """
-    messages = fitted(messages, encoder.vision_size)
-    ids, mask, images = flat_row(flattened(messages), encoder) if recipe.flatten else encoder.row(messages)
-    kept = last_turns(np.asarray(mask, np.int64), recipe.last_turns if turns < 0 else turns)
-    if not kept.any():
-        raise BatchError(f"a demonstration has no assistant text to learn: {messages[-1].text!r:.200}")
-    return TrainingRow(np.asarray(ids, np.int64), kept, tuple(images))
-
-
-def last_turns(mask: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """The mask with only its last `count` runs of ones: one run is what one assistant turn wrote; 0 keeps all.
-
-    Source: Pixel Reasoner's warm start has its loss on the last two turns, so that the inserted mistakes before them
-    are seen and not learnt (github.com/TIGER-AI-Lab/Pixel-Reasoner, instruction_tuning).
-    """
-    starts = np.flatnonzero(np.diff(mask, prepend=0) == 1)
-    if not count or len(starts) <= count:
-        return mask
-    kept = mask.copy()
-    kept[: starts[-count]] = 0
-    return kept
-
-
-def flat_row(messages: Sequence[Message], encoder: Encoder) -> tuple[list[int], list[int], list[EncodedImage]]:
-    """Ids, mask and pictures of a dialogue whose one assistant message, the last, also holds what was observed."""
-    opening = encoder.opening(messages[:-1])
-    ids, mask, images = list(opening.ids), [0] * len(opening.ids), list(opening.images)
-    for part in messages[-1].parts:
-        piece = encoder.tokens(part) if isinstance(part, str) else ()
-        if isinstance(part, Picture):
-            alone = encoder.opening([Message("user", (part,))])
-            pads = [i for i, token in enumerate(alone.ids) if token == encoder.image_id]
-            piece = alone.ids[pads[0] - 1 : pads[-1] + 2]  # the pads with the token on each side that frames them
-            images += alone.images
-        learnt = isinstance(part, str) and not isinstance(part, Observed)
-        ids += piece
-        mask += [int(learnt)] * len(piece)
-    return [*ids, encoder.end], [*mask, 1], images
 
 
 class Collator:
-    """Makes a batch from row numbers, in whatever process it is called.
+    """Makes batches from row numbers, in the training process or in a data loader's worker.
 
     Args:
-        mixture: what the rows are.
-        encoder: `o3gym.policies.local.encoding.Encoder` of the model's processor.
-        recipe, stage: for `flatten`, `last_turns` and `context`.
+        mixture: maps row numbers to demonstrations.
+        encoder: encoder of the model's processor.
+        recipe: supplies `flatten` and `last_turns`.
+        stage: supplies `context` and `parts`.
     """
 
     def __init__(self, mixture: Mixture, encoder: Encoder, recipe: SftRecipe, stage: Stage) -> None:
         self.mixture, self.encoder, self.recipe, self.stage = mixture, encoder, recipe, stage
 
     def __call__(self, items: Sequence[Mapping[str, int]]) -> dict[str, Any]:
-        """The batch of rows `item["index"]`.
+        """Returns the batch of the rows `item["index"]`.
 
         Returns:
-            `parts`: `batch_of` groups of rows, of similar length each, as many as the stage says; `labels`: the labels
-            of all of them in one dimension, by which the trainer counts what a step learns from.
+            `parts`: up to `stage.parts` batches as `batch_of` makes them, each of rows of similar length. `labels`: the
+            labels of all parts, flattened to one dimension; the trainer counts the step's learnt tokens in them.
         """
         rows = [self.row(item["index"]) for item in items]
         if self.stage.parts > 1:
+            # A part is padded to its own longest row, so rows of similar length together waste the least. The gradient
+            # of a step is a sum over its rows, so their order does not matter.
             rows.sort(key=lambda row: len(row.ids))
         parts = [batch_of(part, self.encoder) for part in portions(rows, self.stage.parts) if part]
         return {"parts": parts, "labels": require("torch", "train").cat([part["labels"].flatten() for part in parts])}
 
     def row(self, index: int) -> TrainingRow:
-        """Row `index`, or in its place another that fits into the context.
+        """Returns row `index`, or a replacement from the same source if it is longer than the context.
+
+        Rows are never truncated: a cut could remove a picture's pads but not its pixels, or the final answer. The
+        replacement follows from `index` alone, so that every process and a resumed training pick the same one.
 
         Raises:
-            BatchError: none of `MAX_DRAWS` others fits, or a row has no loss at all.
+            BatchError: none of `MAX_DRAWS` replacements fits either, or a row has no token with a loss.
         """
         first = self.mixture.where(index)
         length = 0
@@ -126,43 +68,46 @@ class Collator:
                 return row._replace(passed=attempt)
         source = self.stage.data[first.part].source
         raise BatchError(
-            f"{MAX_DRAWS + 1} demonstrations of {source} in a row are longer than context = {self.stage.context} tokens "
-            f"(the last has {length}): raise context, or lower max_pixels"
+            f"{MAX_DRAWS + 1} demonstrations of {source} in a row are longer than context = {self.stage.context} "
+            f"tokens (the last has {length}): raise context, or lower max_pixels"
         )
 
 
 def portions(rows: Sequence[Any], count: int) -> list[Sequence[Any]]:
-    """Rows in `count` neighbouring portions, as even as can be; some are empty if there are too few."""
+    """Splits rows into `count` contiguous portions of sizes that differ by at most one; some may be empty."""
     cuts = [round(i * len(rows) / count) for i in range(count + 1)]
     return [rows[start:end] for start, end in pairwise(cuts)]
 
 
 def batch_of(rows: Sequence[TrainingRow], encoder: Encoder) -> dict[str, Any]:
-    """Rows padded on the right, with all pictures in row order.
+    """Returns rows as one batch, padded on the right, with the pictures of all rows in row order.
 
     Returns:
-        Tensors: input_ids, attention_mask, labels, mm_token_type_ids (1 on picture pads), int64 of shape (rows,
-        longest); with pictures what `Encoder.inputs` makes of them, for the Qwen families pixel_values, float32
-        (patches, values of a patch), and image_grid_thw, int64 (pictures, 3); passed, int64 (), the demonstrations
-        that were too long. The mask mutes the loss and never the attention: a picture that is not attended to would
-        give the next row wrong positions (Qwen's M-RoPE).
+        Tensors. Of shape (rows, longest) and dtype int64: input_ids, attention_mask (0 on padding only), labels
+        (`IGNORED` where there is no loss) and mm_token_type_ids (1 on picture tokens, from which Qwen models compute
+        M-RoPE positions). If there are pictures, the tensors of `Encoder.inputs`: for the Qwen families pixel_values,
+        float32 (patches, values per patch), and image_grid_thw, int64 (pictures, 3). And passed, int64 of shape (): the
+        number of demonstrations that were skipped because they were too long.
 
     Raises:
-        BatchError: a mask is not as long as its row.
+        BatchError: a row's mask and ids differ in length.
     """
     torch = require("torch", "train")
     shape = (len(rows), max(len(row.ids) for row in rows))
+    # Padding is on the right. Attention is causal, so no token of a row can see padding that follows it, and every row
+    # starts at position 0, exactly as if it were alone. Left padding, which batched generation needs, would shift both.
     ids = np.full(shape, encoder.pad, np.int64)
     attention, labels = np.zeros(shape, np.int64), np.full(shape, IGNORED, np.int64)
     for number, row in enumerate(rows):
         if len(row.mask) != len(row.ids):
             raise BatchError(f"row {number}: {len(row.ids)} tokens, but a mask of {len(row.mask)}")
         ids[number, : len(row.ids)], attention[number, : len(row.ids)] = row.ids, 1
-        labels[number, : len(row.ids)] = np.where(row.mask == 1, row.ids, IGNORED)
+        labels[number, : len(row.ids)] = row.labels
     arrays = {
         "input_ids": ids,
         "attention_mask": attention,
         "labels": labels,
+        # Padding is excluded, in case a tokenizer pads with the picture token.
         "mm_token_type_ids": ((ids == encoder.image_id) & (attention == 1)).astype(np.int64),
         "passed": np.array(sum(row.passed for row in rows)),
     }
@@ -171,18 +116,20 @@ def batch_of(rows: Sequence[TrainingRow], encoder: Encoder) -> dict[str, Any]:
 
 
 def check_batch(batch: Mapping[str, Any], image_id: int, merge: int) -> None:
-    """Raise `BatchError` unless pads, grids, pixels and labels of a batch fit each other, row by row.
+    """Raises `BatchError` unless picture tokens, grids, pixels and labels of a batch fit each other, row by row.
 
-    A mismatch would not always raise later: trainers exist that drop the pixels of the whole batch and go on.
+    A mismatch does not always raise later: some trainers drop the pixels of the whole batch and carry on.
 
     Args:
-        batch: as `batch_of` makes it.
-        image_id: the pad token of a picture.
-        merge: patches on each side that become one token.
+        batch: a batch as `batch_of` makes it.
+        image_id: the token that stands for pixels.
+        merge: number of patches per side that one token covers.
     """
     ids, labels = _array(batch["input_ids"]), _array(batch["labels"])
     if labels.shape != ids.shape or _array(batch["attention_mask"]).shape != ids.shape:
         raise BatchError(f"shapes differ: input_ids {ids.shape}, labels {labels.shape}")
+    # A label is the token at its own place, never a picture token (a model that samples one claims pixels that do not
+    # exist), and never at a place that is not attended to.
     wrong = (labels != IGNORED) & ((labels != ids) | (ids == image_id) | (_array(batch["attention_mask"]) == 0))
     if wrong.any():
         row, place = np.argwhere(wrong)[0]
@@ -206,13 +153,6 @@ def _check_pictures(runs: list[tuple[int, int]], grids: NDArray[Any], patches: i
             )
     if sizes.sum() != patches:
         raise BatchError(f"grids of {sizes.sum()} patches, but pixel_values has {patches}")
-
-
-def runs_of(pads: NDArray[Any]) -> list[int]:
-    """Lengths of the runs of True."""
-    edges = np.flatnonzero(np.diff(pads.astype(np.int8), prepend=0, append=0))
-    lengths: list[int] = (edges[1::2] - edges[::2]).tolist()
-    return lengths
 
 
 def _array(tensor: Any) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The model of a training: opened, partly frozen or given adapters, and saved."""
+"""Opens the model of a training, freezes parts of it or adds LoRA adapters, and saves it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from o3gym.registry import build_plugin, parse_spec, require
 from o3gym.train.recipe import Lora, RecipeError, TrainingRecipe
 
 TOWER = re.compile(r"(^|\.)(visual|vision_tower|vision_model)\.")
-"""Parameters of the vision tower, by name: Qwen-VL's `visual`, LLaVA's and others' `vision_tower`, `vision_model`."""
+"""Matches parameters of the vision tower: `visual` of Qwen-VL, `vision_tower`, `vision_model` of LLaVA and others."""
 PROJECTOR = re.compile(r"(^|\.)(visual\.(merger|deepstack_merger_list)|multi_modal_projector|connector)\.")
-"""Parameters between tower and language model; Qwen-VL has them inside `visual`."""
+"""Matches parameters between tower and language model. Qwen-VL has them inside `visual`, so this is tested first."""
 HOOK = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def open_learner(recipe: TrainingRecipe) -> tuple[Any, Any, Encoder]:
-    """What a recipe trains, frozen and with adapters as it says; its processor, and the encoder of that.
+    """Returns the model of a recipe, its parts frozen and adapters added; its processor; and the processor's encoder.
 
-    Sets torch's threads, too. Raises as `open_model`, `freeze` and `with_adapters` do.
+    Also sets torch's number of threads. Raises as `open_model`, `freeze` and `with_adapters` do.
     """
     if recipe.threads:
         require("torch", "train").set_num_threads(recipe.threads)
@@ -37,11 +37,11 @@ def open_learner(recipe: TrainingRecipe) -> tuple[Any, Any, Encoder]:
 
 
 def open_model(recipe: TrainingRecipe) -> tuple[Any, Any]:
-    """The model (float32) and its processor.
+    """Returns the model of a recipe, in float32, and its processor.
 
     Raises:
-        RecipeError: the recipe's function does not return the two.
-        ValueError, OSError: there is no such folder, or nothing in it that can be loaded.
+        RecipeError: the recipe's function does not return a model and a processor.
+        ValueError, OSError: the folder does not exist, or holds no model that can be loaded.
     """
     torch = require("torch", "train")
     transformers = require("transformers", "train")
@@ -53,7 +53,7 @@ def open_model(recipe: TrainingRecipe) -> tuple[Any, Any]:
 
 
 def function(spec: str, key: str) -> Any:
-    """The function "package.module:name" that a recipe's `key` names. Raises `RecipeError` if there is none."""
+    """Imports the function "package.module:name". Raises `RecipeError`, naming the recipe's `key`, if there is none."""
     module, _, name = spec.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
@@ -72,9 +72,9 @@ def _built(spec: str, seed: int) -> tuple[Any, Any]:
 
 
 def freeze(model: Any, parts: Sequence[str]) -> int:
-    """Exclude parts from learning: "vision", "projector". Returns how many parameters that are.
+    """Freezes parts of a model: "vision", "projector". Returns the number of frozen parameters.
 
-    Raises `RecipeError` if the model has no parameters by the names that such a part has.
+    Raises `RecipeError` if no parameter of the model has a name that belongs to such a part.
     """
     frozen = 0
     for part in parts:
@@ -88,12 +88,12 @@ def freeze(model: Any, parts: Sequence[str]) -> int:
 
 
 def part_of(name: str) -> str:
-    """Which part a parameter belongs to: "projector", "vision" or "language"."""
+    """Returns the part that a parameter belongs to, by its name: "projector", "vision" or "language"."""
     return "projector" if PROJECTOR.search(name) else "vision" if TOWER.search(name) else "language"
 
 
 def with_adapters(model: Any, lora: Lora) -> Any:
-    """The model with adapters on the language model's linear layers; everything else is frozen."""
+    """Returns the model with LoRA adapters on linear layers of the language model; everything else is frozen."""
     torch, peft = require("torch", "train"), require("peft", "train")
     names = [
         name
@@ -111,17 +111,17 @@ def with_adapters(model: Any, lora: Lora) -> Any:
 
 
 def save_model(model: Any, processor: Any, folder: Path, recipe: TrainingRecipe) -> None:
-    """Weights (adapters merged) in the recipe's dtype and the processor with its pixel limits. Changes `model`."""
+    """Saves the weights in the recipe's `save_dtype`, adapters merged, and the processor. Changes `model`."""
     torch = require("torch", "train")
     if recipe.lora is not None:
         model = model.merge_and_unload()
-    model.__dict__.pop("forward", None)  # the trainer's own, see `Trainer`
+    model.__dict__.pop("forward", None)  # the trainer's replacement of it
     model.to(getattr(torch, recipe.save_dtype)).save_pretrained(folder)
     save_limits(processor, folder, recipe)
 
 
 def save_limits(processor: Any, folder: Path, recipe: TrainingRecipe) -> None:
-    """The processor with the recipe's pixel limits. Changes `processor`."""
+    """Saves the processor with the recipe's pixel limits. Changes `processor`."""
     limits = {"shortest_edge": recipe.min_pixels, "longest_edge": recipe.max_pixels}
     if given := {key: value for key, value in limits.items() if value}:
         images = processor.image_processor

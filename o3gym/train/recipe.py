@@ -1,7 +1,8 @@
-"""Recipes: what a supervised training does, as data. TOML files, every number with its source in a comment.
+"""Recipes of supervised training as data, read from TOML files in which a comment gives the source of every number.
 
-A recipe is settings of the whole training and a list of stages, which run one after the other on the same weights. A
-key of a stage that stands outside of the stages is the default of every one.
+A recipe consists of settings for the whole training and a list of stages, which run one after the other on the same
+weights. A stage's key that stands outside of the stages is the default for every stage. What supervised training and
+reinforcement learning share is here as well.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 Tracker: TypeAlias = Literal["tensorboard", "trackio"]
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""The linear layers of the language model in Qwen-VL and most others: what "all-linear" adapters cover."""
+"""Names of the linear layers of the language model in Qwen-VL and most other families, all of which get adapters."""
 
 
 class RecipeError(ValueError):
-    """A recipe cannot be used; the message names the file, the field, what was expected and what came."""
+    """A recipe is invalid; the message names the file and the field, what was expected and what was found."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ class MixturePart:
     """One part of a mixture.
 
     Attributes:
-        source: spec of where demonstrations come from: "policy", "run:FOLDER", "sharegpt:FILE", "mini_o3:FILE" or
+        source: spec of a source of demonstrations: "policy", "run:FOLDER", "sharegpt:FILE", "mini_o3:FILE" or
             "package.module:attribute?option=value".
-        weight: share of the rows, relative to the other parts; not with `epochs`, which goes through all of them.
-        last_turns: as in the recipe, for this part alone; −1 for what the recipe says.
+        weight: share of the rows, relative to the other parts. Not allowed with `epochs`, which use every row.
+        last_turns: overrides the recipe's `last_turns` for this part; −1 keeps the recipe's.
         options: further options of the source.
     """
 
@@ -51,16 +52,18 @@ class MixturePart:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training with its own data and learning rate. The optimiser starts anew with each stage.
+    """A part of a training with its own data and learning rate. Each stage starts with a fresh optimiser.
 
     Attributes:
-        data: the mixture.
-        steps: optimiser steps; or
-        epochs: times to go through the data, all of which must be finite.
+        data: the parts of the mixture.
+        steps: optimiser steps; either this or `epochs` is given.
+        epochs: passes over the data, all of which must be finite.
         batch: rows per optimiser step, over all devices.
-        learning_rate: the highest; `schedule`: how it falls; `warmup`: steps of linear rise, below 1 a share of them.
-        context: tokens of a row, pictures included; longer demonstrations are passed over and counted.
-        parts: forward passes that a micro-batch is split into, of rows of similar length each: less padding where
+        learning_rate: the peak learning rate.
+        schedule: how the learning rate falls after the warm-up.
+        warmup: steps of linear warm-up; below 1, the share of all steps.
+        context: maximum tokens of a row, pictures included. Longer demonstrations are replaced by others and counted.
+        parts: forward passes that a micro-batch is split into, each over rows of similar length. Saves padding if
             lengths differ much.
     """
 
@@ -75,12 +78,12 @@ class Stage:
     parts: int = 1
 
     def warmup_steps(self, steps: int) -> int:
-        """Steps of the linear rise, of `steps` in all."""
+        """Returns the number of warm-up steps out of `steps`."""
         return warmup_steps(self.warmup, steps)
 
 
 class Rates(Protocol):
-    """How the learning rate goes: what a stage, and a recipe of reinforcement learning, say of it."""
+    """The learning rate and its schedule, as a stage and a GRPO recipe give them."""
 
     @property
     def learning_rate(self) -> float: ...  # noqa: D102
@@ -90,13 +93,13 @@ class Rates(Protocol):
 
 
 def warmup_steps(warmup: float, steps: int) -> int:
-    """Steps of the linear rise, of `steps` in all: `warmup`, or below 1 that share of them."""
+    """Returns the number of warm-up steps out of `steps`: `warmup` itself or, below 1, that share of them."""
     return math.ceil(warmup * steps) if warmup < 1 else round(warmup)
 
 
 @dataclass(frozen=True)
 class Lora:
-    """Low-rank adapters on the linear layers of the language model (arXiv 2106.09685); merged when saved.
+    """Low-rank adapters on linear layers of the language model (arXiv 2106.09685), merged when the model is saved.
 
     None of the systems that the recipes follow uses adapters, so the defaults are ours: rank 16, scale alpha / r = 2.
     """
@@ -109,24 +112,27 @@ class Lora:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecipe:
-    """What supervised and reinforcement learning have in common.
+    """Settings that supervised training and reinforcement learning share.
 
     Attributes:
-        name, source: what it is called, and where its numbers come from.
+        name: the name of the recipe.
+        source: where its numbers come from.
         model: folder or hub name of the weights to start from, or "package.module:function?option=value" for a
             function that returns (model, processor), for example with random weights.
-        seed: everything random follows from it.
+        seed: seed that everything random follows from.
         freeze: parts that do not learn: "vision" (the tower) and "projector" (between tower and language model).
         lora: adapters instead of full fine-tuning.
-        min_pixels, max_pixels: what the processor brings pictures to; 0 leaves its own limits.
-        precision: of the forward pass; weights and optimiser are float32. `save_dtype`: of the saved weights.
+        min_pixels, max_pixels: limits to which the processor resizes pictures; 0 keeps its own limits.
+        precision: dtype of the forward pass; weights and optimiser states are float32.
+        save_dtype: dtype of the saved weights.
         micro_batch: rows per forward pass and device; 0 is the whole batch.
-        gradient_checkpointing: computes activations twice to save memory.
-        betas, weight_decay, clip: of AdamW, and the largest gradient norm.
-        threads: of torch, 0 leaves them.
-        log_steps, save_steps: how often.
-        report_to: what else gets the log: "tensorboard" (below OUT/checkpoints/) and "trackio" (in its own folder).
-        keep: checkpoints that are kept.
+        gradient_checkpointing: whether activations are computed twice to save memory.
+        betas, weight_decay: arguments of AdamW.
+        clip: maximum gradient norm.
+        threads: torch's number of threads; 0 leaves it unchanged.
+        log_steps, save_steps: intervals between log entries and between checkpoints, in optimiser steps.
+        report_to: further destinations of the log: "tensorboard" (below OUT/checkpoints/), "trackio" (its own folder).
+        keep: number of checkpoints that are kept.
     """
 
     model: str
@@ -156,10 +162,10 @@ class SftRecipe(TrainingRecipe):
     """A supervised training.
 
     Attributes:
-        stages: one after the other. A checkpoint is written at the end of each, and `keep` counts for each.
-        last_turns: the loss is on the last so many assistant turns only; 0 is all of them.
-        flatten: several turns become one, with the observations inside it.
-        workers: processes that make rows.
+        stages: the stages, in order. A checkpoint is written at the end of each, and `keep` applies to each.
+        last_turns: number of final assistant turns that have a loss; 0 for all turns.
+        flatten: whether each dialogue becomes a single turn, with the observations inside it.
+        workers: number of data-loader processes that make rows.
     """
 
     stages: tuple[Stage, ...]
@@ -168,7 +174,7 @@ class SftRecipe(TrainingRecipe):
     workers: int = 0
 
     def accumulation(self, stage: Stage, devices: int) -> int:
-        """Forward passes per step and device. Raises `RecipeError` where the batch does not divide."""
+        """Returns the forward passes per step and device. Raises `RecipeError` if the batch does not divide evenly."""
         micro = self.micro_batch or max(1, stage.batch // devices)
         if stage.batch % (micro * devices):
             raise RecipeError(
@@ -185,19 +191,19 @@ FREEZABLE = ("vision", "projector")
 
 
 def names(kind: str = "sft") -> list[str]:
-    """The recipes that come with o3gym, of kind "sft" or "grpo"."""
+    """Returns the names of the recipes that come with o3gym, of kind "sft" or "grpo"."""
     folder = resources.files("o3gym.train") / "recipes" / kind
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
 
 def load_recipe(spec: str, settings: Iterable[str] = ()) -> SftRecipe:
-    """A recipe by name or path, changed by settings "key=value".
+    """Loads a recipe by name or path and applies settings "key=value".
 
     A key is a field of the recipe ("seed", "lora.r"), of one stage ("stages.0.steps"), or of every stage ("steps").
 
     Raises:
-        UnknownName: no such recipe or key; with the closest one.
-        RecipeError: a value does not fit.
+        UnknownName: there is no such recipe or key; the message suggests the closest one.
+        RecipeError: a value is invalid.
     """
     where, data = read_toml(spec)
     for key, value in changes(settings):
@@ -206,7 +212,7 @@ def load_recipe(spec: str, settings: Iterable[str] = ()) -> SftRecipe:
 
 
 def changes(settings: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    """Keys and values of settings "key=value". Raises `RecipeError` for one without "="."""
+    """Yields key and value of settings "key=value". Raises `RecipeError` for a setting without "="."""
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
@@ -215,7 +221,7 @@ def changes(settings: Iterable[str]) -> Iterator[tuple[str, Any]]:
 
 
 def read_recipe(data: Mapping[str, Any], where: str = "recipe") -> SftRecipe:
-    """A recipe from plain values, as TOML gives them; see `load_recipe` for errors."""
+    """Builds a recipe from plain values, as TOML gives them. Raises as `load_recipe` does."""
     data = dict(data)
     common = {key: data.pop(key) for key in STAGE_KEYS if key in data}
     stages = data.get("stages", [{}])
@@ -228,9 +234,9 @@ def read_recipe(data: Mapping[str, Any], where: str = "recipe") -> SftRecipe:
 
 
 def decode_recipe(kind: type[AnyRecipe], data: Mapping[str, Any], where: str) -> AnyRecipe:
-    """A recipe from plain values.
+    """Builds a recipe of a kind from plain values.
 
-    Raises `UnknownName` for a key that is none of its fields, `RecipeError` for a value that does not fit.
+    Raises `UnknownName` for a key that is not one of its fields, and `RecipeError` for an invalid value.
     """
     known_keys(data, tuple(f.name for f in dataclasses.fields(kind)), where)
     if isinstance(data.get("lora"), Mapping):
@@ -244,7 +250,7 @@ def decode_recipe(kind: type[AnyRecipe], data: Mapping[str, Any], where: str) ->
 
 
 def read_toml(spec: str, kind: str = "sft") -> tuple[str, dict[str, Any]]:
-    """What a recipe's name or path says, as plain values, and how to call it in errors; see `load_recipe`."""
+    """Returns the plain values of a recipe, by name or path, after the name to use for it in error messages."""
     path = Path(spec)
     if path.suffix != ".toml" and not path.is_file():
         shipped = names(kind)
@@ -285,7 +291,7 @@ def _assign(data: dict[str, Any], key: str, value: Any) -> None:
 
 
 def known_keys(data: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
-    """Raise `UnknownName`, with the closest one, for a key that is none of `keys`."""
+    """Raises `UnknownName`, suggesting the closest key, if `data` has a key that is not one of `keys`."""
     for key in data:
         if key not in keys:
             raise UnknownName(f'{where}: unknown key "{key}"{closest(key, keys)} (known: {", ".join(keys)})')
@@ -297,10 +303,10 @@ def _stage(data: dict[str, Any], where: str) -> dict[str, Any]:
     if not mixture or not isinstance(mixture, (str, list)):
         raise RecipeError(f"{where}: data: expected a source or a list of sources, got {mixture!r:.80}")
     parts = [mixture] if isinstance(mixture, str) else mixture
-    return {**data, "data": [_draw(part, f"{where}.data.{i}") for i, part in enumerate(parts)]}
+    return {**data, "data": [_mixture_part(part, f"{where}.data.{i}") for i, part in enumerate(parts)]}
 
 
-def _draw(part: Any, where: str) -> dict[str, Any]:
+def _mixture_part(part: Any, where: str) -> dict[str, Any]:
     if isinstance(part, str):
         return {"source": part}
     if not isinstance(part, Mapping) or not isinstance(part.get("source"), str):
@@ -310,7 +316,7 @@ def _draw(part: Any, where: str) -> dict[str, Any]:
 
 
 def check_training(recipe: TrainingRecipe, where: str) -> None:
-    """Raise for a value of the common part that does not fit."""
+    """Raises `RecipeError` or `UnknownName` for an invalid value of the shared settings."""
     for part in recipe.freeze:
         if part not in FREEZABLE:
             raise UnknownName(
@@ -332,24 +338,24 @@ def _check(recipe: SftRecipe, where: str) -> None:
         at_least(stage.parts, 1, f"{at}.parts")
         if (stage.steps > 0) == (stage.epochs > 0) or min(stage.steps, stage.epochs) < 0:
             raise RecipeError(f"{at}: expected either steps or epochs above 0, got {stage.steps} and {stage.epochs}")
-        if stage.epochs and any(draw.weight != 1.0 for draw in stage.data):
-            raise RecipeError(f"{at}: epochs go through all data once each; weights need steps")
-        if any(draw.weight <= 0 for draw in stage.data):
+        if stage.epochs and any(part.weight != 1.0 for part in stage.data):
+            raise RecipeError(f"{at}: weights need steps, because an epoch uses every row exactly once")
+        if any(part.weight <= 0 for part in stage.data):
             raise RecipeError(f"{at}: weight: expected a number above 0")
 
 
 def at_least(value: float, least: float, where: str) -> None:
-    """Raise `RecipeError` for a number that is too small."""
+    """Raises `RecipeError` if a number is too small."""
     if value < least:
         raise RecipeError(f"{where}: expected at least {least}, got {value}")
 
 
 def devices() -> int:
-    """Processes of a distributed training, as torchrun and accelerate tell them (WORLD_SIZE)."""
+    """Returns the number of processes of a distributed training, which torchrun and accelerate set as WORLD_SIZE."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def as_json(recipe: TrainingRecipe) -> dict[str, Any]:
-    """The resolved recipe as plain values."""
+    """Returns the resolved recipe as plain values."""
     data: dict[str, Any] = encode(recipe)
     return data

@@ -1,4 +1,4 @@
-"""The record of a training beside its weights, and its checkpoints."""
+"""The record of a training (`training.json`), which lies beside its weights, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from o3gym.append_log import write_whole
 from o3gym.bench.run import packages
 from o3gym.train.recipe import RecipeError, TrainingRecipe, as_json
 
 RECORD = "training.json"
 STATE = "trainer_state.json"
 CURSOR = "tasks.json"
-"""In a checkpoint of reinforcement learning: how many tasks have been used up."""
+"""File in a GRPO checkpoint that holds the number of tasks used up so far."""
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The last whole checkpoint in a folder. One that was being written when the training was killed is removed."""
+    """Returns the newest complete checkpoint in a folder, or None. Removes incomplete checkpoints."""
+    # transformers writes the trainer's state last, so a checkpoint without it was being written when the training died.
     found: list[Path] = sorted(folder.glob("checkpoint-*"), key=step_of)
     for path in [path for path in found if not (path / STATE).is_file()]:
         shutil.rmtree(path)
@@ -29,14 +31,14 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step at which a checkpoint was written."""
+    """Returns the step at which a checkpoint was written."""
     return int(checkpoint.name.rpartition("-")[2])
 
 
 def open_record(recipe: TrainingRecipe, out: Path, changeable: tuple[str, ...]) -> dict[str, Any]:
-    """The record of the training in `out`, begun if there is none.
+    """Returns the record of the training in `out`, and creates it if there is none.
 
-    Raises `RecipeError` if another recipe was trained there, but for its keys that are `changeable`.
+    Raises `RecipeError` if the recipe there differs in a key that is not `changeable`.
     """
     new = {"recipe": json.loads(json.dumps(as_json(recipe))), "command": sys.argv, "packages": packages(*PACKAGES)}
     path = out / RECORD
@@ -48,18 +50,16 @@ def open_record(recipe: TrainingRecipe, out: Path, changeable: tuple[str, ...]) 
             if key not in changeable and old["recipe"].get(key) != value
         ]
         if different:
-            raise RecipeError(f"{out} holds a training by another recipe; choose another folder:{''.join(different)}")
+            raise RecipeError(f"{out} holds a training with another recipe; choose another folder:{''.join(different)}")
         return old
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RecipeError(f"cannot make the folder {out}: {error.strerror}") from error
+        raise RecipeError(f"cannot create the folder {out}: {error.strerror}") from error
     write_record(path, new)
     return new
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """In one go: a kill leaves the old record or the new one."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-    partial.replace(path)
+    """Writes a record atomically: if the process is killed, the file holds either the old record or the new one."""
+    write_whole(path, (json.dumps(record, indent=1) + "\n").encode())

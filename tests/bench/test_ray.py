@@ -139,7 +139,7 @@ def test_a_worker_with_other_data_or_packages_is_refused(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("o3gym.bench.run.version", lambda name: "0.0.1")
-    with pytest.raises(RunError, match=r"(?s)would run another protocol:.*packages.gymnasium: \"0.0.1\", here"):
+    with pytest.raises(RunError, match=r"(?s)would run a different protocol:.*packages.gymnasium: \"0.0.1\", here"):
         on_ray(small("oracle"), tmp_path / "ray")
 
 
@@ -148,14 +148,14 @@ def test_a_command_that_was_stopped_goes_on_without_a_cluster(cluster: Any, tmp_
     command = ["bench", "--suite", "synthetic?family=attribute&difficulty=easy&pixels=160000", "--episodes", "150"]
     command += ["--env", "min_pixels=1000", "--env", "max_pixels=40000", "--no-view", "--out"]
     stored = tmp_path / "ray" / "episodes.jsonl"
-    here = [sys.executable, "-m", "o3gym.cli.main", *command, str(tmp_path / "ray"), "--ray", "--workers", "1"]
+    here = [sys.executable, "-m", "o3gym", *command, str(tmp_path / "ray"), "--ray", "--workers", "1"]
     with subprocess.Popen(here, start_new_session=True, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not (stored.exists() and stored.stat().st_size):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         said = process.communicate()[1]
     assert process.returncode == 130, said
-    assert "goes on from here" in said
+    assert "To resume" in said
     assert 0 < len(open_run(tmp_path / "ray").done()) < 150
     assert main([*command, str(tmp_path / "ray")]) == 0
     assert main([*command, str(tmp_path / "here")]) == 0

@@ -200,7 +200,7 @@ def test_pictures_of_another_size_type_or_form_are_not_contained() -> None:
         good.tolist(),
     ):
         assert not space.contains(bad)
-    with pytest.raises(ValueError, match="1 <= min_pixels <= max_pixels, got 5 and 4"):
+    with pytest.raises(ValueError, match="expected 1 <= min <= max, got 5 and 4"):
         ImageSpace(5, 4)
 
 

@@ -312,6 +312,28 @@ def test_a_cache_is_shared_while_it_grows_and_survives_damage(tmp_path: Path, ca
     assert "could not be cached" in caplog.text
 
 
+def test_the_first_word_for_a_key_counts_whoever_wrote_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "cache.jsonl"
+    path.write_text('{"key": "a", "word": "correct"}\n{"key": "a", "word": "incorrect"}\n')
+    assert VerdictCache(path).get("a") == "correct"
+
+    one, two = VerdictCache(path), VerdictCache(path)
+    assert (one.get("b"), two.get("b")) == ("", "")
+    assert one.put("b", "correct") == "correct"
+    assert two.put("b", "incorrect") == two.get("b") == "correct"
+    assert path.read_text().count('"b"') == 1
+
+    append = two._append
+
+    def overtaken(line: bytes) -> None:
+        assert one.put("c", "correct") == "correct"
+        append(line)
+
+    monkeypatch.setattr(two, "_append", overtaken)
+    assert two.put("c", "incorrect") == two.get("c") == "correct"
+    assert one.get("c") == VerdictCache(path).get("c") == "correct"
+
+
 def test_many_threads_write_whole_lines(tmp_path: Path) -> None:
     caches = [VerdictCache(tmp_path / "cache.jsonl") for _ in range(4)]
 

@@ -229,7 +229,7 @@ class Parrot:
 
 
 def test_make_judge_builds_classes_with_the_argument(monkeypatch):
-    monkeypatch.setitem(JUDGES._where, "parrot", "tests:Parrot")
+    monkeypatch.setitem(JUDGES._paths, "parrot", "tests:Parrot")
     monkeypatch.setitem(JUDGES._loaded, "parrot", Parrot)
     assert make_judge("parrot:polly?wrong=true")(task(), "x", None) == Judgement("wrong", 0.0, "polly")
 
@@ -238,5 +238,5 @@ def test_make_judge_builds_classes_with_the_argument(monkeypatch):
     ("verdict", "score"), [("maybe", 1.0), ("", None), ("failed", 0.0), ("correct", None), ("wrong", 2.0)]
 )
 def test_judgements_are_consistent(verdict, score):
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match="expected"):
         Judgement(verdict, score)

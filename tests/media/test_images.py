@@ -481,7 +481,7 @@ def test_a_file_that_was_replaced_by_one_of_another_size_is_an_error_until_the_s
     Image.new("RGB", (30, 20)).save(path)
     assert store.size(Source.file(str(path))) == (30, 20)
     Image.new("RGB", (20, 30)).save(path)
-    with pytest.raises(PictureError, match=r"a.png: 20×30 pixels, where 30×20 were expected"):
+    with pytest.raises(PictureError, match=r"a.png: expected 30×20 pixels, got 20×30"):
         store.region(Source.file(str(path)))
     store.forget()
     assert store.region(Source.file(str(path))).shape == (30, 20, 3)

@@ -40,8 +40,11 @@ def test_both_specs_are_read_whole(spec: str, pair: tuple[str, ...]) -> None:
         ("two_agent(reasoner=oracle, searcher=oracle))", "nothing after the last"),
         ("two_agent(oracle, oracle)", "expected key=value"),
         ("two_agent(reasoner=oracle, reasoner=oracle)", "each key once"),
-        ("two_agent(reasoner=oracle+no_tool, searcher=oracle)", "stands behind the whole"),
-        ("two_agent(reasoner=oracle, searcher=two_agent(reasoner=oracle, searcher=oracle))", "two agents itself"),
+        ("two_agent(reasoner=oracle+no_tool, searcher=oracle)", "after the parentheses"),
+        (
+            "two_agent(reasoner=oracle, searcher=two_agent(reasoner=oracle, searcher=oracle))",
+            "cannot itself be a two_agent",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_reason(spec: str, words: str) -> None:
@@ -128,7 +131,7 @@ def test_the_model_on_board_searches_in_its_own_words() -> None:
 def test_a_searcher_may_look_more_often() -> None:
     searcher = delegates(arm("two_agent(reasoner=oracle, searcher=oracle, searcher_calls=16)"))["search"]
     assert (searcher.env["max_calls"], searcher.env["max_turns"]) == (16, 17)
-    with pytest.raises(ValueError, match="searcher_calls: expected a whole number from 1 up, got 0"):
+    with pytest.raises(ValueError, match="searcher_calls: expected a whole number of at least 1, got 0"):
         delegates(arm("two_agent(reasoner=oracle, searcher=oracle, searcher_calls=0)"))
 
 

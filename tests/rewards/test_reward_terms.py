@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from o3gym.rewards import exploration, insight, terms
+from o3gym.rewards.base import Term
 from o3gym.types import Parsed, Reply, Target, Task, Turn, View, answer, noop
 from tests.rewards.reward_episodes import EMPTY, FULL, PICTURE, episode, look, mistake, search, task
 
@@ -153,7 +154,7 @@ def test_no_term_raises_on_odd_episodes(name):
     for odd in ODD:
         if term.scope == "group":
             assert len(term.compute([odd, odd])) == 2
-        elif term.scope == "late":
+        elif term.scope == "parent":
             assert term.compute(odd, odd) == 0.0
         else:
             assert isinstance(term.compute(odd), float)
@@ -163,3 +164,8 @@ def test_no_term_raises_on_odd_episodes(name):
 def test_every_term_names_its_source(name):
     assert TERMS[name].source
     assert TERMS[name].compute.__doc__
+
+
+def test_a_term_whose_scope_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match='term "share": expected a scope of .*parent.*, got "late"'):
+        Term("share", "late", lambda trajectory: 1.0, "this test")

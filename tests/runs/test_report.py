@@ -12,7 +12,7 @@ from rich.console import Console
 
 from o3gym.geometry import area, coverage
 from o3gym.runs import coverage as regions
-from o3gym.runs.metrics import bootstrap_interval, wilson
+from o3gym.runs.intervals import bootstrap_interval, wilson
 from o3gym.runs.report import Report, accuracy_by_turns, make_report, rich_table, sweep_chart, write_report
 from o3gym.runs.store import RunStore
 from o3gym.types import FULL, Box, Reply, Source, Target, Trajectory, Usage, View

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from o3gym.append_log import SYNC_SECONDS
 from o3gym.runs.store import RunError, RunStore, open_run
 from o3gym.types import Source, Trajectory
 from tests.runs import sample_run
@@ -205,6 +206,62 @@ def test_an_episode_read_without_its_picture_can_be_stored_again(folder: Path) -
         bare = next(store.records())
         store.append(dataclasses.replace(bare, sample=1))
     assert len(open_run(folder).trajectories()) == 2
+
+
+def synced_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Records the files below `folder` that are brought to the disk from now on, in order."""
+    names, fsync = list[str](), os.fsync
+
+    def record(file: int) -> None:
+        path = Path(f"/dev/fd/{file}") if sys.platform == "darwin" else Path(f"/proc/self/fd/{file}").readlink()
+        names.append(str(path.relative_to(folder)))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", record)
+    return names
+
+
+def test_closing_brings_pictures_to_the_disk_and_then_the_lines(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    episodes = sample_run.run(tasks=3)
+    pictures = {f"sources/{source.ref}" for episode in episodes for source in episode.sources}
+    store = RunStore(folder, PROTOCOL)
+    names = synced_names(folder, monkeypatch)
+    for episode in episodes:
+        store.append(episode)
+    store.close()
+    assert set(names) == {"run.json", "episodes.jsonl", *pictures}
+    # A line on the disk without its pictures would be an episode that cannot be read: the lines come last.
+    assert names.index("episodes.jsonl") == len(names) - 1
+    store.close()
+    assert names.count("episodes.jsonl") == 1
+
+
+def test_data_reach_the_disk_every_few_seconds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third, *_ = sample_run.run(tasks=3)
+    with RunStore(folder, PROTOCOL) as store:
+        names = synced_names(folder, monkeypatch)
+        store.append(first)
+        assert names == []
+        now = time.monotonic
+        monkeypatch.setattr(time, "monotonic", lambda: now() + SYNC_SECONDS)
+        store.append(second)
+        assert names[-1] == "episodes.jsonl"
+        assert {f"sources/{source.ref}" for source in (*first.sources, *second.sources)} <= set(names)
+        written = len(names)
+        store.append(third)
+        assert len(names) == written
+
+
+def test_a_disk_that_fails_to_sync_is_a_clear_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(file: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    store = RunStore(folder, PROTOCOL)
+    store.append(sample_run.episode(0))
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(RunError, match="Input/output error"):
+        store.close()
+    RunStore(folder, {**PROTOCOL}).done()  # the lock was given back all the same
 
 
 WRITER = """

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from o3gym.registry import MEASURES
-from o3gym.runs.metrics import cluster_interval
+from o3gym.runs.intervals import cluster_interval
 from o3gym.runs.report import make_report
 from o3gym.runs.suite_metrics import written_boxes
 from o3gym.types import FULL, Box, Reply, Target, Trajectory, View

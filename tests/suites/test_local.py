@@ -159,7 +159,7 @@ def test_boxes_may_be_fractions_and_pictures_elsewhere(write: Write, tmp_path: P
         (row(image="broken.png", boxes=[[0, 0, 1, 1]]), "image", "a readable picture"),
         (row(answer=..., answers="red"), "answers", 'the field "answer"'),
         (row(option="A. x\nB. y"), "option", 'the field "options"'),
-        (row(question_id="first"), "question_id", "an id that no earlier row has, got 'local/first'"),
+        (row(question_id="first"), "question_id", "a unique id, got 'local/first'"),
     ],
 )
 def test_a_bad_row_is_reported_with_file_line_field_and_expectation(
@@ -186,7 +186,7 @@ def test_files_that_are_not_there_empty_or_not_text(write: Write, tmp_path: Path
     with pytest.raises(SuiteError, match=r"exactly one .jsonl file in .*, found none; name the file"):
         Local(str(tmp_path))
     path = write()
-    with pytest.raises(SuiteError, match=r"index.jsonl: expected at least one row, the file is empty"):
+    with pytest.raises(SuiteError, match=r"index.jsonl: expected at least one row, got an empty file"):
         Local(str(path))
     (tmp_path / "other.jsonl").touch()
     with pytest.raises(SuiteError, match=r"found index.jsonl, other.jsonl; name the file"):

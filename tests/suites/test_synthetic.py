@@ -52,8 +52,8 @@ def test_a_fresh_process_draws_the_same_pixels() -> None:
         for s, (f, d) in enumerate((f, d) for f in FAMILIES for d in DIFFICULTIES)
     ]
     code = (
-        "import hashlib, json, sys; from o3gym.suites.synthetic import render\n"
-        "print(json.dumps([hashlib.sha256(render(**a).tobytes()).hexdigest() for a in json.load(sys.stdin)]))"
+        "import hashlib, json, sys; from o3gym.suites.synthetic import render_scene\n"
+        "print(json.dumps([hashlib.sha256(render_scene(**a).tobytes()).hexdigest() for a in json.load(sys.stdin)]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], input=json.dumps(args), capture_output=True, text=True, check=True

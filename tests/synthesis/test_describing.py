@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from o3gym.media.images import shared_store
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Picture
-from o3gym.synthesis.describing import FAILED, MAX_DESCRIPTION, Describer, RegionCandidate, description
+from o3gym.synthesis.asking import AskedPolicy
+from o3gym.synthesis.describing import FAILED, MAX_DESCRIPTION, RegionCandidate, description, region_inquiry
 from o3gym.synthesis.detectors.base import LayoutBlock, Page
 from o3gym.synthesis.region_rules import Region
 from o3gym.types import Reply, Sampling, Source
@@ -16,8 +17,9 @@ from o3gym.types import Reply, Sampling, Source
 BOX = (0.25, 0.5, 0.5, 0.75)
 
 
-def describer(spec: str, **options) -> Describer:
-    return Describer(spec, **{"sampling": Sampling(temperature=1.0, max_tokens=50), "max_pixels": 10_000, **options})
+SOURCE = Source.generated("synthetic", family="chart", difficulty="easy", seed=0, pixels=40_000)
+CANDIDATE = RegionCandidate(Page("page", SOURCE), Region(BOX, (LayoutBlock(BOX, "chart"),)), 3)
+DESCRIBER = AskedPolicy("openai:m", Sampling(temperature=1.0, max_tokens=50), 10_000, 16)
 
 
 @pytest.mark.parametrize(
@@ -61,16 +63,14 @@ def test_no_text_is_too_much(text: str) -> None:
 
 
 def test_the_request_shows_the_picture_with_a_red_frame() -> None:
-    source = Source.generated("synthetic", family="chart", difficulty="easy", seed=0, pixels=40_000)
-    candidate = RegionCandidate(Page("page", source), Region(BOX, (LayoutBlock(BOX, "chart"),)), 3)
-    request = describer("openai:m").request(candidate, Policy())
+    request = DESCRIBER.request(region_inquiry(DESCRIBER, CANDIDATE), Policy())
     system, user = request.dialogue.messages
     assert (system.role, user.role, request.key[1]) == ("system", "user", "page/3")
     picture = user.parts[0]
     assert isinstance(picture, Picture)
     width, height = picture.view.shown
     assert width * height <= 10_000
-    pixels, plain = picture.load(), shared_store().region(source, size=picture.view.shown)
+    pixels, plain = picture.load(), shared_store().region(SOURCE, size=picture.view.shown)
     assert pixels.shape == (height, width, 3)
     framed = (pixels == (255, 0, 0)).all(axis=2)
     rows, columns = np.nonzero(framed)
@@ -79,12 +79,15 @@ def test_the_request_shows_the_picture_with_a_red_frame() -> None:
     assert np.array_equal(pixels[~framed], plain[~framed]), "nothing but the frame is drawn"
 
 
-@pytest.mark.parametrize(
-    ("spec", "words"),
-    [("oracle", "needs to know the answer"), ("tiny", "speaks grid only"), ("orcale", 'did you mean "oracle"')],
-)
-def test_policies_that_cannot_describe(spec: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        describer(spec).open()
-    with pytest.raises(ValueError, match="max_pixels: expected a whole number from 1 up, got 0"):
-        describer("oracle", max_pixels=0)
+def test_keys_and_seeds_are_those_of_earlier_versions() -> None:
+    inquiry = region_inquiry(DESCRIBER, CANDIDATE)
+    assert DESCRIBER.key(inquiry) == "c73e06c81a9ff907dfd0b4e54e2cdbbc"
+    assert DESCRIBER.request(inquiry, Policy()).sampling == Sampling(1.0, 1.0, 50, (), 156424546)
+
+
+def test_a_small_picture_is_not_enlarged() -> None:
+    small = Source.generated("synthetic", family="chart", difficulty="easy", seed=0, pixels=4_000)
+    candidate = RegionCandidate(Page("small", small), CANDIDATE.region, 0)
+    picture = DESCRIBER.request(region_inquiry(DESCRIBER, candidate), Policy()).dialogue.messages[1].parts[0]
+    assert isinstance(picture, Picture)
+    assert picture.view.shown == shared_store().size(small)

@@ -210,6 +210,7 @@ def test_a_server_describes_and_what_it_refuses_is_asked_again(tmp_path: Path, m
         ({"policy": "oracle"}, "needs to know the answer"),
         ({"suite": "synthetik"}, 'did you mean "synthetic"'),
         ({"suite": "", "images": "nowhere"}, "expected a folder with pictures, got nowhere"),
+        ({"base-url": "http://a/v1"}, "none of the policies asks a server, http://a/v1 would not be used"),
     ],
 )
 def test_bad_input_is_one_clear_line(options: dict[str, str], words: str, tmp_path: Path, capsys) -> None:

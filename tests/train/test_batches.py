@@ -8,19 +8,11 @@ import pytest
 import torch
 
 from o3gym.policies.dialogue import Message
-from o3gym.train.batches import (
-    IGNORED,
-    BatchError,
-    Collator,
-    TrainingRow,
-    batch_of,
-    check_batch,
-    last_turns,
-    training_row,
-)
+from o3gym.train.batches import Collator, batch_of, check_batch
 from o3gym.train.data.demonstrations import dialogue_of
 from o3gym.train.data.mixture import Mixture
 from o3gym.train.data.sources import RunSource, open_source
+from o3gym.train.loss_mask import IGNORED, BatchError, TrainingRow, last_turns, training_row
 from o3gym.train.recipe import SftRecipe, read_recipe
 from tests.train.colours import COLOURS, Colours, dialogue
 

@@ -1,1 +1,1 @@
-"""Models whose token ids we see: in this process through transformers or vLLM, or behind vLLM's own server."""
+"""Policies that know their token ids: models in process through transformers or vLLM, or behind vLLM's own server."""

@@ -1,8 +1,10 @@
 """Dialogues as token ids and pixels: what a model with a chat template reads, piece by piece.
 
-A sequence grows by pieces and is never tokenised again: the opening, a reply as it was sampled, what follows it, the
-next reply, and so on. Rollouts and training rows are built from the same pieces, so a model is trained on exactly the
-ids that it will see.
+A sequence grows by appending pieces and is never tokenised again: the opening, a reply exactly as it was sampled, the
+messages that follow it, the next reply, and so on. Tokenising is not invertible (a model may spell a word with other
+tokens than the tokenizer would), so a sequence that was tokenised again from its text would differ from the one whose
+log-probabilities were recorded. Rollouts and training rows are built from the same pieces, so a model is trained on
+exactly the ids that it will see.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,25 +20,28 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from o3gym.policies.dialogue import Message, Picture
+from o3gym.policies.local.chat_template import ChatTemplate
 from o3gym.policies.local.processors import patch_size, pixel_limits, settled_size
 from o3gym.types import Size
 
-REPLY_MARK = "\ue000"
-"""Stands for a reply in a rendered template; a private-use character, removed from everything else."""
 FORBIDDEN = re.compile(
     r"<\|(image|video|vision)_(pad|start|end)\|>|</?(image|video)>|<(start|end)_of_image>|<image_soft_token>"
     r"|<fake_token_around_image>|<global-img>|<row_\d+_col_\d+>"
 )
-"""Tokens that stand for pixels or frame them. One in a reply would claim pixels that are not there."""
+"""Tokens that stand for pixels or frame them, in the families that o3gym knows.
+
+They must never be sampled: the model's code pairs image tokens with pictures one by one, so an image token in a reply
+would claim pixels that do not exist, and every later forward pass over the sequence would fail or misplace features.
+"""
 
 
 @dataclass(frozen=True)
 class Patches:
-    """A picture as a Qwen model takes it.
+    """A picture in the form that Qwen models read.
 
     Attributes:
         rows: float32 of shape (t·h·w, channels · temporal patch · patch²), in the processor's order.
-        grid: (t, h, w) in patches; t·h·w / merge² tokens stand for the picture.
+        grid: (t, h, w) in patches; the picture occupies t·h·w / merge² tokens.
     """
 
     rows: NDArray[np.float32]
@@ -45,6 +49,11 @@ class Patches:
 
 
 EncodedImage: TypeAlias = Patches | NDArray[np.uint8]
+"""A picture ready for a model: `Patches` for the Qwen families, uint8 pixels (height, width, 3) for the others.
+
+The processors of other families decide over all pictures of a batch together (padding, tiling), so their pixels can be
+converted only when the batch is known; see `Encoder.inputs`.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,9 +61,8 @@ class Encoded:
     """A piece of a sequence.
 
     Attributes:
-        ids: its tokens, with one image token per place that pixels take.
-        images: its pictures in order: `Patches` for the Qwen families; for others uint8 (height, width, 3), because
-            there the processor decides over all pictures of a batch. `Encoder.inputs` makes tensors of either.
+        ids: the piece's token ids, with one image token for each token that a picture occupies.
+        images: its pictures in order.
     """
 
     ids: tuple[int, ...]
@@ -62,19 +70,22 @@ class Encoded:
 
 
 class Encoder:
-    r"""Writes dialogues for one model. Holds no state of a dialogue.
+    r"""Encodes dialogues for one model. It holds no state of any dialogue.
 
     Args:
         processor: from `load_processor`.
-        min_pixels, max_pixels: of a picture, for the Qwen families; 0 for what the checkpoint says.
+        min_pixels: minimum pixels of a picture, for the Qwen families; 0 for the checkpoint's own limit.
+        max_pixels: maximum pixels of a picture, likewise.
 
     Attributes:
-        factor: pixels per side of one token; 0 for families whose resizing is unknown.
-        image_id: the token that stands for pixels.
-        closing: ids that close an assistant turn, such as those of "<|im_end|>\n"; `end`: the one a model ends with.
-        eos: ids after which nothing is generated.
-        pad: id to pad with.
-        forbidden: ids that must never be sampled, ascending.
+        template: the processor's chat template.
+        factor: side in pixels of the square that becomes one token; 0 for families whose resizing rule is unknown.
+        image_id: id of the token that stands for pixels.
+        closing: ids that close an assistant turn, such as those of "<|im_end|>\n".
+        end: the id among them with which the model ends its reply.
+        eos: ids that end generation.
+        pad: id used for padding.
+        forbidden: ids that must never be sampled (see `FORBIDDEN`), ascending.
     """
 
     def __init__(self, processor: Any, min_pixels: int = 0, max_pixels: int = 0) -> None:
@@ -84,80 +95,88 @@ class Encoder:
             raise ValueError(f"min_pixels, max_pixels: {type(processor).__name__} has no such limits")
         self.limits = pixel_limits(processor.image_processor, min_pixels, max_pixels) if self.factor else (0, 0)
         self.image_id = int(processor.image_token_id)
-        special = {i: str(token) for i, token in self.tokenizer.added_tokens_decoder.items() if token.special}
-        self._special = re.compile("|".join(re.escape(t) for t in special.values() if len(t) > 1) or r"(?!)")
-        self.forbidden = tuple(sorted({self.image_id, *self._matching(self.tokenizer.get_added_vocab())}))
-        self._whole_text = self._takes_text_only()
-        self.closing = self._closing()
+        self.forbidden = tuple(sorted({self.image_id, *_forbidden_ids(self.tokenizer.get_added_vocab())}))
+        self.template = ChatTemplate(processor)
+        self.closing = self._ids(self.template.closing)
+        special = {number for number, token in self.tokenizer.added_tokens_decoder.items() if token.special}
         self.end = next((i for i in self.closing if i in special), self.tokenizer.eos_token_id)
         self.eos = frozenset(filter(lambda i: i is not None, (self.end, self.tokenizer.eos_token_id)))
         self.pad = next((i for i in (self.tokenizer.pad_token_id, self.end) if i is not None), 0)
 
-    @staticmethod
-    def _matching(vocabulary: dict[str, int]) -> list[int]:
-        return [number for token, number in vocabulary.items() if FORBIDDEN.fullmatch(token)]
-
-    # what a size and a text become
+    # sizes and texts
 
     def vision_size(self, width: int, height: int) -> Size:
-        """The size that the processor leaves alone for a picture of this size; the identity for unknown families."""
+        """The size at which to show a region, so that the processor resizes nothing; the identity for unknown families.
+
+        It is the size to which the processor would resize a picture of the given size (see `settled_size`).
+        """
         return settled_size((width, height), self.factor, *self.limits) if self.factor else (width, height)
 
     def tokens(self, text: str) -> tuple[int, ...]:
-        """Ids of a text in which special tokens are taken literally: one a model or a question wrote stays text."""
-        return self._ids(self._plain(text))
+        """Tokenises a text literally: a special token that a model or a question spells out stays plain text."""
+        return self._ids(self.template.escape(text))
 
     def text(self, ids: Sequence[int]) -> str:
-        """What ids say, special tokens removed."""
-        said: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return said
+        """Decodes ids, without special tokens."""
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
 
-    # the pieces of a sequence
+    # pieces of a sequence
 
     def opening(self, messages: Sequence[Message]) -> Encoded:
-        """From nothing through the generation prompt; replies that are in there already are tokenised from their text.
+        """Encodes a dialogue from its start through the generation prompt.
 
-        Raises ValueError for a picture of a size that the processor would change (see `vision_size`).
+        Replies that it already contains are tokenised from their text.
+
+        Raises:
+            ValueError: the processor would resize a picture (see `vision_size`).
         """
-        ids, _, images = self._woven(messages)
+        ids, _, images = self._joined(messages)
         return Encoded(tuple(ids), tuple(images))
 
     def following(self, messages: Sequence[Message], seen: int, reply: Sequence[int] = ()) -> Encoded:
-        """From the end of an assistant's reply through the next generation prompt.
+        """Encodes what follows an assistant's reply, from the end of its text through the next generation prompt.
 
         Args:
             messages: the whole dialogue.
-            seen: how many messages the sequence already covers; the last of them is the reply, those after it are new.
-            reply: the reply's ids; what it already closes its turn with is not repeated.
+            seen: number of messages that the sequence already covers. The last of them is the reply; those after it are
+                new.
+            reply: ids of the reply. If they already close the turn, fully or in part, that part is not repeated.
         """
         new = messages[seen:]
         if not new or messages[seen - 1].role != "assistant" or any(m.role == "assistant" for m in new):
             raise ValueError(f"expected user messages after the reply at {seen - 1}, got {[m.role for m in messages]}")
-        kept = messages[: seen - 1] if not self._local else self._stand_in(messages)
-        rendered = self._rendered([*kept, Message("assistant", (REPLY_MARK,)), *new], prompt=True)
-        piece = self._piece(rendered.partition(REPLY_MARK)[2], new, special=False)
-        return Encoded(piece.ids[self._closed(piece.ids, reply) :], piece.images)
+        piece = self._piece(self.template.after_reply(messages, seen - 1), new, special=False)
+        return Encoded(piece.ids[self._overlap(piece.ids, reply) :], piece.images)
 
     def row(self, messages: Sequence[Message]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[EncodedImage, ...]]:
-        """A whole dialogue that ends with an assistant message: ids, mask, pictures in order.
+        """Encodes a whole dialogue that ends with an assistant message, as a training row.
 
-        The mask is 1 on what the assistant wrote and on the token that ends its turn. The row ends with that token.
+        Returns:
+            The ids, the loss mask and the pictures in order. The mask is 1 on the assistant's text and on the token
+            that ends each of its turns, because that token has to be learnt too. The row ends with that token. The mask
+            says nothing about attention: the model attends to all tokens of the row.
         """
         if not messages or messages[-1].role != "assistant":
             raise ValueError("a row ends with an assistant message")
-        ids, mask, images = self._woven(messages[:-1])
-        said = (*self.tokens(messages[-1].text), self.end)
-        return (*ids, *said), (*mask, *[1] * len(said)), tuple(images)
+        ids, mask, images = self._joined(messages[:-1])
+        reply = (*self.tokens(messages[-1].text), self.end)
+        return (*ids, *reply), (*mask, *[1] * len(reply)), tuple(images)
+
+    # pictures
 
     def images(self, messages: Iterable[Message]) -> tuple[EncodedImage, ...]:
-        """The pictures of some messages, in order."""
+        """Encodes the pictures of messages, in order."""
         pictures = [part for message in messages for part in message.parts if isinstance(part, Picture)]
         if not pictures:
             return ()
         return self._patches(pictures) if self.factor else tuple(picture.load() for picture in pictures)
 
     def inputs(self, rows: Sequence[Sequence[EncodedImage]]) -> dict[str, Any]:
-        """The pictures of a batch of sequences as the model's keyword arguments (torch tensors); empty without any."""
+        """Converts the pictures of a batch of sequences to the model's keyword arguments (torch tensors).
+
+        Empty for a batch without pictures.
+        """
         import torch
 
         flat = [image for row in rows for image in row]
@@ -168,61 +187,11 @@ class Encoder:
             grids = [image.grid for image in flat if isinstance(image, Patches)]
             return {"pixel_values": torch.from_numpy(values), "image_grid_thw": torch.tensor(grids)}
         token = self.processor.tokenizer.convert_ids_to_tokens(self.image_id)
-        places = [getattr(self.processor, "image_token", token) * len(row) for row in rows]
+        # these processors refuse pictures without a text that has a place for each; the resulting ids are dropped
+        texts = [getattr(self.processor, "image_token", token) * len(row) for row in rows]
         pictures = [[Image.fromarray(image) for image in row] for row in rows]  # type: ignore[arg-type]
-        made = self.processor(text=places, images=pictures, padding=True, return_tensors="pt")
-        return {key: value for key, value in made.items() if key not in _TEXT_KEYS}
-
-    # how they are made
-
-    def _rendered(self, messages: Iterable[Message], prompt: bool) -> str:
-        said: str = self.processor.apply_chat_template(
-            [self._chat(message) for message in messages], tokenize=False, add_generation_prompt=prompt
-        )
-        return said
-
-    def _chat(self, message: Message) -> dict[str, Any]:
-        if self._whole_text and message.role != "user":
-            return {"role": message.role, "content": self._plain(message.text, message.role)}
-        parts = [
-            {"type": "text", "text": self._plain(part, message.role)} if isinstance(part, str) else {"type": "image"}
-            for part in message.parts
-        ]
-        return {"role": message.role, "content": parts}
-
-    def _plain(self, text: str, role: str = "") -> str:
-        """The text with a gap in each special token that it spells out, so that it is no token."""
-        if REPLY_MARK in text and not (role == "assistant" and text == REPLY_MARK):
-            text = text.replace(REPLY_MARK, "")
-        return self._special.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
-
-    def _ids(self, text: str, special: bool = False) -> tuple[int, ...]:
-        return tuple(self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
-
-    def _woven(self, messages: Sequence[Message]) -> tuple[list[int], list[int], list[EncodedImage]]:
-        """Ids, mask and pictures of a dialogue through the generation prompt, from pieces."""
-        replies = [n for n, message in enumerate(messages) if message.role == "assistant"]
-        first = self._first(messages[: replies[0]] if replies else messages)
-        ids, mask, images = list(first.ids), [0] * len(first.ids), list(first.images)
-        for here, until in zip(replies, [*replies, len(messages)][1:], strict=True):
-            said = (*self.tokens(messages[here].text), self.end)
-            piece = self.following(messages[:until], here + 1, said)
-            ids += [*said, *piece.ids]
-            mask += [*[1] * len(said), *[0] * len(piece.ids)]
-            images += piece.images
-        return ids, mask, images
-
-    def _first(self, messages: Sequence[Message]) -> Encoded:
-        text, bos = self._rendered(messages, prompt=True), self.tokenizer.bos_token
-        return self._piece(text, messages, special=not (bos and text.startswith(bos)))
-
-    def _piece(self, text: str, messages: Sequence[Message], special: bool) -> Encoded:
-        images = self.images(messages)
-        if self.factor or not images:
-            return Encoded(self._expanded(self._ids(text, special), images), images)
-        shown = [Image.fromarray(image) for image in images]  # type: ignore[arg-type]
-        made = self.processor(text=[text], images=[shown], add_special_tokens=special)
-        return Encoded(tuple(made["input_ids"][0]), images)
+        inputs = self.processor(text=texts, images=pictures, padding=True, return_tensors="pt")
+        return {key: value for key, value in inputs.items() if key not in _TEXT_KEYS}
 
     def _patches(self, pictures: Sequence[Picture]) -> tuple[Patches, ...]:
         loaded = [Image.fromarray(picture.load()) for picture in pictures]
@@ -232,65 +201,71 @@ class Encoder:
                     f"view {picture.view.index} is {image.size[0]}×{image.size[1]} pixels and the model's processor "
                     f"would make it {size[0]}×{size[1]}; show views at the size that `vision_size` gives"
                 )
-        least, most = self.limits
-        limits = {"shortest_edge": least, "longest_edge": most}
-        made = self.processor.image_processor(images=loaded, size=limits, return_tensors="np")
-        grids = [(int(t), int(h), int(w)) for t, h, w in made["image_grid_thw"]]
+        minimum, maximum = self.limits
+        limits = {"shortest_edge": minimum, "longest_edge": maximum}  # areas, in spite of their names
+        output = self.processor.image_processor(images=loaded, size=limits, return_tensors="np")
+        grids = [(int(t), int(h), int(w)) for t, h, w in output["image_grid_thw"]]
         ends = np.cumsum([t * h * w for t, h, w in grids])
-        rows = np.split(np.asarray(made["pixel_values"], np.float32), ends[:-1])
+        rows = np.split(np.asarray(output["pixel_values"], np.float32), ends[:-1])
         return tuple(Patches(part, grid) for part, grid in zip(rows, grids, strict=True))
 
+    # assembly
+
+    def _ids(self, text: str, special: bool = False) -> tuple[int, ...]:
+        return tuple(self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
+
+    def _joined(self, messages: Sequence[Message]) -> tuple[list[int], list[int], list[EncodedImage]]:
+        """Joins the pieces of a dialogue through the generation prompt; returns ids, loss mask and pictures."""
+        replies = [n for n, message in enumerate(messages) if message.role == "assistant"]
+        first = self._first(messages[: replies[0]] if replies else messages)
+        ids, mask, images = list(first.ids), [0] * len(first.ids), list(first.images)
+        for index, until in zip(replies, [*replies, len(messages)][1:], strict=True):
+            reply = (*self.tokens(messages[index].text), self.end)
+            piece = self.following(messages[:until], index + 1, reply)
+            ids += [*reply, *piece.ids]
+            mask += [*[1] * len(reply), *[0] * len(piece.ids)]
+            images += piece.images
+        return ids, mask, images
+
+    def _first(self, messages: Sequence[Message]) -> Encoded:
+        # the tokenizer adds the special tokens of a text's start only if the template has not written them already
+        text, bos = self.template.render(messages), self.tokenizer.bos_token
+        return self._piece(text, messages, special=not (bos and text.startswith(bos)))
+
+    def _piece(self, text: str, messages: Sequence[Message], special: bool) -> Encoded:
+        images = self.images(messages)
+        if self.factor or not images:
+            return Encoded(self._expanded(self._ids(text, special), images), images)
+        shown = [Image.fromarray(image) for image in images]  # type: ignore[arg-type]
+        output = self.processor(text=[text], images=[shown], add_special_tokens=special)
+        return Encoded(tuple(output["input_ids"][0]), images)
+
     def _expanded(self, ids: tuple[int, ...], images: Sequence[EncodedImage]) -> tuple[int, ...]:
-        """One image token per place that a picture takes, for each one that the template wrote."""
+        """Repeats each image token that the template wrote as often as its picture has tokens."""
         if ids.count(self.image_id) != len(images):
             raise ValueError(f"the template wrote {ids.count(self.image_id)} places for {len(images)} pictures")
         if not images:
             return ids
         merge, out = self.processor.image_processor.merge_size**2, list[int]()
-        places = iter([math.prod(image.grid) // merge for image in images if isinstance(image, Patches)])
+        counts = iter([math.prod(image.grid) // merge for image in images if isinstance(image, Patches)])
         for token in ids:
-            out += [token] * (next(places) if token == self.image_id else 1)
+            out += [token] * (next(counts) if token == self.image_id else 1)
         return tuple(out)
 
-    def _closing(self) -> tuple[int, ...]:
-        probe = [Message("user", ("?",)), Message("assistant", (REPLY_MARK,))]
-        rendered = self._rendered(probe, prompt=False)
-        if REPLY_MARK not in rendered:
-            raise ValueError("its chat template does not show what an assistant said")
-        return self._ids(rendered.partition(REPLY_MARK)[2])
+    def _overlap(self, ids: Sequence[int], reply: Sequence[int]) -> int:
+        """Counts the ids at the start of the following piece with which the reply already ends.
 
-    def _closed(self, ids: Sequence[int], reply: Sequence[int]) -> int:
-        """How many ids at the start of what follows a reply are already its end."""
+        A reply may end with the whole closing, with its end token alone, or, if it was cut or stopped by a stop string,
+        with none of it; the longest match counts.
+        """
         for count in range(min(len(self.closing), len(ids), len(reply)), 0, -1):
             if tuple(ids[:count]) == tuple(reply[-count:]) == self.closing[:count]:
                 return count
         return 0
 
-    @staticmethod
-    def _stand_in(messages: Sequence[Message]) -> list[Message]:
-        """A short beginning instead of the whole one."""
-        return [*(m for m in messages[:1] if m.role == "system"), Message("user", ("?",))]
-
-    def _takes_text_only(self) -> bool:
-        """Whether the template wants a string, not a list of parts, from all but the user."""
-        self._whole_text = False
-        probe = [Message("system", ("?",)), Message("user", ("?",)), Message("assistant", (REPLY_MARK,))]
-        try:
-            return "'type'" in self._rendered(probe, prompt=False)
-        except Exception:
-            return True
-
-    @cached_property
-    def _local(self) -> bool:
-        """Whether what the template writes after a reply does not depend on what came long before it.
-
-        Then a short beginning is rendered in place of the whole, or a dialogue of n turns would cost n².
-        """
-        system, user, mark = Message("system", ("?",)), Message("user", ("!",)), Message("assistant", (REPLY_MARK,))
-        long = [system, user, Message("assistant", ("a",)), user, Message("assistant", ("b",)), user, mark, user]
-        short = [*self._stand_in(long), mark, user]
-        first, second = (self._rendered(m, prompt=True).partition(REPLY_MARK)[2] for m in (long, short))
-        return first == second
-
 
 _TEXT_KEYS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+
+
+def _forbidden_ids(vocabulary: dict[str, int]) -> list[int]:
+    return [number for token, number in vocabulary.items() if FORBIDDEN.fullmatch(token)]

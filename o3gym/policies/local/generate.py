@@ -1,4 +1,4 @@
-"""Replies of any image-text-to-text model through `generate` of transformers: every turn reads the whole dialogue."""
+"""Replies of any image-text-to-text model with transformers' `generate`, which reads the whole dialogue each turn."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 
+from o3gym.policies.base import error_reply
 from o3gym.policies.dialogue import CONTEXT_FULL, Request
 from o3gym.policies.local.encoding import EncodedImage, Encoder
 from o3gym.policies.local.sampling import Draft, draw, trie_of
@@ -15,19 +16,20 @@ from o3gym.policies.local.token_sequences import TokenSequence
 from o3gym.types import EpisodeKey, Reply
 
 TYPE_IDS = ("token_type_ids", "mm_token_type_ids")
-"""Arguments that some models take: 1 where a token stands for pixels."""
+"""Arguments of some models, 1 where a token stands for pixels and 0 elsewhere."""
 
 
 class WholeHistory:
-    """Replies of one model, `slots` requests at a time; a batch takes as long as its longest reply.
+    """Generates the replies of one model, `slots` requests at a time; a batch takes as long as its longest reply.
 
-    Ids are kept from turn to turn all the same, so a history is what was sampled and not what its text tokenises to.
+    Nothing is cached between turns but the token ids, so that a history consists of the ids that were sampled and not
+    of those that its text would tokenise to.
 
     Args:
-        model: in eval mode.
-        encoder: of its processor.
-        slots: dialogues per batch.
-        max_context: tokens that a dialogue may have, replies included.
+        model: the model, in eval mode.
+        encoder: the encoder for the model's processor.
+        slots: number of dialogues per batch.
+        max_context: maximum number of tokens in a dialogue, replies included.
         eos: ids that end a reply.
     """
 
@@ -35,26 +37,26 @@ class WholeHistory:
         self.model, self.encoder, self.slots, self.max_context, self.eos = model, encoder, slots, max_context, eos
         self._device = model.get_input_embeddings().weight.device
         self._forbidden = torch.tensor(encoder.forbidden, device=self._device)
-        self._contexts: dict[EpisodeKey, TokenSequence] = {}
+        self._sequences: dict[EpisodeKey, TokenSequence] = {}
         self._queue: list[Request] = []
 
     def submit(self, request: Request) -> None:
-        """Accept a request; it is answered in a later `poll`."""
+        """Accepts a request; a later `poll` returns its reply."""
         self._queue.append(request)
 
     def release(self, key: EpisodeKey) -> None:
-        """Forget a dialogue."""
+        """Discards a dialogue."""
         self._queue = [request for request in self._queue if request.key != key]
-        self._contexts.pop(key, None)
+        self._sequences.pop(key, None)
 
     def poll(self) -> list[tuple[EpisodeKey, Reply]]:
-        """Replies to the requests that have waited longest."""
+        """Returns the replies to the requests that have waited longest."""
         batch, self._queue = self._queue[: self.slots], self._queue[self.slots :]
         done, open_ = list[tuple[EpisodeKey, Reply]](), list[tuple[Request, TokenSequence, Draft]]()
         for request in batch:
             try:
-                context = self._context(request)
-                room = self.max_context - len(context.ids)
+                sequence = self._sequence(request)
+                room = self.max_context - len(sequence.ids)
                 trie = trie_of(request.sampling.choices, self.encoder)
             except Exception as error:
                 done.append((request.key, self._failed(request, error)))
@@ -63,77 +65,89 @@ class WholeHistory:
                 self.release(request.key)
                 done.append((request.key, Reply("", finish="length", error=CONTEXT_FULL)))
             else:
-                open_.append((request, context, Draft(request.sampling, self.encoder, room, self.eos, trie)))
+                open_.append((request, sequence, Draft(request.sampling, self.encoder, room, self.eos, trie)))
         return done + (self._answered(open_) if open_ else [])
 
-    def _context(self, request: Request) -> TokenSequence:
-        context = self._contexts.get(request.key)
-        if context is None or not context.continues(request):
-            context = self._contexts[request.key] = TokenSequence(request.dialogue)
-        context.extend(self.encoder)
-        return context
+    def _sequence(self, request: Request) -> TokenSequence:
+        sequence = self._sequences.get(request.key)
+        if sequence is None or not sequence.continues(request):
+            sequence = self._sequences[request.key] = TokenSequence(request.dialogue)
+        sequence.extend(self.encoder)
+        return sequence
 
     def _failed(self, request: Request, error: Exception) -> Reply:
         self.release(request.key)
-        return Reply("", finish="error", error=f"{type(error).__name__}: {error}"[:500])
+        return error_reply(error)
 
     def _answered(self, batch: list[tuple[Request, TokenSequence, Draft]]) -> list[tuple[EpisodeKey, Reply]]:
-        """Replies to a batch; where it fails, its members are tried alone."""
+        """Answers a batch. If it fails before a token was sampled, each of its members is retried alone."""
         try:
-            self._generate([context for _, context, _ in batch], [draft for _, _, draft in batch])
+            self._generate([sequence for _, sequence, _ in batch], [draft for _, _, draft in batch])
         except Exception as error:
+            # A draft that holds tokens has used up part of its random numbers, so it cannot be sampled again as it was.
             if len(batch) > 1 and not any(draft.ids for _, _, draft in batch):
                 return [reply for entry in batch for reply in self._answered([entry])]
             return [(request.key, self._failed(request, error)) for request, _, _ in batch]
         done = []
-        for request, context, draft in batch:
-            reply = draft.reply(context.prompt, len(context.ids))
-            context.answer(draft.ids, reply.text)
+        for request, sequence, draft in batch:
+            reply = draft.reply(sequence.prompt, len(sequence.ids))
+            sequence.answer(draft.ids, reply.text)
             done.append((request.key, reply))
         return done
 
-    def _generate(self, contexts: Sequence[TokenSequence], drafts: Sequence[Draft]) -> None:
-        rows = [self.encoder.images(context.dialogue.messages) for context in contexts]
-        judge = _Drafting(drafts, self._forbidden, self.encoder.end)
+    def _generate(self, sequences: Sequence[TokenSequence], drafts: Sequence[Draft]) -> None:
+        rows = [self.encoder.images(sequence.dialogue.messages) for sequence in sequences]
+        drafting = _Drafting(drafts, self._forbidden, self.encoder.end)
         settings = GenerationConfig(  # type: ignore[no-untyped-call]
             do_sample=False, max_new_tokens=max(draft.limit for draft in drafts), pad_token_id=self.encoder.pad
         )
         with torch.inference_mode():
             self.model.generate(
-                **self._inputs(contexts, rows),
+                **self._inputs(sequences, rows),
                 generation_config=settings,
-                logits_processor=[judge],
-                stopping_criteria=[_Over(judge)],
+                logits_processor=[drafting],
+                stopping_criteria=[_Over(drafting)],
             )
 
-    def _inputs(self, contexts: Sequence[TokenSequence], rows: Sequence[Sequence[EncodedImage]]) -> dict[str, Any]:
-        """The dialogues padded on the left, and all their pictures."""
-        longest = max(len(context.ids) for context in contexts)
-        gaps = [longest - len(context.ids) for context in contexts]
-        ids = torch.tensor([[self.encoder.pad] * gap + c.ids for gap, c in zip(gaps, contexts, strict=True)])
-        seen = torch.tensor([[0] * gap + [1] * (longest - gap) for gap in gaps])
-        given = {"input_ids": ids, "attention_mask": seen, **self.encoder.inputs(rows)}
+    def _inputs(self, sequences: Sequence[TokenSequence], rows: Sequence[Sequence[EncodedImage]]) -> dict[str, Any]:
+        """Builds the model's arguments: the dialogues, padded on the left, and all their pictures.
+
+        Padding is on the left because `generate` appends new tokens on the right, where they must follow each
+        dialogue's last token directly. The attention mask does nothing but hide that padding; it is not a loss mask.
+        """
+        longest = max(len(sequence.ids) for sequence in sequences)
+        gaps = [longest - len(sequence.ids) for sequence in sequences]
+        pad = self.encoder.pad
+        ids = torch.tensor([[pad] * gap + sequence.ids for gap, sequence in zip(gaps, sequences, strict=True)])
+        mask = torch.tensor([[0] * gap + [1] * (longest - gap) for gap in gaps])
+        inputs = {"input_ids": ids, "attention_mask": mask, **self.encoder.inputs(rows)}
         names = self.encoder.processor.model_input_names
-        given |= {name: (ids == self.encoder.image_id).long() for name in TYPE_IDS if name in names}
-        floating = self.model.dtype
+        inputs |= {name: (ids == self.encoder.image_id).long() for name in TYPE_IDS if name in names}
+        dtype = self.model.dtype
         return {
-            name: value.to(self._device, floating) if value.is_floating_point() else value.to(self._device)
-            for name, value in given.items()
+            name: value.to(self._device, dtype) if value.is_floating_point() else value.to(self._device)
+            for name, value in inputs.items()
         }
 
 
 class _Drafting(LogitsProcessor):
-    """Takes each draft's next token itself, and leaves `generate` no other choice."""
+    """Draws each draft's next token itself, and leaves `generate` no other choice.
+
+    So replies are sampled by the same code as everywhere else: the draw of a row depends on its own seed, choices and
+    stop strings work, and log-probabilities are those of the distribution that was sampled from.
+    """
 
     def __init__(self, drafts: Sequence[Draft], forbidden: torch.Tensor, end: int) -> None:
         self.drafts, self.forbidden, self.end = drafts, forbidden, end
         self.over = [False] * len(drafts)
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        live = [row for row, over in enumerate(self.over) if not over]
-        drawn = draw(scores[live].clone(), [self.drafts[row] for row in live], self.forbidden.to(scores.device))
+        unfinished = [row for row, over in enumerate(self.over) if not over]
+        drafts = [self.drafts[row] for row in unfinished]
+        drawn = draw(scores[unfinished].clone(), drafts, self.forbidden.to(scores.device))
+        # rows that are finished get end tokens, which `generate` expects and nobody reads
         tokens = [self.end] * len(self.over)
-        for row, (token, logprob) in zip(live, drawn, strict=True):
+        for row, (token, logprob) in zip(unfinished, drawn, strict=True):
             self.over[row] = self.drafts[row].accept(token, logprob)
             tokens[row] = token
         only = torch.full_like(scores, -torch.inf)
@@ -142,10 +156,10 @@ class _Drafting(LogitsProcessor):
 
 
 class _Over(StoppingCriteria):
-    """Tells `generate` which drafts are over."""
+    """Tells `generate` which drafts are complete."""
 
-    def __init__(self, judge: _Drafting) -> None:
-        self.judge = judge
+    def __init__(self, drafting: _Drafting) -> None:
+        self.drafting = drafting
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: Any) -> torch.BoolTensor:
-        return torch.tensor(self.judge.over, device=input_ids.device)  # type: ignore[return-value]
+        return torch.tensor(self.drafting.over, device=input_ids.device)  # type: ignore[return-value]

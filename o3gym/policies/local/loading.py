@@ -1,4 +1,4 @@
-"""Models of transformers, loaded after everything that could be wrong has been looked at."""
+"""Loading models with transformers, after checking everything that can be checked before the weights are read."""
 
 from __future__ import annotations
 
@@ -12,52 +12,64 @@ from typing import Any
 from o3gym.registry import require
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+"""Pattern of a hub id: NAME or OWNER/NAME."""
 DTYPES = ("auto", "float32", "bfloat16")
+"""Accepted values of the option `dtype`."""
 OVERHEAD = 1.1
-"""Memory that is needed / that of the weights: buffers, activations of short turns. Keys and values come on top."""
+"""Required memory / memory of the weights: covers buffers and activations of short turns, but not the KV cache."""
 GIB = 2.0**30
+"""Bytes in a gibibyte."""
 
 
 def located(argument: str) -> str:
-    """A model folder, or the hub id as it is. Raises ValueError for a path that does not exist or holds no model."""
+    """Returns the path of a model folder with "~" expanded, or a hub id unchanged.
+
+    Raises:
+        ValueError: the argument is empty, is neither a folder nor a hub id, or names a folder without a model.
+    """
     if not argument:
         raise ValueError('name the model: "transformers:FOLDER" or "transformers:HUB_ID"')
     path = Path(argument).expanduser()
     if path.is_dir():
         if not (path / "config.json").exists():
-            raise ValueError(f"{argument}: there is no config.json, so this is no model folder")
+            raise ValueError(f"{argument}: the folder has no config.json, so it is not a model folder")
         return str(path)
     if path.exists() or not HUB_ID.fullmatch(argument) or argument.startswith("."):
-        raise ValueError(f"{argument}: no such folder, and not a hub id (OWNER/NAME) either")
+        raise ValueError(f"{argument}: expected a model folder or a hub id (OWNER/NAME), and this is neither")
     return argument
 
 
 def load_config(path: str) -> Any:
-    """The configuration of an image-text-to-text model. Raises ValueError for any other."""
+    """Loads the configuration of an image-text-to-text model.
+
+    Raises:
+        ValueError: there is no configuration, or it belongs to another kind of model.
+    """
     transformers = require("transformers", "transformers")
     try:
         config = transformers.AutoConfig.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0][:300]
-        raise ValueError(f"{path}: no model can be loaded from there: {reason}") from error
+        raise ValueError(f"{path}: cannot load a model: {reason}") from error
     known = require("transformers.models.auto.modeling_auto", "transformers")
     if config.model_type not in known.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
-        raise ValueError(f'{path}: a model of type "{config.model_type}" does not read pictures and write text')
+        raise ValueError(f'{path}: models of type "{config.model_type}" do not read pictures and write text')
     return config
 
 
 def load_model(path: str, dtype: str = "auto", device: str = "auto", device_map: str = "") -> Any:
-    """The model in eval mode, where it will run.
+    """Loads a model in eval mode onto the device where it will run.
 
     Args:
-        path: from `located`.
-        dtype: "float32", "bfloat16", or "auto": the checkpoint's own on a GPU, float32 on a CPU.
-        device: "cpu", "cuda", "cuda:1", …, or "auto": the GPU if there is one.
-        device_map: of accelerate, for example "auto" to spread a model over several GPUs; `device` is then not used.
+        path: a folder or hub id, from `located`.
+        dtype: "float32", "bfloat16", or "auto" for the checkpoint's own dtype on a GPU and float32 on a CPU.
+        device: "cpu", "cuda", "cuda:1", …, or "auto" for the GPU if there is one.
+        device_map: accelerate's device map, for example "auto" to spread a model over several GPUs; it overrides
+            `device`.
 
     Raises:
-        ValueError: an unknown dtype or device, an unsupported architecture, no weights.
-        MemoryError: the weights do not fit.
+        ValueError: the dtype or device is unknown, the architecture is not supported, or there are no weights.
+        MemoryError: the weights do not fit into memory.
     """
     torch, transformers = require("torch", "transformers"), require("transformers", "transformers")
     if dtype not in DTYPES:
@@ -65,7 +77,7 @@ def load_model(path: str, dtype: str = "auto", device: str = "auto", device_map:
     place = _device(torch, device)
     config = load_config(path)
     wanted = "float32" if dtype == "auto" and place.type == "cpu" and not device_map else dtype
-    _fits(torch, path, wanted, place, device_map)
+    _check_memory(torch, path, wanted, place, device_map)
     if device_map:
         require("accelerate", "transformers")
     try:
@@ -73,7 +85,7 @@ def load_model(path: str, dtype: str = "auto", device: str = "auto", device_map:
             path, config=config, dtype=wanted, **({"device_map": device_map} if device_map else {})
         )
     except OSError as error:
-        raise ValueError(f"{path}: no weights can be loaded from there: {str(error).splitlines()[0][:300]}") from error
+        raise ValueError(f"{path}: cannot load the weights: {str(error).splitlines()[0][:300]}") from error
     return model.eval() if device_map else model.to(place).eval()
 
 
@@ -82,26 +94,27 @@ def _device(torch: Any, name: str) -> Any:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f'device: "{name}" is none (try auto, cpu, cuda, cuda:1)') from None
+    except RuntimeError:  # not a device name
+        raise ValueError(f'device: expected auto, cpu, cuda, cuda:1 or the like, got "{name}"') from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device: there is no {name}; torch sees {torch.cuda.device_count()} GPUs")
     return device
 
 
-def _fits(torch: Any, path: str, dtype: str, device: Any, device_map: str) -> None:
+def _check_memory(torch: Any, path: str, dtype: str, device: Any, device_map: str) -> None:
+    """Raises MemoryError now instead of after minutes of loading. Weights that are not in a local folder count as 0."""
     need = OVERHEAD * weight_bytes(path, {"float32": 4, "bfloat16": 2}.get(dtype, 0))
     free = free_bytes(torch, device, bool(device_map))
     if need > free:
         where = "all devices together" if device_map else str(device)
         raise MemoryError(
-            f"{path} needs about {need / GIB:.1f} GiB and {where} has {free / GIB:.1f} GiB free; "
+            f"{path} needs about {need / GIB:.1f} GiB, but {where} has {free / GIB:.1f} GiB free; "
             'try "?dtype=bfloat16", "?device_map=auto" or a smaller model'
         )
 
 
 def free_bytes(torch: Any, device: Any, everywhere: bool = False) -> int:
-    """Free memory of a device, or of all GPUs and the main memory together."""
+    """Returns the free bytes of a device, or with `everywhere` those of all GPUs and the main memory together."""
     gpus = [int(torch.cuda.mem_get_info(number)[0]) for number in range(torch.cuda.device_count())]
     main = int(require("psutil", "transformers").virtual_memory().available)
     if everywhere:
@@ -112,7 +125,12 @@ def free_bytes(torch: Any, device: Any, everywhere: bool = False) -> int:
 
 
 def weight_bytes(path: str, itemsize: int) -> int:
-    """Bytes of a folder's safetensors weights at `itemsize` bytes a number (0: as stored); 0 if there are none."""
+    """Returns the size of a folder's safetensors weights in bytes; 0 if there are none.
+
+    Args:
+        path: the folder.
+        itemsize: bytes per number; 0 for the stored size.
+    """
     total = 0
     for file in sorted(Path(path).glob("*.safetensors")):
         for count, stored in _tensors(file):
@@ -121,7 +139,10 @@ def weight_bytes(path: str, itemsize: int) -> int:
 
 
 def _tensors(file: Path) -> Iterator[tuple[int, int]]:
-    """(numbers, bytes) per tensor, from the header: https://github.com/huggingface/safetensors#format."""
+    """Yields (count of numbers, bytes) per tensor, read from the header.
+
+    Format: https://github.com/huggingface/safetensors#format.
+    """
     with file.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         header = json.loads(stream.read(length))

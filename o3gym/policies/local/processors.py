@@ -1,4 +1,4 @@
-"""Processors of vision-language models: loaded with or without torchvision, and the size they bring a picture to."""
+"""Processors of vision-language models: loading with or without torchvision, and the rule by which they resize."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ IMAGE_ONLY: Mapping[str, str] = {
     "qwen3_vl": "Qwen3VLProcessor",
     "qwen3_vl_moe": "Qwen3VLProcessor",
 }
-"""Model types whose processor insists on a video processor, which needs torchvision, though pictures do not."""
+"""Model types whose processor class requires a video processor and thus torchvision, although pictures do not."""
 MOST_NARROW = 200
-"""Long side / short side beyond which the Qwen processors refuse a picture."""
+"""Maximum ratio of long side to short side of a picture that the Qwen processors accept."""
 
 
 def load_processor(path: str) -> Any:
-    """The processor of a model folder or hub id: tokenizer, image processor, chat template.
+    """Loads the processor of a model folder or hub id: tokenizer, image processor and chat template.
 
-    Where torchvision is missing, the Qwen families get their own processor without its video part; pictures are then
-    resized by Pillow, which differs from torchvision by 0.03 at most after normalisation.
+    Without torchvision, the Qwen families get their own processor without its video part. Pillow then resizes pictures,
+    with values that differ from torchvision's by at most 0.03 after normalisation.
 
     Raises:
-        ValueError: no processor or no chat template there.
-        MissingPackage: transformers is missing, or this processor cannot do without torchvision.
+        ValueError: the model has no processor, or no chat template.
+        MissingPackage: transformers is missing, or the processor needs a package such as torchvision.
     """
     transformers = require("transformers", "transformers")
     try:
@@ -38,16 +38,16 @@ def load_processor(path: str) -> Any:
     except ImportError as error:
         raise MissingPackage(f"the processor of {path} needs a package: {_first_line(error)}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: no processor can be loaded from there: {_first_line(error)}") from error
+        raise ValueError(f"{path}: cannot load a processor: {_first_line(error)}") from error
     if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
-        raise ValueError(f"{path}: its processor is a {type(processor).__name__}, which takes no pictures")
+        raise ValueError(f"{path}: the processor is a {type(processor).__name__}, which accepts no pictures")
     if not (processor.chat_template or processor.tokenizer.chat_template):
-        raise ValueError(f"{path}: it has no chat template (chat_template.jinja), so it cannot hold a dialogue")
+        raise ValueError(f"{path}: there is no chat template (chat_template.jinja), so the model cannot hold dialogues")
     return processor
 
 
 def save_processor(processor: Any, folder: Path) -> None:
-    """Save a processor so that it loads everywhere, also where torchvision is there and a video part is expected."""
+    """Saves a processor so that it loads everywhere, even with torchvision, where a video part is expected."""
     processor.save_pretrained(folder)
     file = folder / "processor_config.json"
     name = type(processor).__name__
@@ -72,9 +72,10 @@ def _loader(transformers: Any, path: str) -> Any:
 
 
 def image_only(base: Any) -> Any:
-    """A Qwen processor class without its video part.
+    """Derives a Qwen processor class that has no video part.
 
-    transformers reads the parts of a processor off the signature of `__init__`, so leaving one out there is enough.
+    transformers reads the parts of a processor from the signature of `__init__`, so leaving one out there is enough.
+    The class keeps its name, because `save_pretrained` records it.
     """
 
     def __init__(self: Any, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None) -> None:  # noqa: N807
@@ -93,29 +94,31 @@ def _first_line(error: Exception) -> str:
 
 
 def patch_size(image_processor: Any) -> int:
-    """Pixels per side of the square that becomes one token of a Qwen model; 0 for other families."""
+    """Returns the side in pixels of the square that becomes one token of a Qwen model; 0 for other families."""
     if not type(image_processor).__name__.startswith(("Qwen2VL", "Qwen3VL")):
         return 0
     return int(image_processor.patch_size * image_processor.merge_size)
 
 
 def pixel_limits(image_processor: Any, min_pixels: int = 0, max_pixels: int = 0) -> tuple[int, int]:
-    """Least and most pixels of a picture for a Qwen model: as given, else what the checkpoint says.
+    """Returns the minimum and maximum pixels of a picture for a Qwen model: as given, else the checkpoint's own.
 
-    Raises ValueError if the limits leave no room for a picture.
+    Raises:
+        ValueError: no picture of whole tokens fits the limits.
     """
     size = image_processor.size
-    said = size if isinstance(size, Mapping) else vars(size)
+    own = size if isinstance(size, Mapping) else vars(size)
     factor = patch_size(image_processor)
-    least = min_pixels or int(said.get("shortest_edge") or said.get("min_pixels") or 56 * 56)
-    most = max_pixels or int(said.get("longest_edge") or said.get("max_pixels") or 28 * 28 * 1280)
+    # newer checkpoints store areas under the names of edges; the defaults are those of Qwen2-VL
+    least = min_pixels or int(own.get("shortest_edge") or own.get("min_pixels") or 56 * 56)
+    most = max_pixels or int(own.get("longest_edge") or own.get("max_pixels") or 28 * 28 * 1280)
     if most // factor**2 < max(1, -(-least // factor**2)):
         raise ValueError(f"min_pixels={least} and max_pixels={most}: no picture of {factor}×{factor} tokens fits")
     return least, most
 
 
 def smart_size(size: Size, factor: int, least: int, most: int) -> Size:
-    """One application of the Qwen processors' resizing rule: sides in multiples of `factor`, area within the limits.
+    """Applies the Qwen processors' resizing rule once: sides in multiples of `factor`, area within the limits.
 
     Source: `smart_resize` of transformers, models/qwen2_vl; a test compares the two.
     """
@@ -131,12 +134,16 @@ def smart_size(size: Size, factor: int, least: int, most: int) -> Size:
 
 
 def settled_size(size: Size, factor: int, least: int, most: int) -> Size:
-    """A size that the rule leaves alone: what it makes of `size` where it leaves that alone, else one of a near shape.
+    """Returns a size that the resizing rule does not change.
 
-    The rule is not idempotent: a narrow strip that it shrinks to one token's width may still exceed the limit. And it
-    refuses pictures more than 200 times as long as wide; those are shown less narrow.
+    This is the rule's result for `size` if the rule leaves that result alone, otherwise a valid size of similar shape.
+    The rule is not idempotent: a narrow strip that it shrinks to the width of one token may still exceed the limit. It
+    also refuses pictures more than 200 times as long as wide; those are shown less narrow.
+
+    Views must have such a size, because they are resized by o3gym first. If the processor resized them again, pixels
+    would be resampled twice, and boxes on the shown picture would no longer refer to the pixels that the model sees.
     """
-    floor = math.ceil(max(size) / MOST_NARROW)
+    floor = math.ceil(max(size) / MOST_NARROW)  # the shortest side that is accepted with such a long one
     wide, high = max(size[0], floor), max(size[1], floor)
     shown = smart_size((wide, high), factor, least, most)
     if max(shown) <= MOST_NARROW * min(shown) and smart_size(shown, factor, least, most) == shown:
@@ -145,12 +152,12 @@ def settled_size(size: Size, factor: int, least: int, most: int) -> Size:
 
 
 def _nearest(shape: float, factor: int, least: int, most: int) -> Size:
-    """The size of `least` to `most` tokens whose width / height is nearest to `shape`."""
-    best, found = math.inf, (factor, factor)
+    """Finds the size of `least` to `most` tokens whose width / height is nearest to `shape`, on a logarithmic scale."""
+    smallest, best = math.inf, (factor, factor)
     for high in range(1, most + 1):
         wide = min(max(round(high * shape), -(-least // high)), most // high)
         if least <= wide * high and max(wide, high) <= MOST_NARROW * min(wide, high):
-            off = abs(math.log(wide / high / shape))
-            if off < best:
-                best, found = off, (wide * factor, high * factor)
-    return found
+            distance = abs(math.log(wide / high / shape))
+            if distance < smallest:
+                smallest, best = distance, (wide * factor, high * factor)
+    return best

@@ -1,4 +1,9 @@
-"""One forward pass of a Qwen vision-language model over neighbouring rows of a cache, each at its own position."""
+"""Forward passes of a Qwen vision-language model over neighbouring rows of a KV cache, each row at its own position.
+
+The parts of the model are called one by one, because its own `forward` keeps the position offset of the last prefill as
+state of the whole model (`rope_deltas`). Dialogues that join a batch at different times could not be decoded that way,
+and a dialogue could not read new pictures on top of a cache.
+"""
 
 from __future__ import annotations
 
@@ -13,128 +18,162 @@ import torch
 from o3gym.policies.local.encoding import Encoder, Patches
 from o3gym.policies.local.kv_cache import KVCache
 from o3gym.policies.local.token_sequences import TokenSequence, rope_positions
+from o3gym.policies.local.transformers_api import check_transformers
 
 QWEN_FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
-"""Model types that are built from the parts used here."""
+"""Model types that consist of the parts called here."""
+CLASSES = {"qwen2_vl": "Qwen2VL", "qwen2_5_vl": "Qwen2_5_VL", "qwen3_vl": "Qwen3VL", "qwen3_vl_moe": "Qwen3VLMoe"}
+"""What the names of a family's classes begin with."""
+
+for _family, _name in CLASSES.items():
+    _module = f"models.{_family}.modeling_{_family}"
+    _text = ("inputs_embeds", "position_ids", "attention_mask", "use_cache", "cache|past_key_values")
+    check_transformers(
+        {
+            f"{_module}:{_name}TextModel.forward": _text,
+            f"{_module}:{_name}Model.get_image_features": ("pixel_values", "image_grid_thw"),
+        }
+    )
+
 PATCHES = 65_536
-"""Patches that go through the vision tower at once, unless a single picture has more."""
+"""Maximum number of patches in one pass through the vision tower, unless a single picture has more."""
 
 
 def has_own_loop(config: Any) -> bool:
-    """Whether a model with this configuration can be run here: one of `QWEN_FAMILIES` with full attention in all layers."""
+    """Whether `Qwen` can run models with this configuration.
+
+    It can for `QWEN_FAMILIES` with full attention in all layers: sliding windows would need a mask per kind of layer.
+    """
     kinds = getattr(config.get_text_config(), "layer_types", None) or ["full_attention"]
     return config.model_type in QWEN_FAMILIES and set(kinds) == {"full_attention"}
 
 
 class Qwen:
-    """The parts of a model, and the cache that they write to.
+    """The parts of a model, and the KV cache that they write to.
 
     Args:
-        model: `…ForConditionalGeneration` for which `has_own_loop`, in eval mode.
-        encoder: of its processor.
+        model: a `…ForConditionalGeneration` that satisfies `has_own_loop`, in eval mode.
+        encoder: the encoder for the model's processor.
 
     Attributes:
-        cache: keys and values.
-        device: of the ids that go in and the logits that come out.
+        cache: keys and values of the dialogues.
+        device: device of the input ids and of the logits.
     """
 
     def __init__(self, model: Any, encoder: Encoder) -> None:
         self._body, self._head, self._encoder = model.model, model.lm_head, encoder
-        self._words = self._body.language_model
-        self._embed = self._words.embed_tokens
+        self._language_model = self._body.language_model
+        self._embed = self._language_model.embed_tokens
         self._merge = int(encoder.processor.image_processor.merge_size)
-        names = inspect.signature(self._words.forward).parameters
+        names = inspect.signature(self._language_model.forward).parameters
         self._cache_name = "cache" if "cache" in names else "past_key_values"  # its name up to transformers 5.22
-        self._deep = "deepstack_visual_embeds" in names
-        self._masks_by_kind = hasattr(self._words, "has_sliding_layers")
+        self._deepstack = "deepstack_visual_embeds" in names  # Qwen3-VL
+        self._masks_by_kind = hasattr(self._language_model, "has_sliding_layers")
         self.device = self._embed.weight.device
-        self.cache = KVCache(len(self._words.layers))
+        self.cache = KVCache(len(self._language_model.layers))
 
-    def read(self, contexts: Sequence[TokenSequence], start: int) -> torch.Tensor:
-        """Read what is new to each context, which sits in row `start`, `start + 1`, …; its cache and position follow.
+    def read(self, sequences: Sequence[TokenSequence], start: int) -> torch.Tensor:
+        """Reads the ids that are not cached yet (prefill), and advances each sequence's cached count and position.
+
+        Args:
+            sequences: sequences in the neighbouring rows `start`, `start + 1`, …
+            start: row of the first sequence.
 
         Returns:
-            Logits (contexts, vocabulary) of what comes next.
+            Logits (sequences, vocabulary) of the next token.
         """
-        new = [context.ids[context.kept :] for context in contexts]
+        new = [sequence.ids[sequence.cached :] for sequence in sequences]
         longest = max(map(len, new))
+        # Right padding, unlike `generate`: new tokens must follow the row's cached tokens without a gap. The cache's
+        # mask keeps real tokens from attending to padding, so the padding's positions may be anything.
         ids = np.full((len(new), longest), self._encoder.pad, np.int64)
         positions = np.zeros((3, len(new), longest), np.int64)
         ends = []
-        for row, (context, part) in enumerate(zip(contexts, new, strict=True)):
+        for row, (sequence, part) in enumerate(zip(sequences, new, strict=True)):
             ids[row, : len(part)] = part
-            images = [image for image in context.images if isinstance(image, Patches)]
-            places, end = rope_positions(part, images, self._encoder.image_id, self._merge, context.position)
+            images = [image for image in sequence.images if isinstance(image, Patches)]
+            places, end = rope_positions(part, images, self._encoder.image_id, self._merge, sequence.position)
             positions[:, row, : len(part)] = places
             ends.append(end)
-        seen, extra = self._seen(self._tensor(ids), [i for context in contexts for i in context.images])
-        hidden = self._forward(seen, self._tensor(positions), start, extra)
+        embedded, extra = self._embedded(self._tensor(ids), [i for sequence in sequences for i in sequence.images])
+        hidden = self._forward(embedded, self._tensor(positions), start, extra)
+        # the next token follows each row's last real token, which padding may separate from the end of the batch
         last = self._tensor(np.asarray([len(part) - 1 for part in new]))
-        self._advance(contexts, start, [len(part) for part in new], ends)
+        self._advance(sequences, start, [len(part) for part in new], ends)
         return self._logits(hidden[torch.arange(len(new), device=hidden.device), last.to(hidden.device)])
 
-    def write(self, contexts: Sequence[TokenSequence], tokens: Sequence[int]) -> torch.Tensor:
-        """Feed one token to each of the contexts in rows 0, 1, …; as `read`. Their ids are not changed."""
+    def write(self, sequences: Sequence[TokenSequence], tokens: Sequence[int]) -> torch.Tensor:
+        """Feeds one sampled token to each of the sequences in rows 0, 1, …; returns logits as `read` does.
+
+        The sequences' ids stay as they are: a reply is appended to them when it is complete.
+        """
         ids = torch.tensor(tokens, device=self.device)[:, None]
-        places = torch.tensor([context.position for context in contexts], device=self.device)
+        # a sampled token is text (image tokens are forbidden), so its position is the same on all three axes
+        places = torch.tensor([sequence.position for sequence in sequences], device=self.device)
         hidden = self._forward(self._embed(ids), places[None, :, None].expand(3, -1, 1), 0, {})
-        self._advance(contexts, 0, [1] * len(contexts), [context.position + 1 for context in contexts])
+        self._advance(sequences, 0, [1] * len(sequences), [sequence.position + 1 for sequence in sequences])
         return self._logits(hidden[:, -1])
 
     def _tensor(self, values: Any) -> torch.Tensor:
         return torch.from_numpy(values).to(self.device)
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        made: torch.Tensor = self._head(hidden)
-        return made.to(self.device)
+        logits: torch.Tensor = self._head(hidden)
+        return logits.to(self.device)
 
-    def _advance(self, contexts: Sequence[TokenSequence], start: int, counts: list[int], ends: list[int]) -> None:
+    def _advance(self, sequences: Sequence[TokenSequence], start: int, counts: list[int], ends: list[int]) -> None:
         self.cache.advance(start, counts)
-        for context, count, end in zip(contexts, counts, ends, strict=True):
-            context.kept += count
-            context.position = end
+        for sequence, count, end in zip(sequences, counts, ends, strict=True):
+            sequence.cached += count
+            sequence.position = end
 
     def _forward(self, embedded: torch.Tensor, positions: torch.Tensor, start: int, extra: Any) -> torch.Tensor:
-        """Hidden states (rows, tokens, width) after the last layer."""
+        """Returns the hidden states (rows, tokens, width) after the last layer."""
         mask: Any = self.cache.window(start, embedded.shape[0], embedded.shape[1], self.device)
         if self._masks_by_kind:
             mask = {"full_attention": mask}
-        given = {self._cache_name: self.cache, "attention_mask": mask, "use_cache": True, **extra}
-        made: torch.Tensor = self._words(inputs_embeds=embedded, position_ids=positions, **given).last_hidden_state
-        return made
+        arguments = {self._cache_name: self.cache, "attention_mask": mask, "use_cache": True, **extra}
+        output = self._language_model(inputs_embeds=embedded, position_ids=positions, **arguments)
+        hidden: torch.Tensor = output.last_hidden_state
+        return hidden
 
-    def _seen(self, ids: torch.Tensor, images: Sequence[Any]) -> tuple[torch.Tensor, dict[str, Any]]:
-        """The ids' embeddings with pictures in their places, and what Qwen3-VL adds to the first layers there."""
+    def _embedded(self, ids: torch.Tensor, images: Sequence[Any]) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Embeds ids, with picture features in place of image tokens.
+
+        Also returns the deepstack arguments of Qwen3-VL, whose first layers add further features at the same places.
+        """
         embedded = self._embed(ids)
         if not images:
             return embedded, {}
         places = ids == self._encoder.image_id
         features, deep = self._features(images)
+        # Features fill the image tokens in row-major order, so pictures must come in the order of rows and of places in
+        # them. A sampled image token would shift all features after it, which is one reason why none may be sampled.
         embedded = embedded.masked_scatter(places[..., None], features.to(embedded.device, embedded.dtype))
-        return embedded, {"visual_pos_masks": places, "deepstack_visual_embeds": deep} if self._deep else {}
+        return embedded, {"visual_pos_masks": places, "deepstack_visual_embeds": deep} if self._deepstack else {}
 
     def _features(self, images: Sequence[Patches]) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """What the vision tower makes of pictures: (tokens, width), and per deepstack layer the same."""
-        made = [self._looked(part) for part in _portions(images)]
-        features = torch.cat([f for portion in made for f in portion.pooler_output])
-        deep = [portion.deepstack_features for portion in made] if self._deep else []
-        # per layer one tensor in transformers 5.17, one per picture in 5.24
+        """Runs the vision tower; returns features (tokens, width), and the same per deepstack layer."""
+        outputs = [self._vision_tower(portion) for portion in _portions(images)]
+        features = torch.cat([f for output in outputs for f in output.pooler_output])
+        deep = [output.deepstack_features for output in outputs] if self._deepstack else []
+        # a layer's features are one tensor in transformers 5.17, and one tensor per picture in 5.24
         layers = [
             [[part] if isinstance(part, torch.Tensor) else part for part in layer] for layer in zip(*deep, strict=True)
         ]
         return features, [torch.cat(list(chain.from_iterable(layer))) for layer in layers]
 
-    def _looked(self, images: Sequence[Patches]) -> Any:
-        given = self._encoder.inputs([images])
+    def _vision_tower(self, images: Sequence[Patches]) -> Any:
+        inputs = self._encoder.inputs([images])
         return self._body.get_image_features(
-            given["pixel_values"].to(self.device), given["image_grid_thw"].to(self.device), return_dict=True
+            inputs["pixel_values"].to(self.device), inputs["image_grid_thw"].to(self.device), return_dict=True
         )
 
 
 def _portions(images: Sequence[Patches]) -> list[list[Patches]]:
-    """The pictures in groups of at most `PATCHES` patches."""
+    """Splits pictures into groups of at most `PATCHES` patches, in order."""
     groups: list[list[Patches]] = []
-    count = PATCHES
+    count = PATCHES  # as if the last group were full, so that the first picture opens one
     for image in images:
         if count + len(image.rows) > PATCHES:
             groups.append([])

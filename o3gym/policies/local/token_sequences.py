@@ -1,4 +1,4 @@
-"""What a model has read of each dialogue: exact ids, kept from turn to turn and never tokenised again."""
+"""The exact token ids of each dialogue, kept from turn to turn and never tokenised again."""
 
 from __future__ import annotations
 
@@ -14,82 +14,97 @@ from o3gym.policies.local.encoding import EncodedImage, Encoder, Patches
 
 @dataclass(eq=False)
 class TokenSequence:
-    """One dialogue as ids.
+    """One dialogue as token ids, and its place in the KV cache.
 
     Attributes:
-        dialogue: whose ids these are.
-        ids: all of them, replies as they were sampled.
-        seen: how many messages they cover.
-        prompt: those that are new since the last reply.
-        images: pictures of the new ones.
-        said: the text of the last reply.
-        row: of the cache, −1 for none; `kept`: how many ids the cache holds; `position`: of the first one it lacks.
-        used: when it was last asked, as a number that grows.
+        dialogue: the dialogue that the ids encode.
+        ids: all ids so far. Replies are kept as they were sampled, because tokenising their text again could give
+            other ids than those whose log-probabilities were recorded.
+        messages_read: number of messages that the ids cover.
+        prompt: ids added since the last reply.
+        images: pictures of the ids that the model has yet to read.
+        reply_text: text of the last reply; None while a reply is awaited.
+        row: row in the KV cache, or −1 for none.
+        cached: number of ids whose keys and values the cache row holds.
+        position: rotary position of the first id that the row lacks. It is not `cached`, because a picture advances
+            the position by less than its number of tokens (see `rope_positions`).
+        last_used: logical time of the last request; the smallest is the least recently used.
     """
 
     dialogue: Dialogue
     ids: list[int] = field(default_factory=list)
-    seen: int = 0
+    messages_read: int = 0
     prompt: tuple[int, ...] = ()
     images: tuple[EncodedImage, ...] = ()
-    said: str | None = None
+    reply_text: str | None = None
     row: int = -1
-    kept: int = 0
+    cached: int = 0
     position: int = 0
-    used: int = 0
+    last_used: int = 0
 
     def continues(self, request: Request) -> bool:
-        """Whether the request's dialogue is this one with its reply and new messages added."""
+        """Whether the request's dialogue extends this one by the last reply and new messages, and by nothing else.
+
+        Otherwise the kept ids are not a prefix of the dialogue (a reply was edited, say), so it must be encoded anew.
+        """
         messages = request.dialogue.messages
-        if self.said is None or request.dialogue is not self.dialogue or len(messages) <= self.seen:
+        if self.reply_text is None or request.dialogue is not self.dialogue or len(messages) <= self.messages_read:
             return False
-        reply, new = messages[self.seen - 1], messages[self.seen :]
-        return reply.role == "assistant" and reply.text == self.said and all(m.role != "assistant" for m in new)
+        reply, new = messages[self.messages_read - 1], messages[self.messages_read :]
+        return reply.role == "assistant" and reply.text == self.reply_text and all(m.role != "assistant" for m in new)
 
     def extend(self, encoder: Encoder) -> None:
-        """Take in the dialogue's new messages: all of them at the start, else those after the reply."""
+        """Appends the dialogue's new messages: all of them at the start, later those after the reply."""
         messages = self.dialogue.messages
-        piece = encoder.following(messages, self.seen, self.ids) if self.seen else encoder.opening(messages)
-        self.prompt, self.images, self.said, self.seen = piece.ids, piece.images, None, len(messages)
+        first = not self.messages_read
+        piece = encoder.opening(messages) if first else encoder.following(messages, self.messages_read, self.ids)
+        self.prompt, self.images, self.reply_text = piece.ids, piece.images, None
+        self.messages_read = len(messages)
         self.ids += piece.ids
 
     def answer(self, ids: Sequence[int], text: str) -> None:
-        """Take in a reply."""
+        """Appends a reply exactly as it was sampled."""
         self.ids += ids
-        self.said, self.seen, self.images = text, self.seen + 1, ()
+        self.reply_text, self.images = text, ()
+        self.messages_read += 1
 
 
 def rope_positions(
     ids: Sequence[int], images: Sequence[Patches], image_id: int, merge: int, start: int
 ) -> tuple[NDArray[np.int64], int]:
-    """Positions of the multimodal rotary embedding of the Qwen families, and the position after them.
+    """Computes positions for the multimodal rotary embedding (M-RoPE) of the Qwen families.
 
-    Text advances all three axes by one. A picture's tokens lie on a grid of time, row and column from the current
-    position on; what follows it starts after its longer side. Source: `get_rope_index` in transformers,
-    models/qwen2_5_vl and models/qwen3_vl; a test compares.
+    Every token has a position on three axes: time, row and column. Text advances all three by one per token. The tokens
+    of a picture lie on a grid that starts at the current position on every axis; the text after it continues from the
+    longer side of the grid. So a picture of h × w tokens takes h·w cache entries but only max(h, w) positions, and the
+    next position cannot be derived from the number of tokens: it has to be carried along, per dialogue.
+
+    Source: `get_rope_index` in transformers, models/qwen2_5_vl and models/qwen3_vl; a test compares the two.
 
     Args:
-        ids: a slice of a sequence that begins and ends outside of pictures.
-        images: its pictures.
+        ids: a slice of a sequence that neither begins nor ends inside a picture.
+        images: the pictures in the slice.
         image_id: the token that stands for pixels.
         merge: patches per side that become one token.
-        start: position of its first token.
+        start: position of the slice's first token.
 
     Returns:
-        int64 of shape (3, len(ids)): time, row, column.
+        int64 of shape (3, len(ids)) with the axes time, row and column, and the position after the slice.
     """
-    pieces, at, waiting = list[NDArray[np.int64]](), 0, iter(images)
     tokens = np.asarray(ids, np.int64)
-    places = np.flatnonzero(tokens == image_id)
+    image_places = np.flatnonzero(tokens == image_id)
+    pieces, at, grids = list[NDArray[np.int64]](), 0, iter(images)
     while True:
-        left = places[np.searchsorted(places, at) :]
-        until = int(left[0]) if left.size else len(tokens)
+        # text up to the next picture, or to the end of the slice
+        ahead = image_places[np.searchsorted(image_places, at) :]
+        until = int(ahead[0]) if ahead.size else len(tokens)
         pieces.append(np.broadcast_to(np.arange(start, start + until - at), (3, until - at)))
         start += until - at
         if until == len(tokens):
             return np.concatenate(pieces, axis=1), start
-        t, h, w = next(waiting).grid
+        t, h, w = next(grids).grid
         size = (t, h // merge, w // merge)
+        # np.indices enumerates the grid in row-major order, which is the order of a picture's tokens
         pieces.append(np.indices(size, np.int64).reshape(3, -1) + start)
         start += max(size[1:])
         at = until + size[0] * size[1] * size[2]

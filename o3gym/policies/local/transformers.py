@@ -1,4 +1,4 @@
-"""Models that run in this process through transformers: any image-text-to-text model that has a chat template."""
+"""Models that run in this process with transformers: any image-text-to-text model that has a chat template."""
 
 from __future__ import annotations
 
@@ -17,22 +17,25 @@ from o3gym.types import EpisodeKey, Reply, Size
 
 LOG = logging.getLogger(__name__)
 Sight: TypeAlias = Callable[[int, int], Size]
-"""From the native width and height of a region to the size at which it is shown."""
+"""Maps the native width and height of a region to the size at which the region is shown."""
 
 
 class InMemory(Policy):
-    """A model that is in memory already, for example one that is being trained.
+    """A model that is already in memory, for example one that is being trained.
 
     Args:
-        model: in eval mode. What is kept of dialogues is lost with the policy, so a trainer makes one per rollout.
-        encoder: of its processor.
-        slots, max_context: see `engine`.
-        around: entered around each step of decoding, for example autocast.
-        sight: at what size a region is shown, of those that the processor leaves alone; by default as near to the
-            native size as the processor allows.
+        model: the model, in eval mode. The KV cache is only valid for the weights that filled it, so a trainer builds
+            a new policy for each rollout.
+        encoder: the encoder for the model's processor.
+        slots: see `Transformers`.
+        max_context: see `Transformers`.
+        around: makes a context manager that is entered around each `poll`, for example autocast.
+        sight: chooses the size at which a region is shown. It must return sizes that the processor does not change; by
+            default, the size nearest to the native one.
 
     Attributes:
-        model, encoder: as given.
+        model: the model.
+        encoder: the encoder.
     """
 
     packages: ClassVar[tuple[str, ...]] = ("torch", "transformers")
@@ -50,25 +53,25 @@ class InMemory(Policy):
         self._engine = engine(model, encoder, slots, max_context)
 
     def submit(self, request: Request) -> None:
-        """Accept a request; it joins those that are being answered at the next `poll`."""
+        """Accepts a request, which joins the batch at the next `poll`."""
         self._engine.submit(request)
 
     def poll(self) -> list[tuple[EpisodeKey, Reply]]:
-        """Replies that are finished; waits for one while any request is open."""
+        """Returns the replies that are finished; decodes until there is one while any request is open."""
         with self.around():
             replies: list[tuple[EpisodeKey, Reply]] = self._engine.poll()
         return replies
 
     def release(self, key: EpisodeKey) -> None:
-        """Forget a dialogue and its keys and values."""
+        """Discards a dialogue with its keys and values."""
         self._engine.release(key)
 
     def vision_size(self, width: int, height: int) -> Size:
-        """What `sight` says, else the size that the processor leaves alone; the identity for unknown families."""
+        """The size that `sight` returns; by default one that the processor does not change (see `Encoder`)."""
         return self.sight(width, height)
 
     def close(self) -> None:
-        """Let the model and everything that was kept go."""
+        """Drops the references to the model and the cache."""
         self._engine = self.model = None
 
 
@@ -77,20 +80,22 @@ class Transformers(InMemory):
 
     Args:
         argument: a model folder or a hub id.
-        dtype: "float32", "bfloat16", or "auto": the checkpoint's own on a GPU, float32 on a CPU.
-        device: "cpu", "cuda", "cuda:1", …, or "auto": the GPU if there is one.
-        device_map: of accelerate, for example "auto" to spread a model over several GPUs.
-        slots: dialogues whose keys and values are kept, and requests that are answered at once.
-        max_context: tokens that a dialogue may have, replies included; 0 for what the model was made for.
-        min_pixels, max_pixels: of a picture, for the Qwen families; 0 for what the checkpoint says.
+        dtype: "float32", "bfloat16", or "auto" for the checkpoint's own dtype on a GPU and float32 on a CPU.
+        device: "cpu", "cuda", "cuda:1", …, or "auto" for the GPU if there is one.
+        device_map: accelerate's device map, for example "auto" to spread a model over several GPUs.
+        slots: number of dialogues whose keys and values are cached, and of requests decoded concurrently.
+        max_context: maximum number of tokens in a dialogue, replies included; 0 for the model's own limit.
+        min_pixels: minimum pixels of a picture, for the Qwen families; 0 for the checkpoint's own limit.
+        max_pixels: maximum pixels of a picture, likewise.
 
     Attributes:
-        model, encoder: what was loaded.
+        model: the loaded model.
+        encoder: the encoder for its processor.
 
     Raises (all before any episode starts):
-        ValueError: no such model, no chat template, an architecture that does not read pictures, a wrong option.
-        MissingPackage: with the pip line.
-        MemoryError: the weights do not fit.
+        ValueError: the model does not exist, has no chat template or does not read pictures, or an option is wrong.
+        MissingPackage: a package is not installed; the message gives the pip line.
+        MemoryError: the weights do not fit into memory.
     """
 
     def __init__(
@@ -108,7 +113,7 @@ class Transformers(InMemory):
         least |= {"min_pixels": (min_pixels, 0), "max_pixels": (max_pixels, 0)}
         for name, (value, bound) in least.items():
             if not isinstance(value, int) or isinstance(value, bool) or value < bound:
-                raise ValueError(f"{name}: expected a whole number from {bound} up, got {value!r}")
+                raise ValueError(f"{name}: expected a whole number of at least {bound}, got {value!r}")
         require("torch", "transformers")
         path = located(argument)
         load_config(path)
@@ -117,31 +122,39 @@ class Transformers(InMemory):
 
 
 def engine(model: Any, encoder: Encoder, slots: int = 32, max_context: int = 0) -> Any:
-    """What answers requests with a model: `Decoder` for the Qwen families, else `WholeHistory`, which it logs.
+    """Builds the engine that generates a model's replies.
+
+    It is a `Decoder` for the Qwen families. For other models it is a `WholeHistory`, which is slower, so a warning is
+    logged.
 
     Args:
-        model: in eval mode; a trainer may pass the one it trains, and `release` every dialogue after a step.
-        encoder: of its processor.
-        slots: as for `Transformers`.
-        max_context: as for `Transformers`.
+        model: the model, in eval mode. A trainer may pass the model that it trains if it releases every dialogue after
+            an optimiser step, because cached keys and values belong to the old weights.
+        encoder: the encoder for the model's processor.
+        slots: see `Transformers`.
+        max_context: see `Transformers`.
+
+    Raises:
+        ValueError: `max_context` is more than the model supports.
     """
     from o3gym.policies.local.decoding import Decoder
     from o3gym.policies.local.generate import WholeHistory
     from o3gym.policies.local.qwen import has_own_loop
 
-    made_for = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 0)
-    if made_for and max_context > made_for:
-        raise ValueError(f"max_context: {max_context} is more than the {made_for} tokens that the model was made for")
-    settings = (encoder, slots, max_context or made_for or 2**20, encoder.eos | _eos(model))
+    limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 0)
+    if limit and max_context > limit:
+        raise ValueError(f"max_context: {max_context} is more than the {limit} tokens that the model supports")
+    settings = (encoder, slots, max_context or limit or 2**20, encoder.eos | _eos(model))
     if encoder.factor and has_own_loop(model.config):
         return Decoder(model, *settings)
     LOG.warning(
-        "models of type %s read the whole dialogue again in every turn; only the Qwen families keep keys and values",
+        "models of type %s read the whole dialogue again in every turn; the KV cache works for the Qwen families only",
         model.config.model_type,
     )
     return WholeHistory(model, *settings)
 
 
 def _eos(model: Any) -> frozenset[int]:
-    said = getattr(model.generation_config, "eos_token_id", None)
-    return frozenset(said if isinstance(said, list) else [said] if said is not None else [])
+    """Returns the end ids in the model's generation config, which may list more than the tokenizer knows."""
+    eos = getattr(model.generation_config, "eos_token_id", None)
+    return frozenset(eos if isinstance(eos, list) else [eos] if eos is not None else [])

@@ -1,33 +1,34 @@
-"""A model behind vLLM's own server: token ids go there and come back, so replies are as exact as in process."""
+"""A model behind vLLM's own server, which takes and returns token ids, so that replies are as exact as in process."""
 
 from __future__ import annotations
 
 import json
 import queue
-import urllib.error
-import urllib.request
+import weakref
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from o3gym.policies.local.vllm import Vllm, located_encoder
+from o3gym.policies.openai.client import NO_KEY, connection_errors, connection_reason
 from o3gym.policies.openai.messages import data_url, encoded
+from o3gym.registry import require
 from o3gym.types import Sampling
 
 START = "VLLM_SERVER_DEV_MODE=1 vllm serve PATH --enable-scale-out --logprobs-mode processed_logprobs"
-"""How such a server is started: with the endpoints for token ids, for new weights, and log-probabilities as sampled."""
+"""Starts such a server, with endpoints for token ids and new weights and log-probabilities as sampled."""
 
 
 class Chance(NamedTuple):
-    """As vLLM gives the log-probability of a token."""
+    """The log-probability of a token, in the form of vLLM's engine."""
 
     logprob: float
 
 
 @dataclass(frozen=True)
 class Said:
-    """A reply as vLLM's engine gives it."""
+    """A reply, in the form of vLLM's engine."""
 
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[Mapping[int, Chance], ...] = ()
@@ -36,7 +37,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Output:
-    """A finished request as vLLM's engine gives it."""
+    """A finished request, in the form of vLLM's engine."""
 
     request_id: str
     prompt_token_ids: tuple[int, ...] = ()
@@ -53,18 +54,18 @@ class VllmServer(Vllm):
         VLLM_SERVER_DEV_MODE=1 vllm serve PATH --enable-scale-out --logprobs-mode processed_logprobs \
           --generation-config vllm --limit-mm-per-prompt '{"image": 16, "video": 0}'
 
-    vLLM itself need not be installed here. Servers of another make speak `openai:MODEL`, without exact ids.
+    vLLM itself need not be installed on this side. For other servers use `openai:MODEL`, which has no exact ids.
 
     Args:
-        argument: the folder or hub id that the server was started with: its processor writes the ids.
-        url: of the server.
-        max_images: pictures in a dialogue; not more than the server allows.
-        at_once: requests in flight.
-        timeout: seconds that a request may take.
+        argument: the folder or hub id that the server was started with; its processor writes the ids.
+        url: address of the server.
+        max_images: most pictures in a dialogue; not more than the server allows.
+        at_once: most requests in flight.
+        timeout: seconds to wait for a connection, or for further bytes of an answer.
 
     Raises (before any episode starts):
-        MissingPackage: transformers is not installed.
-        ValueError: no such folder, or nothing at `url` that is such a server.
+        MissingPackage: transformers or the client is not installed.
+        ValueError: the folder does not exist, or there is no such server at `url`.
     """
 
     packages: ClassVar[tuple[str, ...]] = ("transformers",)
@@ -75,14 +76,14 @@ class VllmServer(Vllm):
     ) -> None:
         engine = Remote(url, at_once, timeout)
         self._begin(located_encoder(argument)[1], engine, engine.room, max_images)
-        self._form = lambda pixels: data_url(encoded(pixels, "png"), "png")  # exactly the pixels
+        self._form = lambda pixels: data_url(encoded(pixels, "png"), "png")  # PNG keeps the pixels exact
 
     def waits(self) -> bool:
-        """Whether requests are with the server and no reply has come."""
+        """Returns whether the server works on requests and no reply has arrived."""
         return bool(self._asked) and not self._ready and not self._engine.finished()
 
     def _parameters(self, sampling: Sampling) -> Mapping[str, Any]:
-        """As JSON; 2 is vLLM's FINAL_ONLY."""
+        """Returns the sampling parameters as JSON; 2 is vLLM's FINAL_ONLY."""
         return {**self._settings(sampling), "output_kind": 2}
 
 
@@ -90,43 +91,53 @@ class Remote:
     """The few methods of vLLM's engine that the policy calls, over HTTP.
 
     Attributes:
-        room: tokens of a dialogue, replies included.
+        room: most tokens of a dialogue, replies included.
     """
 
     def __init__(self, url: str, at_once: int, timeout: float) -> None:
-        self._url, self._timeout = url.rstrip("/").removesuffix("/v1"), timeout
+        self._openai: Any = require("openai", "openai")
+        root = url.rstrip("/").removesuffix("/v1")
+        # Without the client's retries: a request that fails ends its episode, as with the engine in process.
+        self._client = self._openai.OpenAI(base_url=root, api_key=NO_KEY, max_retries=0, timeout=timeout)
+        weakref.finalize(self, self._client.close)
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="vllm_server")
         self._futures: dict[str, Future[None]] = {}
         self._finished: queue.SimpleQueue[Output] = queue.SimpleQueue()
         try:
-            (model,) = self._ask("/v1/models")["data"][:1]
+            (model,) = self._ask("/v1/models", method="get")["data"][:1]
             self._model, self.room = str(model["id"]), int(model["max_model_len"])
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{url}: no server of vLLM answers there ({error!r:.200}); start one: {START}") from error
-        self.engine_core = self  # which is what a policy shuts down
+        self.engine_core = self  # the attribute that a policy shuts down
 
-    def _ask(self, path: str, body: Mapping[str, Any] | None = None, post: bool = False) -> Any:
-        """What the server answers, as JSON; None for nothing. Raises ValueError with what it says if it refuses."""
-        data = json.dumps(body).encode() if body is not None else b"" if post else None
-        request = urllib.request.Request(self._url + path, data, {"Content-Type": "application/json"})
+    def _ask(self, path: str, body: Mapping[str, Any] | None = None, method: str = "post") -> Any:
+        """Returns the server's answer as JSON, None for an empty one.
+
+        Raises:
+            ValueError: the server refuses; the message holds its reason.
+            ConnectionError: there is no connection, or no answer in time.
+        """
+        content = {} if body is None else {"body": body}
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout) as answer:
-                return json.loads(answer.read() or b"null")
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
+            answer = getattr(self._client, method)(path, cast_to=str, **content)
+        except self._openai.APIStatusError as error:
+            if error.status_code == 404:
                 raise ValueError(f"{path}: not found; the server has to be started so: {START}") from error
-            raise ValueError(f"{error.code} {error.read(300).decode('utf-8', 'replace')}") from error
+            raise ValueError(f"{error.status_code} {error.response.text[:300]}") from error
+        except connection_errors(self._openai) as error:
+            raise ConnectionError(connection_reason(error)) from error
+        return json.loads(answer or "null")
 
     def add_request(self, number: str, prompt: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
-        """Send a request; it waits for its turn if as many as may be are in flight."""
+        """Sends a request, which waits while `at_once` others are in flight."""
         self._futures[number] = self._pool.submit(self._serve, number, prompt, parameters)
 
     def finished(self) -> bool:
-        """Whether a request has finished that `step` has not given yet."""
+        """Returns whether a request has finished that `step` has not returned yet."""
         return not self._finished.empty()
 
     def step(self) -> list[Output]:
-        """Requests that have finished; waits for one."""
+        """Returns the requests that have finished; waits for one."""
         outputs = [self._finished.get()]
         while not self._finished.empty():
             outputs.append(self._finished.get())
@@ -135,26 +146,27 @@ class Remote:
         return outputs
 
     def abort_request(self, numbers: Iterable[str]) -> None:
-        """Drop requests that have not been sent yet; what comes of others is not read."""
+        """Drops requests that have not been sent yet; the answers to others are not read."""
         for number in numbers:
             if future := self._futures.pop(number, None):
                 future.cancel()
 
     def collective_rpc(self, method: str, kwargs: Mapping[str, Any]) -> None:
-        """Run a method of the server's workers."""
+        """Runs a method of the server's workers."""
         self._ask("/collective_rpc", {"method": method, "kwargs": dict(kwargs)})
 
     def reset_prefix_cache(self) -> None:
-        """Forget keys and values."""
-        self._ask("/reset_prefix_cache", post=True)
+        """Drops the cached keys and values."""
+        self._ask("/reset_prefix_cache")
 
     def reset_encoder_cache(self) -> None:
-        """Forget what the vision tower made of pictures."""
-        self._ask("/reset_encoder_cache", post=True)
+        """Drops the cached outputs of the vision tower."""
+        self._ask("/reset_encoder_cache")
 
     def shutdown(self) -> None:
-        """Drop what has not been sent. The server goes on."""
+        """Drops requests that have not been sent, waits for the others and closes the connections to the server."""
         self._pool.shutdown(cancel_futures=True)
+        self._client.close()
 
     def _serve(self, number: str, prompt: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
         try:
@@ -175,7 +187,7 @@ class Remote:
 
 
 def read_output(number: str, answer: Any) -> Output:
-    """A server's answer as the engine would give it."""
+    """Returns a server's answer in the form of the engine."""
     (choice,) = answer["choices"]
     ids = tuple(choice["token_ids"] or ())
     entries = (choice["logprobs"] or {}).get("content") or ()

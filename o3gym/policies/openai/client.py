@@ -1,56 +1,49 @@
-"""The way to an OpenAI-compatible server: its address, its key, its connections."""
+"""Requests to one OpenAI-compatible server through the official client, which brings authentication and transport."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from o3gym.registry import require
 
 IDLE = 4.0
-"""Seconds that a connection is kept for the next request: less than the 5 after which vLLM and uvicorn close it."""
+"""Seconds for which an idle connection is kept: less than the 5 after which vLLM and uvicorn close it."""
+NO_KEY = "none"
+"""The key that is sent where the environment has none, because the client requires one."""
 
 
 class Refused(Exception):  # noqa: N818 - the name says it
     """A server answered with a status other than success.
 
     Attributes:
-        status: of the answer.
-        text: its body, without the key.
-        headers: its headers, which are found in any case.
-        code: what the API calls the error, "" if it does not say.
-        param: the parameter that it is about, "" if it does not say.
+        status: HTTP status of the answer.
+        text: body of the answer, without the key.
+        headers: headers of the answer; names are matched in any case.
+        code: the API's error code, or "" if the body has none.
+        param: the parameter that the error is about, or "" if the body has none.
     """
 
-    def __init__(self, status: int, text: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, status: int, text: str, headers: Mapping[str, str], code: str = "", param: str = "") -> None:
         moved = f", moved to {headers['location']}" if "location" in headers else ""
         super().__init__(f"status {status}{moved}: {text}")
-        self.status, self.text, self.headers = status, text, headers
-        said = _error(text)
-        self.code, self.param = (str(said.get(name) or "") for name in ("code", "param"))
-
-
-def _error(text: str) -> Mapping[str, Any]:
-    """What the body of a refusal holds as `error`, if it is as the API says."""
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    said = body.get("error") if isinstance(body, dict) else None
-    return said if isinstance(said, dict) else {}
+        self.status, self.text, self.headers, self.code, self.param = status, text, headers, code, param
 
 
 class Body:
-    """A request body, sent piece by piece: what a dialogue's history was encoded to is never encoded or copied again.
+    """A request body that is sent in pieces, so that a dialogue's history is never encoded or copied again.
 
     Args:
         fields: everything but the messages; not empty.
-        messages: each as JSON text; at least one.
+        messages: the messages, each as JSON text; at least one.
+
+    Attributes:
+        size: bytes of the whole body.
     """
 
     def __init__(self, fields: Mapping[str, Any], messages: Sequence[bytes]) -> None:
@@ -67,77 +60,106 @@ class Body:
 
 
 class Endpoint:
-    """Posts chat completions to one server, over aiohttp.
-
-    Not through the official client, which takes 2.3 times as much processor time for a request and so holds up 64 of
-    them on a slow core; a test compares what is sent with what that client sends.
+    """Posts chat completions to one server.
 
     Args:
-        base_url: of the server; by default OPENAI_BASE_URL or OpenAI's own.
-        key_env: the environment variable that holds the key; a server without one needs none over plain http.
-        concurrency: requests in flight at most.
+        model: the model's name, which Azure calls the deployment.
+        base_url: address of the server; by default OPENAI_BASE_URL or OpenAI's own.
+        key_env: the environment variable that holds the key; a server on plain http may do without.
+        concurrency: most requests in flight.
         timeout: seconds that one try may take.
+        api_version: version of Azure's API; makes `base_url` (by default AZURE_OPENAI_ENDPOINT) an Azure resource.
 
-    Attributes:
-        lost: the class of errors that say that there was no whole answer.
+    Raises:
+        MissingPackage: the official client is not installed.
+        ValueError: the address is not usable, or there is no key for an https address.
     """
 
-    def __init__(self, base_url: str, key_env: str, concurrency: int, timeout: float) -> None:
-        self._aiohttp: Any = require("aiohttp", "openai")
-        self.lost: type[Exception] = self._aiohttp.ClientError
-        self._timeout, self._concurrency = timeout, concurrency
-        self._secret = os.environ.get(key_env, "").strip()  # a line break in a header is an error that shows the header
-        address = _checked(base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1", key_env)
+    def __init__(
+        self, model: str, base_url: str, key_env: str, concurrency: int, timeout: float, api_version: str = ""
+    ) -> None:
+        self._openai: Any = require("openai", "openai")
+        self._timeout = timeout
+        self._secret = os.environ.get(key_env, "").strip()  # the error about a line break in a header shows the header
+        address = _checked(base_url or _default_address(api_version), key_env)
         if address.startswith("https:") and not self._secret:
             raise ValueError(f"{urlsplit(address).hostname} needs a key: set the environment variable {key_env}")
-        self._url = f"{address.rstrip('/')}/chat/completions"
-        self._proxy = _proxy(address)
-        self._session: Any = None
-
-    def _opened(self) -> Any:
-        """The connections, which belong to the event loop that asks first."""
-        if self._session is None:
-            self._session = self._aiohttp.ClientSession(
-                connector=self._aiohttp.TCPConnector(limit=self._concurrency, keepalive_timeout=IDLE),
-                timeout=self._aiohttp.ClientTimeout(total=None),
-                headers={"Authorization": f"Bearer {self._secret or 'none'}", "Content-Type": "application/json"},
-                proxy=self._proxy,
+        # The policy retries by itself (see OpenAIPolicy), and its time-out spans a whole try. The client's own time-out
+        # restarts with every piece that is received.
+        options = {"api_key": self._secret or NO_KEY, "max_retries": 0, "timeout": None}
+        options["http_client"] = _http_client(self._openai, concurrency)
+        if api_version:
+            self._client = self._openai.AsyncAzureOpenAI(
+                azure_endpoint=address, azure_deployment=model, api_version=str(api_version), **options
             )
-        return self._session
+        else:
+            self._client = self._openai.AsyncOpenAI(base_url=address, **options)
 
     async def post(self, fields: Mapping[str, Any], messages: Sequence[bytes]) -> str:
-        """The text of the answer, without the key. The time-out is of the whole try.
+        """Returns the body of the answer, without the key.
+
+        The request does not go through `chat.completions.create`: that encodes the whole dialogue anew on the event
+        loop, and takes twice as much processor time to check every message against its types.
 
         Raises:
-            Refused: the status is no success; redirections are not followed, since they could take the key elsewhere.
-            TimeoutError: no answer in time.
-            aiohttp.ClientError: no connection, or none to the end of the answer (`lost`).
+            Refused: the status is not success. That includes redirections, which could take the key elsewhere.
+            TimeoutError: there is no whole answer in time.
+            ConnectionError: there is no connection, or it ended before the answer did.
         """
         body = Body(fields, messages)
-        sent = {"data": aiter(body), "headers": {"Content-Length": str(body.size)}, "allow_redirects": False}
+        options = {"headers": {"Content-Length": str(body.size)}}
         try:
-            async with asyncio.timeout(self._timeout), self._opened().post(self._url, **sent) as answer:
-                text = self.scrubbed(await answer.text(errors="replace"))
+            async with asyncio.timeout(self._timeout):
+                text = await self._client.post("/chat/completions", cast_to=str, content=body, options=options)
         except TimeoutError:
             raise TimeoutError(f"no answer within {self._timeout:g} s") from None
-        if not 200 <= answer.status < 300:
-            raise Refused(answer.status, text, answer.headers)
-        return text
+        except self._openai.APIStatusError as error:
+            said = self.scrubbed(error.response.text)
+            code, param = str(error.code or ""), str(error.param or "")
+            raise Refused(error.status_code, said, error.response.headers, code, param) from None
+        except connection_errors(self._openai) as error:
+            raise ConnectionError(self.scrubbed(connection_reason(error))) from None
+        return self.scrubbed(text)
 
     def scrubbed(self, text: str) -> str:
-        """The text without the key, which some servers echo. Words such as "none" and "EMPTY" are no keys."""
+        """Returns the text without the key, which some servers echo. Words such as "none" and "EMPTY" are not keys."""
         return text.replace(self._secret, "[key]") if len(self._secret) >= 8 else text
 
     async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
+        """Closes the connections."""
+        await self._client.close()
 
 
-def _proxy(address: str) -> str | None:
-    """The proxy that the environment names for an address, as other clients find it."""
-    url = urlsplit(address)
-    return None if proxy_bypass(url.hostname or "") else getproxies().get(url.scheme)
+def connection_errors(openai: Any) -> tuple[type[Exception], ...]:
+    """Returns the exceptions of a broken exchange, including those of aiohttp that its transport does not translate."""
+    aiohttp = sys.modules.get("aiohttp")
+    return (openai.APIConnectionError, *([aiohttp.ClientError] if aiohttp else []))
+
+
+def connection_reason(error: Exception) -> str:
+    """Returns why an exchange broke; the client's own message only says "Connection error."."""
+    cause = error.__cause__ or error
+    return str(cause) or type(cause).__name__
+
+
+def _http_client(openai: Any, concurrency: int) -> Any:
+    """Returns aiohttp behind the client's interface, which takes half the processor time, or httpx without aiohttp."""
+    # The client takes httpx2 from its version 3 on, and httpx before.
+    httpx = sys.modules[openai.DefaultAsyncHttpxClient.__base__.__module__]
+    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency, keepalive_expiry=IDLE)
+    options = {"limits": limits, "timeout": None, "follow_redirects": False}
+    try:
+        return openai.DefaultAioHttpClient(**options)
+    except RuntimeError:  # the client was installed without its extra "aiohttp"
+        return openai.DefaultAsyncHttpxClient(**options)
+
+
+def _default_address(api_version: str) -> str:
+    if not api_version:
+        return os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+    if address := os.environ.get("AZURE_OPENAI_ENDPOINT"):
+        return address
+    raise ValueError("api_version: set base_url, or the variable AZURE_OPENAI_ENDPOINT, to the Azure resource")
 
 
 def _checked(address: str, key_env: str) -> str:

@@ -1,4 +1,4 @@
-"""What a chat completion, or the error in its place, means as a `Reply`."""
+"""Reads a chat completion, or the error in its place, as a `Reply`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOO_LONG = re.compile(
     r"context[ _]?(length|size|window)|maximum model len|longer than the max|(prompt|input) (is )?too long",
     re.IGNORECASE,
 )
-"""How OpenAI, vLLM, SGLang, llama.cpp and Anthropic's endpoint say that a dialogue does not fit."""
+"""Matches what OpenAI, vLLM, SGLang, llama.cpp and Anthropic's endpoint say of a dialogue that does not fit."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Prices:
     per_input: float | None = None
     per_output: float | None = None
 
-    def usage(self, said: Mapping[str, Any]) -> Usage:
-        """Tokens and dollars. Without prices, the cost that some servers state themselves."""
-        read, written = (_whole(said.get(key)) for key in ("prompt_tokens", "completion_tokens"))
+    def usage(self, stated: Mapping[str, Any]) -> Usage:
+        """Returns tokens and dollars. Without prices the dollars are the `cost` that some servers state."""
+        read, written = (_whole(stated.get(key)) for key in ("prompt_tokens", "completion_tokens"))
         if self.per_input is None and self.per_output is None:
-            stated = said.get("cost")
-            known = isinstance(stated, int | float) and not isinstance(stated, bool)
-            return Usage(read, written, float(stated) if known else None)  # type: ignore[arg-type]
+            cost = stated.get("cost")
+            known = isinstance(cost, int | float) and not isinstance(cost, bool)
+            return Usage(read, written, float(cost) if known else None)  # type: ignore[arg-type]
         return Usage(read, written, (read * (self.per_input or 0.0) + written * (self.per_output or 0.0)) / 1e6)
 
 
@@ -42,11 +42,11 @@ def _whole(value: object) -> int:
 
 
 class NoReply(ValueError):  # noqa: N818 - the name says it
-    """A server answered with something that is no completion; the message says with what."""
+    """A server answered with something that is not a completion; the message quotes it."""
 
 
 def first_choice(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The whole completion and its first choice. Raises `NoReply`."""
+    """Returns the whole completion and its first choice. Raises `NoReply`."""
     try:
         completion = json.loads(text)
     except (ValueError, RecursionError):
@@ -62,9 +62,9 @@ def first_choice(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_completion(completion: Mapping[str, Any], choice: Mapping[str, Any], stop: Sequence[str], p: Prices) -> Reply:
-    """The reply in a completion: its content, then each native call as text."""
-    said = completion.get("usage")
-    usage = p.usage(said) if isinstance(said, dict) else None
+    """Returns the reply in a completion: its content, then each native call as text."""
+    stated = completion.get("usage")
+    usage = p.usage(stated) if isinstance(stated, dict) else None
     text, finish = _text(choice, stop), choice.get("finish_reason")
     if finish == "length":
         return Reply(text, finish="length", usage=usage)
@@ -90,9 +90,9 @@ def _calls(message: Mapping[str, Any]) -> list[str]:
 
 
 def with_stop(text: str, reason: object, stop: Sequence[str]) -> str:
-    """The text with the stop string that ended it, which the API takes off and dialects want to read.
+    """Returns the text with the stop string that ended it, which the API removes and dialects need.
 
-    vLLM says which one it was (`stop_reason`). Elsewhere it is the closing tag of a tag that was left open.
+    vLLM names the string (`stop_reason`). For other servers it is the closing tag of a tag that was left open.
     """
     if reason in stop and not text.endswith(str(reason)):
         return f"{text}{reason}"
@@ -103,7 +103,7 @@ def with_stop(text: str, reason: object, stop: Sequence[str]) -> str:
 
 
 def context_full(error: Exception) -> Reply | None:
-    """The reply for a dialogue that the server finds too long, None for other errors."""
+    """Returns the reply for a dialogue that the server finds too long, or None for other errors."""
     if isinstance(error, Refused) and error.status in (400, 413, 422) and TOO_LONG.search(str(error)):
         return Reply("", finish="length", error=CONTEXT_FULL)
     return None

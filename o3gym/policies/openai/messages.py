@@ -19,22 +19,29 @@ from o3gym.types import Size
 Json: TypeAlias = dict[str, Any]
 
 IMAGE_FORMATS: Mapping[str, Mapping[str, Any]] = {
-    "png": {"format": "PNG", "compress_level": 1},  # higher levels take several times as long for a few per cent
-    "jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},  # small coloured writing does not survive subsampling
+    "png": {"format": "PNG", "compress_level": 1},  # higher levels take several times as long to save a few per cent
+    "jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},  # small coloured text does not survive subsampling
 }
 BYTES_A_PIXEL = 4
-"""More than a PNG or a JPEG of the settings above needs, even for noise."""
+"""Upper bound for a PNG or a JPEG with the settings above, even of noise."""
 BLOCK = 8
-"""Pixels to whose multiples a JPEG pads both sides: what makes a narrow strip costly."""
+"""A JPEG pads both sides to a multiple of this many pixels, which makes narrow strips costly."""
 HEADERS = 4096
-"""Bytes kept free for what does not grow with the picture."""
+"""Bytes reserved for the parts of a file that do not grow with the picture."""
 FOLLOWS = "The result is in the next message."
-"""What a tool message says: the API takes pictures in user messages only."""
+"""Text of every tool message, because the API takes pictures in user messages only."""
 
 
 @dataclass(frozen=True)
 class Wire:
-    """How pictures travel: `image_format` "png" or "jpeg", `detail` as in the API, bytes of an encoded picture."""
+    """How pictures are sent.
+
+    Attributes:
+        image_format: "png" or "jpeg".
+        detail: the API's level of detail.
+        max_bytes: limit of an encoded picture, before base64.
+        max_pixels: limit of pixels; 0 for none.
+    """
 
     image_format: str
     detail: str
@@ -42,18 +49,18 @@ class Wire:
     max_pixels: int = 0
 
     def pixels(self) -> int:
-        """Pixels of a picture that surely fits."""
+        """Returns the most pixels with which any picture fits."""
         fitting = (self.max_bytes - HEADERS) // BYTES_A_PIXEL
         return min(fitting, self.max_pixels) if self.max_pixels else fitting
 
     def size(self, width: int, height: int) -> Size:
-        """The size itself, or a smaller one that surely fits."""
+        """Returns the size itself, or a smaller one with which any picture fits."""
         shown = fit((width, height), 1, self.pixels())
         narrow = min(BLOCK, *shown)
         return fit(shown, 1, self.pixels() * narrow // BLOCK) if narrow < BLOCK else shown
 
     def url(self, picture: Picture) -> str:
-        """The picture as a data URL. Raises ValueError if it exceeds the limits, which `vision_size` prevents."""
+        """Returns the picture as a data URL. Raises ValueError if it exceeds the limits, which `size` prevents."""
         size: Size = picture.view.shown
         data = encoded(picture.load(), self.image_format)
         if size[0] * size[1] > self.pixels() or len(data) > self.max_bytes:
@@ -65,26 +72,26 @@ class Wire:
 
 
 def encoded(pixels: np.ndarray[Any, np.dtype[np.uint8]], image_format: str) -> bytes:
-    """A picture as a file in one of `IMAGE_FORMATS`."""
+    """Returns a picture as the content of a file in one of `IMAGE_FORMATS`."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, **IMAGE_FORMATS[image_format])
     return file.getvalue()
 
 
 def data_url(data: bytes, image_format: str) -> str:
-    """A picture's file as a URL."""
+    """Returns the content of a picture's file as a URL."""
     return f"data:image/{image_format};base64,{base64.b64encode(data).decode()}"
 
 
 @dataclass
 class Chat:
-    """The messages of one dialogue, which grow with it: everything is encoded once and kept until release.
+    """The messages of one dialogue, which grow with it. Each is encoded once and kept until the episode is released.
 
     Attributes:
-        dialogue: the dialogue; append-only, so what was converted stays valid.
-        wire: how pictures travel.
+        dialogue: the dialogue; it is append-only, so converted messages stay valid.
+        wire: how pictures are sent.
         appendix: text after the system prompt.
-        native: the last reply as the API gave it, if it made well-formed native calls; sent back in that form.
+        native: the last reply in the API's form, if it made well-formed native calls; it is sent back in that form.
     """
 
     dialogue: Dialogue
@@ -95,14 +102,14 @@ class Chat:
     _done: int = 0
 
     def messages(self) -> list[bytes]:
-        """All messages so far, each as JSON text; only those that are new are converted."""
+        """Returns all messages so far, each as JSON text; only new ones are converted."""
         for message in self.dialogue.messages[self._done :]:
             self._encoded += [json.dumps(each).encode() for each in self._converted(message)]
             self._done += 1
         return self._encoded
 
     def pixels(self) -> int:
-        """Pixels of the pictures that `messages` has yet to encode."""
+        """Returns the pixels of the pictures that `messages` has yet to encode."""
         new = (part for message in self.dialogue.messages[self._done :] for part in message.parts)
         return sum(part.view.shown[0] * part.view.shown[1] for part in new if isinstance(part, Picture))
 
@@ -125,7 +132,7 @@ class Chat:
 
 
 def native_message(message: Mapping[str, Any]) -> Json | None:
-    """A reply's message as history, if all its calls are well-formed: servers refuse a history with a broken one."""
+    """Returns a reply's message as history, or None if a call in it is malformed, which servers refuse in a history."""
     calls = message.get("tool_calls") or []
     if not calls or not all(_well_formed(call) for call in calls):
         return None
@@ -144,7 +151,7 @@ def _well_formed(call: Mapping[str, Any]) -> bool:
 
 
 def tools_in_words(tools: Sequence[Mapping[str, Any]]) -> str:
-    """Function tools in words, for a server that takes no `tools=`."""
+    """Describes function tools in text, for a server that takes no `tools=`."""
     schemas = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in tools)
     form = '<tool_call>{"name": …, "arguments": {…}}</tool_call>'
     return f"The functions, as JSON schemas:\n{schemas}\n\nWrite a call as {form}." if tools else ""

@@ -1,6 +1,6 @@
 """Models behind any server that speaks the OpenAI chat completions API: vLLM, SGLang, llama.cpp, OpenRouter, OpenAI.
 
-Requests run side by side on a private event loop, in a thread of its own.
+Requests run side by side on an event loop in a thread of its own.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import queue
 import random
-import threading
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Request
+from o3gym.policies.openai.background import BackgroundLoop
 from o3gym.policies.openai.client import Endpoint, Refused
 from o3gym.policies.openai.completions import Prices, context_full, first_choice, read_completion
 from o3gym.policies.openai.messages import HEADERS, IMAGE_FORMATS, Chat, Json, Wire, native_message, tools_in_words
@@ -23,18 +23,18 @@ from o3gym.registry import closest
 from o3gym.types import EpisodeKey, Reply, Size
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
-"""Seconds: the wait before the first retry, doubled for each further one up to the longest."""
+"""Seconds before the first retry, and the longest wait; waits double in between."""
 MAX_RETRY_AFTER = 600.0
-"""Seconds of Retry-After beyond which a request is given up."""
+"""Longest `Retry-After` in seconds that is waited for; a request that is told to wait longer is given up."""
 INLINE_PIXELS = 65_536
-"""Pixels that are encoded on the event loop: a few milliseconds, less than it may take to get another thread going."""
+"""Most pixels that are encoded on the event loop: a few milliseconds, less than a worker thread may take to start."""
 RENAMED_FIELDS: Mapping[str, str] = {
     "max_tokens": "max_completion_tokens",
     "parallel_tool_calls": "",
     "seed": "",
     "stop": "",
 }
-"""Parameters that some models refuse, and what to send instead; none of them changes what is asked."""
+"""Parameters that some models refuse, and their replacement ("" for none). No replacement changes the question."""
 
 
 class OpenAIPolicy(Policy):
@@ -42,21 +42,22 @@ class OpenAIPolicy(Policy):
 
     Args:
         argument: the model's name.
-        base_url: of the server; by default OPENAI_BASE_URL or OpenAI's own.
-        key_env: the environment variable that holds the key; a server without one needs none over plain http.
-        concurrency: requests in flight.
+        base_url: address of the server; by default OPENAI_BASE_URL or OpenAI's own.
+        key_env: the environment variable that holds the key; a server on plain http may do without.
+        concurrency: most requests in flight.
         timeout: seconds that one try may take.
         retries: further tries after status 408, 409, 429 or 5xx, a time-out or a lost connection.
         tools: "native" sends the function tools of dialects that have them as `tools=`, "text" in the system prompt.
-        choices: "vllm" holds replies to `Sampling.choices` with vLLM's structured outputs, "free" does not.
-        detail: of pictures: "low", "high" or "auto".
+        choices: "vllm" enforces `Sampling.choices` with vLLM's structured outputs, "free" does not enforce them.
+        detail: the API's level of detail of pictures: "low", "high" or "auto".
         image_format: "png" (exact) or "jpeg" (smaller).
         max_image_pixels: larger views are shown smaller; 0 for no limit.
-        max_image_bytes: of an encoded picture, before base64; views are kept so small that they surely fit.
+        max_image_bytes: limit of an encoded picture, before base64; views are shown small enough to fit for certain.
         price_in, price_out: US dollars per million tokens, for the cost in reports.
+        api_version: version of Azure's API; makes `base_url` (by default AZURE_OPENAI_ENDPOINT) an Azure resource.
 
     Attributes:
-        renamed: parameters that some models refuse, and what is sent instead ("" for nothing).
+        renamed: parameters that some models refuse, and their replacement ("" for none).
     """
 
     renamed: ClassVar[Mapping[str, str]] = RENAMED_FIELDS
@@ -77,6 +78,7 @@ class OpenAIPolicy(Policy):
         max_image_bytes: int = 20_000_000,
         price_in: float | None = None,
         price_out: float | None = None,
+        api_version: str = "",
     ) -> None:
         if not argument:
             raise ValueError('name the model: "openai:MODEL"')
@@ -94,29 +96,25 @@ class OpenAIPolicy(Policy):
         self.model, self.retries, self.tools, self.choices = argument, retries, tools, choices
         self._wire = Wire(image_format, detail, max_image_bytes, max_image_pixels)
         self._prices = Prices(price_in, price_out)
-        self._endpoint = Endpoint(base_url, key_env, concurrency, timeout)
+        self._endpoint = Endpoint(argument, base_url, key_env, concurrency, timeout, api_version)
         self._chats: dict[EpisodeKey, Chat] = {}
         self._refused: set[str] = set()
         self._open = 0
         self._ready: queue.SimpleQueue[tuple[EpisodeKey, Reply]] = queue.SimpleQueue()
         self._slots = asyncio.Semaphore(concurrency)
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._gate, self._closed = threading.Lock(), False
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"openai:{argument}", daemon=True)
-        self._thread.start()
+        self._background = BackgroundLoop(self, f"openai:{argument}", self._endpoint.close)
 
     def vision_size(self, width: int, height: int) -> Size:
-        """The size itself, or a smaller one that is within the endpoint's limits."""
+        """Returns the size itself, or a smaller one that is within the endpoint's limits."""
         return self._wire.size(width, height)
 
     def submit(self, request: Request) -> None:
-        """Start a request; it waits for its turn if `concurrency` others are in flight."""
+        """Starts a request, which waits while `concurrency` others are in flight."""
+        self._background.start(self._serve(request))
         self._open += 1
-        self._loop.call_soon_threadsafe(self._start, request)
 
     def poll(self) -> list[tuple[EpisodeKey, Reply]]:
-        """Replies that have come; waits for one while any request is open."""
+        """Returns the replies that have arrived; waits for one while any request is open."""
         replies = [self._ready.get()] if self._open else []
         while not self._ready.empty():
             replies.append(self._ready.get())
@@ -124,55 +122,30 @@ class OpenAIPolicy(Policy):
         return replies
 
     def waits(self) -> bool:
-        """Whether requests are open and no reply has come."""
+        """Returns whether requests are open and no reply has arrived."""
         return self._open > 0 and self._ready.empty()
 
     def ask(self, request: Request) -> Reply:
-        """The reply to one request, waited for; any number of threads may ask at once, each with keys of its own.
+        """Returns the reply to one request; any number of threads may ask at once, each with keys of its own.
 
         Raises:
             RuntimeError: the policy is closed.
-            concurrent.futures.CancelledError: it was closed before the reply came.
+            concurrent.futures.CancelledError: the policy was closed before the reply arrived.
         """
-        with self._gate:  # what is scheduled before `close` stops the loop is cancelled by it; later, nobody would be
-            if self._closed:
-                raise RuntimeError(f"openai:{self.model} is closed")
-            answered = asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
-        return answered.result()
+        return self._background.start(self._answer(request)).result()
 
     def release(self, key: EpisodeKey) -> None:
-        """Forget the encoded pictures of an episode."""
+        """Forgets the encoded pictures of an episode."""
         self._chats.pop(key, None)
 
     def close(self) -> None:
-        """Drop what is in flight and close the connections."""
-        with self._gate:
-            self._closed = True
-        if not self._loop.is_closed():
-            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
-
-    async def _stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._endpoint.close()
-        await self._loop.shutdown_default_executor()
-
-    def _start(self, request: Request) -> None:
-        task = self._loop.create_task(self._serve(request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        """Drops the requests in flight and closes the connections."""
+        self._background.close()
 
     async def _serve(self, request: Request) -> None:
         self._ready.put((request.key, await self._reply(request)))
 
     async def _answer(self, request: Request) -> Reply:
-        if (task := asyncio.current_task()) is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
         try:
             return await self._reply(request)
         finally:
@@ -188,13 +161,18 @@ class OpenAIPolicy(Policy):
             return Reply("", finish="error", error=self._endpoint.scrubbed(f"{type(error).__name__}: {error}")[:500])
 
     async def _ask(self, request: Request, chat: Chat, messages: list[bytes]) -> Reply:
-        """Ask until there is a reply, or an error that stays."""
+        """Asks until there is a reply, or an error that no retry can mend.
+
+        The client's own retries are switched off. They know no parameter to rename and no context that is full, try
+        again after an exhausted quota, wait at most two minutes for `Retry-After`, and draw their jitter from a
+        generator without a seed.
+        """
         rng, tries = random.Random(request.sampling.seed), 0
         while True:
             fields = self._fields(request)
             try:
                 return self._read(await self._endpoint.post(fields, messages), chat, request)
-            except (Refused, TimeoutError, self._endpoint.lost) as error:
+            except (Refused, TimeoutError, ConnectionError) as error:
                 if self._adapted(error, fields):
                     continue
                 if (full := context_full(error)) is not None:
@@ -218,7 +196,7 @@ class OpenAIPolicy(Policy):
         return chat
 
     def _fields(self, request: Request) -> Json:
-        """What is sent beside the messages."""
+        """Returns everything that is sent beside the messages."""
         sampling = request.sampling
         fields: Json = {"model": self.model, "temperature": sampling.temperature}
         fields |= {"max_tokens": sampling.max_tokens, "seed": sampling.seed}
@@ -230,7 +208,7 @@ class OpenAIPolicy(Policy):
             fields |= {"tools": list(request.tools), "parallel_tool_calls": False}
         if sampling.choices and self.choices == "vllm":
             fields["structured_outputs"] = {"choice": list(sampling.choices)}
-            if "tools" in fields:  # the model still reads of them, but what it must write is text
+            if "tools" in fields:  # the model still sees the tools, but the choice that it must write is text
                 fields["tool_choice"] = "none"
         for name in self._refused & fields.keys():
             value = fields.pop(name)
@@ -239,7 +217,7 @@ class OpenAIPolicy(Policy):
         return fields
 
     def _adapted(self, error: Exception, fields: Json) -> bool:
-        """Whether the model refused a parameter that can be sent otherwise; it is from now on."""
+        """Returns whether the model refused a parameter that has a replacement, which is sent from now on."""
         if not isinstance(error, Refused) or error.status != 400 or not error.code.startswith("unsupported"):
             return False
         if error.param not in self.renamed or error.param not in fields:
@@ -248,7 +226,7 @@ class OpenAIPolicy(Policy):
         return True
 
     def _wait(self, error: Exception, tries: int, rng: random.Random) -> float | None:
-        """Seconds until the next try; None if there is none."""
+        """Returns the seconds until the next try, or None if the request is given up."""
         asked = 0.0
         if isinstance(error, Refused):
             if (error.status not in (408, 409, 429) and error.status < 500) or error.code == "insufficient_quota":
@@ -256,18 +234,19 @@ class OpenAIPolicy(Policy):
             asked = retry_after(error.headers)
         if tries >= self.retries or asked > MAX_RETRY_AFTER:
             return None
+        # The jitter spreads the retries of episodes whose requests failed at the same moment, as at a server's restart.
         return max(asked, min(LONGEST_WAIT, FIRST_WAIT * 2.0**tries) * rng.uniform(0.5, 1.0))
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that a server asks to wait, given as a number or as a date; 0 if it does not say."""
-    said = headers.get("retry-after", "").strip()
+    """Returns the seconds that a server asks to wait, stated as a number or as a date; 0 if it states neither."""
+    stated = headers.get("retry-after", "").strip()
     try:
-        return max(0.0, float(said))
+        return max(0.0, float(stated))
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(stated).timestamp() - time.time())
     except (ValueError, TypeError):
         return 0.0
 
@@ -278,7 +257,7 @@ def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _at_least(option: str, value: float, least: float) -> None:
-    """A whole `least` asks for a whole number."""
+    """Raises ValueError for numbers below `least`, and for fractions if `least` is a whole number."""
     whole = isinstance(least, int)
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value < least:
         raise ValueError(f"{option}: expected a {'whole ' if whole else ''}number from {least} up, got {value!r}")

@@ -1,4 +1,4 @@
-"""A small VLM of o3gym's own, on board: it searches on machines without a GPU and without a download."""
+"""A small VLM that ships with o3gym, so that a model can search on machines without a GPU and without a download."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from o3gym.policies.local.transformers import Transformers
 from o3gym.policies.tiny.view_size import shown
 
 WEIGHTS = Path(__file__).parent / "weights"
-"""The model on board, and training.json: recipe, versions and loss curves of its training."""
+"""Folder of the bundled model; its training.json holds the recipe, versions and loss curves of the training."""
 
 
 class Tiny(Transformers):
-    """A model of about a million parameters that o3gym trained: `tiny`, or `tiny:FOLDER` for one of your own.
+    """A model of 1.35 million parameters trained with o3gym itself: `tiny`, or `tiny:FOLDER` for your own model.
 
-    It speaks `grid`: it writes down what it sees in a view, looks at the next cell of a grid, and answers when it has
-    found what was asked for. What it is shown is smaller the larger the region, see `o3gym.policies.tiny.view_size`.
+    It speaks the dialect `grid`: it notes what it sees in a view, looks at the next cell of a grid, and answers once it
+    has found what the question asks for. The larger a region, the lower the resolution at which the model sees it; see
+    `o3gym.policies.tiny.view_size`.
 
     Args:
-        argument: a folder that `o3gym train sft tiny --out FOLDER` made; the model on board if empty.
-        slots: dialogues whose keys and values are kept, and requests that are answered at once.
+        argument: a folder written by `o3gym train sft tiny --out FOLDER`; the bundled model if empty.
+        slots: number of dialogues whose keys and values are cached, and of requests decoded concurrently.
     """
 
     dialect: ClassVar[str] = "grid"

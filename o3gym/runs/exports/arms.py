@@ -1,4 +1,4 @@
-"""One arm of a stored run, as the writers of all formats read it."""
+"""One arm of a stored run, as all export formats read it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ from o3gym.types import Task, Trajectory
 
 @dataclass(frozen=True)
 class ArmRun:
-    """One arm: its numbers, and its episodes task by task.
+    """One arm of a run: its metrics, and its episodes task by task.
 
     Attributes:
-        run: the stored run that holds it.
-        label: of the arm.
-        metrics: what the run's report says of it.
-        stderr: standard error of the accuracy over tasks; None below two scored tasks.
-        numbers: number of each group's task: its row in the suite, or its place in the order of ids where rows are
-            not known.
-        sizes: how many episodes each group has.
+        run: the stored run.
+        label: the arm's label.
+        metrics: the arm's metrics in the run's report.
+        stderr: standard error of the accuracy over tasks; None for fewer than two scored tasks.
+        numbers: group → number of its task: its row in the suite, or its rank among the groups if rows are unknown.
+        sizes: group → number of its episodes.
         options: largest number of options of a task.
-        read: how many lines of the run all this is from; a run that is still written has more by now.
+        read: number of stored episodes read for these values; a run that is still being written may have more by now.
     """
 
     run: Run
@@ -47,33 +46,36 @@ class ArmRun:
 
     @property
     def slug(self) -> str:
-        """The label as a file name."""
+        """The label in a form that is safe as a file name."""
         return slug(self.label)
 
     @property
     def suite(self) -> str:
-        """Name of the suite as a file name."""
+        """The suite's name in a form that is safe as a file name."""
         return slug(str(self.run.protocol.get("suite_name") or self.run.protocol.get("suite") or "run"))
 
     @property
     def split(self) -> str:
-        """Split of the suite."""
+        """The suite's split."""
         return str(self.run.protocol.get("split", "test"))
 
     @property
     def created(self) -> datetime:
-        """When the run was begun, as far as its folder tells."""
+        """The time at which the run was started, taken from the modification time of its protocol file."""
         return datetime.fromtimestamp((self.run.path / PROTOCOL).stat().st_mtime, UTC)
 
     @property
     def finished(self) -> bool:
-        """Whether all episodes that the protocol asks for are there."""
+        """Whether the run has all episodes that its protocol requires."""
         items = int(self.run.protocol.get("items", 0))
         tasks = min(int(self.run.protocol.get("episodes", 0)) or items, items)
         return self.metrics.episodes >= tasks * int(self.run.protocol.get("k", 1))
 
     def tasks(self) -> Iterator[list[Trajectory]]:
-        """Each task's episodes by sample, as soon as all are read: siblings lie close together in a run."""
+        """Yields each task's episodes, sorted by sample, as soon as all have been read.
+
+        Only unfinished groups are held in memory; samples of a task are close together in a stored run.
+        """
         waiting: dict[str, list[Trajectory]] = {}
         for trajectory in islice(self.run.records(), self.read):
             if trajectory.arm == self.label:
@@ -85,7 +87,7 @@ class ArmRun:
 
 @dataclass
 class _Tally:
-    """What one pass over the lines gathers of an arm."""
+    """The values of an arm gathered in one pass over the stored episodes."""
 
     outcomes: list[EpisodeOutcome] = field(default_factory=list)
     rows: dict[str, int | None] = field(default_factory=dict)
@@ -104,14 +106,14 @@ class _Tally:
 
 
 def read_arms(run: Run, label: str = "") -> list[ArmRun]:
-    """The arms of a run by label, or only the one called `label`.
+    """Reads the arms of a run, sorted by label, or only the arm with the given `label`.
 
     Raises:
-        ValueError: there are no episodes, or no such arm; the message gives the closest.
+        ValueError: the run has no episodes, or no such arm; the message suggests the closest label.
     """
     tallies: dict[str, _Tally] = {}
     read = 0
-    for read, trajectory in enumerate(run.records(), 1):  # noqa: B007 - the count is wanted
+    for read, trajectory in enumerate(run.records(), 1):  # noqa: B007 - the count is used after the loop
         tallies.setdefault(trajectory.arm, _Tally()).add(trajectory)
     if not tallies:
         raise ValueError(f"{run.path} has no episodes yet")
@@ -137,29 +139,29 @@ def _arm(run: Run, label: str, tally: _Tally, read: int) -> ArmRun:
 
 
 def slug(text: str) -> str:
-    """`text` as a file name: anything but letters, digits and `. _ = + -` becomes `_`, and no leading dot."""
+    """`text` as a safe file name: all but ASCII letters, digits and `. _ = + -` becomes `_`, without leading dots."""
     return re.sub(r"[^A-Za-z0-9._=+-]+", "_", text).lstrip(".") or "_"
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
-    """JSON with its text as it is; a lone surrogate, which strict readers refuse, becomes the text of its escape."""
+    """`value` as JSON with unescaped Unicode; lone surrogates, which strict readers refuse, become literal escapes."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return re.sub("[\ud800-\udfff]", lambda found: f"\\\\u{ord(found[0]):x}", text)
 
 
 def hit(trajectory: Trajectory) -> int | None:
-    """1 for a right answer, 0 for a wrong one, None where there is no verdict."""
+    """1 for a correct answer, 0 for a wrong one, None if there is no verdict."""
     return None if trajectory.right is None else int(trajectory.right)
 
 
 def truth_texts(task: Task) -> list[str]:
-    """What counts as right: a letter, one or several texts, or the boxes of a region search as JSON."""
+    """The accepted answers: a letter, one or several texts, or the boxes of a region search as JSON."""
     if task.kind == "box":
         return [json.dumps([list(target.box) for target in task.targets])]
     return list(references(task)) or [""]
 
 
 def truth_text(task: Task) -> str:
-    """`truth_texts` as one text: a JSON list where there are several."""
-    found = truth_texts(task)
-    return found[0] if len(found) == 1 else json.dumps(found)
+    """`truth_texts` as one text: a JSON list if there are several."""
+    texts = truth_texts(task)
+    return texts[0] if len(texts) == 1 else json.dumps(texts)

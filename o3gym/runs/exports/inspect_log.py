@@ -1,8 +1,8 @@
-"""Inspect: one `EvalLog` as JSON, to look at with `inspect view`.
+"""Inspect export: one `EvalLog` as JSON per arm, for `inspect view`.
 
 Keys follow the models of UKGovernmentBEIS/inspect_ai 0.3.285 (`inspect_ai/log/_log.py`, `model/_model_output.py`,
-`scorer/_metric.py`), log version 2. An episode is a sample, and the samples of a task are its epochs. Pictures are
-not in it, and neither is the system prompt, which a run stores as a hash only: `eval.metadata` has the protocol.
+`scorer/_metric.py`), log version 2. Each episode is a sample, and the samples of a task are its epochs. The log
+contains no pictures and no system prompt, of which a run stores only a hash; `eval.metadata` has the protocol.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STOP_REASON = {"stop": "stop", "length": "max_tokens", "error": "unknown"}
 
 
 def write_inspect(folder: Path, arm: ArmRun) -> list[Path]:
-    """An arm as an Inspect log; a sample without a verdict has no scores, and one that ended in an error has it."""
+    """Writes an arm as an Inspect log. Samples without a verdict have no scores; failed episodes have their error."""
     path = folder / f"{arm.created.strftime('%Y-%m-%dT%H-%M-%S')}_{arm.suite}_{_identity(arm)}.json"
     with path.open("w", encoding="utf-8") as file:
         file.write(dumps(_header(arm), indent=2).removesuffix("\n}") + ',\n  "samples": [')
@@ -39,7 +39,7 @@ def _identity(arm: ArmRun) -> str:
 
 
 def _header(arm: ArmRun) -> dict[str, Any]:
-    """The log without its samples. Inspect calls a run that is not complete "started"."""
+    """The log without its samples. The status "started" is Inspect's name for an incomplete run."""
     return {
         "version": 2,
         "status": "success" if arm.finished else "started",
@@ -154,13 +154,13 @@ def _metadata(episode: Trajectory) -> dict[str, Any]:
 
 
 def _usage(arm: ArmRun, episode: Trajectory) -> dict[str, Any]:
-    """Tokens and dollars of the episode and of those it delegated, where replies say."""
+    """Tokens and dollars of the episode, including delegated episodes; empty if no reply reports its usage."""
     known = EpisodeOutcome.of(episode).usage
     if not known:
         return {}
-    asked, written = sum(u.prompt_tokens for u in known), sum(u.completion_tokens for u in known)
+    prompt, completion = sum(u.prompt_tokens for u in known), sum(u.completion_tokens for u in known)
     prices = [u.cost for u in known if u.cost is not None]
-    usage = {"input_tokens": asked, "output_tokens": written, "total_tokens": asked + written}
+    usage = {"input_tokens": prompt, "output_tokens": completion, "total_tokens": prompt + completion}
     return {arm.label: {**usage, **({"total_cost": sum(prices)} if prices else {})}}
 
 

@@ -1,10 +1,10 @@
-"""lmms-eval: `DATE_results.json` and `DATE_samples_TASK.jsonl`.
+"""lmms-eval export: `DATE_results.json` and `DATE_samples_TASK.jsonl`.
 
-Keys are those of EvolvingLMMs-Lab/lmms-eval in 2026 (the versions whose samples have `token_counts`), read in
+Keys are those of EvolvingLMMs-Lab/lmms-eval in 2026 (the versions whose samples have `token_counts`), as found in
 `lmms_eval/evaluator.py` (a sample, the results), `evaluator_utils.py` ("metric,filter" and its standard error) and
 `loggers/evaluation_tracker.py` (`save_results_aggregated`, `save_results_samples`: file names, and that a sample's
-first argument is written as `input`). Added to them: `doc`, `verdicts`, `scores`, `stops` in a sample and the block
-`o3gym` in the results. Left out, because a run does not know them: `token_counts`, `git_hash`, times, `task_hashes`.
+first argument is written as `input`). We add `doc`, `verdicts`, `scores` and `stops` to a sample and the block `o3gym`
+to the results. We omit `token_counts`, `git_hash`, times and `task_hashes`, which a stored run does not have.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from o3gym.runs.exports.arms import ArmRun, dumps, hit, slug, truth_text
 from o3gym.types import Task, Trajectory
 
 FILTER = "none"
-"""lmms-eval's name for results of which nothing was filtered."""
+"""lmms-eval's name of the filter for unfiltered results."""
 
 
 def write_lmms_eval(folder: Path, arm: ArmRun) -> list[Path]:
-    """Results and samples of an arm as lmms-eval writes them; a task with k samples is one line with k replies."""
+    """Writes the results and samples of an arm as lmms-eval does; a task with k samples is one line with k replies."""
     date = arm.created.strftime("%Y%m%d_%H%M%S")
     results, samples = folder / f"{date}_results.json", folder / f"{date}_samples_{arm.suite}.jsonl"
     with samples.open("w", encoding="utf-8") as file:
@@ -55,7 +55,7 @@ def _sample(number: int, episodes: Sequence[Trajectory]) -> dict[str, Any]:
 
 
 def _doc(task: Task) -> dict[str, Any]:
-    """The task without its pictures, as lmms-eval leaves them out."""
+    """The task without its pictures, which lmms-eval leaves out, too."""
     return {
         "id": task.id,
         "question": task.question,
@@ -86,7 +86,7 @@ def _results(arm: ArmRun, date: str) -> dict[str, Any]:
 
 
 def _rates(arm: ArmRun) -> dict[str, Any]:
-    """Accuracy in all and per family. For the standard error of a single sample lmms-eval writes "N/A"."""
+    """The overall accuracy and that per family. lmms-eval writes an undefined standard error as "N/A"."""
     families = {slug(name): rate.value for name, rate in arm.metrics.families.items()}
     return {
         f"accuracy,{FILTER}": arm.metrics.accuracy.value,

@@ -1,9 +1,9 @@
-"""VLMEvalKit: `MODEL_DATASET.tsv` with a row per task, and `MODEL_DATASET_acc.csv`.
+"""VLMEvalKit export: `MODEL_DATASET.tsv` with one row per task, and `MODEL_DATASET_acc.csv`.
 
 Columns are those of its judged multiple-choice files (open-compass/VLMEvalKit, `vlmeval/dataset/image_mcq.py`,
-`dataset/utils/multiple_choice.py`: `report_acc`), names and quoting those of `vlmeval/smp/file.py`
-(`get_pred_file_path`, `dump_tsv`). It needs one row per index, so k samples are k files. There is no xlsx: a cell of
-it holds 32,767 characters, and VLMEvalKit reads TSV as well (`PRED_FORMAT=tsv`).
+`dataset/utils/multiple_choice.py`: `report_acc`); file names and quoting follow `vlmeval/smp/file.py`
+(`get_pred_file_path`, `dump_tsv`). VLMEvalKit needs one row per index, so k samples become k files. The files are TSV
+and not xlsx, because an xlsx cell holds at most 32,767 characters; VLMEvalKit reads TSV with `PRED_FORMAT=tsv`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from o3gym.types import LETTERS, Trajectory
 
 
 def write_vlmevalkit(folder: Path, arm: ArmRun) -> list[Path]:
-    """Predictions and accuracies of an arm as VLMEvalKit writes them; `hit` is empty where there is no verdict.
+    """Writes the predictions and accuracies of an arm as VLMEvalKit does; `hit` is empty if there is no verdict.
 
-    Text keeps tabs, newlines and quotes. Lone surrogates, which UTF-8 cannot hold, become escapes.
+    Text keeps tabs, newlines and quotes. Lone surrogates, which UTF-8 cannot represent, become escapes.
     """
     stem = f"{arm.slug}_{arm.suite}"
     samples = range(arm.metrics.k)
@@ -32,7 +32,7 @@ def write_vlmevalkit(folder: Path, arm: ArmRun) -> list[Path]:
         for file in files:
             write_tsv(file, [_header(arm)])
         for episodes in arm.tasks():
-            for file, episode in zip(files, episodes, strict=False):  # a run that goes on has tasks with fewer samples
+            for file, episode in zip(files, episodes, strict=False):  # an unfinished run has tasks with fewer samples
                 write_tsv(file, [_row(arm, episode)])
     rates = folder / f"{stem}_acc.csv"
     with _open(rates) as file:
@@ -41,7 +41,7 @@ def write_vlmevalkit(folder: Path, arm: ArmRun) -> list[Path]:
 
 
 def write_tsv(file: TextIO, rows: Iterable[Sequence[Any]]) -> None:
-    """Rows as tab-separated values, every cell in quotes; None is an empty cell."""
+    """Writes rows as tab-separated values with every cell in quotes; None becomes an empty cell."""
     csv.writer(file, delimiter="\t", quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
 
 

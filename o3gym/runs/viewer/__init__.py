@@ -1,8 +1,8 @@
-"""A run as one HTML page: what was looked at, what was said, and what it was worth.
+"""Renders a run as one HTML page with the views, replies and rewards of every episode.
 
-The page holds its data, styles and script, asks nothing of any server and works from the file system. Text that a model
-wrote is data in it, never markup: it is stored as escaped JSON, shown through `textContent` only, and the page's
-content policy allows no script but its own.
+The page contains its data, styles and script, needs no server and works from the file system. Text written by a model
+is always data and never markup: it is stored as escaped JSON, displayed through `textContent` only, and the page's
+content security policy allows no script but its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from o3gym.runs.viewer.thumbnails import Thumbnails
 from o3gym.types import Trajectory
 
 PHONE = 340
-"""Width in pixels of the charts that replace the wide ones on a phone."""
+"""Width in pixels of the charts for phones, which replace the wide ones there."""
 
 
 def write_viewer(
@@ -39,20 +39,23 @@ def write_viewer(
     episodes: Sequence[Trajectory] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Write the page of a run.
+    """Writes the HTML page of a run.
 
     Args:
-        run_dir: the run's folder.
-        out_html: the page; `view.html` in the run's folder by default. Thumbnails go to `thumbs/` beside it, and those
-            that are there already are kept, so writing the page again is fast.
-        embed: put thumbnails inside the page instead, so that one file can be handed on.
-        store: where pixels come from; the process's shared store by default.
+        run_dir: the run folder.
+        out_html: path of the page; `view.html` in the run folder by default. Thumbnails are written to `thumbs/` beside
+            the page. Existing thumbnails are kept, so writing the page again is fast.
+        embed: whether to embed the thumbnails in the page, so that it is a single file.
+        store: the source of pixels; the process's shared store by default.
         cuts: turn limits of the curve, see `make_report`.
-        episodes: the run's episodes if they were settled again after they were stored, as terms of group scope need.
-        progress: called with (episodes done, episodes in all) after each episode.
+        episodes: the run's episodes, if they were settled again after they were stored (for group terms).
+        progress: called with (episodes done, total episodes) after each episode.
 
     Returns:
-        The page's path. Raises `RunError` if there is no run in `run_dir`.
+        The path of the page.
+
+    Raises:
+        RunError: `run_dir` is not a run folder.
     """
     run = open_run(run_dir)
     page = Path(out_html) if out_html is not None else run.path / "view.html"
@@ -82,7 +85,7 @@ def _counted(
 
 
 def _page(report: Report, episodes: Iterable[Trajectory], thumbnails: Thumbnails) -> Iterator[str]:
-    """The page in pieces, one episode at a time, so that a long run never lies in memory."""
+    """Yields the page in pieces, one episode at a time, so that a long run is never in memory as a whole."""
     before, after = _template(report).split("<!--DATA-->")
     yield before
     rows = []
@@ -101,12 +104,12 @@ def _page(report: Report, episodes: Iterable[Trajectory], thumbnails: Thumbnails
 
 
 def inline(value: Any) -> str:
-    """JSON that may stand inside a script element: no `<` can end the element or start a comment in it."""
+    """JSON that is safe inside a script element: with "<" escaped, no text can end the element or start a comment."""
     return json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _finite(value: Any) -> Any:
-    """Numbers that JSON lacks become words: a browser refuses NaN."""
+    """Replaces non-finite numbers by strings, because browsers refuse NaN in JSON."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):

@@ -1,9 +1,9 @@
 
 /* ---- one episode ---- */
 
-const HUES = 8; // colours of turns in the style sheet
+const HUES = 8; // number of turn colours in the style sheet
 
-/** "0.25 0.50 – 0.40 0.65": a unit box with two decimals, three where it is small. */
+/** "0.25 0.50 – 0.40 0.65": a unit box with two decimals, or three if it is small. */
 function boxText(box) {
   const digits = Math.min(box[2] - box[0], box[3] - box[1]) < 0.1 ? 3 : 2;
   const [x0, y0, x1, y1] = box.map((value) => Number(value).toFixed(digits));
@@ -37,7 +37,7 @@ function rectangle(box, kind) {
   return shape;
 }
 
-/** The picture with every look drawn on it: numbered as the agent knew them, coloured by turn, targets dashed. */
+/** The picture with every requested view drawn on it, numbered by view and coloured by turn; targets are dashed. */
 function canvas(episode, at, prefix) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 1 1");
@@ -117,7 +117,7 @@ function turnCard(episode, turn, number, prefix) {
     turn.text && h("details", { class: "raw" }, h("summary", {}, "Reply as written"), h("pre", {}, turn.text)));
 }
 
-/** A delegated episode, drawn when it is first unfolded. */
+/** A delegated episode, rendered when it is first expanded. */
 function childCard(child, prefix) {
   if (!child) return null;
   const came = child.truth ? child.verdict : child.located ? "found" : child.stop === "located" ? "not found" : child.stop;

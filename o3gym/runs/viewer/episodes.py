@@ -1,4 +1,4 @@
-"""An episode as the plain values that the page's script reads."""
+"""Converts episodes to the plain values that the page's script reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXCERPT = 160
 
 
 def index_row(trajectory: Trajectory) -> list[Any]:
-    """What the list of episodes shows and filters by; the script names these columns in the same order."""
+    """The columns that the list of episodes shows and filters by; the script names them in the same order."""
     tags = trajectory.task.tags
     return [
         *trajectory.key,
@@ -29,10 +29,10 @@ def index_row(trajectory: Trajectory) -> list[Any]:
 
 
 def episode_values(trajectory: Trajectory, thumbnails: Thumbnails) -> dict[str, Any]:
-    """Everything that the page shows of an episode, its delegated episodes included."""
+    """All values that the page shows of an episode, including its delegated episodes."""
     task = trajectory.task
     turn_of = {view: number for number, turn in enumerate(trajectory.turns) for view in turn.views}
-    looked = [view for view in trajectory.views if view.parent >= 0 or view.index in turn_of]
+    requested = [view for view in trajectory.views if view.parent >= 0 or view.index in turn_of]
     return {
         "task": task.id,
         "agent": trajectory.agent,
@@ -49,14 +49,14 @@ def episode_values(trajectory: Trajectory, thumbnails: Thumbnails) -> dict[str, 
         "terms": dict(trajectory.terms),
         "targets": [{"box": t.box, "picture": t.source, "label": t.label} for t in task.targets],
         "pictures": [_picture(trajectory, place, thumbnails) for place in range(len(task.sources))],
-        "views": [_view(trajectory, view, turn_of.get(view.index, 0), thumbnails) for view in looked],
+        "views": [_view(trajectory, view, turn_of.get(view.index, 0), thumbnails) for view in requested],
         "turns": [_turn(turn) for turn in trajectory.turns],
         "children": [episode_values(child, thumbnails) for child in trajectory.children],
     }
 
 
 def _facts(trajectory: Trajectory) -> list[tuple[str, str]]:
-    """Label and value of what identifies and rates the episode, in reading order."""
+    """The (label, value) pairs that identify and rate the episode, in display order."""
     numbers = {"score": trajectory.score, "reward": trajectory.reward}
     return [
         *((name, f"{value:.3g}") for name, value in numbers.items() if value is not None),

@@ -1,6 +1,6 @@
 "use strict";
 
-const CHUNK = 60; // rows added to the list at a time: a run may have thousands
+const CHUNK = 60; // rows added to the list at a time, because a run may have thousands
 const COLUMNS = ["arm", "group", "sample", "agent", "family", "policy", "verdict", "stop", "turns", "reward", "question", "line"];
 const FILTERS = ["arm", "verdict", "family", "stop", "policy"];
 const MARKS = { correct: "✓", wrong: "✗", failed: "?", unjudged: "·" };
@@ -8,7 +8,7 @@ const MARKS = { correct: "✓", wrong: "✗", failed: "?", unjudged: "·" };
 const $ = (id) => document.getElementById(id);
 const json = (id) => JSON.parse($(id).textContent);
 
-/** An element. Strings become text nodes, never markup: much of what is shown was written by a model. */
+/** Creates an element. Strings become text nodes, never markup, because much of the content was written by a model. */
 function h(tag, attributes, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) {
@@ -32,11 +32,11 @@ const episodes = {
   },
 };
 
-/* ---- state: all of it lives in the address, so every view of the page can be linked to ---- */
+/* ---- state: all of it is in the URL, so that every view of the page can be linked to ---- */
 
 const state = { filters: {}, open: null, matches: [], shown: 0 };
 
-/** "#arm/group/sample?verdict=wrong&q=word", either part may be missing. */
+/** Parses "#arm/group/sample?verdict=wrong&q=word"; either part may be missing. */
 function parseHash() {
   let [path, query] = location.hash.slice(1).split("?");
   if (query === undefined && path.includes("=")) [path, query] = ["", path];
@@ -121,7 +121,7 @@ function markOpen() {
 
 /* ---- the summary ---- */
 
-/** A table that turns into cards on a phone: each cell carries its heading. */
+/** A table that becomes cards on a phone; each cell carries its heading for that. */
 function table([head, ...body], decorate) {
   return h("table", {},
     h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
@@ -148,9 +148,9 @@ function showSummary() {
   $("protocol").append(...summary.protocol.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, value))));
 }
 
-/* ---- moving about ---- */
+/* ---- navigation ---- */
 
-/** On a phone the summary and the list take turns; on a wide screen both are there. */
+/** Switches between the summary and the list on a phone; a wide screen shows both. */
 function showTab(list) {
   document.body.classList.toggle("listing", list);
   $("to-list").setAttribute("aria-pressed", String(list));
@@ -175,7 +175,7 @@ function refresh(first) {
     fillList();
   }
   if (path || Object.keys(filters).length) showTab(true);
-  const named = (row) => row.href === path || decodeURIComponent(row.href) === path; // a hand-written link may be plain
+  const named = (row) => row.href === path || decodeURIComponent(row.href) === path; // a hand-written link may be unencoded
   state.open = path ? rows.find(named) || null : null;
   document.body.classList.toggle("reading", state.open !== null);
   $("overview").hidden = state.open !== null;

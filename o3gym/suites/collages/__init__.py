@@ -1,1 +1,1 @@
-"""How a collage is laid out (`placement`) and drawn (`drawing`)."""
+"""Collages: placement of tiles (`placement`), tasks (`composing`), drawing (`drawing`) and statistics (`tally`)."""

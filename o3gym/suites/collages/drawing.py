@@ -1,4 +1,4 @@
-"""A collage's pixels, made of other pictures."""
+"""Drawing a collage from the pictures of its tiles."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from o3gym.suites.scenes.painter import font
 from o3gym.types import Box, Size, Source
 
 LABEL = 20
-"""Font size of a tile's number, pixels, and the three below: as the released generator draws them."""
+"""Font size of a tile's label in pixels, as in the released generator."""
 LABEL_AT = 6
-"""Distance of a label from the tile's corner."""
+"""Distance of a label from the tile's corner in pixels, as in the released generator."""
 HALO = 2
-"""White around the letters of a label."""
+"""Width in pixels of the white outline of a label's letters, as in the released generator."""
 EDGE_WIDTH = 3
-"""Width of the black line inside of a tile's edge, as in the released run."""
+"""Width in pixels of the black line inside a tile's edge, as in the released run."""
 LABEL_CORNERS = ("left top", "right top", "left bottom", "right bottom")
-"""Where a label may stand; the first is the released generator's."""
+"""Corners of a tile that may hold its label, in order of preference; the released generator always uses the first."""
 
 
 def label_of(number: int) -> str:
-    """How pictures and questions call the tile with a number."""
+    """The label of the tile with this number, used in pictures and questions."""
     return f"Image {number}"
 
 
 def label_box(box: Sequence[int], number: int, corner: str) -> Box:
-    """Pixels of the canvas that a tile's label may cover, halo and edge included."""
+    """The box on the canvas, in pixels, that a tile's label may cover, including halo and edge."""
     width = font(LABEL).getlength(label_of(number)) + LABEL_AT + 2 * HALO
     height = LABEL_AT + LABEL * 1.3 + 2 * HALO
     x0 = box[0] if "left" in corner else box[2] - width
@@ -39,20 +39,20 @@ def label_box(box: Sequence[int], number: int, corner: str) -> Box:
 
 
 def collage_size(*, size: Sequence[int], tiles: object = None) -> Size:
-    """Of the picture that `render_collage` draws with the same arguments."""
+    """Width and height of the picture that `render_collage` draws with the same arguments."""
     return (int(size[0]), int(size[1]))
 
 
 def render_collage(*, size: Sequence[int], tiles: Sequence[Mapping[str, Any]]) -> Image.Image:
-    """Draw a collage on a white ground, tile by tile, so that one picture at a time is needed whole.
+    """Draw a collage on a white ground, tile by tile, so that only one whole picture is needed at a time.
 
     Args:
-        size: width and height, pixels.
-        tiles: each with its `source` (a `Source` as JSON), the part of it that is shown as `crop` (unit xyxy), its
-            place as `box` (pixels of the canvas) and the `corner` of its label; tile k, counted from 1, is "Image k".
+        size: width and height in pixels.
+        tiles: tiles with keys `source` (a `Source` as JSON), `crop` (the part that is shown, unit xyxy), `box` (the
+            position in pixels of the canvas) and `corner` (of the label). Tile k, counted from 1, is "Image k".
 
     Raises:
-        PictureError: a picture cannot be had.
+        PictureError: if a picture cannot be read.
     """
     canvas = Image.new("RGB", (size[0], size[1]), "white")
     draw = ImageDraw.Draw(canvas)

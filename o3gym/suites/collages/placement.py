@@ -1,8 +1,8 @@
-"""Where the tiles of a collage go: Algorithm 1 of InSight-o3 (appendix C.1), on sizes and boxes alone.
+"""Placement of a collage's tiles: Algorithm 1 of InSight-o3 (appendix C.1), on sizes and boxes alone.
 
-The paper gives the steps and the cap on the target box; the other numbers are those of the released generator
-(m-Just/InSight-o3 at 21acec8, insight_o3/scripts/generate_collages.py), see `PlacementRules`. Tiles are rectangles of whole
-pixels, `(x0, y0, x1, y1)`, x to the right, y down, on a grid. They do not overlap and leave nothing of the canvas free.
+The paper gives the steps and the cap on the target box. The other numbers are those of the released generator
+(m-Just/InSight-o3 at 21acec8, insight_o3/scripts/generate_collages.py); see `PlacementRules`. Tiles are rectangles
+`(x0, y0, x1, y1)` in whole pixels on a grid, x to the right, y down. They do not overlap, and they cover the canvas.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ TileRole: TypeAlias = Literal["core", "companion", "filler"]
 RejectionReason: TypeAlias = Literal["canvas", "scale", "covered", "place", "free space"]
 
 TIGHTEST = 3
-"""A tile goes into one of the tightest free rectangles, by chance, so that equal pictures make unequal collages."""
+"""A tile goes into a random one of this many tightest free rectangles, so that equal pictures give varied collages."""
 SPOTS = 8
-"""Places in a free rectangle at which a tile is tried."""
+"""Number of positions that are tried for a tile in a free rectangle."""
 CUTS = 4
-"""Places at which a panel is tried to be cut, at every depth."""
+"""Number of cuts that are tried for a panel at every recursion depth."""
 SHARE_TOLERANCE = 1e-9
-"""Of comparisons of shares, which went through a division."""
+"""Tolerance for comparing shares, which have been through a division."""
 
 
 class Rejected(Exception):  # noqa: N818 - the algorithm's own word
-    """A canvas is given up.
+    """The current canvas is rejected.
 
     Attributes:
-        reason: "canvas" (none on the grid), "scale" (no size of a tile meets all bounds), "covered" (too much by
-            what is placed first), "place" (no room) or "free space" (a panel that no picture fits).
+        reason: "canvas" (no canvas size on the grid meets the bounds), "scale" (no tile size meets all bounds),
+            "covered" (cores and companions would cover too much), "place" (no room for a tile) or "free space" (no
+            picture fits a panel).
     """
 
     def __init__(self, reason: RejectionReason) -> None:
@@ -45,7 +46,7 @@ class Rejected(Exception):  # noqa: N818 - the algorithm's own word
 
 
 class TilePicture(NamedTuple):
-    """What placement knows of a picture: its size in pixels, and the share of it that its largest target box takes."""
+    """A picture as placement sees it: its size in pixels, and the share of it that its largest target box covers."""
 
     width: int
     height: int
@@ -59,31 +60,32 @@ class TilePicture(NamedTuple):
 
 @dataclass(frozen=True)
 class PlacementRules:
-    """Parameters of the algorithm, named as in the paper. Where nothing is said, they are the released generator's.
+    """Parameters of the algorithm, with the paper's symbols. By default, values are those of the released generator.
 
     Attributes:
-        canvas: A_min and A_max, pixels.
+        canvas: A_min and A_max, area of the canvas in pixels.
         aspect: a_min and a_max of the canvas, width over height.
-        tiles: how many pictures are placed by their own size, before panels are filled: the target alone in the paper's
-            listing; 4 to 6 in the released run, where those that are no core are companions of it.
-        cores: how many of these meet the bounds of a target: 1 in the paper and the released run, 2 to 3 by the
-            generator's own default.
-        share: ρ_cap, greatest share of the canvas that a target box of a core takes (paper: 2·10⁻⁴).
-        scale: λ_min and λ_max, area of a tile over that of its picture; 1 at most, so that none is enlarged.
-        jitter: τ_tgt, greatest |log| of how the aspect of a core or companion changes.
-        covered: greatest share of the canvas that cores and companions cover together.
-        side: M, shortest side of any tile, pixels.
-        grid: G, pixels. Not in the paper. The generator sets it to M, where rounding alone changes aspects by far more
-            than τ_tgt; this is the largest power of two that divides M.
+        tiles: range of the number of pictures that are placed at their own aspect before panels are filled. In the
+            paper's listing this is the target alone; in the released run 4 to 6, and those that are not cores are
+            companions of the target.
+        cores: how many of these pictures must meet the bounds of a target: 1 in the paper and the released run, 2 to 3
+            by the generator's default.
+        share: ρ_cap, largest share of the canvas that a target box of a core may cover (paper: 2·10⁻⁴).
+        scale: λ_min and λ_max, area of a tile over the area of its picture; at most 1, so that no picture is enlarged.
+        jitter: τ_tgt, largest |log| of the change in aspect of a core or companion.
+        covered: largest share of the canvas that cores and companions may cover together.
+        side: M, shortest side of any tile in pixels.
+        grid: G, in pixels. Not in the paper. The generator sets it to M, but then rounding alone changes aspects by far
+            more than τ_tgt; the value here is the largest power of two that divides M.
         panel_aspect: AR_min and AR_max of a panel.
-        filler_aspect: τ_fill, greatest |log| of a filler's aspect over its panel's; it is cropped and not stretched.
+        filler_aspect: τ_fill, largest |log| of a filler's aspect over its panel's. Fillers are cropped, not stretched.
         filler_scale: λ_min and λ_max of fillers.
-        kept: least share of its picture that a filler shows.
-        source_area: S_max, pixels; larger pictures are shrunk to it before any scale.
-        retries: R, how often a tile is shrunk to find room, each time by `shrink` a side.
+        kept: smallest share of its picture that a filler may show.
+        source_area: S_max, in pixels; larger pictures count as shrunk to this area before any scale is applied.
+        retries: R, how many sizes are tried for a tile, each with sides `shrink` times those of the one before.
         shrink: see `retries`.
-        enlarge: by how much the area of the canvas grows, once, where cores and companions find no size or no room.
-        attempts: T, canvases for one target (released run: 10; the generator's own default is 5).
+        enlarge: factor by which the canvas area grows, once, if there is no size or no room for cores and companions.
+        attempts: T, number of canvases tried per target (released run: 10; the generator's default is 5).
     """
 
     canvas: tuple[float, float] = (3e6, 12e6)
@@ -107,7 +109,7 @@ class PlacementRules:
     attempts: int = 10
 
     def area(self, picture: TilePicture) -> float:
-        """S, the area of a picture that scales refer to, pixels."""
+        """S, the area of a picture that scales refer to, in pixels."""
         return min(float(picture.width * picture.height), self.source_area)
 
 
@@ -116,10 +118,10 @@ class Tile:
     """A placed picture.
 
     Attributes:
-        picture: its index.
-        box: where it is, pixels of the canvas.
+        picture: index of the picture.
+        box: position in pixels of the canvas.
         role: "core", "companion" or "filler".
-        crop: the part of it that is shown, unit xyxy; all of it unless it is a filler.
+        crop: the part of the picture that is shown, unit xyxy; the full picture unless it is a filler.
     """
 
     picture: int
@@ -130,7 +132,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class CollageLayout:
-    """A finished collage: size of the canvas, tiles in reading order, and whether the canvas was enlarged."""
+    """A finished layout: size of the canvas in pixels, tiles in reading order, and whether the canvas was enlarged."""
 
     size: Size
     tiles: tuple[Tile, ...]
@@ -138,16 +140,16 @@ class CollageLayout:
 
 
 def lay_out_collage(pictures: Sequence[TilePicture], cores: int, rules: PlacementRules, rng: Random) -> CollageLayout:
-    """One canvas: steps 1 to 8 of the algorithm.
+    """Lay out one canvas: steps 1 to 8 of the algorithm.
 
     Args:
-        pictures: the cores first, then those to choose companions and fillers from.
-        cores: how many of them are cores.
-        rules: bounds.
-        rng: all chance.
+        pictures: the cores, followed by the pictures from which companions and fillers are chosen.
+        cores: number of cores.
+        rules: parameters of the algorithm.
+        rng: source of all random choices.
 
     Raises:
-        Rejected: to be tried again, with another canvas.
+        Rejected: if the canvas does not work out; the caller may try again.
     """
     count = min(max(cores, rng.randint(*rules.tiles)), len(pictures))
     planned = [*range(cores), *rng.sample(range(cores, len(pictures)), count - cores)]
@@ -167,7 +169,7 @@ def lay_out_collage(pictures: Sequence[TilePicture], cores: int, rules: Placemen
 
 
 def _canvas(area: float, aspect: float, rules: PlacementRules) -> Size:
-    """Step 1: the size on the grid nearest to what was drawn, inside the ranges of area and aspect."""
+    """Step 1: the size on the grid that is nearest to the drawn area, within the ranges of area and aspect."""
     sides = product(_around(math.sqrt(area * aspect), rules), _around(math.sqrt(area / aspect), rules))
     low, high = rules.canvas
     allowed = [(w, h) for w, h in sides if low <= w * h <= high and rules.aspect[0] <= w / h <= rules.aspect[1]]
@@ -177,7 +179,7 @@ def _canvas(area: float, aspect: float, rules: PlacementRules) -> Size:
 
 
 def _around(length: float, rules: PlacementRules) -> tuple[int, int]:
-    """The multiples of the grid below and above."""
+    """The multiples of the grid step just below and above `length`."""
     steps = max(1, math.floor(length / rules.grid))
     return (steps * rules.grid, (steps + 1) * rules.grid)
 
@@ -186,7 +188,7 @@ def _around(length: float, rules: PlacementRules) -> tuple[int, int]:
 
 
 class _Plan(NamedTuple):
-    """A tile to be placed: picture, role, wanted area and aspect, and the area that it may have, pixels."""
+    """A tile to place: picture, role, desired area and aspect, and the allowed range of areas, in pixels."""
 
     picture: int
     role: TileRole
@@ -199,20 +201,20 @@ class _Plan(NamedTuple):
 def _place(
     planned: Sequence[int], pictures: Sequence[TilePicture], cores: int, size: Size, rules: PlacementRules, rng: Random
 ) -> tuple[list[Tile], list[Rect]]:
-    """Steps 2 to 4: sizes of cores and companions, and where they go. Returns the tiles and what stays free."""
-    plans = [_planned(i, pictures[i], "core" if i < cores else "companion", size, rules, rng) for i in planned]
-    plans = _within(plans, rules.covered * size[0] * size[1])
+    """Steps 2 to 4: sizes and positions of cores and companions. Returns the tiles and the free rectangles."""
+    plans = [_plan(i, pictures[i], "core" if i < cores else "companion", size, rules, rng) for i in planned]
+    plans = _limit_coverage(plans, rules.covered * size[0] * size[1])
     least = _least(pictures[cores:], rules)
     tiles: list[Tile] = []
     free: list[Rect] = [(0, 0, *size)]
     for plan in sorted(plans, key=lambda plan: (plan.role != "core", -plan.area)):
-        box, free = _placed(plan, pictures[plan.picture], free, least, rules, rng)
+        box, free = _place_tile(plan, pictures[plan.picture], free, least, rules, rng)
         tiles.append(Tile(plan.picture, box, plan.role))
     return tiles, free
 
 
-def _planned(index: int, picture: TilePicture, role: TileRole, size: Size, rules: PlacementRules, rng: Random) -> _Plan:
-    """Step 2 and 3: the middle of the areas that all bounds allow."""
+def _plan(index: int, picture: TilePicture, role: TileRole, size: Size, rules: PlacementRules, rng: Random) -> _Plan:
+    """Steps 2 and 3: plan the middle of the range of areas that all bounds allow."""
     canvas, area = size[0] * size[1], rules.area(picture)
     aspect = picture.aspect * math.exp(rng.uniform(-rules.jitter, rules.jitter))
     high = min(rules.scale[1] * area, canvas)
@@ -224,25 +226,25 @@ def _planned(index: int, picture: TilePicture, role: TileRole, size: Size, rules
     return _Plan(index, role, (low + high) / 2, aspect, rules.scale[0] * area, high)
 
 
-def _within(plans: Sequence[_Plan], most: float) -> list[_Plan]:
-    """All plans, smaller where together they cover more than `most` pixels."""
+def _limit_coverage(plans: Sequence[_Plan], most: float) -> list[_Plan]:
+    """The plans, shrunk if they would cover more than `most` pixels together."""
     total = sum(plan.area for plan in plans)
     shrunk = [plan._replace(area=max(plan.low, plan.area * min(1.0, most / total))) for plan in plans]
     left = most - sum(plan.area for plan in shrunk)
     if left < -SHARE_TOLERANCE * most:
         raise Rejected("covered")
-    # rounding to the grid may add to each; what there is left to cover is dealt out beforehand
+    # Rounding to the grid may enlarge each tile, so the area left to cover is divided among them beforehand.
     spare = max(0.0, left) / len(plans)
     return [plan._replace(high=min(plan.high, plan.area + spare)) for plan in shrunk]
 
 
-def _placed(
+def _place_tile(
     plan: _Plan, picture: TilePicture, free: Sequence[Rect], least: Size, rules: PlacementRules, rng: Random
 ) -> tuple[Rect, list[Rect]]:
-    """Step 4: the tile's box, and what stays free; the tile is made smaller and smaller until there is room."""
+    """Step 4: the tile's box and the remaining free rectangles. The tile is shrunk step by step until there is room."""
     area, sized = plan.area, False
     for _ in range(rules.retries):
-        size = _snapped(area, plan, picture, rules)
+        size = _snap_to_grid(area, plan, picture, rules)
         if size is not None:
             sized = True
             for box, rect, rest in _spots(size, free, least, rules, rng):
@@ -253,8 +255,8 @@ def _placed(
     raise Rejected("place" if sized else "scale")
 
 
-def _snapped(area: float, plan: _Plan, picture: TilePicture, rules: PlacementRules) -> Size | None:
-    """The size on the grid that is nearest to `area` and keeps all bounds, None if there is none."""
+def _snap_to_grid(area: float, plan: _Plan, picture: TilePicture, rules: PlacementRules) -> Size | None:
+    """The size on the grid that is nearest to `area` within all bounds, or None if there is none."""
     sides = product(_around(math.sqrt(area * plan.aspect), rules), _around(math.sqrt(area / plan.aspect), rules))
     allowed = [
         (w, h)
@@ -271,7 +273,7 @@ def _snapped(area: float, plan: _Plan, picture: TilePicture, rules: PlacementRul
 def _spots(
     size: Size, free: Sequence[Rect], least: Size, rules: PlacementRules, rng: Random
 ) -> Iterator[tuple[Rect, Rect, list[Rect]]]:
-    """Where a tile may go, tightest rectangles first: its box, the rectangle, and what it leaves of that."""
+    """Yield possible positions of a tile, tightest rectangles first: its box, the rectangle, and what is left of it."""
     tight = sorted((r for r in free if r[2] - r[0] >= size[0] and r[3] - r[1] >= size[1]), key=_area)
     for rect in rng.sample(tight[:TIGHTEST], min(TIGHTEST, len(tight))) + tight[TIGHTEST:]:
         xs, ys = (_offsets(rect[i + 2] - rect[i] - size[i], least[i], rules) for i in (0, 1))
@@ -284,7 +286,7 @@ def _spots(
 
 
 def _offsets(room: int, least: int, rules: PlacementRules) -> list[int]:
-    """Where a tile may begin so that on either side there is nothing, or enough for another tile."""
+    """Offsets of a tile at which the gap on either side is zero or large enough for another tile."""
     return [
         offset
         for offset in range(0, room + 1, rules.grid)
@@ -293,7 +295,7 @@ def _offsets(room: int, least: int, rules: PlacementRules) -> list[int]:
 
 
 def _rest(rect: Rect, used: Rect, rng: Random) -> list[Rect]:
-    """Up to four rectangles that are left of one; those above and below, or those beside, are full strips."""
+    """Up to four rectangles that remain of `rect`. Either those above and below or those beside are full strips."""
     (x0, y0, x1, y1), (a, b, c, d) = rect, used
     if rng.random() < 0.5:
         parts = ((x0, y0, x1, b), (x0, d, x1, y1), (x0, b, a, d), (c, b, x1, d))
@@ -310,7 +312,7 @@ def _area(rect: Rect) -> int:
 
 
 def _least(pictures: Sequence[TilePicture], rules: PlacementRules) -> Size:
-    """Width and height, on the grid, below which no picture fits a panel."""
+    """Width and height, on the grid, below which a panel fits none of the pictures."""
     width = height = math.inf
     for picture in pictures:
         area = rules.kept * rules.filler_scale[0] * rules.area(picture)
@@ -332,7 +334,7 @@ def _fill(
     rules: PlacementRules,
     rng: Random,
 ) -> list[Tile]:
-    """Steps 5 to 7: panels, and a picture for each, the largest first; of those that fit, one that is used least."""
+    """Steps 5 to 7: fill panels, largest first, each with one of the least used pictures that fit."""
     others, tiles = range(cores, len(pictures)), []
     least = _least(pictures[cores:], rules)
     panels = [panel for rect in free for panel in _panels(rect, pictures[cores:], least, rules, rng)]
@@ -346,7 +348,7 @@ def _fill(
 
 
 def _panels(rect: Rect, pictures: Sequence[TilePicture], least: Size, rules: PlacementRules, rng: Random) -> list[Rect]:
-    """A free rectangle, cut until each part fits some picture."""
+    """Cut a free rectangle into panels that each fit some picture."""
     if any(_crop(picture, rect, rules) is not None for picture in pictures):
         return [rect]
     for _ in range(CUTS):
@@ -361,7 +363,7 @@ def _panels(rect: Rect, pictures: Sequence[TilePicture], least: Size, rules: Pla
 
 
 def _crop(picture: TilePicture, panel: Rect, rules: PlacementRules) -> Box | None:
-    """The middle part of a picture that fills a panel without being stretched, unit xyxy; None if it does not fit."""
+    """The central crop (unit xyxy) of a picture that fills a panel without stretching, or None if it does not fit."""
     aspect = (panel[2] - panel[0]) / (panel[3] - panel[1])
     change = aspect / picture.aspect
     if not rules.panel_aspect[0] <= aspect <= rules.panel_aspect[1] or abs(math.log(change)) > rules.filler_aspect:
@@ -375,7 +377,7 @@ def _crop(picture: TilePicture, panel: Rect, rules: PlacementRules) -> Box | Non
 
 
 def _halves(panel: Rect, least: Size, rules: PlacementRules, rng: Random) -> tuple[Rect, Rect] | None:
-    """A panel cut across its longer side; None where a half would be too small for any picture."""
+    """Cut a panel across its longer side; None if a half would be too small for any picture."""
     x0, y0, x1, y1 = panel
     wide = x1 - x0 >= y1 - y0
     long, short = (x1 - x0, least[0]) if wide else (y1 - y0, least[1])

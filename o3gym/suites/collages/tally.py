@@ -1,4 +1,4 @@
-"""How often collages are made and why not."""
+"""Statistics of collage generation: accepted and rejected canvases, with the reasons."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class CollageTally:
-    """What became of everything that was tried.
+    """Counts of attempts by outcome.
 
     Attributes:
-        accepted: collages.
-        rejected: canvases that were given up, by reason; see `Rejected`, and "label": no corner of a core is
-            free of targets.
+        accepted: accepted canvases, one per collage.
+        rejected: rejected canvases by reason: those of `Rejected`, and "label" if no corner of a core is free of
+            targets.
         given_up: targets for which no canvas was accepted.
-        skipped: tasks of the source that cannot be a target or a filler, by reason.
+        skipped: source tasks that cannot be a target or filler, by reason.
     """
 
     accepted: int = 0
@@ -25,7 +25,7 @@ class CollageTally:
 
     @property
     def tried(self) -> int:
-        """Canvases."""
+        """Number of canvases, accepted or rejected."""
         return self.accepted + sum(self.rejected.values())
 
     def __add__(self, other: CollageTally) -> CollageTally:
@@ -38,7 +38,7 @@ class CollageTally:
 
 
 def reasons(tally: CollageTally) -> str:
-    """Counts of all reasons, most frequent first, in words."""
+    """All reasons with their counts as text, most frequent first."""
     parts = [f"{count} skipped: {reason}" for reason, count in tally.skipped.most_common()]
     parts += [f"{count} canvases rejected: {reason}" for reason, count in tally.rejected.most_common()]
-    return "; ".join(parts) or "it has none"
+    return "; ".join(parts) or "the source is empty"

@@ -1,4 +1,4 @@
-"""`charxiv-reasoning`: reasoning questions of CharXiv (Wang et al. 2024; princeton-nlp/CharXiv)."""
+"""`charxiv-reasoning`: the reasoning questions of CharXiv (Wang et al. 2024; princeton-nlp/CharXiv)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import BY_MODEL, Released
 from o3gym.suites.released.fields import packed, text, word
-from o3gym.suites.released.rows import TableRow
+from o3gym.suites.released.table import TableRow
 from o3gym.types import Task
 
 FORMS = {
@@ -17,17 +17,17 @@ FORMS = {
     3: "number in chart",
     4: "number in general",
 }
-"""What an answer is, by `reasoning_q_source`."""
+"""Answer forms by `reasoning_q_source`."""
 
 
 class CharXivReasoning(Released):
-    """CharXiv, reasoning: one question about each of 1,000 charts of papers, with a short answer.
+    """CharXiv, reasoning: one question with a short answer about each of 1,000 charts from papers.
 
-    The question says of which form the answer is to be, as in the paper: with how many decimals, in the case of a
-    number that does not stand in the chart. `category` is one of the four forms ("text in chart", …).
+    As in the paper, the question states the form of the answer, including the number of decimals if the answer is a
+    number that does not appear in the chart. `category` is one of the four forms ("text in chart", …).
 
-    Released scoring is by a model judge, and counts a verdict that it cannot read as −1; official scoring here does
-    that to failed verdicts, which otherwise are left out and counted.
+    The released scoring uses a model judge and counts a verdict that cannot be parsed as −1. Official scoring here
+    counts failed verdicts in the same way; otherwise they are left out of accuracy and reported as failed.
     """
 
     name: ClassVar[str] = "charxiv-reasoning"
@@ -44,7 +44,7 @@ class CharXivReasoning(Released):
     measure: ClassVar[str] = "charxiv"
 
     def category_of(self, row: TableRow) -> str:
-        """The form of the answer."""
+        """The answer form of a row; "" if it is unknown."""
         return FORMS.get(row["reasoning_q_source"], "")
 
     def convert(self, row: TableRow) -> Task:
@@ -56,14 +56,14 @@ class CharXivReasoning(Released):
         return Task(
             id="",
             sources=(packed(row),),
-            question=f"{text(row, 'reasoning_q')}\n{_asks(form, answer)}",
+            question=f"{text(row, 'reasoning_q')}\n{_instruction(form, answer)}",
             answer=answer,
             tags={"category": form},
         )
 
 
-def _asks(form: str, answer: str) -> str:
-    """How the answer is to be written. Source: CharXiv, src/constants.py, in other words."""
+def _instruction(form: str, answer: str) -> str:
+    """An instruction on the form of the answer, paraphrased from CharXiv, src/constants.py."""
     if form == "text in chart":
         return "Answer with a text that stands in the chart."
     if form == "text in general":

@@ -1,4 +1,4 @@
-"""Data sets on the Hugging Face hub: downloaded, looked for in the cache, weighed."""
+"""Data sets on the Hugging Face hub: downloads, cache look-ups and download sizes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from o3gym.registry import MissingPackage, require
 from o3gym.suites.base import SuiteError
 
 HUB_TIMEOUT = 10.0
-"""Seconds to wait for the hub's word about a data set."""
+"""Timeout in seconds of requests for a data set's metadata."""
 
 
 def download_files(repository: str, patterns: Sequence[str], revision: str = "") -> Path:
-    """Files of a hub data set, downloaded unless they are there already; the folder is named by its commit.
+    """Download files of a hub data set, unless they are cached. Returns their folder, which is named after the commit.
 
     Raises:
-        SuiteError: they cannot be had; the message says how else to get them.
+        SuiteError: if the download fails; the message describes how to download the files by hand.
     """
     hub = require("huggingface_hub", "suites")
     try:
@@ -25,43 +25,43 @@ def download_files(repository: str, patterns: Sequence[str], revision: str = "")
                 repository, repo_type="dataset", revision=revision or None, allow_patterns=list(patterns)
             )
         )
-    except Exception as error:  # network, authentication, a name that is gone, a full disk: each with its own class
+    except Exception as error:  # network, authentication, unknown name, full disk: each has its own exception class
         raise SuiteError(
-            f"cannot download {repository} ({_why(error)}); "
-            f"where there is a network: hf download {repository} --repo-type dataset --local-dir FOLDER, "
-            f"then name the folder in the suite: ?data=FOLDER"
+            f"cannot download {repository} ({_summary(error)}). "
+            f"On a machine with network access, run: hf download {repository} --repo-type dataset --local-dir FOLDER. "
+            f"Then pass the folder to the suite as ?data=FOLDER"
         ) from error
 
 
 def cached_folder(repository: str, patterns: Sequence[str]) -> Path | None:
-    """The folder of these files of a data set, if they have been downloaded."""
+    """The folder of these files of a data set if they have been downloaded, otherwise None."""
     try:
         hub = require("huggingface_hub", "suites")
         return Path(
             hub.snapshot_download(repository, repo_type="dataset", local_files_only=True, allow_patterns=list(patterns))
         )
-    except Exception:  # no package, nothing in the cache, a cache that cannot be read: it is not here
+    except Exception:  # package not installed, files not cached, or cache unreadable: all mean "not downloaded"
         return None
 
 
 def download_size(repository: str, patterns: Sequence[str]) -> str:
-    """How large a download is, as the hub says, for example "3.1 GB"; or why that is not known."""
+    """The size of a download as the hub reports it, such as "3.1 GB", or the reason why it is unknown."""
     try:
         hub = require("huggingface_hub", "suites")
-        said = hub.HfApi().dataset_info(repository, files_metadata=True, timeout=HUB_TIMEOUT)
-        files = hub.utils.filter_repo_objects(said.siblings, allow_patterns=list(patterns), key=lambda f: f.rfilename)
-        return _readable(sum(file.size for file in files))
+        info = hub.HfApi().dataset_info(repository, files_metadata=True, timeout=HUB_TIMEOUT)
+        files = hub.utils.filter_repo_objects(info.siblings, allow_patterns=list(patterns), key=lambda f: f.rfilename)
+        return _format_bytes(sum(file.size for file in files))
     except MissingPackage:
         raise
     except Exception as error:
-        return f"size not known ({_why(error)})"
+        return f"size unknown ({_summary(error)})"
 
 
-def _why(error: Exception) -> str:
+def _summary(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def _readable(count: float) -> str:
+def _format_bytes(count: float) -> str:
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""`mme-realworld`, `mme-realworld-lite`: MME-RealWorld (Zhang et al. 2024), in the copies made for lmms-eval."""
+"""`mme-realworld`, `mme-realworld-lite`: MME-RealWorld (Zhang et al. 2024), in its copies for lmms-eval."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from typing import ClassVar
 
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released
-from o3gym.suites.released.fields import letter, lettered, packed, text, word
-from o3gym.suites.released.rows import TableRow
+from o3gym.suites.released.fields import packed, text, word
+from o3gym.suites.released.options import letter, lettered
+from o3gym.suites.released.table import TableRow
 from o3gym.types import Task
 
 
 class MMERealWorld(Released):
     """MME-RealWorld in English: 23,609 questions about large pictures from five domains.
 
-    Options are used with the letters that they have, E among them ("not in the picture", in words that differ by
-    subtask). The score is accuracy over all questions; `category` is the domain ("Monitoring", "OCR with Complex
-    Context", …). Official scoring takes the first of the characters A to E anywhere in the answer, so that "A man …" is
-    A, and takes "" for A.
+    Options keep their letters. E means "not in the picture", in words that differ by subtask. The score is accuracy
+    over all questions; `category` is the domain ("Monitoring", "OCR with Complex Context", …). Official scoring takes
+    the first character from A to E anywhere in the answer, so "A man …" is read as A; "" is read as A too.
+
+    Where two options have the same letter, only the first is used. Two rows of the lite set call two options D. The
+    second, "None of the above", says the same as the right option E, "All the above answers are wrong"; without it, the
+    answer E is reached and is the only right one.
     """
 
     name: ClassVar[str] = "mme-realworld"
@@ -43,11 +47,11 @@ class MMERealWorld(Released):
     measure: ClassVar[str] = "mme_realworld"
 
     def category_of(self, row: TableRow) -> str:
-        """The domain."""
+        """The domain of a row."""
         return str(row["category"]).rpartition("/")[2]
 
     def convert(self, row: TableRow) -> Task:
-        """A question; names of subtasks are written in many ways, so they are in lower case here."""
+        """A question. Subtask names are lowercased, because the file is inconsistent about their case."""
         ability, slash, domain = text(row, "category").rpartition("/")
         if not slash or ability.lower() not in ("perception", "reasoning"):
             raise BadRow("category", '"Perception/…" or "Reasoning/…"', row["category"])
@@ -64,9 +68,9 @@ class MMERealWorld(Released):
 
 
 class MMERealWorldLite(MMERealWorld):
-    """MME-RealWorld-Lite: 1,919 rows, of which 137 are copies of others: 1,782 questions.
+    """MME-RealWorld-Lite: 1,782 questions in 1,919 rows, 137 of which are duplicates.
 
-    With official scoring all rows are used. Otherwise as `MMERealWorld`.
+    Official scoring uses all rows. Everything else is as in `MMERealWorld`.
     """
 
     name: ClassVar[str] = "mme-realworld-lite"

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released
-from o3gym.suites.released.fields import letter, packed, text, word
-from o3gym.suites.released.rows import TableRow
+from o3gym.suites.released.fields import packed, text, word
+from o3gym.suites.released.options import letter, lettered_lines
+from o3gym.suites.released.table import TableRow
 from o3gym.types import Task
 
 OPTIONS = "Options:"
+"""Marks the options on one line at the end of a question: "Options: A: red, B: blue"."""
+HINT = re.compile(r"\A[^\n]*\nQuestion:")
+"""Matches a first line that says how to answer, and the mark of the question after it."""
+CHOICES = re.compile(r"\s*\bChoices:\Z")
+"""Matches the mark before options on lines of their own."""
 
 
 class MMStar(Released):
     """MMStar: 1,500 questions that cannot be answered without the picture, 250 for each of six abilities.
 
-    Options stand in the question, "Options: A: …, B: …", and are taken out of it. lmms-eval reports the mean over the
-    18 subtasks, VLMEvalKit the mean over all questions; a report has both. Official scoring looks at where an answer
-    begins: "The answer: B" begins with "t" and is wrong.
+    The file has the options at the end of the question; they are split off. In 1,154 rows they stand on one line
+    ("Options: A: …, B: …"). In 346 rows, nearly all from MathVista, each has its own line ("(A) …"), mostly after
+    "Choices:"; and before the question stands a hint on how to answer, which is dropped because the dialect says that.
+    (Three of these hints ask for a number although the answer is a letter.) In 176 rows the last one or two of the four
+    options are "nan". They are kept, because models saw them when the published numbers were measured.
+
+    lmms-eval reports the mean over the 18 subtasks, VLMEvalKit the mean over all questions; reports contain both.
+    Official scoring looks for the letter at the start of the answer only, so "The answer: B" (which starts with "t") is
+    wrong.
     """
 
     name: ClassVar[str] = "mmstar"
@@ -34,7 +47,7 @@ class MMStar(Released):
     measure: ClassVar[str] = "mmstar"
 
     def convert(self, row: TableRow) -> Task:
-        """A question, its options apart."""
+        """A question, with its options split off."""
         question, choices = split_options(text(row, "question"))
         return Task(
             id=word(row, "index"),
@@ -47,17 +60,26 @@ class MMStar(Released):
         )
 
 
-def split_options(said: str) -> tuple[str, tuple[str, ...]]:
-    """The question and the options of "Which? Options: A: red, B: blue"; commas within an option do not end it."""
-    question, mark, rest = said.rpartition(OPTIONS)
+def split_options(question_text: str) -> tuple[str, tuple[str, ...]]:
+    """Split a question into its words and its options, which stand on one line or on a line each."""
+    question, _, rest = question_text.rpartition(OPTIONS)
+    if rest.lstrip().startswith("A:"):
+        options = _inline_options(rest.strip())
+    else:
+        beginning, options = lettered_lines(question_text, "question")
+        question = CHOICES.sub("", HINT.sub("", beginning))
+    if len(options) < 2 or not all(options) or not question.strip():
+        raise BadRow("question", 'a question and options, as "Options: A: …, B: …" or as lines "(A) …"', question_text)
+    return question.strip(), options
+
+
+def _inline_options(rest: str) -> tuple[str, ...]:
+    """The options of "A: red, B: blue", which may contain commas."""
     options: list[str] = []
-    rest = rest.strip()
     for name, after in zip("ABCDE", "BCDEF", strict=True):
-        if not mark or not rest.startswith(f"{name}:"):
+        if not rest.startswith(f"{name}:"):
             break
         option, comma, following = rest[2:].partition(f", {after}:")
         options.append(option.strip(" ,\n"))
         rest = f"{after}:{following}" if comma else ""
-    if len(options) < 2 or not all(options) or not question.strip():
-        raise BadRow("question", f'a question and "{OPTIONS} A: …, B: …"', said)
-    return question.strip(), tuple(options)
+    return tuple(options)

@@ -7,16 +7,17 @@ from typing import Any, ClassVar
 
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released
-from o3gym.suites.released.fields import letter, lettered, picture, pixel_box, text
-from o3gym.suites.released.rows import TableRow
+from o3gym.suites.released.fields import picture, pixel_box, text
+from o3gym.suites.released.options import letter, lettered_lines
+from o3gym.suites.released.table import TableRow
 from o3gym.types import Source, Target, Task
 
 
 class O3Bench(Released):
-    """O3-Bench: 345 questions about dense charts (163) and maps (182), for which several regions must be put together.
+    """O3-Bench: 345 questions about dense charts (163) and maps (182), each of which needs several regions.
 
-    Six options in the order of the file; F is always "No right choice", and right in 7% of the rows. The regions that a
-    question needs (`target_layouts`) are its targets, so a report says how many of them were seen after how many looks.
+    The six options are in file order; F is always "No right choice", and right in 7% of the rows. The regions that a
+    question needs (`target_layouts`) are its targets, so reports show how many of them were seen after how many views.
     Published numbers are means over three runs. `category` is `chart` or `map`.
     """
 
@@ -39,9 +40,9 @@ class O3Bench(Released):
     measure: ClassVar[str] = "o3_bench"
 
     def convert(self, row: TableRow) -> Task:
-        """A question with the regions that it needs."""
+        """A question with the regions that are needed to answer it."""
         image = picture(self.folder, text(row, "file_name"), "file_name")
-        choices = lettered(text(row, "options").splitlines(), "options")
+        _, choices = lettered_lines(text(row, "options"), "options")
         if self.category_of(row) not in ("chart", "map"):
             raise BadRow("subset", '"chart" or "map"', row["subset"])
         return Task(
@@ -59,9 +60,9 @@ class O3Bench(Released):
 def _targets(row: TableRow, image: Source) -> tuple[Target, ...]:
     wanted, known = row["target_layouts"], row["layout_infos"]
     if not isinstance(wanted, list) or not wanted:
-        raise BadRow("target_layouts", "a list of numbers of layouts", wanted)
+        raise BadRow("target_layouts", "a list of layout numbers", wanted)
     if not isinstance(known, dict):
-        raise BadRow("layout_infos", "an object with a layout for each number", known)
+        raise BadRow("layout_infos", "an object with a layout for each layout number", known)
     return tuple(
         Target(pixel_box(_box(known, number), image, "layout_infos"), label=f"layout {number}") for number in wanted
     )
@@ -70,5 +71,5 @@ def _targets(row: TableRow, image: Source) -> tuple[Target, ...]:
 def _box(known: Mapping[str, Any], number: object) -> Any:
     found = known.get(str(number))
     if not isinstance(found, dict) or "bbox" not in found:
-        raise BadRow("layout_infos", f'an entry "{number}" with a "bbox", since target_layouts names it', sorted(known))
+        raise BadRow("layout_infos", f'an entry "{number}" with a "bbox", as target_layouts names it', sorted(known))
     return found["bbox"]

@@ -1,4 +1,4 @@
-"""`visualprobe-easy`, `-medium`, `-hard`: VisualProbe (Lai et al. 2025, "Mini-o3"; Mini-o3/VisualProbe_*)."""
+"""`visualprobe-easy`, `-medium`, `-hard`, `-train`: VisualProbe (Lai et al. 2025, "Mini-o3"; Mini-o3/VisualProbe_*)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import ClassVar
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import BY_MODEL, Released
 from o3gym.suites.released.fields import IMAGE_MARK, picture, text, unmarked, word
-from o3gym.suites.released.rows import TableRow
+from o3gym.suites.released.table import TableRow
 from o3gym.types import Task
 
 
 class VisualProbeEasy(Released):
-    """VisualProbe, easy: 141 questions with short free answers, about small things in large pictures.
+    """VisualProbe, easy: 141 questions with short free-text answers, about small things in large pictures.
 
-    Paths of pictures begin with the name of the repository ("VisualProbe_Easy/data/1.jpg"); the folder may be that
-    repository or its parent. Published numbers are the mean over 32 samples at temperature 1 (`-k 32 --temperature 1`).
+    Picture paths begin with the repository's name ("VisualProbe_Easy/data/1.jpg"); the data folder may be the
+    repository or its parent. Published numbers are means over 32 samples at temperature 1 (`-k 32 --temperature 1`).
     """
 
     name: ClassVar[str] = "visualprobe-easy"
@@ -52,7 +52,7 @@ class VisualProbeEasy(Released):
 
 
 class VisualProbeMedium(VisualProbeEasy):
-    """VisualProbe, medium: 268 questions, otherwise as `VisualProbeEasy`."""
+    """VisualProbe, medium: 268 questions in the format of `VisualProbeEasy`."""
 
     name: ClassVar[str] = "visualprobe-medium"
     repository: ClassVar[str] = "Mini-o3/VisualProbe_Medium"
@@ -61,7 +61,7 @@ class VisualProbeMedium(VisualProbeEasy):
 
 
 class VisualProbeHard(VisualProbeEasy):
-    """VisualProbe, hard: 106 questions, otherwise as `VisualProbeEasy`."""
+    """VisualProbe, hard: 106 questions in the format of `VisualProbeEasy`."""
 
     name: ClassVar[str] = "visualprobe-hard"
     repository: ClassVar[str] = "Mini-o3/VisualProbe_Hard"

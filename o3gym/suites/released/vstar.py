@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -9,30 +10,39 @@ from typing import Any, ClassVar, Literal
 from o3gym.geometry import from_xywh, is_box
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released
-from o3gym.suites.released.fields import OPTION, letter, picture, pixel_box, shuffled_options, text, word
-from o3gym.suites.released.rows import TableRow, read_object
-from o3gym.types import LETTERS, Source, Target, Task
+from o3gym.suites.released.fields import picture, pixel_box, text, word
+from o3gym.suites.released.options import letter, lettered_lines, shuffled_options
+from o3gym.suites.released.rows import read_object
+from o3gym.suites.released.table import TableRow
+from o3gym.types import Source, Target, Task
+
+INSTRUCTION = re.compile(r"^\s*Answer with the option's letter.*", re.MULTILINE | re.DOTALL)
+"""Matches the instruction at the end of a prompt. It is dropped, because the dialect says how to answer."""
 
 
 class VStar(Released):
     """V* Bench: 191 questions about small things in large pictures.
 
-    115 are about an attribute of one (`direct_attributes`), 76 about how two lie to each other (`relative_position`,
-    with two options).
+    115 ask for an attribute of one thing (`direct_attributes`), 76 for the relative position of two
+    (`relative_position`, with two options).
 
-    The boxes are in a file beside each picture, as x, y, width and height in pixels, one for each thing that the
-    question is about. There the right option is always the first: a model that says "A" has all. So options are
-    shuffled by a seed of each item; `order="released"` takes the letters of `test_questions.jsonl`, which are shuffled
-    too, unevenly (A is right 71 times of 191).
+    Questions, options and letters come from `test_questions.jsonl`. A JSON file beside each picture holds the boxes, as
+    x, y, width and height in pixels, and the names of the things that the question is about. It repeats the question,
+    which must agree, and the options as whole sentences with the right one first. Those options are not used: a model
+    that always answers "A" would score 100% on them.
+
+    Options are shuffled with a seed per item. `order="released"` keeps the letters of `test_questions.jsonl`, where A
+    and B are right 71 and 70 times out of 191, because 84 questions have only two options.
 
     Args:
-        argument, split: as for every released suite.
+        argument: as for every released suite.
+        split: as for every released suite.
         order: "shuffled" or "released".
-        options: the others of every released suite.
+        options: the other options of every released suite.
     """
 
     name: ClassVar[str] = "vstar"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     licence: ClassVar[str] = "not stated (pictures of SA-1B)"
     repository: ClassVar[str] = "craigwu/vstar_bench"
     files: ClassVar[Mapping[str, Sequence[str]]] = {
@@ -56,53 +66,52 @@ class VStar(Released):
         super().__init__(argument, split, **options)
 
     def convert(self, row: TableRow) -> Task:
-        """The question, its options in order, and the boxes of its things."""
+        """A question with its options in order and the boxes of the things it is about."""
         image = picture(self.folder, text(row, "image"))
-        beside = self._beside(Path(image.ref))
-        question, released = _split(text(row, "text"))
-        right = letter(row, "label", released)
-        if sorted(released) != sorted(beside["options"]) or released[LETTERS.index(right)] != beside["options"][0]:
-            raise BadRow("text", f"the options {beside['options']} of the file beside the picture", released)
+        annotation = _annotation(Path(image.ref))
+        beginning, choices = lettered_lines(INSTRUCTION.sub("", text(row, "text")), "text")
+        question, answer = " ".join(beginning.split()), letter(row, "label", choices)
+        _check_question(question, text(annotation, "question"), Path(image.ref).with_suffix(".json").name)
         identity = f"{text(row, 'category')}/{word(row, 'question_id')}"
-        choices, answer = released, right
         if self.order == "shuffled":
-            choices, answer = shuffled_options(beside["options"], "A", f"{self.name}/{identity}")
+            choices, answer = shuffled_options(choices, answer, f"{self.name}/{identity}")
         return Task(
             id=identity,
             sources=(image,),
             question=question,
             answer=answer,
             choices=choices,
-            targets=_targets(beside, image),
+            targets=_targets(annotation, image),
             kind="choice",
             tags={"category": text(row, "category")},
             origin={"order": self.order},
         )
 
-    @staticmethod
-    def _beside(path: Path) -> Mapping[str, Any]:
-        file = path.with_suffix(".json")
-        if not file.is_file():
-            raise BadRow("image", "a JSON file beside the picture, with its boxes", str(file))
-        found = read_object(file)
-        for key in ("options", "bbox", "target_object"):
-            if not isinstance(found.get(key), list) or not found[key]:
-                raise BadRow(key, f"a list, in {file.name}", found.get(key))
-        return found
+
+def _annotation(picture_path: Path) -> Mapping[str, Any]:
+    """The JSON object beside a picture, which holds the boxes and names of its targets."""
+    file = picture_path.with_suffix(".json")
+    if not file.is_file():
+        raise BadRow("image", "a JSON file with boxes beside the picture", str(file))
+    annotation = read_object(file)
+    for key in ("bbox", "target_object"):
+        if not isinstance(annotation.get(key), list) or not annotation[key]:
+            raise BadRow(key, f"a list in {file.name}", annotation.get(key))
+    return annotation
 
 
-def _split(said: str) -> tuple[str, tuple[str, ...]]:
-    """The question and its options; what is asked of the model after them belongs to a dialect."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    found = [(at, match) for at, match in enumerate(map(OPTION.match, lines)) if match]
-    letters = "".join(match[1] for _, match in found)
-    if len(found) < 2 or letters != LETTERS[: len(letters)]:
-        raise BadRow("text", "a question and options, a line each: (A) …", said)
-    return " ".join(lines[: found[0][0]]), tuple(match[2].strip() for _, match in found)
+def _check_question(question: str, repeated: str, file: str) -> None:
+    """Check that the file beside a picture is about the same question, apart from case, spaces and punctuation."""
+    if not question or _letters_and_digits(question) != _letters_and_digits(repeated):
+        raise BadRow("text", f'the question of {file}, "{repeated}"', question)
 
 
-def _targets(beside: Mapping[str, Any], image: Source) -> tuple[Target, ...]:
-    boxes, names = beside["bbox"], beside["target_object"]
+def _letters_and_digits(sentence: str) -> str:
+    return "".join(filter(str.isalnum, sentence.casefold()))
+
+
+def _targets(annotation: Mapping[str, Any], image: Source) -> tuple[Target, ...]:
+    boxes, names = annotation["bbox"], annotation["target_object"]
     if len(boxes) != len(names):
         raise BadRow("bbox", f"{len(names)} boxes, one for each of {names}", boxes)
     for box in boxes:

@@ -1,1 +1,1 @@
-"""The seeded scenes of the synthetic suite: one module per family, and the drawing that they share."""
+"""The seeded scenes of the synthetic suite: one module per family, and shared drawing code."""

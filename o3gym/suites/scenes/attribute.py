@@ -1,4 +1,4 @@
-"""Attribute: the colour of a tiny thing that occurs once, or the shape printed on the only sign."""
+"""Attribute family: the colour of a tiny thing that occurs once, or the shape printed on the only sign."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from o3gym.types import Box
 
 
 def build_attribute(rng: Random, difficulty: str) -> Scene:
-    """Strew things about and ask about one that is tiny and unique."""
+    """Scatter things and ask about one that is tiny and unique."""
     ground, strewn = choose_ground(rng), strew(rng, difficulty)
     box = strewn.tiny.pop(rng.randrange(len(strewn.tiny)))
     rest = [*strewn.large, *strewn.tiny, square(*geometry.center(strewn.free), TINY[difficulty] * 1.8)]
@@ -38,7 +38,7 @@ def _colour_scene(rng: Random, ground: Ground, things: list[Thing], wanted: Thin
 
 
 def ask_colour(rng: Random, wanted: str) -> str:
-    """A question for the colour of the only thing of the kind `wanted`, or for the shape on a "sign"."""
+    """A question about the colour of the only thing of kind `wanted`, or about the shape on a "sign"."""
     if wanted == "sign":
         return rng.choice(
             (
@@ -74,7 +74,7 @@ def _sign_scene(rng: Random, ground: Ground, things: list[Thing], box: Box) -> S
 
 
 def paint_sign(painter: Painter, box: Box, shape: str, colour: str) -> None:
-    """A white board with a dark rim on a post, one coloured shape in its middle."""
+    """Draw a white board with a dark rim on a post, with one coloured shape in its middle."""
     x0, y0, x1, y1 = box
     side = x1 - x0
     painter.box((x0 + side * 0.45, y0 + side * 0.6, x1 - side * 0.45, y1), (96, 84, 70))

@@ -1,4 +1,4 @@
-"""What a scene family is: a seeded layout in board units, the question about it, and how to draw it."""
+"""Scene families: a seeded layout in board units, a question about it, and the code to draw it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from o3gym.suites.scenes.painter import Painter
 from o3gym.types import Box, Size
 
 LEGIBLE = 8
-"""Pixels that the smallest detail that carries an answer (a letter's em, an object's side) needs at native size."""
+"""Pixels that the smallest detail that decides an answer (a letter's em, an object's side) needs at native size."""
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,16 @@ class Scene:
     """A laid-out scene. Boxes are xyxy in board units: x in 0..aspect, y in 0..1.
 
     Attributes:
-        question: in words, without options.
+        question: the question in words, without options.
         answer: the correct answer; "" for region search.
-        wrong: three to five answers that are not correct; empty for region search.
+        wrong: three to five wrong answers; empty for region search.
         targets: label and box of every region that is needed to answer.
         paint: draws the whole scene.
-        items: label and box of everything else that can be read off the picture, where a family says so: "red star",
-            "JW-4K7". Demonstrations of reading are made from them.
-        layouts: kind and box of the parts that the board is divided into, where a family says so: "bar chart".
-        blocks: class and box of each block of the picture, "chart", "figure_title", where a family draws documents.
+        items: label and box of everything that can be read off the picture ("red star", "JW-4K7"), for families that
+            provide it. Used to generate reading demonstrations.
+        layouts: kind and box of the parts of the board ("bar chart"), for families that provide them.
+        blocks: layout-detection class ("chart", "figure_title") and box of each block, for families that draw
+            documents.
     """
 
     question: str
@@ -49,7 +50,7 @@ class Level:
 
 
 def levels(easy: int, detail: Mapping[str, float]) -> dict[str, Level]:
-    """The usual three: `easy` pixels, 4 and 12 megapixels, with the height of the finest detail in each."""
+    """The three usual levels: `easy` pixels, 4 megapixels and 12 megapixels, each with its finest detail's height."""
     sizes = {"easy": easy, "medium": 4_000_000, "hard": 12_000_000}
     return {difficulty: Level(pixels, detail[difficulty]) for difficulty, pixels in sizes.items()}
 
@@ -59,9 +60,9 @@ class Family:
     """A kind of scene.
 
     Attributes:
-        aspect: width over height of its pictures.
-        levels: by difficulty.
-        build: lays a scene out from a seeded generator and a difficulty; draws nothing.
+        aspect: width over height of the pictures.
+        levels: level by difficulty.
+        build: lays out a scene from a seeded generator and a difficulty, without drawing it.
     """
 
     aspect: float
@@ -69,17 +70,17 @@ class Family:
     build: Callable[[Random, str], Scene]
 
     def size(self, difficulty: str, pixels: int = 0) -> Size:
-        """Width and height at about `pixels` in all, 0 for the difficulty's own."""
+        """Width and height of a picture of about `pixels` pixels; 0 for the default of the difficulty."""
         height = math.sqrt((pixels or self.levels[difficulty].pixels) / self.aspect)
         return (max(1, round(height * self.aspect)), max(1, round(height)))
 
     def legible(self, difficulty: str, pixels: int = 0) -> bool:
-        """Whether the finest detail can be made out in a crop at native size."""
+        """Whether the finest detail is legible in a crop at native size."""
         return self.levels[difficulty].detail * self.size(difficulty, pixels)[1] >= LEGIBLE
 
 
 def square(x: float, y: float, side: float) -> Box:
-    """The box of a square around (x, y)."""
+    """The box of a square centred on (x, y)."""
     return (x - side / 2, y - side / 2, x + side / 2, y + side / 2)
 
 

@@ -1,4 +1,4 @@
-"""How a town map is drawn: land, water, roads, grid, trails, places and the legend that explains them."""
+"""Drawing of town maps: land, water, roads, grid, trails, places and the legend."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from o3gym.types import Box
 
 MAP_ASPECT = 4 / 3
 MAP_FRAME: Box = (0.045, 0.055, 0.985, 0.975)
-"""The map itself, board units; the legend is to the right of it."""
+"""The frame of the map in board units; the legend is to its right."""
 MAP: Box = (0.0, 0.0, MAP_FRAME[2], 1.0)
-"""The map with the letters and numbers of its grid."""
+"""The map including the letters and numbers of its grid, in board units."""
 _LEGEND = (1.01, 0.055, 1.315)
 _PAGE: RGB = (240, 237, 230)
 _LAND: RGB = (232, 228, 212)
@@ -27,7 +27,7 @@ _GRID: RGB = (168, 164, 156)
 
 @dataclass(frozen=True)
 class Symbol:
-    """A place: what it is, and the badge that stands for it."""
+    """A place on the map: its kind, its badge and its position."""
 
     kind: str
     shape: str
@@ -37,7 +37,7 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Trail:
-    """A marked walk between two symbols, with the points that it passes."""
+    """A marked trail between two symbols, with the points of its path."""
 
     name: str
     colour: str
@@ -47,7 +47,7 @@ class Trail:
 
 @dataclass(frozen=True)
 class MapSheet:
-    """Everything on one map. `key` has one symbol per kind, in legend order; sizes are board units."""
+    """The contents of one map. `key` has one symbol per kind, in legend order; sizes are in board units."""
 
     cells: int
     em: float
@@ -72,7 +72,7 @@ def badge_box(sheet: MapSheet, symbol: Symbol) -> Box:
 
 
 def legend_box(sheet: MapSheet, line: int) -> Box:
-    """The box of a legend line: kinds first, then trails."""
+    """The box of a line of the legend, which lists kinds first, then trails."""
     top = _LEGEND[1] + sheet.em * (3.2 + 2.1 * line)
     return (_LEGEND[0] + sheet.em * 0.4, top, _LEGEND[2] - sheet.em * 0.4, top + sheet.em * 2.1)
 
@@ -107,7 +107,7 @@ def paint_map(painter: Painter, sheet: MapSheet) -> None:
 
 
 def paint_badge(painter: Painter, symbol: Symbol, at: Point, radius: float) -> None:
-    """A coloured disc with a white rim and a white shape."""
+    """Draw a badge: a coloured disc with a white rim and a white shape."""
     painter.disc(at, radius, INK)
     painter.disc(at, radius * 0.94, WHITE)
     painter.disc(at, radius * 0.86, COLOURS[symbol.colour])
@@ -115,7 +115,7 @@ def paint_badge(painter: Painter, symbol: Symbol, at: Point, radius: float) -> N
 
 
 def _paint_land(painter: Painter, rng: Random, sheet: MapSheet) -> None:
-    """Parks, houses, a river and roads, drawn past the frame; the margin covers what is over."""
+    """Draw parks, houses, a river and roads. They extend beyond the frame; the margin is painted over them."""
     x0, y0, x1, y1 = MAP_FRAME
     for _ in range(7):
         _paint_park(painter, rng, (rng.uniform(x0, x1), rng.uniform(y0, y1)))
@@ -139,7 +139,7 @@ _COMPASS: Sequence[Point] = ((1, 0), (0.7, 0.7), (0, 1), (-0.7, 0.7), (-1, 0), (
 
 
 def _roads(rng: Random, count: int) -> list[list[Point]]:
-    """Gently bent roads across the map, as many each way."""
+    """Gently bent roads across the map, `count` in each direction."""
     x0, y0, x1, y1 = MAP_FRAME
     roads: list[list[Point]] = []
     for i in range(count):
@@ -151,7 +151,7 @@ def _roads(rng: Random, count: int) -> list[list[Point]]:
 
 
 def _paint_margin(painter: Painter, sheet: MapSheet) -> None:
-    """Grid lines, the page around the map, the frame, and the letters and numbers of the grid."""
+    """Draw the grid lines, the page around the map, the frame, and the letters and numbers of the grid."""
     x0, y0, x1, y1 = MAP_FRAME
     for i in range(1, sheet.cells):
         box = map_cell_box(sheet.cells, i, i)
@@ -183,7 +183,7 @@ def _paint_legend(painter: Painter, sheet: MapSheet) -> None:
 
 
 def _paint_compass(painter: Painter, em: float) -> None:
-    """A north arrow and a scale bar in the lower right corner."""
+    """Draw a north arrow and a scale bar in the lower right corner."""
     x, y, r = (_LEGEND[0] + _LEGEND[2]) / 2, MAP_FRAME[3] - em * 7.5, em * 2.6
     painter.disc((x, y), r * 1.12, INK)
     painter.disc((x, y), r * 1.06, CARD)

@@ -1,4 +1,4 @@
-"""Chart: a wall of bar, line and pie panels, and one question that needs two of them."""
+"""Chart family: a wall of bar, line and pie panels, and a question that needs two of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WALLS: tuple[RGB, ...] = ((214, 222, 232), (226, 220, 210), (212, 224, 218), (2
 
 
 def grid_boxes(rows: int, columns: int, gap: float, aspect: float = CHART_ASPECT) -> list[Box]:
-    """Equal boxes over the whole board, `gap` apart, in reading order."""
+    """Equal boxes that cover the board, `gap` apart, in reading order."""
     width, height = (aspect - gap) / columns, (1 - gap) / rows
     return [
         (
@@ -42,14 +42,14 @@ def grid_boxes(rows: int, columns: int, gap: float, aspect: float = CHART_ASPECT
 
 
 def titles(rng: Random, count: int) -> list[str]:
-    """Distinct titles "topic year", of few topics and years, so that many differ in one part only."""
+    """Distinct titles "topic year" from few topics and years, so that many of them differ in only one part."""
     topics = rng.sample(_TOPICS, min(len(_TOPICS), 3 + count // 6))
     years = rng.sample(range(1995, 2025), 2 + count // 4)
     return rng.sample([f"{topic} {year}" for topic in topics for year in years], count)
 
 
 def build_chart(rng: Random, difficulty: str) -> Scene:
-    """Lay out the wall, choose two panels and ask."""
+    """Lay out the wall and ask a question about two of its panels."""
     rows, columns = _CELLS[difficulty]
     noun = rng.choice(list(_CATEGORIES))
     chosen = set(rng.sample(_CATEGORIES[noun], 5))
@@ -75,7 +75,7 @@ def build_chart(rng: Random, difficulty: str) -> Scene:
 
 
 def ask_chain(rng: Random, noun: str, first: Panel, second: Panel) -> tuple[str, int, list[int]]:
-    """Find an extreme category in one panel, read its value in the other."""
+    """Ask for the value in the second panel of the category that has the highest or lowest value in the first."""
     highest = rng.random() < 0.5
     rank, share = ("highest", "largest") if highest else ("lowest", "smallest")
     most = f"the {share} slice" if first.kind == "pie" else f"the {rank} value"
@@ -91,7 +91,7 @@ def ask_chain(rng: Random, noun: str, first: Panel, second: Panel) -> tuple[str,
 
 
 def ask_difference(rng: Random, noun: str, first: Panel, second: Panel) -> tuple[str, int, list[int]]:
-    """The difference between two numbers of two panels."""
+    """Ask for the difference between a number in one panel and a number in the other."""
     pairs = [(a, b) for a in first.names for b in second.names if first.value(a) - second.value(b) >= 3]
     if not pairs:
         return ask_sum(rng, noun, first, second)
@@ -103,7 +103,7 @@ def ask_difference(rng: Random, noun: str, first: Panel, second: Panel) -> tuple
 
 
 def ask_sum(rng: Random, noun: str, first: Panel, second: Panel) -> tuple[str, int, list[int]]:
-    """The sum of two numbers of two panels."""
+    """Ask for the sum of a category's numbers in both panels."""
     name = rng.choice(first.names)
     question = rng.choice(
         (
@@ -116,7 +116,7 @@ def ask_sum(rng: Random, noun: str, first: Panel, second: Panel) -> tuple[str, i
 
 
 def _near(rng: Random, answer: int) -> list[int]:
-    """Wrong whole numbers in a row with the answer, which is anywhere in that row."""
+    """Wrong answers: an arithmetic progression that includes the answer at a random position, without the answer."""
     count, step = rng.choice((4, 5, 6)), rng.choice((1, 2, 3))
     place = min(rng.randrange(count), (answer - 1) // step)
     return [answer + (i - place) * step for i in range(count) if i != place]

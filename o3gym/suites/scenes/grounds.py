@@ -1,4 +1,4 @@
-"""Quiet grounds for scattered things: pale, textured, and unlike any of the named colours."""
+"""Backgrounds for scattered things: pale, textured, and unlike any of the named colours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TONES: Mapping[str, tuple[RGB, ...]] = {
 
 @dataclass(frozen=True)
 class Ground:
-    """A ground's pattern, main tone and noise seed."""
+    """A background: pattern, main tone and noise seed."""
 
     pattern: str
     tone: RGB
@@ -28,13 +28,13 @@ class Ground:
 
 
 def choose_ground(rng: Random) -> Ground:
-    """Any pattern in any of its tones."""
+    """A random pattern in one of its tones."""
     pattern = rng.choice(list(_TONES))
     return Ground(pattern, rng.choice(_TONES[pattern]), rng.getrandbits(32))
 
 
 def paint_ground(painter: Painter, ground: Ground) -> None:
-    """Fill the whole picture."""
+    """Fill the whole picture with a background."""
     tone = ground.tone
     painter.backdrop([mix(tone, WHITE, 0.15), tone, tone, mix(tone, _BLACK, 0.10)], ground.seed, grain=6)
     _PATTERNS[ground.pattern](painter, ground)
@@ -53,7 +53,7 @@ def _slabs(painter: Painter, ground: Ground) -> None:
 
 
 def _planks(painter: Painter, ground: Ground) -> None:
-    """Level boards with staggered butt joints and a few lines of grain."""
+    """Horizontal boards with staggered butt joints and a few lines of grain."""
     rng, dark = Random(ground.seed), mix(ground.tone, _BLACK, 0.22)
     rows = 9
     for i in range(rows):
@@ -67,7 +67,7 @@ def _planks(painter: Painter, ground: Ground) -> None:
 
 
 def _cloth(painter: Painter, ground: Ground) -> None:
-    """A woven check: translucent stripes both ways."""
+    """A woven check: translucent stripes in both directions."""
     shade, step = mix(ground.tone, _BLACK, 0.45), 0.11
     for i in range(round(painter.aspect / step) + 1):
         painter.box((i * step, 0, i * step + step / 2, 1), shade, alpha=0.10)

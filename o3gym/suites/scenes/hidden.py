@@ -1,7 +1,7 @@
-"""Hidden: many alike places to look at, one of which holds what is asked for; the overview does not tell which.
+"""Hidden family: many similar places, one of which holds the target; the overview does not show which.
 
-Easy: the one star among other shapes of equal area. Medium and hard: a letter on one of many parcels. The answer is a
-colour, dealt to every place at random, so that nothing but the small shape or letter marks the target.
+Easy: the only star among other shapes of equal area. Medium and hard: a letter on one of many parcels. The answer is a
+colour. Every place has a random colour, so nothing but the small shape or letter marks the target.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from o3gym.types import Box
 
 MARK_LETTERS = "ABCDEFGHJKLMNPRSTUVXYZ"
 PLACE_SIDE: Mapping[str, float] = {"easy": 0.1, "medium": 0.0284, "hard": 0.01414}
-"""Side of a place; pictures are 1 × 1, so a hard target has 2e-4 of the area."""
+"""Side of a place in board units. Boards are 1 × 1, so a hard target covers 2e-4 of the picture."""
 _GRID: Mapping[str, int] = {"easy": 4, "medium": 8, "hard": 15}
 GLYPH: Mapping[str, float] = {"easy": 0.018, "medium": 0.0060, "hard": 0.0046}
 
@@ -29,16 +29,16 @@ _SPECKS = 7
 
 @dataclass(frozen=True)
 class Place:
-    """Somewhere to look.
+    """A card or parcel that may hold the target.
 
     Attributes:
-        box: of the card or parcel, board units.
-        mark: the shape or letter there.
-        colour: of the shape, or of the parcel's tape.
-        shift: how far the mark is off the middle, −1..1 each way.
-        scale: of a shape, about 1.
-        specks: around a shape, so that its blot is uneven once it is too small to make out: offset and size of each, in
-            units of the shape's own size.
+        box: box of the card or parcel, in board units.
+        mark: its shape or letter.
+        colour: colour of the shape, or of the parcel's tape.
+        shift: offset of the mark from the middle, −1..1 in both directions.
+        scale: scale of a shape, about 1.
+        specks: specks around a shape, which make its blot uneven when it is too small to recognise: offset and size of
+            each, in units of the shape's size.
     """
 
     box: Box
@@ -50,7 +50,7 @@ class Place:
 
 
 def lay_places(rng: Random, difficulty: str) -> tuple[list[Place], Place]:
-    """All places in reading order, and the one among them that is asked for: the only one with its mark."""
+    """All places in reading order, and the target among them, which is the only one with its mark."""
     side, cells = PLACE_SIDE[difficulty], _GRID[difficulty]
     boxes = jittered_grid(rng, (0.025, 0.025, 0.975, 0.975), cells, cells, (side, side))
     target = rng.randrange(len(boxes))
@@ -65,7 +65,7 @@ def lay_places(rng: Random, difficulty: str) -> tuple[list[Place], Place]:
 
 
 def scatter_place(rng: Random, box: Box, mark: str, colour: str) -> Place:
-    """A place that holds `mark` in `colour`, the rest at random."""
+    """A place with the given mark and colour, and random values otherwise."""
     return Place(box, mark, colour, (rng.uniform(-1, 1), rng.uniform(-1, 1)), rng.uniform(0.88, 1.16), _specks(rng))
 
 
@@ -77,7 +77,7 @@ def _specks(rng: Random) -> tuple[tuple[Point, float], ...]:
 
 
 def build_hidden(rng: Random, difficulty: str) -> Scene:
-    """Lay out the places of one picture and ask for the colour of one."""
+    """Lay out the places and ask for the colour of the target."""
     places, target = lay_places(rng, difficulty)
     crumbs = [(rng.random(), rng.random(), rng.random()) for _ in range(len(places) * 2 + 60)]
     ground, side = choose_ground(rng), PLACE_SIDE[difficulty]
@@ -97,7 +97,7 @@ def build_hidden(rng: Random, difficulty: str) -> Scene:
 
 
 def ask_hidden(rng: Random, difficulty: str, wanted: str) -> str:
-    """A question for the colour of the place with the mark `wanted`."""
+    """A question about the colour of the place with the mark `wanted`."""
     if difficulty == "easy":
         return rng.choice(
             (
@@ -116,7 +116,7 @@ def ask_hidden(rng: Random, difficulty: str, wanted: str) -> str:
 
 
 def paint_card(painter: Painter, place: Place, glyph: float) -> None:
-    """A cream card in a dark frame with one small shape near its middle."""
+    """Draw a cream card in a dark frame with one small shape near its middle."""
     x0, y0, x1, y1 = place.box
     side = x1 - x0
     painter.box((x0, y0, x1, y1), (86, 78, 70), side * 0.12)
@@ -131,7 +131,7 @@ def paint_card(painter: Painter, place: Place, glyph: float) -> None:
 
 
 def _paint_parcel(painter: Painter, place: Place, glyph: float) -> None:
-    """A cardboard parcel with a strip of coloured tape and a small label that carries a letter."""
+    """Draw a cardboard parcel with a strip of coloured tape and a small label with a letter."""
     x0, y0, x1, y1 = place.box
     side = x1 - x0
     painter.box(place.box, (118, 88, 58), side * 0.06)

@@ -1,6 +1,6 @@
-"""Small pictures of everyday things, each in one colour that a person would call "the colour of the thing".
+"""Icons of everyday things, each with one main colour that a person would call the colour of the thing.
 
-An icon is a list of layers, back to front, drawn in a unit square (x right, y down, 0..1).
+An icon is a list of layers, back to front, in a unit square (x to the right, y down, 0..1).
 """
 
 from __future__ import annotations

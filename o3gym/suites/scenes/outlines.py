@@ -1,4 +1,4 @@
-"""Closed outlines as lists of points, x to the right and y down, in the units of their arguments."""
+"""Closed outlines as lists of points, x to the right and y down, in the units of the arguments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ellipse(x: float, y: float, rx: float, ry: float, start: float = 0.0, end: f
 
 
 def arc_band(x: float, y: float, outer: float, inner: float, start: float = 0.0, end: float = 360.0) -> Ring:
-    """The band between two radii around (x, y), from angle `start` to `end`."""
+    """The band between two radii around (x, y), from angle `start` to `end`, degrees clockwise from the right."""
     return ellipse(x, y, outer, outer, start, end) + ellipse(x, y, inner, inner, end, start)
 
 
@@ -108,4 +108,4 @@ SHAPES: Mapping[str, Ring] = {
         "heart": _heart(),
     }.items()
 }
-"""Named shapes around the origin, all with area 1: once too small to make out, they are equal blots of colour."""
+"""Named shapes around the origin. All have area 1, so they are equal blots of colour when too small to recognise."""

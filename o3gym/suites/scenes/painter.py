@@ -1,7 +1,7 @@
 """Drawing in board units on a picture of any size.
 
-A board is `aspect` units wide and 1 unit high, whatever the picture's size in pixels, so that a layout is made once and
-drawn at any resolution, and circles are round. Only edges are supersampled, each inside its own bounding box.
+A board is `aspect` units wide and 1 unit high, whatever the picture's size in pixels. A layout can therefore be drawn
+at any resolution, and circles stay round. Shapes are supersampled within their own bounding boxes only.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Anchor: TypeAlias = Literal["lm", "mm", "rm"]
 _REFERENCE = 200
 _GRAIN = 256
 _PIECE = 5
-"""Segments of a line that are drawn at once: short pieces have small bounding boxes, so that long lines stay smooth."""
+"""Segments of a line that are drawn at once. Short pieces have small bounding boxes, which are supersampled finely."""
 
 
 @lru_cache(maxsize=64)
 def font(pixels: int) -> ImageFont.FreeTypeFont:
-    """Pillow's bundled font at an em of `pixels`, without Raqm, so that every machine sets text alike."""
+    """Pillow's bundled font at an em of `pixels`, without Raqm, so that text is set identically on every machine."""
     face = ImageFont.load_default(pixels)
     if not isinstance(face, ImageFont.FreeTypeFont):
-        raise RuntimeError("o3gym's synthetic pictures need Pillow with FreeType support")
+        raise RuntimeError("synthetic pictures need a Pillow with FreeType support")
     return face.font_variant(layout_engine=ImageFont.Layout.BASIC)
 
 
@@ -56,9 +56,10 @@ class Painter:
         self._draw = ImageDraw.Draw(self.image)
 
     def backdrop(self, corners: Sequence[RGB], seed: int, mottle: float = 5.0, grain: int = 4) -> None:
-        """Fill the picture with a gradient between four corner colours (top row, bottom row), mottled and grained.
+        """Fill the picture with a gradient between four corner colours (top row, bottom row), plus noise.
 
-        `mottle` is the reach of the large soft spots either way, `grain` the range of the per-pixel noise, in 0..255.
+        `mottle` is the amplitude (±) of large soft spots and `grain` the range of the per-pixel noise, both on a scale
+        of 0..255.
         """
         rng = np.random.Generator(np.random.PCG64(seed))
         across, down = np.linspace(0, 1, 12)[None, :, None], np.linspace(0, 1, 9)[:, None, None]
@@ -78,7 +79,7 @@ class Painter:
         return sheet
 
     def fill(self, rings: Sequence[Ring], colour: RGB, alpha: float = 1.0) -> None:
-        """Fill the union of closed rings with one colour, edges smoothed; what lies off the picture is cut."""
+        """Fill the union of closed rings with one colour, with smooth edges, clipped to the picture."""
         sx, sy = self._scale
         pixels = [[(x * sx, y * sy) for x, y in ring] for ring in rings]
         xs, ys = [x for ring in pixels for x, _ in ring], [y for ring in pixels for _, y in ring]
@@ -106,7 +107,7 @@ class Painter:
             self.fill(stroke(points[i : i + _PIECE + 1], width), colour)
 
     def rule(self, a: Point, b: Point, width: float, colour: RGB) -> None:
-        """Draw a straight line without smoothing: cheap at any length, meant for level and upright lines."""
+        """Draw a straight line without smoothing: cheap at any length, for horizontal and vertical lines."""
         (sx, sy), pixels = self._scale, max(1, round(width * self._scale[1]))
         self._draw.line([(a[0] * sx, a[1] * sy), (b[0] * sx, b[1] * sy)], colour, pixels)
 
@@ -126,28 +127,28 @@ class Painter:
             at: the point that `anchor` (left, middle or right, at mid-height) refers to.
             text: what to write.
             em: font size.
-            colour: of the ink.
-            anchor: how the text lies around `at`.
-            room: greatest width, for which the font is made smaller; 0 for no limit.
+            colour: text colour.
+            anchor: position of the text relative to `at`.
+            room: maximum width, to which the font size is reduced if necessary; 0 for no limit.
             weight: extra stroke width as a share of the em, for headings.
         """
         sx, sy = self._scale
         size = max(1, round(em * sy))
         while room and size > 1 and font(size).getlength(text) > room * sx:
             size -= 1
-        # whole pixels: hinted letters stay crisp
+        # Whole pixels keep hinted letters crisp.
         place = (round(at[0] * sx), round(at[1] * sy))
         self._draw.text(place, text, colour, font(size), anchor, stroke_width=round(weight * size))
 
 
 def _coverage(rings: Sequence[Ring], frame: tuple[int, int, int, int]) -> Image.Image:
-    """How much of each pixel of `frame` the rings cover, 0..255; coarser for very large frames to bound the cost."""
+    """Coverage of each pixel of `frame` by the rings, 0..255. Very large frames are sampled more coarsely."""
     x0, y0, x1, y1 = frame
     area = (x1 - x0) * (y1 - y0)
     factor = 4 if area < 200_000 else 2 if area < 2_000_000 else 1
     mask = Image.new("L", ((x1 - x0) * factor, (y1 - y0) * factor))
     draw = ImageDraw.Draw(mask)
     for ring in rings:
-        # Pillow's coordinates name pixel centres, ours pixel edges
+        # Pillow's coordinates refer to pixel centres, ours to pixel edges.
         draw.polygon([((x - x0) * factor - 0.5, (y - y0) * factor - 0.5) for x, y in ring], fill=255)
     return mask.reduce(factor) if factor > 1 else mask

@@ -1,4 +1,4 @@
-"""Colours that a person names without hesitation, and shades of them."""
+"""Colours that people name without hesitation, and shades of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLOURS: Mapping[str, RGB] = {
     "pink": (248, 138, 188),
     "black": (38, 38, 42),
 }
-"""Well apart in hue, and the neighbours in hue (red and orange, purple and pink) also in lightness."""
+"""Named colours, well apart in hue; neighbours in hue (red and orange, purple and pink) differ in lightness too."""
 
 INK: RGB = (44, 48, 58)
 WHITE: RGB = (255, 255, 255)
@@ -31,10 +31,10 @@ def mix(a: RGB, b: RGB, share: float) -> RGB:
 
 
 def lightness(colour: RGB) -> float:
-    """Perceived lightness (Rec. 601 luma), 0..255."""
+    """Perceived lightness (Rec. 601 luma) in 0..255."""
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
 
 
 def tone(colour: RGB) -> RGB:
-    """A second tone for details on `colour`: darker, or lighter where the colour is almost black."""
+    """A second tone for details on `colour`: darker, or lighter if the colour is almost black."""
     return mix(colour, WHITE, 0.45) if lightness(colour) < 50 else mix(colour, (0, 0, 0), 0.38)

@@ -1,4 +1,4 @@
-"""Chart panels: a title, a kind of chart and one printed number per category; shared by chart and region scenes."""
+"""Chart panels with a title, a chart and one printed number per category; shared by chart and region scenes."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ SERIES: tuple[RGB, ...] = (
 )
 PANEL_KINDS: tuple[str, ...] = ("bar", "line", "pie")
 _GAP = 4
-"""Least difference between two values of a bar or line panel, on an axis of 0..100."""
+"""Smallest difference between two values of a bar or line panel, on an axis of 0..100."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart.
+    """One chart panel.
 
     Attributes:
-        box: its card, board units.
-        title: above the chart.
+        box: box of the panel's card, in board units.
+        title: title above the chart.
         kind: one of `PANEL_KINDS`.
-        names: the categories, in the order drawn.
-        values: whole numbers, one per category, no two alike; shares of 100 in a pie.
+        names: category names, in drawing order.
+        values: distinct whole numbers, one per category; in a pie they add up to 100.
         colour: index into `SERIES`.
     """
 
@@ -46,7 +46,7 @@ class Panel:
     colour: int
 
     def value(self, name: str) -> int:
-        """The number printed for a category."""
+        """The value of a category."""
         return self.values[self.names.index(name)]
 
     def extreme(self, highest: bool) -> str:
@@ -56,14 +56,14 @@ class Panel:
 
 
 def random_panel(rng: Random, box: Box, title: str, kind: str, names: tuple[str, ...]) -> Panel:
-    """A panel with values well apart from one another."""
+    """A panel with random values that are well apart from one another."""
     count = len(names)
     values = _shares(rng, count) if kind == "pie" else _heights(rng, count)
     return Panel(box, title, kind, names, values, rng.randrange(len(SERIES)))
 
 
 def _heights(rng: Random, count: int) -> tuple[int, ...]:
-    """Numbers in 14..97, any two at least `_GAP` apart."""
+    """Random numbers in 14..97, any two at least `_GAP` apart."""
     slack = sorted(rng.randrange(0, 97 - 14 - _GAP * (count - 1) + 1) for _ in range(count))
     values = [14 + v + _GAP * i for i, v in enumerate(slack)]
     rng.shuffle(values)
@@ -71,7 +71,7 @@ def _heights(rng: Random, count: int) -> tuple[int, ...]:
 
 
 def _shares(rng: Random, count: int) -> tuple[int, ...]:
-    """Numbers from 7 that add up to 100, any two at least 2 apart."""
+    """Random numbers of at least 7 that add up to 100, any two at least 2 apart."""
     base = [7 + 2 * i for i in range(count)]
     spare = 100 - sum(base)
     cuts = sorted(rng.randrange(spare + 1) for _ in range(count - 1))
@@ -91,13 +91,14 @@ def paint_panel(painter: Painter, panel: Panel, em: float) -> None:
 
 
 def panel_blocks(panel: Panel, em: float) -> list[tuple[str, Box]]:
-    """What `paint_panel` draws with the same arguments, as a layout detector names it: the title, and the chart.
+    """The layout-detection blocks of the panel that `paint_panel` draws with the same arguments: title and chart.
 
     Returns:
-        Class and box in board units. The box of the chart has its labels inside, and the title is above it.
+        Class and box (board units) of each block. The box of the chart includes its labels; the title is above it.
     """
     x0, y0, x1, y1 = panel.box
-    title = min(text_width(panel.title, em * 1.2) + em * 0.3, x1 - x0 - em * 2)  # letters are set in whole pixels
+    # The extra 0.3 em allows for letters being set at whole pixels.
+    title = min(text_width(panel.title, em * 1.2) + em * 0.3, x1 - x0 - em * 2)
     return [
         ("figure_title", (x0 + em, y0 + em * 0.6, x0 + em + title, y0 + em * 2.1)),
         ("chart", (x0 + em * 0.6, y0 + em * 2.1, x1 - em * 0.6, y1 - em * 0.6)),
@@ -139,14 +140,14 @@ def _line(painter: Painter, panel: Panel, plot: Box, em: float) -> None:
         painter.disc((x, y), em * 0.32, SERIES[panel.colour])
         painter.disc((x, y), em * 0.15, WHITE)
         beside = [*panel.values[max(i - 1, 0) : i], *panel.values[i + 1 : i + 2]]
-        label = y + em * (1.05 if sum(beside) > value * len(beside) else -1.05)  # on the side away from the line
+        label = y + em * (1.05 if sum(beside) > value * len(beside) else -1.05)  # on the side facing away from the line
         painter.box((x - em * 0.7, label - em * 0.5, x + em * 0.7, label + em * 0.5), WHITE, em * 0.2, alpha=0.8)
         painter.text((x, label), str(value), em, INK)
         painter.text((x, plot[3] + em * 1.0), name, em, INK, room=step * 0.98)
 
 
 def _pie(painter: Painter, panel: Panel, plot: Box, em: float) -> None:
-    """Slices clockwise from the top, each with its name and share outside."""
+    """Draw slices clockwise from the top, each with its name and share outside."""
     x0, y0, x1, y1 = plot
     x, y = (x0 + x1) / 2, (y0 + y1) / 2 + em * 0.4
     radius = min((x1 - x0) / 2 - em * 4.2, (y1 - y0) / 2 - em * 0.6)

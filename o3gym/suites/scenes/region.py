@@ -1,4 +1,4 @@
-"""Region: a description of one thing, answered with its box, or with none where the picture does not have it."""
+"""Region family: a description of one thing, answered with its box, or with none if it is not in the picture."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from o3gym.types import FULL
 
 REGION_ASPECT = 4 / 3
 ABSENT_SHARE = 0.2
-"""Share of descriptions that fit nothing in the picture."""
+"""Share of descriptions that match nothing in the picture."""
 _PANELS: Mapping[str, tuple[int, int]] = {"easy": (3, 3), "medium": (5, 5), "hard": (8, 8)}
 _EM: Mapping[str, float] = {"easy": 0.013, "medium": 0.0076, "hard": 0.0048}
 _SHELVES: Mapping[str, tuple[int, int]] = {"easy": (4, 8), "medium": (7, 16), "hard": (10, 28)}
 _FLOOR = 0.84
-"""Where in a shelf's height its board lies, from the top."""
+"""Position of a shelf's board, as a share of the shelf's height from its top."""
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _STORED = ("mug", "book", "bottle", "lamp", "hat", "bell", "crown", "boat", "fish", "car")
 _WOODS: tuple[RGB, ...] = ((222, 206, 182), (206, 212, 220), (214, 220, 206))
 
 
 def build_region(rng: Random, difficulty: str) -> Scene:
-    """A wall of titled panels, or shelves full of things."""
+    """Lay out a wall of titled panels, or shelves full of things."""
     return rng.choice((_panel_scene, _shelf_scene))(rng, difficulty)
 
 
@@ -73,7 +73,7 @@ def _shelf_scene(rng: Random, difficulty: str) -> Scene:
 
 
 def _stock(rng: Random, top: float, height: float, across: int) -> list[Thing]:
-    """Things that stand side by side on one shelf, a few places left empty."""
+    """Things side by side on one shelf, with a few places left empty."""
     step = (REGION_ASPECT - 0.04) / across
     side = min(height * 0.68, step * 0.86)
     bottom = top + height * _FLOOR
@@ -91,14 +91,14 @@ def _kinds(row: list[Thing]) -> Counter[tuple[str, str]]:
 
 
 def _choose(rng: Random, row: list[Thing]) -> Thing:
-    """A thing that its kind and colour single out on its shelf."""
+    """A thing that is the only one of its kind and colour on the shelf."""
     found = _kinds(row)
     single = [thing for thing in row if found[thing.kind, thing.colour] == 1]
     return rng.choice(single)
 
 
 def _missing(rng: Random, row: list[Thing]) -> Thing:
-    """A thing that is not on the shelf, preferably of a kind that is."""
+    """A combination of kind and colour that is not on the shelf, preferably of a kind that is."""
     found, kinds = _kinds(row), {thing.kind for thing in row}
     gone = [(kind, colour) for kind in _STORED for colour in COLOURS if (kind, colour) not in found]
     near = [pair for pair in gone if pair[0] in kinds]
@@ -107,7 +107,7 @@ def _missing(rng: Random, row: list[Thing]) -> Thing:
 
 
 def _paint_board(painter: Painter, bottom: float, height: float, wall: RGB) -> None:
-    """One shelf: its board, the board's edge and the shadow below."""
+    """Draw one shelf: its board, the board's edge and the shadow below."""
     y = bottom - height * (1 - _FLOOR)
     painter.box((0, y - height * 0.01, painter.aspect, y + height * 0.06), mix(wall, (110, 74, 40), 0.75))
     painter.box((0, y + height * 0.06, painter.aspect, y + height * 0.10), mix(wall, (40, 26, 14), 0.8))

@@ -1,4 +1,4 @@
-"""Relation: how two tiny things lie to each other, or which thing is next to another on a given side."""
+"""Relation family: the relative position of two tiny things, or which thing is next to another on a given side."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ DIAGONALS: Mapping[str, tuple[int, int]] = {
 }
 _BESIDE = ("to the left of", "to the right of", "above", "below")
 _REACH: Mapping[str, tuple[float, float]] = {"easy": (0.1, 0.5), "medium": (0.08, 0.6), "hard": (0.06, 0.7)}
-"""Smallest and greatest distance between the two things, in board units."""
+"""Smallest and largest distance between the two things, in board units."""
 
 
 def build_relation(rng: Random, difficulty: str) -> Scene:
-    """Strew things about and ask how two tiny, unique ones lie to each other."""
+    """Scatter things and ask for the relative position of tiny, unique ones."""
     ground, strewn = choose_ground(rng), strew(rng, difficulty)
     if rng.random() < 0.35:
         return _neighbour_scene(rng, difficulty, ground, strewn)
@@ -60,7 +60,7 @@ def _where(rng: Random, first: str, second: str, corner: bool) -> str:
 
 
 def _pair(rng: Random, difficulty: str, boxes: list[Box], way: tuple[int, int]) -> tuple[Box, Box]:
-    """Two boxes of which the first lies clearly in the direction `way` of the second."""
+    """Two boxes, the first clearly in direction `way` from the second."""
     low, high = _REACH[difficulty]
     for _ in range(20_000):
         a, b = rng.sample(boxes, 2)
@@ -75,7 +75,7 @@ def _distance(a: Box, b: Box) -> float:
 
 
 def _lies(a: Box, b: Box, way: tuple[int, int]) -> bool:
-    """Whether `a` is seen from `b` in direction `way`: along an axis within 22 degrees, or within 18 of a diagonal."""
+    """Whether `a` lies in direction `way` from `b`: within 22 degrees of an axis, or within 18 of a diagonal."""
     (ax, ay), (bx, by) = geometry.center(a), geometry.center(b)
     dx, dy = ax - bx, ay - by
     if 0 in way:
@@ -86,7 +86,7 @@ def _lies(a: Box, b: Box, way: tuple[int, int]) -> bool:
 
 
 def _neighbour_scene(rng: Random, difficulty: str, ground: Ground, strewn: Strewn) -> Scene:
-    """A tight group: one thing in the middle and one on each side of it."""
+    """A scene with a tight group: one thing in the middle and one on each side of it."""
     middle, *around = rng.sample(list(ICONS), 5)
     x, y = geometry.center(strewn.free)
     side = min(TINY[difficulty], (strewn.free[3] - strewn.free[1]) * 0.27)

@@ -1,4 +1,4 @@
-"""Everyday things strewn over a ground, large and tiny ones mixed, none touching another."""
+"""Everyday things, large and tiny, scattered over a background without touching one another."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from o3gym.types import Box
 
 SCATTER_ASPECT = 4 / 3
 SCATTER_ROWS: Mapping[str, int] = {"easy": 5, "medium": 8, "hard": 14}
-"""Rows of cells; a cell holds one large thing, or four tiny ones, or is kept for the question's own."""
+"""Rows of cells. A cell holds one large thing or four tiny ones, or is kept free for a thing that a question needs."""
 TINY: Mapping[str, float] = {"easy": 0.055, "medium": 0.028, "hard": 0.0164}
-"""Side of a tiny thing; on hard 2e-4 of the picture."""
+"""Side of a tiny thing in board units; on hard, it covers 2e-4 of the picture."""
 _TINY_SHARE = 0.35
 
 
 @dataclass(frozen=True)
 class Thing:
-    """An icon of one kind and colour in a square box (board units)."""
+    """An icon of one kind and colour in a square box, in board units."""
 
     kind: str
     colour: str
@@ -31,7 +31,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Strewn:
-    """Where things may lie: boxes of large and tiny things, and one whole cell kept free."""
+    """Boxes for large and tiny things, and one whole cell that is kept free, in board units."""
 
     large: list[Box]
     tiny: list[Box]
@@ -39,7 +39,7 @@ class Strewn:
 
 
 def strew(rng: Random, difficulty: str) -> Strewn:
-    """Divide the board into cells and place boxes in them, apart from one inner cell."""
+    """Divide the board into cells and place boxes in all of them except one inner cell."""
     rows = SCATTER_ROWS[difficulty]
     cell, columns = 1 / rows, round(SCATTER_ASPECT * rows)
     width = SCATTER_ASPECT / columns
@@ -60,12 +60,12 @@ def strew(rng: Random, difficulty: str) -> Strewn:
 
 
 def random_things(rng: Random, boxes: Sequence[Box], without: Sequence[str]) -> list[Thing]:
-    """A thing for each box, of any kind except those in `without`."""
+    """A random thing for each box, of any kind except those in `without`."""
     kinds = [kind for kind in ICONS if kind not in without]
     return [Thing(rng.choice(kinds), rng.choice(list(COLOURS)), box) for box in boxes]
 
 
 def paint_things(painter: Painter, things: Sequence[Thing]) -> None:
-    """Draw every thing with its shadow."""
+    """Draw all things with their shadows."""
     for thing in things:
         paint_icon(painter, thing.kind, thing.box, thing.colour)

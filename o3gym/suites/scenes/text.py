@@ -1,4 +1,4 @@
-"""Text: the code on one freight container, set so small that it can be read only when magnified."""
+"""Text family: the code on one freight container, printed so small that it can be read only when magnified."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Container:
 
 
 def build_text(rng: Random, difficulty: str) -> Scene:
-    """Lay out a yard of containers and ask for the code of one that is uniquely described."""
+    """Lay out a yard of containers and ask for the code of one, which the question describes uniquely."""
     rows, columns = _CELLS[difficulty]
     width, height = TEXT_ASPECT / columns, 1 / rows
     area = (0.02, 0.03, TEXT_ASPECT - 0.02, 0.97)
@@ -66,7 +66,7 @@ def build_text(rng: Random, difficulty: str) -> Scene:
 
 
 def _marks(rng: Random, count: int, target: int, way: str) -> tuple[list[str], list[str]]:
-    """Colours and emblems of all containers; the target's own is unique where it is described by it."""
+    """Colours and emblems of all containers. The attribute that describes the target is unique."""
     colour, emblem = rng.choice([c for c in COLOURS if c != "black"]), rng.choice(list(SHAPES))
     palette = [c for c in COLOURS if way != "colour" or c != colour]
     shapes = [s for s in SHAPES if way != "emblem" or s != emblem]
@@ -76,7 +76,7 @@ def _marks(rng: Random, count: int, target: int, way: str) -> tuple[list[str], l
 
 
 def code(rng: Random) -> str:
-    """Two letters, then a digit, a letter and a digit."""
+    """A random code: two letters, a hyphen, a digit, a letter and a digit."""
     pick = rng.choice
     return f"{pick(_LETTERS)}{pick(_LETTERS)}-{pick(_DIGITS)}{pick(_LETTERS)}{pick(_DIGITS)}"
 
@@ -89,21 +89,21 @@ def _codes(rng: Random, count: int) -> list[str]:
 
 
 def near(rng: Random, code: str) -> tuple[str, ...]:
-    """The code with two characters varied in all combinations: seen alone, no option looks more right than another."""
+    """Wrong codes: two characters varied in all combinations, so that no option stands out as the original."""
     first, second = rng.sample((0, 1, 3, 4, 5), 2)
     variants = [code[:first] + one + code[first + 1 :] for one in (code[first], _other(rng, code[first], 1)[0])]
     tails = [code[second], *_other(rng, code[second], rng.choice((1, 2)))]
-    near = [variant[:second] + tail + variant[second + 1 :] for variant in variants for tail in tails]
-    return tuple(option for option in near if option != code)
+    options = [variant[:second] + tail + variant[second + 1 :] for variant in variants for tail in tails]
+    return tuple(option for option in options if option != code)
 
 
 def _other(rng: Random, character: str, count: int) -> list[str]:
-    kin = _DIGITS if character in _DIGITS else _LETTERS
-    return rng.sample([c for c in kin if c != character], count)
+    alphabet = _DIGITS if character in _DIGITS else _LETTERS
+    return rng.sample([c for c in alphabet if c != character], count)
 
 
 def describe_container(colour: str, emblem: str, way: str, place: tuple[int, int]) -> str:
-    """One container, by its colour, its emblem or its place (row and column from 0), as `way` says."""
+    """A description of a container by its colour, emblem or place (row and column from 0), according to `way`."""
     if way == "colour":
         return f"the only {colour} container"
     if way == "emblem":
@@ -113,7 +113,7 @@ def describe_container(colour: str, emblem: str, way: str, place: tuple[int, int
 
 
 def ask_code(rng: Random, container: str) -> str:
-    """A question for the code of the container so described."""
+    """A question about the code of the described container."""
     return rng.choice(
         (
             f"What is the code on the plate of {container}?",
@@ -124,7 +124,7 @@ def ask_code(rng: Random, container: str) -> str:
 
 
 def _plate(rng: Random, box: Box, em: float) -> Box:
-    """A place for the plate: somewhere on the lower half, clear of the emblem."""
+    """The box of a plate at a random place in the lower part of the container, clear of the emblem."""
     width, height = text_width("WW-9W9", em) + em, em * 1.7
     x0, y0, x1, y1 = box
     inset = (x1 - x0) * 0.06
@@ -148,7 +148,7 @@ def _paint_container(painter: Painter, container: _Container, em: float) -> None
 
 
 def paint_plate(painter: Painter, plate: Box, code: str, em: float) -> None:
-    """A light plate with a thin rim, and the code in its middle."""
+    """Draw a light plate with a thin rim and the code in its middle."""
     x0, y0, x1, y1 = plate
     painter.box(plate, _PRINT, em * 0.2)
     painter.box((x0 + em * 0.1, y0 + em * 0.1, x1 - em * 0.1, y1 - em * 0.1), CARD, em * 0.12)
@@ -156,19 +156,19 @@ def paint_plate(painter: Painter, plate: Box, code: str, em: float) -> None:
 
 
 def plate_size(scale: float, characters: int = 6) -> tuple[float, float]:
-    """Width and height of a plate of the easy pictures, at `scale` times their board units."""
+    """Width and height of a plate as in easy pictures, in board units scaled by `scale`."""
     em = _EM["easy"] * scale
     return (text_width("WW-9W9"[:characters], em) + (em if characters > 1 else 0.45 * em), em * 1.7)
 
 
 def paint_strip(size: Size, scale: float, plates: Sequence[tuple[str, Box]], rng: Random) -> Image.Image:
-    """A part of one container's side with several plates: more to read than a picture of the family has.
+    """Draw a part of a container's side with several plates, so that there is more to read than in a whole scene.
 
     Args:
-        size: of the strip in pixels.
-        scale: of an easy picture's board units in those of the strip.
-        plates: codes and boxes in board units of the strip.
-        rng: of the colour.
+        size: size of the strip in pixels.
+        scale: length of an easy picture's board unit in board units of the strip.
+        plates: codes and boxes, in board units of the strip.
+        rng: source of the random colour.
     """
     aspect = size[0] / size[1]
     painter, colour = Painter(size, aspect), COLOURS[rng.choice(list(COLOURS))]

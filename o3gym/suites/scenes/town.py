@@ -1,4 +1,4 @@
-"""Map: a town with a grid, a legend of symbols and marked trails; questions need the legend and the map."""
+"""Map family: a town with a grid, a legend of symbols and marked trails; questions need both legend and map."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BADGES = ("red", "orange", "green", "blue", "purple", "black")
 _TRAILS = (("Heron trail", "red"), ("Otter trail", "purple"), ("Badger trail", "black"), ("Lark trail", "orange"))
 _ATTEMPTS = 120
 _NEAREST = 1.4
-"""Least ratio of the distances to the second-nearest and to the nearest place."""
+"""Smallest ratio of the distance to the second-nearest place to that of the nearest."""
 
 
 @dataclass(frozen=True)
@@ -55,30 +55,31 @@ _SIZES: Mapping[str, _Size] = {
 
 
 def build_map(rng: Random, difficulty: str) -> Scene:
-    """Lay out the town and ask for a grid square, a nearest place or the end of a trail."""
+    """Lay out the town and ask for a grid square, the nearest place or the end of a trail."""
     size = _SIZES[difficulty]
     key = _key(rng, size.kinds)
     symbols = _place(rng, size, key)
     trails = _walks(rng, size, symbols)
     sheet = MapSheet(size.cells, size.em, size.radius, symbols, key, trails, rng.getrandbits(32))
-    asked = rng.choice((_ask_square, ask_nearest, _ask_trail))
-    question, answer, wrong, targets = asked(rng, sheet)
+    ask = rng.choice((_ask_square, ask_nearest, _ask_trail))
+    question, answer, wrong, targets = ask(rng, sheet)
     layouts = (("map", MAP), ("legend", key_box(sheet)))
     return Scene(question, answer, wrong, tuple(targets), lambda painter: paint_map(painter, sheet), layouts=layouts)
 
 
 _Asked = tuple[str, str, tuple[str, ...], list[tuple[str, Box]]]
+"""Question, answer, wrong answers, and targets with their labels."""
 
 
 def _key(rng: Random, count: int) -> list[Symbol]:
-    """One symbol per kind of place; any two badges differ in shape or colour, many in one only."""
+    """One symbol per kind of place. Any two badges differ in shape or colour, and many in only one of these."""
     badges = rng.sample([(shape, colour) for shape in SHAPES for colour in BADGES], count)
     kinds = rng.sample(_KINDS, count)
     return [Symbol(kind, *badge, (0.0, 0.0)) for kind, badge in zip(kinds, badges, strict=True)]
 
 
 def _place(rng: Random, size: _Size, key: list[Symbol]) -> list[Symbol]:
-    """Every kind once, then more of the first half of the kinds, each in a grid square of its own."""
+    """Symbols for every kind once, then for more of the first half of the kinds, each in its own grid square."""
     squares = rng.sample(range(size.cells**2), size.symbols)
     common = key[: max(2, len(key) // 2)]
     kinds = key + [rng.choice(common) for _ in range(size.symbols - len(key))]
@@ -91,7 +92,7 @@ def _place(rng: Random, size: _Size, key: list[Symbol]) -> list[Symbol]:
 
 
 def _walks(rng: Random, size: _Size, symbols: list[Symbol]) -> list[Trail]:
-    """Up to `size.trails` trails between symbols of two kinds, clear of all others; no symbol ends two of them."""
+    """Up to `size.trails` trails between symbols of different kinds, clear of all others, with no shared ends."""
     free = list(symbols)
     trails: list[Trail] = []
     for _ in range(_ATTEMPTS):
@@ -106,17 +107,17 @@ def _walks(rng: Random, size: _Size, symbols: list[Symbol]) -> list[Trail]:
 
 
 def _path(rng: Random, a: Point, b: Point) -> list[Point]:
-    """A winding way from `a` to `b` that never turns back."""
+    """A winding path from `a` to `b` that never turns back."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     bends = [(t + rng.uniform(-0.05, 0.05), rng.uniform(-0.2, 0.2)) for t in (0.25, 0.5, 0.75)]
     return curve([a, *((a[0] + dx * t - dy * off, a[1] + dy * t + dx * off) for t, off in bends), b])
 
 
-def _fits(path: list[Point], apart: list[Point], room: float) -> bool:
-    """Whether a path is long enough, inside the frame, and at least `room` from the points `apart`."""
+def _fits(path: list[Point], obstacles: list[Point], room: float) -> bool:
+    """Whether a path is long enough, inside the frame, and more than `room` away from all obstacles."""
     x0, y0, x1, y1 = MAP_FRAME
     inside = all(x0 + room < x < x1 - room and y0 + room < y < y1 - room for x, y in path[5:-5])
-    return inside and math.dist(path[0], path[-1]) > 0.22 and all(_clearance(path, at) > room for at in apart)
+    return inside and math.dist(path[0], path[-1]) > 0.22 and all(_clearance(path, at) > room for at in obstacles)
 
 
 def _clearance(path: list[Point], at: Point) -> float:
@@ -130,7 +131,7 @@ def _unique(sheet: MapSheet) -> list[Symbol]:
 
 
 def _line(sheet: MapSheet, kind: str) -> tuple[str, Box]:
-    """The legend line of a kind, as a target."""
+    """The legend line of a kind as a target: label and box."""
     return f"legend: {kind}", legend_box(sheet, [symbol.kind for symbol in sheet.key].index(kind))
 
 
@@ -153,14 +154,14 @@ def _ask_square(rng: Random, sheet: MapSheet) -> _Asked:
 
 
 def _squares(rng: Random, cells: int, column: int, row: int) -> tuple[str, ...]:
-    """Other squares: two columns by two or three rows, the right one among them."""
+    """Wrong squares: a block of two columns by two or three rows that contains the right one, without it."""
     columns = [column, *rng.sample([c for c in range(cells) if c != column], 1)]
     rows = [row, *rng.sample([r for r in range(cells) if r != row], rng.choice((1, 2)))]
     return tuple(f"{'ABCDEFGHIJ'[c]}{r + 1}" for c in columns for r in rows if (c, r) != (column, row))
 
 
 def ask_nearest(rng: Random, sheet: MapSheet) -> _Asked:
-    """Which place is nearest to a unique one; asks for a square where no place is clearly nearest."""
+    """Ask which place is nearest to a unique one, or for a grid square if no place is clearly nearest to any."""
     clear: list[tuple[Symbol, Symbol]] = []
     for start in _unique(sheet):
         near = sorted((s for s in sheet.symbols if s is not start), key=lambda s: math.dist(s.at, start.at))

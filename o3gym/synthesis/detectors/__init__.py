@@ -1,1 +1,1 @@
-"""Layout detectors: which blocks (text, tables, charts, titles) a picture is made of."""
+"""Layout detectors, which find the blocks of a picture: text, tables, charts, titles."""

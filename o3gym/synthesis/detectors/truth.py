@@ -1,4 +1,4 @@
-"""`truth`: layouts that are known, of synthetic scenes and of annotated pictures."""
+"""`truth`: the known layouts of synthetic scenes and of annotated pictures."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from o3gym.synthesis.detectors.base import Detector, LayoutBlock, Page
 
 
 class Truth(Detector):
-    """Layouts that are known: of synthetic scenes, and else the boxes of the suite's tasks, labelled with classes.
+    """Known layouts: the blocks of synthetic scenes, and for other pictures the labelled targets of their tasks.
 
     The families chart and region (its walls of panels) of the synthetic suite have a layout of titles and charts. A
-    `local` file whose boxes are labelled "table", "figure_title", … hands in a layout made by people.
+    `local` file whose boxes are labelled "table", "figure_title", … supplies a layout made by people.
     """
 
     def detect(self, page: Page) -> list[LayoutBlock]:
-        """Blocks with score 1; none where nothing is known."""
+        """Returns the known blocks with score 1, none if the layout is unknown."""
         if page.source.kind == "generated" and page.source.ref == "synthetic":
             return [LayoutBlock(box, label) for label, box in true_blocks(page.source)]
         return [LayoutBlock(target.box, target.label) for target in page.targets]

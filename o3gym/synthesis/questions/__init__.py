@@ -1,6 +1,6 @@
 """Questions that need several parts of a picture, after O3-Bench: written by models, checked by rules, read by people.
 
-`making` runs the whole: `sheets` come in, `notes` are taken of their layouts, `proposals` are written from the notes,
-`validation` says what is wrong with them, the difficulty filter and a quota thin them out, `review` and `page` hand
-them to people. `rows` has the form in which the suite `o3-bench` reads them. `asking` keeps what was asked.
+`making` runs all steps: `sheets` reads pictures with layouts, `notes` has the layouts described, `proposals` has
+questions written from the notes, `validation` finds their flaws, `solving` drops the easy ones, and `review` and `page`
+present the rest to people. `rows` holds the row format of the suite `o3-bench`, and `prompts` all prompts.
 """

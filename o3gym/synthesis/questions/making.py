@@ -1,22 +1,19 @@
-"""From pictures with layouts to questions for people to read, and from their marks to a suite. Everything goes on."""
+"""Generates questions for human review from pictures with layouts, and builds a suite from the accepted questions."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from o3gym.bench.run import Bench
-from o3gym.codec import encode
-from o3gym.registry import POLICIES, parse_spec
+from o3gym.registry import JUDGES, POLICIES, parse_spec
 from o3gym.suites.released.rows import JsonTable
-from o3gym.synthesis.difficulty import CONTROL, Filter, write_filter
+from o3gym.synthesis.asking import AskedPolicy, Name, ReplyLedger, answered, asks_server, check_base_url
+from o3gym.synthesis.difficulty import CONTROL
 from o3gym.synthesis.files import write_rows
-from o3gym.synthesis.questions.asking import AskedPolicy, Name, ReplyLedger, answered
+from o3gym.synthesis.journal import Journal
 from o3gym.synthesis.questions.notes import PAGE, Note, note_asks, note_name, notes_of
 from o3gym.synthesis.questions.page import write_page
 from o3gym.synthesis.questions.prompts import CAPTION, QUESTIONS
@@ -31,6 +28,7 @@ from o3gym.synthesis.questions.rows import (
     within_quota,
 )
 from o3gym.synthesis.questions.sheets import LayoutSheet
+from o3gym.synthesis.questions.solving import StageProgress, unsolved
 from o3gym.synthesis.questions.validation import FEWEST, normal, structural_flaw, wording_flaw
 from o3gym.types import Reply
 
@@ -39,26 +37,27 @@ SUITE = "metadata.jsonl"
 """The file of rows that the suite `o3-bench` looks for in a folder."""
 OVER_QUOTA = "no right choice, beyond a tenth of all"
 
-StageProgress: TypeAlias = Callable[[str, int, int], None]
-"""Called with (what is going on, how many of it are done, how many there are)."""
-
 
 @dataclass(frozen=True)
 class QuestionRecipe:
-    """How questions are made.
+    """Settings for generating questions.
 
     Attributes:
-        captioner, writer: who takes notes of layouts, and who writes questions from them.
-        solvers: specs of policies that try the questions with the picture at first sight and no tools.
-        solved: a question is kept when at most so many of them solve it.
-        count: questions asked for per picture; the paper's is 5.
-        layouts: pictures with fewer are skipped; the paper's is 8 for charts.
-        picture: whether the writer sees the picture; in the paper it does not, so that it keeps to the layouts.
-        seed: of the order of options, of which questions without a right choice stay, and of all sampling.
+        captioner: the policy that takes notes of layouts.
+        writer: the policy that writes questions from the notes.
+        solvers: specs of policies that try the questions at first sight, without tools.
+        solved: a question is kept if at most this many solvers solve it.
+        count: questions requested per picture; 5 in the paper.
+        layouts: pictures with fewer layouts are skipped; 8 for charts in the paper.
+        picture: whether the writer sees the picture; in the paper it does not, so that it relies on the layouts.
+        seed: seed of the order of options, of which questions without a right choice are kept, and of all sampling.
         caption_prompt, question_prompt: see `o3gym.synthesis.questions.prompts`.
+        base_url: the server of those policies that are named openai and whose specs name none.
+        judge: spec of the judge of the solvers' answers, or "" for the rules that fit each question.
 
     Raises:
-        ValueError: a number does not fit, or a solver comes twice; `UnknownName` for one that there is not.
+        ValueError: a number does not fit, a solver occurs twice, or no policy would use the base URL.
+        UnknownName: a solver or the judge does not exist.
     """
 
     captioner: AskedPolicy
@@ -71,30 +70,57 @@ class QuestionRecipe:
     seed: int = 0
     caption_prompt: str = CAPTION
     question_prompt: str = QUESTIONS
+    base_url: str = ""
+    judge: str = ""
 
     def __post_init__(self) -> None:
         most = max(len(self.solvers) - 1, 0)
         if not 0 <= self.solved <= most:
             raise ValueError(f"solved: expected 0 to {most}, one less than there are solvers, got {self.solved}")
-        for solver in self.solvers:  # a bad name must not wait for captions and questions
-            POLICIES[parse_spec(solver)[0]]
+        self._check_names()
         if len(set(self.solvers)) < len(self.solvers):
             raise ValueError(f"solvers: expected different policies, got {', '.join(self.solvers)}")
         if self.count < 1 or self.layouts < FEWEST:
             raise ValueError(
                 f"count and layouts: expected at least 1 and {FEWEST}, got {self.count} and {self.layouts}"
             )
+        check_base_url(self.base_url, (self.captioner.spec, self.writer.spec, *self.solvers))
+
+    def _check_names(self) -> None:
+        """Looks up the names that are needed only after all captions and questions, which cost time and money."""
+        for solver in self.solvers:
+            POLICIES[parse_spec(solver)[0]]
+        if self.judge:
+            JUDGES[parse_spec(self.judge)[0]]
+
+    def served(self, asker: AskedPolicy) -> AskedPolicy:
+        """Returns the captioner or the writer with the recipe's server, unless it has one of its own."""
+        return replace(asker, base_url=asker.base_url or self.base_url)
+
+    def solver_benches(self) -> dict[str, Bench]:
+        """Returns the benchmark of each solver, still without the questions."""
+        return {
+            solver: Bench(
+                policies=(f"{solver}+{CONTROL}",),
+                episodes=0,
+                seed=self.seed,
+                judge=self.judge,
+                sampling=self.writer.sampling,
+                base_url=self.base_url if asks_server(solver) else "",
+            )
+            for solver in self.solvers
+        }
 
 
 @dataclass
 class QuestionTally:
-    """What became of everything.
+    """Counts of everything that was made, skipped and rejected.
 
     Attributes:
-        pictures, proposed, kept: how many there were.
-        skipped: layouts and pictures that nothing could be asked about, by reason.
-        rejected: proposals by reason; with `kept` they add up to `proposed`.
-        error: of the first policy that failed, "" if none did.
+        pictures, proposed, kept: number of pictures, of proposals and of questions that are kept.
+        skipped: layouts and pictures about which nothing could be asked, by reason.
+        rejected: proposals by reason; together with `kept` they add up to `proposed`.
+        error: the error of the first policy that failed, or "".
     """
 
     pictures: int = 0
@@ -105,7 +131,7 @@ class QuestionTally:
     error: str = ""
 
     def failed(self, reply: Reply) -> bool:
-        """Whether a reply is an error, which is remembered."""
+        """Whether a reply is an error; the first error is remembered."""
         self.error = self.error or reply.error
         return bool(reply.error)
 
@@ -118,25 +144,29 @@ def make_questions(
     *,
     retry: bool = False,
 ) -> QuestionTally:
-    """Make questions about pictures: the files `candidates.jsonl`, `review.csv` and `review.html` in `out`.
+    """Generates questions about pictures: the files `candidates.jsonl`, `review.csv` and `review.html` in `out`.
 
-    What was asked is kept in `out` and never asked again, so the same call goes on where it was stopped.
+    Every reply is kept in `out` and never asked for again, so the same call continues a stopped one.
 
     Args:
         sheets: the pictures.
-        recipe: how.
-        out: folder; one process at a time.
+        recipe: how questions are generated.
+        out: the folder; only one process at a time can write to it.
         progress: see `StageProgress`.
-        retry: whether what failed before is asked again.
+        retry: whether failed requests of earlier calls are repeated.
 
     Raises:
-        RunError: `out` cannot be written, or another process writes it.
+        RunError: `out` cannot be written, or another process writes to it.
         ValueError: `review.csv` has marks for other questions.
     """
     tally = QuestionTally(pictures=len(sheets))
-    with ReplyLedger(out / REPLIES, retry=retry) as ledger:
-        rows = _written(_noted(sheets, recipe, ledger, tally, progress), recipe, out, ledger, tally, progress)
-    rows = _quota(_unsolved(rows, recipe, out, tally, progress), recipe.seed, tally)
+    with Journal(out / REPLIES) as journal:
+        ledger = ReplyLedger(journal, retry=retry)
+        noted = _noted(sheets, recipe, ledger, tally, progress)
+        rows = _written(noted, recipe, out, ledger, tally, progress)
+    rows, rejected = unsolved(rows, recipe.solver_benches(), recipe.solved, out, recipe.writer.in_flight, progress)
+    tally.rejected += rejected
+    rows = _within_quota(rows, recipe.seed, tally)
     tally.kept = len(rows)
     write_review(out / TABLE, rows)
     write_rows(out / CANDIDATES, rows)
@@ -145,22 +175,22 @@ def make_questions(
 
 
 def finish_questions(out: Path, reviewed: Path, seed: int = 0) -> QuestionTally:
-    """Write the suite of what people kept: `metadata.jsonl` in `out`, for "o3-bench:OUT".
+    """Writes the suite of the questions that the review keeps: `metadata.jsonl` in `out`, for "o3-bench:OUT".
 
     Args:
-        out: folder that `make_questions` wrote.
-        reviewed: the table with their marks.
-        seed: as of `make_questions`.
+        out: the folder that `make_questions` wrote.
+        reviewed: the table with the marks.
+        seed: the seed of the recipe.
 
     Raises:
         SuiteError: a mark is bad; the message has file and row.
-        ValueError: nothing is left.
+        ValueError: no question is left.
     """
-    candidates = _rows(out / CANDIDATES)
+    candidates = _candidate_rows(out / CANDIDATES)
     tally = QuestionTally(proposed=len(candidates))
     kept = read_review(reviewed, candidates)
     tally.rejected.update({"dropped by people": len(candidates) - len(kept)})
-    rows = _quota(kept, seed, tally)
+    rows = _within_quota(kept, seed, tally)
     tally.kept = len(rows)
     if not rows:
         raise ValueError(f"{reviewed}: no question is kept, so there is no suite to write")
@@ -175,15 +205,16 @@ def _noted(
     tally: QuestionTally,
     progress: StageProgress,
 ) -> list[tuple[LayoutSheet, dict[str, Note]]]:
-    """Pictures with the notes of their layouts."""
+    """Returns the pictures with the notes of their layouts."""
     large = [sheet for sheet in sheets if len(sheet.layouts) >= recipe.layouts]
     tally.skipped.update({f"pictures with fewer than {recipe.layouts} layouts": len(sheets) - len(large)})
     asks = list(note_asks(large, recipe.caption_prompt))
-    replies = answered(recipe.captioner, asks, ledger, lambda done: progress("captions", done, len(asks)))
+    captioner = recipe.served(recipe.captioner)
+    replies = answered(captioner, asks, ledger, lambda done: progress("captions", done, len(asks)))
     found = []
     for sheet in large:
         notes = _notes(sheet, replies, tally)
-        if len(notes) > FEWEST:  # that of the whole is among them
+        if len(notes) > FEWEST:  # one of them is the note of the whole picture
             found.append((sheet, notes))
         else:
             tally.skipped[f"pictures with fewer than {FEWEST} captions of layouts"] += 1
@@ -209,18 +240,19 @@ def _written(
     tally: QuestionTally,
     progress: StageProgress,
 ) -> list[QuestionRow]:
-    """Rows of the proposals without flaws."""
+    """Returns the rows of the proposals without flaws."""
     asks = [
         writer_ask(sheet, notes, recipe.question_prompt, recipe.count, picture=recipe.picture) for sheet, notes in noted
     ]
-    replies = answered(recipe.writer, asks, ledger, lambda done: progress("questions", done, len(asks)))
+    writer = recipe.served(recipe.writer)
+    replies = answered(writer, asks, ledger, lambda done: progress("questions", done, len(asks)))
     rows: list[QuestionRow] = []
     for sheet, notes in noted:
         reply = replies[writer_name(sheet)]
         proposals = [] if tally.failed(reply) else read_proposals(reply.text, recipe.count)
         if not proposals:
             tally.skipped[f"pictures whose questions {'failed' if reply.error else 'are no JSON'}"] += 1
-        rows += _valid(sheet, notes, proposals, recipe, out, tally)
+        rows += _valid(sheet, notes, proposals, recipe.seed, out, tally)
     return rows
 
 
@@ -228,10 +260,11 @@ def _valid(
     sheet: LayoutSheet,
     notes: dict[str, Note],
     proposals: Sequence[Proposal],
-    recipe: QuestionRecipe,
+    seed: int,
     out: Path,
     tally: QuestionTally,
 ) -> list[QuestionRow]:
+    """Returns the rows of one picture's proposals without flaws; the others are counted by their flaw."""
     rows: list[QuestionRow] = []
     asked: set[str] = set()
     ids = [layout for layout in notes if layout != PAGE]
@@ -244,60 +277,17 @@ def _valid(
             continue
         asked.add(normal(proposal.question))
         name = identity(file_name(sheet, out), proposal)
-        rows.append(question_row(sheet, shuffle_question(proposal, f"{recipe.seed}/{name}"), name, out))
+        rows.append(question_row(sheet, shuffle_question(proposal, f"{seed}/{name}"), name, out))
     return rows
 
 
-def _unsolved(
-    rows: list[QuestionRow], recipe: QuestionRecipe, out: Path, tally: QuestionTally, progress: StageProgress
-) -> list[QuestionRow]:
-    """Rows that few enough solvers solve; who failed to reply may have solved it."""
-    if not rows or not recipe.solvers:
-        return rows
-    file = out / f"proposed-{_digest(rows)}.jsonl"
-    write_rows(file, rows)
-    found = [_tried(solver, file, recipe, progress) for solver in recipe.solvers]
-    kept = []
-    for number, row in enumerate(rows):
-        passes = sum(tries[number]["passes"] for tries in found)
-        failed = sum(tries[number].get("failed", 0) for tries in found)
-        if passes + failed <= recipe.solved:
-            kept.append(row)
-        else:
-            why = "solved by too many" if passes > recipe.solved else "a solver failed, so it may be solved by too many"
-            tally.rejected[why] += 1
-    return kept
-
-
-def _tried(solver: str, file: Path, recipe: QuestionRecipe, progress: StageProgress) -> Sequence[Mapping[str, Any]]:
-    """What the difficulty filter says of each row of a file: one run for each solver, so another asks no one twice.
-
-    A run is of exactly these rows and settings, so its name has their hash.
-    """
-    bench = Bench(
-        suite="o3-bench",
-        suite_args={"data": str(file)},
-        policies=(f"{solver}+{CONTROL}",),
-        episodes=0,
-        seed=recipe.seed,
-        sampling=recipe.writer.sampling,
-    )
-    told = file.with_name(f"solved-{_digest([file.name, solver, encode(bench)])}.jsonl")
-    write_filter(bench, Filter(k=1), told, progress, recipe.writer.in_flight)
-    return JsonTable(told)
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:8]
-
-
-def _quota(rows: list[QuestionRow], seed: int, tally: QuestionTally) -> list[QuestionRow]:
+def _within_quota(rows: list[QuestionRow], seed: int, tally: QuestionTally) -> list[QuestionRow]:
     kept = within_quota(rows, seed)
     tally.rejected.update({OVER_QUOTA: len(rows) - len(kept)})
     return kept
 
 
-def _rows(path: Path) -> list[QuestionRow]:
+def _candidate_rows(path: Path) -> list[QuestionRow]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; expected the folder that this command wrote before the review")
     return [dict(row) for row in JsonTable(path)]

@@ -1,4 +1,4 @@
-"""Notes of layouts: a caption and the text that is in it, by a policy that sees the crop."""
+"""Notes of layouts: a caption and the text in the layout, written by a policy that sees the crop."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from o3gym.synthesis.questions.asking import Inquiry, Shown
+from o3gym.synthesis.asking import Inquiry, Shown
 from o3gym.synthesis.questions.prompts import filled
 from o3gym.synthesis.questions.sheets import LayoutSheet
 from o3gym.types import FULL, Reply
 
 MAX_NOTE = 6_000
-"""Characters kept of a caption, and of a text (ours): some 1,500 tokens each, so that 20 layouts fit a context."""
+"""Maximum characters of a caption and of a text (ours): about 1,500 tokens each, so that 20 layouts fit a context."""
 PAGE = ""
-"""Where the notes of a picture have the one of the whole."""
+"""The key of the whole picture among the notes of its layouts."""
 _HEADING = re.compile(r"^[^\w\n]{0,8}(CAPTION|TEXT)[^\w\n]{0,8}$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Note:
-    """What a policy wrote of a picture or a layout: a description, and the text in it; both may be empty."""
+    """A description of a picture or a layout and the text in it; both may be empty."""
 
     caption: str = ""
     text: str = ""
 
     @property
     def words(self) -> str:
-        """Both, one after the other."""
+        """Caption and text, one after the other."""
         return f"{self.caption}\n{self.text}"
 
 
 def read_note(reply: str) -> Note:
-    """The two sections of a reply, each cut at `MAX_NOTE`; a reply without headings is a caption. Raises nothing."""
-    said = reply.rpartition("</think>")[2]
-    parts = _HEADING.split(said, maxsplit=2)  # further headings may be text of the picture
+    """Reads the sections of a reply, each cut at `MAX_NOTE`. A reply without headings is a caption. Never raises."""
+    after_thought = reply.rpartition("</think>")[2]
+    parts = _HEADING.split(after_thought, maxsplit=2)  # further headings may be text of the picture
     found = dict(zip(parts[1::2], parts[2::2], strict=True))
     text = found.get("TEXT", "").strip()
     caption = found.get("CAPTION", "" if found else parts[0]).strip()
@@ -42,7 +42,7 @@ def read_note(reply: str) -> Note:
 
 
 def note_asks(sheets: Sequence[LayoutSheet], template: str) -> Iterator[Inquiry]:
-    """What to ask for notes of every picture and of its layouts; each is named by `note_name`."""
+    """Yields the inquiries for notes of every picture and of its layouts, named by `note_name`."""
     for sheet in sheets:
         whole = filled(template, {"kind": f"a whole {sheet.subset}, which has several parts"})
         yield Inquiry(note_name(sheet), whole, Shown(sheet.image, FULL))
@@ -53,14 +53,14 @@ def note_asks(sheets: Sequence[LayoutSheet], template: str) -> Iterator[Inquiry]
 
 
 def note_name(sheet: LayoutSheet, layout: str = PAGE) -> tuple[str, ...]:
-    """What the reply about a layout is found by; without one, that about the whole picture."""
+    """The name of the inquiry about a layout, or about the whole picture."""
     return ("note", sheet.image.key, layout)
 
 
 def notes_of(sheet: LayoutSheet, replies: Mapping[tuple[str, ...], Reply]) -> dict[str, Note]:
-    """Notes by the ids of layouts, and by `PAGE` that of the whole picture, empty where there is none.
+    """Returns the notes by layout id; the note of the whole picture is under `PAGE`, and may be empty.
 
-    Layouts whose reply was an error or empty are missing: nothing can be asked about them.
+    Layouts whose reply was an error or empty are left out, because nothing can be asked about them.
     """
     found = {layout: read_note(replies[note_name(sheet, layout)].text) for layout in (PAGE, *sheet.ids)}
     return {layout: note for layout, note in found.items() if layout == PAGE or note.words.strip()}

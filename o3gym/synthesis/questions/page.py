@@ -1,4 +1,4 @@
-"""The page that people read while they mark questions: each picture with its layouts, and all about the question."""
+"""The HTML page for reviewers: each question with its answer, its explanation and its picture with layouts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from o3gym.append_log import write_whole
 from o3gym.synthesis.questions.proposals import OPTION_LETTERS
 from o3gym.synthesis.questions.rows import QuestionRow, proposal_of
 
@@ -35,10 +36,10 @@ pre {{ white-space: pre-wrap; font: inherit }}
 </head>
 <body>
 <h1>{count} questions to review</h1>
-<p>Fill in the column <code>mark</code> of <code>{table}</code>: <b>keep</b> what is right as it is, <b>drop</b> what is
-not worth keeping, <b>edit</b> what you changed in the row. Exactly one option must be right, the explanation must lead
-to it step by step, and the thick orange layouts must be those that are needed. Each picture opens at its full
-size.</p>
+<p>Fill in the column <code>mark</code> of <code>{table}</code>: <b>keep</b> a question that is right, <b>drop</b> one
+that is not worth keeping, <b>edit</b> one that you changed in its row. Exactly one option must be right, the
+explanation must lead to it step by step, and the thick orange layouts must be exactly the layouts that are needed.
+Click a picture to open it at full size.</p>
 {sections}
 </body>
 </html>
@@ -46,15 +47,15 @@ size.</p>
 
 
 def write_page(path: Path, rows: Sequence[QuestionRow], table: str) -> None:
-    """Write the page; pictures are referred to as in the rows, so it belongs into their folder. It has no scripts.
+    """Writes the page. It has no scripts, and belongs into the folder of the rows, whose picture paths it uses.
 
     Args:
         path: the HTML file.
         rows: the questions.
-        table: name of the file with the marks.
+        table: name of the review table, for the instructions on the page.
     """
     sections = "\n".join(_section(number, row) for number, row in enumerate(rows, 1))
-    path.write_text(_PAGE.format(count=len(rows), table=escape(table), sections=sections), "utf-8")
+    write_whole(path, _PAGE.format(count=len(rows), table=escape(table), sections=sections).encode())
 
 
 def _section(number: int, row: QuestionRow) -> str:
@@ -82,7 +83,7 @@ def _picture(row: QuestionRow) -> str:
 
 def _box(info: dict[str, Any], em: float, *, cited: bool) -> str:
     x0, y0, x1, y1 = info["bbox"]
-    base = y0 - em / 4 if y0 > 1.2 * em else y1 - em / 3  # above the box, where it hides no title, or else low in it
+    base = y0 - em / 4 if y0 > 1.2 * em else y1 - em / 3  # above the box if there is room, so that it hides no title
     marked = ' class="cited"' if cited else ""
     name = escape(" ".join(filter(None, (info["layout_id"], info["label"]))))
     return (

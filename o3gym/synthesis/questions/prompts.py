@@ -1,7 +1,7 @@
-"""What models are asked, in one place; a file of the user's replaces each text.
+"""The prompts; users can replace each of them with a file of their own.
 
-A name in braces is filled in, every other brace is left alone. What models wrote before goes in as JSON, so that no
-text can end its own quotation.
+A known name in braces is replaced by its value, and every other brace is left alone. Earlier replies of models are
+inserted as JSON, so that no text can end its own quotation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ explain nothing.
 TEXT
 Every piece of text in the picture, letter for letter, from top to bottom and from left to right. Write tables as \
 Markdown tables. Write [?] for what cannot be read, and None if there is no text."""
-"""Asked of each layout with its crop, and of the whole picture. `{kind}` is "one part of a larger picture (table)"."""
+"""Prompt for the crop of each layout and for the whole picture. `{kind}` is "one part of a larger picture (table)"."""
 
 QUESTIONS = """\
 Write {count} multiple-choice questions about a large picture, for an exam that tests whether someone can find several \
@@ -53,7 +53,7 @@ Reply with a JSON array and nothing else:
 
 The explanation goes step by step from what is seen to the answer, shows each calculation, gives after each step the \
 layout that it rests on, like [layout 3], and does not name options by their letters."""
-"""Asked once for each picture. `{hops}` are the examples of its subset."""
+"""Prompt for the questions about a picture, once per picture. `{hops}` are the examples of the picture's subset."""
 
 HOPS: Mapping[str, str] = {
     "chart": "look up in one table what another chart names; follow a colour from a legend to its curve; find where a "
@@ -63,15 +63,15 @@ HOPS: Mapping[str, str] = {
 }
 
 NEEDED: Mapping[str, tuple[str, ...]] = {"caption": (), "questions": ("layouts",)}
-"""What a text of the user's must contain in braces."""
+"""Names in braces that a user's prompt must contain."""
 KNOWN: Mapping[str, tuple[str, ...]] = {"caption": ("kind",), "questions": ("count", "page", "layouts", "hops")}
-"""What a text may contain in braces."""
+"""Names in braces that a prompt may contain."""
 
 
 def filled(template: str, values: Mapping[str, object]) -> str:
-    """The template with each `{name}` of `values` filled in: texts as they are, anything else as JSON.
+    """Replaces each `{name}` of `values` in a template: texts are inserted unchanged, all else as JSON.
 
-    In one pass, so that braces inside of a value are left alone.
+    One pass replaces everything, so that braces inside a value are left alone.
     """
     names = "|".join(map(re.escape, values))
     return re.sub(rf"\{{({names})\}}", lambda found: _written(values[found[1]]), template)
@@ -82,11 +82,11 @@ def _written(value: object) -> str:
 
 
 def read_prompt(name: str, path: Path) -> str:
-    """A user's text for the prompt "caption" or "questions".
+    """Reads a user's text for the prompt "caption" or "questions".
 
     Raises:
-        ValueError: it lacks a name in braces that it needs; the message has file and name.
-        OSError: it cannot be read.
+        ValueError: the text lacks a required name in braces; the message has file and name.
+        OSError: the file cannot be read.
     """
     text = path.read_text("utf-8")
     for needed in NEEDED[name]:

@@ -1,4 +1,4 @@
-"""Proposals: what a writer makes of the notes, read as text of a stranger's."""
+"""Proposals: questions that a writer makes from the notes. Its reply is read as untrusted text."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from o3gym.synthesis.questions.asking import Inquiry, Shown
+from o3gym.synthesis.asking import Inquiry, Shown
 from o3gym.synthesis.questions.notes import PAGE, Note
 from o3gym.synthesis.questions.prompts import HOPS, filled
 from o3gym.synthesis.questions.sheets import LayoutSheet
 from o3gym.types import FULL
 
 MAX_OBJECTS = 500
-"""Opening braces of a reply at which an object is looked for (ours), so that reading takes bounded time."""
+"""Maximum number of opening braces of a reply that are tried as the start of an object (ours): bounds the time."""
 OPTION_LETTERS = "ABCDEF"
 _OPTION = re.compile(r"\(?([A-F])[.):]\s*(.*)")
 _CITED = re.compile(r"\[\s{0,9}layouts?\s{0,9}([^\[\]\n]{1,200})\]", re.IGNORECASE)
@@ -25,14 +25,14 @@ _PARTED = re.compile(r"[,;&\s]+(?:and\s+)?(?:layouts?\s+)?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Proposal:
-    """A question as it was proposed, fields as text; nothing is checked.
+    """A proposed question, with unchecked fields.
 
     Attributes:
-        question: in words, without options.
-        options: in the order given, without their letters.
-        answer: what stands there for the letter.
-        explanation: the steps, with their "[layout ID]".
-        layouts: ids of the layouts that it needs, each once.
+        question: the question without its options.
+        options: the options in the given order, without their letters.
+        answer: the letter of the right option, or whatever the writer put in its place.
+        explanation: the steps, with "[layout ID]" after each.
+        layouts: ids of the layouts that the explanation cites, each once.
     """
 
     question: str = ""
@@ -43,7 +43,7 @@ class Proposal:
 
 
 def writer_ask(sheet: LayoutSheet, notes: Mapping[str, Note], template: str, count: int, *, picture: bool) -> Inquiry:
-    """What to ask for `count` questions about a picture, from its notes; with its picture only where that is wanted."""
+    """Builds the inquiry for `count` questions about a picture from its notes, on request with the picture."""
     labels = {layout.id: layout.label for layout in sheet.layouts}
     layouts = [
         {"id": one, "kind": labels[one], "caption": note.caption, "text": note.text}
@@ -56,14 +56,14 @@ def writer_ask(sheet: LayoutSheet, notes: Mapping[str, Note], template: str, cou
 
 
 def writer_name(sheet: LayoutSheet) -> tuple[str, ...]:
-    """What the reply with a picture's proposals is found by."""
+    """The name of the inquiry for a picture's proposals."""
     return ("questions", sheet.image.key)
 
 
 def read_proposals(reply: str, most: int) -> list[Proposal]:
-    """The first `most` questions of a reply: JSON objects with a "question", wherever they are in it. Raises nothing.
+    """Reads the first `most` questions of a reply: JSON objects with a "question", anywhere in it. Never raises.
 
-    So prose and fences around the array do no harm, and one that was cut off keeps its whole objects.
+    Prose and fences around the array therefore do no harm, and an array that was cut off keeps its complete objects.
     """
     found: list[Proposal] = []
     for value in _objects(reply.rpartition("</think>")[2]):
@@ -73,14 +73,14 @@ def read_proposals(reply: str, most: int) -> list[Proposal]:
     return found
 
 
-def _objects(said: str) -> Iterator[dict[str, Any]]:
+def _objects(text: str) -> Iterator[dict[str, Any]]:
     decoder, at = json.JSONDecoder(), 0
     for _ in range(MAX_OBJECTS):
-        at = said.find("{", at)
+        at = text.find("{", at)
         if at < 0:
             return
         try:
-            value, end = decoder.raw_decode(said, at)
+            value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
             value, end = None, at + 1
         if isinstance(value, dict) and "question" in value:
@@ -102,27 +102,27 @@ def _proposal(value: Mapping[str, Any]) -> Proposal:
 
 
 def cited(text: str) -> tuple[str, ...]:
-    """Ids of a list, "1, 2 and 5" or "1; 2", each once, in order."""
+    """Reads the ids of a list such as "1, 2 and 5" or "1; 2", each once, in order."""
     return tuple(dict.fromkeys(one for one in _PARTED.split(text.strip()) if one))
 
 
 def bare_letter(text: str) -> str:
-    """A letter without what may stand around it; a longer text as it is."""
+    """Strips punctuation around an option letter, and converts the text to upper case."""
     return text.strip("().:* ").upper()
 
 
 def one_line(text: str) -> str:
-    """A text with single spaces, as options must be: files of rows have one a line."""
+    """Collapses white space to single spaces: files of rows have one option per line."""
     return " ".join(text.split())
 
 
 def _text(value: object) -> str:
-    """A text without control characters and halves of surrogate pairs, which no file holds; "" for anything else."""
+    """Replaces control characters and lone surrogates, which no file can hold; returns "" for what is not a text."""
     return _UNFIT.sub(" ", value).strip() if isinstance(value, str) else ""
 
 
 def _options(value: object) -> tuple[str, ...]:
-    """Options given as a list, as an object by letters, or as one text with a line for each."""
+    """Reads options given as a list, as an object by letters, or as one text with a line for each."""
     if isinstance(value, dict):
         value = (
             [value[letter] for letter in OPTION_LETTERS if letter in value] if len(value) == len(OPTION_LETTERS) else []

@@ -1,11 +1,11 @@
-"""The table in which people mark questions, and how it is read back.
+"""The table in which reviewers mark questions: written for them, and read back.
 
-A CSV file for any spreadsheet: a row for each question, and a column `mark` to be filled in with
+It is a CSV file for any spreadsheet, with a row for each question and a column `mark` that takes one of
 
-- `keep`: as it is; a row that was changed all the same is an error,
-- `drop`: not used,
-- `edit`: as the row says now. What is wrong in the form of an edited question is an error; its labels are not compared
-  with the notes, since people see what models missed.
+- `keep`: the question is used unchanged; a row with changes is an error,
+- `drop`: the question is not used,
+- `edit`: the question is used as its row says now. A flaw in the form of an edited question is an error. Its labels are
+  not compared with the notes, because people see what models missed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+from o3gym.append_log import write_whole
 from o3gym.registry import closest
 from o3gym.suites.base import BadRow, SuiteError
 from o3gym.synthesis.questions.proposals import OPTION_LETTERS, Proposal, bare_letter, cited, one_line
@@ -29,42 +30,38 @@ CHANGEABLE_COLUMNS = ("question", *OPTION_LETTERS, "answer", "layouts", "explana
 REVIEW_COLUMNS = ("id", "mark", "comment", "picture", *CHANGEABLE_COLUMNS)
 _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
-"""A cell that begins so gets an apostrophe in front, or a spreadsheet might run what a model wrote as a formula."""
+"""Beginnings of cells that get an apostrophe in front: a spreadsheet could run a model's text as a formula."""
 
 
 def write_review(path: Path, rows: Sequence[QuestionRow]) -> None:
-    """Write the table, unless it is there with the same questions, perhaps marked by someone.
+    """Writes the table, unless it exists with the same questions, which may be marked already.
 
     Raises:
-        ValueError: it has marks, for other questions.
+        ValueError: the table exists and has marks for other questions.
     """
     if path.exists():
-        there = _cells(path)
-        if [cells["id"] for _, cells in there] == [row["question_id"] for row in rows]:
+        existing = _cells(path)
+        if [cells["id"] for _, cells in existing] == [row["question_id"] for row in rows]:
             return
-        if any(cells["mark"].strip() for _, cells in there):
-            raise ValueError(
-                f"{path}: has marks, but the questions are others by now; move it away, then run this again"
-            )
+        if any(cells["mark"].strip() for _, cells in existing):
+            raise ValueError(f"{path}: has marks, but the questions are others by now; move it away and try again")
     file = io.StringIO(newline="")
     table = csv.DictWriter(file, REVIEW_COLUMNS)
     table.writeheader()
     table.writerows({name: _safe(cell) for name, cell in _row_cells(row).items()} for row in rows)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(file.getvalue(), "utf-8-sig", newline="")
-    partial.replace(path)
+    write_whole(path, file.getvalue().encode("utf-8-sig"))
 
 
 def read_review(path: Path, rows: Sequence[QuestionRow]) -> list[QuestionRow]:
-    """The rows that people kept, as they edited them, in the order of `rows`.
+    """Returns the rows that the reviewers keep, with their edits, in the order of `rows`.
 
     Args:
         path: the marked table.
-        rows: the questions that were to be marked.
+        rows: the questions of the table.
 
     Raises:
-        SuiteError: naming file, row (the header is row 1) and column of the first bad mark or edit, and how many there
-            are; or a question without a mark.
+        SuiteError: a mark or an edit is bad, or a question has no row. The message names file, row (the header is row
+            1) and column of the first problem, and the number of the others.
     """
     known = {row["question_id"]: row for row in rows}
     marked: dict[str, QuestionRow | None] = {}
@@ -105,7 +102,7 @@ def _marked(row: QuestionRow, cells: Mapping[str, str]) -> QuestionRow | None:
 
 
 def _edited(row: QuestionRow, cells: Mapping[str, str]) -> QuestionRow:
-    """The row with what its cells say now; those that say the same keep their text, whatever a spreadsheet did."""
+    """Applies the cells to the row. A cell that differs only in a spreadsheet's formatting keeps its old text."""
     was = _row_cells(row)
     now = {name: was[name] if _same(cells[name], was[name]) else cells[name].strip() for name in CHANGEABLE_COLUMNS}
     options = tuple(one_line(now[name]) for name in OPTION_LETTERS)
@@ -117,7 +114,7 @@ def _edited(row: QuestionRow, cells: Mapping[str, str]) -> QuestionRow:
 
 
 def _same(cell: str, was: str) -> bool:
-    """Whether two cells say the same: up to white space, and "1.50" is 1.5, as spreadsheets write a number again."""
+    """Whether two cells are equal up to white space and the formatting of a number: spreadsheets turn 1.50 into 1.5."""
     if cell.split() == was.split():
         return True
     return bool(_NUMBER.fullmatch(cell.strip()) and _NUMBER.fullmatch(was.strip()) and Decimal(cell) == Decimal(was))
@@ -139,7 +136,7 @@ def _row_cells(row: QuestionRow) -> dict[str, str]:
 
 
 def _cells(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Rows of a table by their numbers, with commas or, as some spreadsheets write, semicolons."""
+    """Reads the rows of a table with their numbers. Some spreadsheets write semicolons instead of commas."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Questions as rows of O3-Bench's file, which the suite `o3-bench` reads, and how many of them may have no answer."""
+"""Questions as rows of O3-Bench's file, which the suite `o3-bench` reads, and the quota of those without an answer."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from o3gym.synthesis.questions.validation import NO_RIGHT_CHOICE
 QuestionRow: TypeAlias = dict[str, Any]
 
 NO_RIGHT_SHARE = Fraction(1, 10)
-"""Share of questions whose answer is "No right choice", at most (paper, appendix E.2; 7.2% of O3-Bench)."""
+"""Maximum share of questions with the answer "No right choice" (paper, appendix E.2; 7.2% of O3-Bench)."""
 
 
 def file_name(sheet: LayoutSheet, folder: Path) -> str:
-    """How a file of rows in `folder` names a picture: its path from there."""
+    """The path of a picture relative to `folder`, as a file of rows in that folder names it."""
     return Path(os.path.relpath(sheet.image.ref, folder)).as_posix()
 
 
 def identity(picture: str, proposal: Proposal) -> str:
-    """Ten hex digits that follow from a picture's path in a file of rows and from what is asked."""
-    said = [picture, proposal.question, proposal.options, proposal.answer]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:10]
+    """The id of a question: ten hex digits that follow from the picture's path, the question, options and answer."""
+    parts = [picture, proposal.question, proposal.options, proposal.answer]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:10]
 
 
 def shuffle_question(proposal: Proposal, seed: str) -> Proposal:
-    """The options A to E in an order that follows from `seed`, each order equally likely; F stays the last."""
+    """Shuffles the options A to E by `seed`, with each order equally likely. F stays the last option."""
     order = [*Random(seed).sample(range(5), 5), 5]
     options = tuple(proposal.options[i] for i in order)
     return replace(proposal, options=options, answer=OPTION_LETTERS[order.index(OPTION_LETTERS.index(proposal.answer))])
 
 
 def question_row(sheet: LayoutSheet, proposal: Proposal, name: str, folder: Path) -> QuestionRow:
-    """A question without flaws as a row of a file in `folder`: `question_id` is `name`, boxes are xyxy in pixels."""
+    """Builds the row of a question, for a file in `folder`: `question_id` is `name`, boxes are xyxy in pixels."""
     width, height = size = shared_store().size(sheet.image)
     infos = {
         layout.id: {"layout_id": layout.id, "bbox": list(to_pixels(layout.box, size)), "label": layout.label}
@@ -62,7 +62,7 @@ def question_row(sheet: LayoutSheet, proposal: Proposal, name: str, folder: Path
 
 
 def worded(proposal: Proposal) -> QuestionRow:
-    """The fields of a row that a proposal has."""
+    """Returns the fields of a row that come from the proposal."""
     options = (*proposal.options[:-1], NO_RIGHT_CHOICE)
     return {
         "question": proposal.question,
@@ -74,16 +74,16 @@ def worded(proposal: Proposal) -> QuestionRow:
 
 
 def proposal_of(row: Mapping[str, Any]) -> Proposal:
-    """The inverse of `worded`."""
+    """Reads the proposal of a row: the inverse of `worded`."""
     options = tuple(line[3:] for line in row["options"].split("\n"))
     return Proposal(row["question"], options, row["answer"], row["explanation"], tuple(row["target_layouts"]))
 
 
 def within_quota(rows: Sequence[QuestionRow], seed: int, share: Fraction = NO_RIGHT_SHARE) -> list[QuestionRow]:
-    """The rows, in order, without so many of those with answer F that they are at most `share` of what is left.
+    """Drops questions with the answer F until they make up at most `share` of the rest; keeps the order of rows.
 
-    Which of them stay follows from `seed` and their ids, whatever the order of rows: with more of the other rows, those
-    that stayed still do. `share` is below 1.
+    Which of them are kept follows from `seed` and their ids and not from the order of rows. With more questions that
+    have another answer, all of them are still kept. `share` must be below 1.
     """
     without = [row["question_id"] for row in rows if row["answer"] == OPTION_LETTERS[-1]]
     most = math.floor(share * (len(rows) - len(without)) / (1 - share))

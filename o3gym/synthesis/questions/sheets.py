@@ -1,6 +1,6 @@
-"""Pictures with layouts: the boxes of their parts, such as charts, tables and legends, as a detector or a person says.
+"""Pictures with layouts: the boxes of their parts, such as charts, tables and legends, from a detector or a person.
 
-One JSON object per line:
+The file has one JSON object per line:
 
 | key | value |
 |---|---|
@@ -8,7 +8,7 @@ One JSON object per line:
 | `layouts` | list of `{"id": 1, "label": "table", "box": [x0, y0, x1, y1]}`, boxes in pixels of the picture |
 | `subset` | "chart" (diagrams, tables, documents) or "map"; optional |
 
-Ids are numbers or words, and each picture has each once; labels are optional. Other keys are left alone.
+Ids are numbers or words, unique within a picture. Labels are optional. Other keys are ignored.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from o3gym.synthesis.files import save
 from o3gym.types import Box, Source
 
 SUBSETS = ("chart", "map")
-"""The two of O3-Bench."""
+"""The two subsets of O3-Bench."""
 ID = re.compile(r"[\w.-]{1,40}")
-"""What an id looks like, so that a writer can cite it as "[layout ID]"."""
+"""The pattern of an id, which a writer must be able to cite as "[layout ID]"."""
 WITH_LAYOUTS = {"chart": "chart", "map": "map"}
-"""Synthetic families whose scenes know their layouts, and the subset of their pictures."""
+"""Synthetic families whose scenes have known layouts, and the subset of their pictures."""
 
 
 @dataclass(frozen=True)
 class SheetLayout:
-    """A part of a picture: its id as text, what kind of thing it is ("" if unknown), and its box in unit xyxy."""
+    """A part of a picture: its id as text, its kind ("" if unknown), and its box in unit xyxy."""
 
     id: str
     label: str
@@ -47,7 +47,7 @@ class SheetLayout:
 
 @dataclass(frozen=True)
 class LayoutSheet:
-    """A picture file with its layouts, at least one; ids are unique within it."""
+    """A picture file with at least one layout; ids are unique within it."""
 
     image: Source
     subset: str
@@ -55,21 +55,21 @@ class LayoutSheet:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Ids of its layouts, in order."""
+        """The ids of its layouts, in order."""
         return tuple(layout.id for layout in self.layouts)
 
 
 def open_sheets(spec: str, out: Path, subset: str = "chart") -> list[LayoutSheet]:
-    """The pictures that a file of rows names, or those of the synthetic suite with their true layouts.
+    """Opens the pictures of a file of rows, or synthetic pictures with their true layouts.
 
     Args:
         spec: a jsonl file, or a spec like "synthetic?family=chart&n=20".
-        out: folder in which synthetic pictures are written, as PNGs in `images`; unused for a file.
-        subset: of rows that name none.
+        out: folder for synthetic pictures, written as PNGs in `images`; unused for a file.
+        subset: the subset of rows that name none.
 
     Raises:
         SuiteError: a row is not as expected; the message has file, row and field.
-        ValueError: `spec` is neither, or `subset` is none of `SUBSETS`.
+        ValueError: `spec` is neither a file nor a synthetic suite, or `subset` is not in `SUBSETS`.
     """
     if subset not in SUBSETS:
         raise ValueError(f'subset: unknown "{subset}"{closest(subset, SUBSETS)} (known: chart, map)')
@@ -81,18 +81,18 @@ def open_sheets(spec: str, out: Path, subset: str = "chart") -> list[LayoutSheet
 
 
 def _read(path: Path, subset: str) -> list[LayoutSheet]:
-    rows, found = JsonTable(path), dict[Source, LayoutSheet]()
+    rows, sheets = JsonTable(path), dict[Source, LayoutSheet]()
     for number, row in enumerate(rows):
         try:
             sheet = _sheet(row, path.parent, subset)
-            if sheet.image in found:
+            if sheet.image in sheets:
                 raise BadRow("image", "a picture that no earlier row has", row["image"])
         except BadRow as problem:
             raise SuiteError(f"{rows.where(number)}, {problem}") from problem
-        found[sheet.image] = sheet
-    if not found:
+        sheets[sheet.image] = sheet
+    if not sheets:
         raise SuiteError(f"{path}: expected at least one row, the file is empty")
-    return list(found.values())
+    return list(sheets.values())
 
 
 def _sheet(row: Mapping[str, Any], folder: Path, subset: str) -> LayoutSheet:
@@ -121,7 +121,7 @@ def _layout(entry: Any, image: Source) -> SheetLayout:
 
 
 def _drawn(spec: str, out: Path) -> list[LayoutSheet]:
-    """The scenes of a synthetic suite, each written once; their layouts are numbered from 1."""
+    """Writes the scenes of a synthetic suite, each once; their layouts are numbered from 1."""
     suite = make_suite(spec)
     assert isinstance(suite, Synthetic)
     for family in suite.families:

@@ -1,7 +1,7 @@
-"""What is wrong with a proposal, as far as rules can tell: pure functions of text.
+"""Flaws of a proposal that rules can find: pure functions of text.
 
-The rules are those of the prompts in InSight-o3 (arXiv 2512.18745, appendix E.2), made exact. There they were asked of
-the writer, and people looked for what broke them.
+The rules make those of InSight-o3's prompts exact (arXiv 2512.18745, appendix E.2). In the paper the prompts asked the
+writer to keep them, and people looked for violations.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from o3gym.synthesis.questions.proposals import OPTION_LETTERS, Proposal
 NO_RIGHT_CHOICE = "No right choice"
 """Option F (paper)."""
 FEWEST = 2
-"""Layouts that a question needs (paper)."""
+"""Minimum number of layouts that a question needs (paper)."""
 LONGEST_QUESTION, LONGEST_OPTION, LONGEST_EXPLANATION = 1_500, 300, 6_000
-"""Characters (ours): several times what is needed."""
+"""Maximum characters (ours): several times what is needed."""
 
 _NUMBER = re.compile(r"\d{1,30}(?:,\d{3}){0,9}(?:\.\d{1,30})?")
 _QUOTED = re.compile('["“„«]([^"“”„«»]{1,300})["”“»]')
@@ -28,9 +28,9 @@ _OF_LAYOUTS = re.compile(r"\b(layout(?:s|_id)?|regions?|crop(?:s|ped)?|panels?|b
 
 
 def normal(text: str) -> str:
-    """A text by which two are the same: case, spaces, dashes, outer punctuation and ways to write a number are gone.
+    """Normalises a text for comparison: case, white space, dashes, outer punctuation and the format of numbers.
 
-    "1,200.0 km." and "1200 KM" are one, "38.9%" and "38.90 %" are one, "5" and "-5" are two.
+    "1,200.0 km." equals "1200 KM", "38.9%" equals "38.90 %", and "5" differs from "-5".
     """
     folded = unicodedata.normalize("NFKC", text).casefold().translate(_PLAIN)
     numbers = _NUMBER.sub(lambda found: _number(found[0]), folded)
@@ -46,11 +46,11 @@ def _number(text: str) -> str:
 
 
 def structural_flaw(proposal: Proposal, ids: Collection[str]) -> str:
-    """What is wrong with the form of a question, in words that counts are kept by; "" where nothing is.
+    """Returns the first flaw in the form of a question as a short text, by which flaws are counted; "" if it has none.
 
     Args:
         proposal: the question.
-        ids: of the layouts that may be cited.
+        ids: ids of the layouts that it may cite.
     """
     options = tuple(map(normal, proposal.options))
     if not proposal.question:
@@ -85,16 +85,16 @@ def _citing_flaw(proposal: Proposal, ids: Collection[str]) -> str:
 
 
 def wording_flaw(proposal: Proposal, notes: Mapping[str, Note]) -> str:
-    """Whether a question keeps to the labels of its picture; "" where it does. Its form must have no flaw.
+    """Returns the first label of a question that is not in its picture as a flaw, or "". Its form must have no flaw.
 
-    Label fidelity: what stands in double quotes in the question is letter for letter, but for white space, in the note
-    of a cited layout or of the whole picture. What stands in quotes in an option, and a whole option without quotes and
-    digits, is in the note of any layout or of the whole picture, since wrong options are taken from elsewhere in it.
-    Options with digits may be calculated.
+    A label in double quotes in the question must occur letter for letter, up to white space, in the note of a cited
+    layout or of the whole picture. A label in quotes in an option, and a whole option without quotes and digits, must
+    occur in the note of any layout or of the whole picture, because wrong options come from elsewhere in it. Options
+    with digits may be calculated.
 
     Args:
         proposal: the question.
-        notes: by ids of layouts, and by `PAGE` that of the whole picture.
+        notes: the notes by layout id; the note of the whole picture is under `PAGE`.
     """
     near = _joined(notes, (PAGE, *proposal.layouts))
     anywhere = _joined(notes, notes)
@@ -111,14 +111,14 @@ def _labels(option: str) -> list[str]:
 
 
 def _layout_words(proposal: Proposal, notes: Mapping[str, Note]) -> str:
-    """Whether it speaks of layouts, which whoever answers does not know of; words that the picture has are fine."""
-    there = _layout_stems("\n".join(note.text for note in notes.values()))
-    said = _layout_stems("\n".join((proposal.question, *proposal.options)))
-    return "speaks of layouts" if said - there else ""
+    """Finds words for layouts, which solvers cannot know of, unless the picture itself has those words."""
+    in_picture = _layout_stems("\n".join(note.text for note in notes.values()))
+    in_question = _layout_stems("\n".join((proposal.question, *proposal.options)))
+    return "speaks of layouts" if in_question - in_picture else ""
 
 
 def _layout_stems(text: str) -> set[str]:
-    """The words for layouts in a text, by their first three letters, so that "box" and "boxes" are one."""
+    """Returns the words for layouts in a text by their first three letters, so that "box" equals "boxes"."""
     return {found[:3] for found in _OF_LAYOUTS.findall(text.casefold())}
 
 

@@ -1,1 +1,1 @@
-"""What supervised training learns from: demonstrations, where they come from, and how they are stored."""
+"""Demonstrations for supervised training: where they come from, how they are stored, and how sources are mixed."""

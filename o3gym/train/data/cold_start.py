@@ -1,13 +1,16 @@
-"""The parquet form of Mini-o3's released cold start (Mini-o3/Mini-o3-Coldstart-Dataset).
+"""Reads and writes the parquet format of Mini-o3's released cold start (Mini-o3/Mini-o3-Coldstart-Dataset).
 
     images          list of encoded pictures ({"bytes", "path"})
     image_names     list of names: original_image.jpg, observation_1.jpg, …
     conversations   JSON text: a list of {"from": "system" | "human" | "gpt", "value"}
-    data_source     text; sample_index, rollout_index: whole numbers
+    data_source     text
+    sample_index    integer
+    rollout_index   integer
 
-Columns as the converter of the repository reads them (github.com/Mini-o3/Mini-o3, scripts/preprocess_coldstart.py). The
-released rows are said to be split per turn, each ending with one reply of a trace; of rows that begin each other within
-one sample and rollout only the longest is read, or early turns would count several times.
+The columns are those that the converter of the repository reads (github.com/Mini-o3/Mini-o3,
+scripts/preprocess_coldstart.py). The released rows are said to be split per turn, each ending with one reply of a
+trace. So if one row is the beginning of another within a sample and rollout, only the longer one is read; otherwise
+early turns would count several times.
 """
 
 from __future__ import annotations
@@ -27,14 +30,14 @@ from o3gym.train.data.sources import RunSource, SourceError
 from o3gym.types import Source
 
 COLD_START_COLUMNS = ("images", "conversations")
-"""What reading needs; the others may be missing."""
+"""Columns that a file must have; the others are optional."""
 
 
 class ColdStart:
-    """The dialogues of a parquet file. Texts are held in memory, pictures are read with their row group.
+    """The dialogues of a parquet file. Texts are held in memory; pictures are read with their row group.
 
     Raises:
-        SourceError: naming the file, row and field.
+        SourceError: the file is not as expected; the message names the file, row and field.
     """
 
     def __init__(self, argument: str) -> None:
@@ -56,7 +59,7 @@ class ColdStart:
         self._group = lru_cache(2)(self._read_group)
 
     def example(self, index: int, seed: int) -> list[Message]:
-        """The dialogue of the `index`-th row that is kept."""
+        """Returns the dialogue of the `index`-th row that is kept."""
         row = self._kept[index]
         where = f"{self.path}: row {row}"
         try:
@@ -82,11 +85,11 @@ class ColdStart:
         return images
 
     def __getstate__(self) -> dict[str, Any]:
-        """The path: another process opens the file itself."""
+        """Pickles only the path, because an open file cannot be sent to another process."""
         return {"path": self.path}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Open the file."""
+        """Opens the file again."""
         self.__init__(str(state["path"]))  # type: ignore[misc]
 
 
@@ -98,14 +101,15 @@ def _source(image: Any, where: str) -> Source:
 
 
 def _longest(rows: Iterable[Mapping[str, Any]]) -> list[int]:
-    """Numbers of the rows that are not the beginning of another row of the same sample and rollout."""
+    """Returns the indices of the rows that are not the beginning of another row of the same sample and rollout."""
+    # Without its closing "]", the JSON text of a conversation is a prefix of that of every longer one.
     groups: dict[Any, list[tuple[str, int]]] = {}
     for number, row in enumerate(rows):
         key = (row.get("sample_index", number), row.get("rollout_index"))
         groups.setdefault(key, []).append((str(row["conversations"]).rstrip().rstrip("]").rstrip(), number))
     kept = []
     for texts in groups.values():
-        texts.sort()  # a beginning stands directly before what it begins
+        texts.sort()  # a text that is the beginning of others is then directly before one of them
         kept += [
             n for (text, n), (after, _) in zip(texts, [*texts[1:], ("", -1)], strict=True) if not _begins(text, after)
         ]
@@ -117,9 +121,9 @@ def _begins(text: str, other: str) -> bool:
 
 
 def export_cold_start(source: RunSource, file: Path) -> int:
-    """Write the demonstrations of a run to a parquet file. Returns how many.
+    """Writes the demonstrations of a run to a parquet file, one whole trace per row. Returns their number.
 
-    A row is a whole trace. Pictures are PNG whatever their name says, as shown: the names are part of the format.
+    Pictures are stored as they were shown, as PNG. Their names end in .jpg all the same, which is part of the format.
     """
     pyarrow, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
     schema = _schema(pyarrow)

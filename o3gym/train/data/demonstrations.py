@@ -1,4 +1,4 @@
-"""Demonstrations: dialogues to imitate, made of trajectories, and changes of their form."""
+"""Turns trajectories into demonstrations, which are dialogues to imitate, and changes the form of dialogues."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from o3gym.types import Size, Trajectory, Turn, View
 
 
 class Observed(str):
-    """Text inside an assistant message that the environment wrote: a model reads it and is not trained to write it."""
+    """Text inside an assistant message that the environment wrote: the model reads it without learning to write it."""
 
     __slots__ = ()
 
 
 def dialogue_of(trajectory: Trajectory, dialect: Dialect) -> list[Message]:
-    """What the policy read and wrote in an episode: system, user, assistant, user, …, ending with its last reply.
+    """Returns what the policy read and wrote in an episode: system, user, assistant, user, …, up to its last reply.
 
     Args:
-        trajectory: a finished episode, with its environment's arguments as `rollout` records them.
-        dialect: the one it was run with; another one would show the views differently from how the replies name them.
+        trajectory: a finished episode that holds the arguments of its environment, as `rollout` records them.
+        dialect: the dialect of the episode. Another one would present the views differently from how the replies refer
+            to them.
 
     Returns:
-        The messages. A picture's pixels are made again when `Picture.load` is called, as they were shown.
+        The messages. Pixels are made again, exactly as they were shown, when `Picture.load` is called.
     """
     task, opening = trajectory.task, len(trajectory.task.sources)
     messages = [
@@ -46,9 +47,9 @@ def dialogue_of(trajectory: Trajectory, dialect: Dialect) -> list[Message]:
 
 
 def flattened(messages: Sequence[Message]) -> list[Message]:
-    """The same dialogue as one turn: everything after the first reply becomes one assistant message.
+    """Returns the dialogue as a single turn: everything from the first reply on becomes one assistant message.
 
-    Observations stand inside it as pictures and `Observed` text, which no loss falls on. Source: Simple o3 turns its
+    Observations stand inside it as pictures and as `Observed` text, both without a loss. Source: Simple o3 turns its
     multi-turn chains into a single turn before fine-tuning (arXiv 2508.12109).
     """
     first = next((i for i, message in enumerate(messages) if message.role == "assistant"), len(messages))
@@ -60,7 +61,7 @@ def flattened(messages: Sequence[Message]) -> list[Message]:
 
 
 def fitted(messages: Sequence[Message], vision_size: Callable[[int, int], Size]) -> list[Message]:
-    """The messages with each picture at the size to which a model's processor would bring it."""
+    """Returns the messages with each picture at the size to which a model's processor would resize it."""
     return [replace(m, parts=tuple(_fitted(part, vision_size) for part in m.parts)) for m in messages]
 
 
@@ -72,7 +73,7 @@ def _fitted(part: Part, vision_size: Callable[[int, int], Size]) -> Part:
 
 
 def picture_of(trajectory: Trajectory, view: View) -> Picture:
-    """A view of an episode, its pixels made again on demand."""
+    """Returns a view of an episode as a picture whose pixels are made again on demand."""
     return Picture(view, partial(shared_store().region, trajectory.sources[view.source], view.box, view.shown))
 
 
@@ -87,7 +88,7 @@ def _answered(trajectory: Trajectory, dialect: Dialect, turn: Turn, number: int)
 
 
 def _tools(trajectory: Trajectory) -> dict[str, Tool]:
-    """The tools that were enabled, as the environment works them out of its arguments."""
+    """Returns the tools that were enabled, derived from the environment's arguments as the environment does it."""
     env = trajectory.env
     names = env.get("tools")
     if names is None:

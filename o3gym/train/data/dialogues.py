@@ -1,7 +1,7 @@
-"""Dialogues as other projects store them: a list of {role, text}, and pictures beside it where `<image>` stands.
+"""Dialogues as other projects store them: a list of {role, text} with `<image>` placeholders, and a list of pictures.
 
-What the two released formats share. A text that happens to hold the placeholder is changed (`<image >`), since neither
-format has an escape.
+This is what the two released formats share. Neither has an escape, so a text that happens to contain the placeholder is
+changed when it is stored (`<image >`).
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ ROLES: Mapping[str, StoredRole] = {
     "assistant": "assistant",
     "gpt": "assistant",
 }
-"""Roles as they are written, and what they mean here: `from` of ShareGPT, `role` of chat messages."""
+"""Role names in files (`from` in ShareGPT, `role` in chat messages) and the roles that they stand for."""
 
 
 def stored_turns(
     messages: Sequence[Message], names: Mapping[StoredRole, str], keys: tuple[str, str]
 ) -> list[dict[str, str]]:
-    """The messages as records with the given role names and (role, text) keys."""
+    """Returns the messages as records with the given role names and (role, text) keys."""
     role, text = keys
     return [{role: names[message.role], text: "".join(map(_written, message.parts))} for message in messages]
 
@@ -45,27 +45,27 @@ def _written(part: Part) -> str:
 
 
 def pictures(messages: Sequence[Message]) -> list[Picture]:
-    """The pictures of a dialogue, in order."""
+    """Returns the pictures of a dialogue, in order."""
     return [part for message in messages for part in message.parts if isinstance(part, Picture)]
 
 
 def read_turns(turns: Any, sources: Sequence[Source], where: str) -> list[Message]:
-    """Messages from stored turns; the k-th `<image>` is the k-th source.
+    """Builds messages from stored turns; the k-th `<image>` stands for the k-th source.
 
     Args:
         turns: a list of {"from", "value"} or {"role", "content"}.
-        sources: its pictures.
-        where: file and row, for errors.
+        sources: the pictures of the dialogue.
+        where: file and row, for error messages.
 
     Raises:
-        SourceError: naming the row and field, what was expected and what came.
+        SourceError: the turns are malformed; the message names the row and field, what was expected and what was found.
     """
     if not isinstance(turns, list) or not turns:
         raise SourceError(f"{where}: expected a list of messages, got {turns!r:.80}")
     left = iter(enumerate(sources))
     messages = [_message(turn, left, f"{where}: message {number}") for number, turn in enumerate(turns)]
     if (spare := len(list(left))) > 0:
-        raise SourceError(f"{where}: {len(sources)} pictures, but {len(sources) - spare} places {PLACE} in the text")
+        raise SourceError(f"{where}: {len(sources)} pictures, but {len(sources) - spare} {PLACE} placeholders")
     if messages[-1].role != "assistant":
         raise SourceError(f"{where}: expected the last message to be the assistant's, got {turns[-1]!r:.80}")
     return messages
@@ -88,13 +88,13 @@ def _parts(text: str, left: Any, where: str) -> list[Part]:
     for words in rest:
         index, source = next(left, (0, None))
         if source is None:
-            raise SourceError(f"{where}: more places {PLACE} than pictures")
+            raise SourceError(f"{where}: more {PLACE} placeholders than pictures")
         parts += [whole_picture(source, index), words]
     return parts
 
 
 def whole_picture(source: Source, index: int) -> Picture:
-    """All of a picture in its own size, as view `index`. Raises `SourceError` where it cannot be opened."""
+    """Returns a whole picture in its own size, as view `index`. Raises `SourceError` if it cannot be opened."""
     try:
         size = shared_store().size(source)
     except PictureError as error:
@@ -103,13 +103,13 @@ def whole_picture(source: Source, index: int) -> Picture:
 
 
 def png(picture: Picture) -> bytes:
-    """The pixels as shown, encoded without loss."""
+    """Returns the pixels as they were shown, as PNG."""
     file = io.BytesIO()
     Image.fromarray(picture.load()).save(file, "PNG")
     return file.getvalue()
 
 
 def labels(messages: Sequence[Message], first: Callable[[int], str], later: Callable[[int], str]) -> list[str]:
-    """A name for each picture: `first(i)` for those of the first user message, then `later(1)`, `later(2)`, …."""
+    """Returns a name for each picture: `first(i)` in the first user message, then `later(1)`, `later(2)`, …."""
     given = len(pictures([message for message in messages if message.role == "user"][:1]))
     return [first(i) if i < given else later(i - given + 1) for i in range(len(pictures(messages)))]

@@ -1,9 +1,10 @@
-"""ShareGPT-style demonstrations: what LLaMA-Factory, ms-swift and most others read.
+"""Reads and writes ShareGPT-style demonstrations, the format of LLaMA-Factory, ms-swift and most other trainers.
 
     [{"conversations": [{"from": "system", "value": "…"}, {"from": "human", "value": "<image>…"}, {"from": "gpt", …}],
       "images": ["FILE.images/0-0.png", …]}, …]
 
-Also read: `messages` with `role` and `content`; JSON lines; pictures as paths beside the file, absolute or `file://`.
+It also reads `messages` with `role` and `content`, and JSON lines. Pictures are paths, either relative to the file,
+absolute, or with `file://`.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from o3gym.train.data.sources import RunSource, SourceError
 from o3gym.types import Source
 
 NAMES: Mapping[StoredRole, str] = {"system": "system", "user": "human", "assistant": "gpt"}
-"""`from` as LLaMA-Factory's sharegpt format has it by default."""
+"""Values of `from` that LLaMA-Factory's sharegpt format expects by default."""
 
 
 class ShareGPT:
-    """The dialogues of a .json or .jsonl file. Their pictures are opened when they are asked for.
+    """The dialogues of a .json or .jsonl file. Pictures are opened on demand.
 
     Raises:
-        SourceError: naming the file, row and field.
+        SourceError: the file is not as expected; the message names the file, row and field.
     """
 
     def __init__(self, argument: str) -> None:
@@ -40,10 +41,10 @@ class ShareGPT:
         self.rows = _rows(data.decode("utf-8", "replace"), self.path)
         self.size = len(self.rows)
         if not self.rows:
-            raise SourceError(f"{self.path}: no rows in it")
+            raise SourceError(f"{self.path}: the file has no rows")
 
     def example(self, index: int, seed: int) -> list[Message]:
-        """The dialogue of row `index`."""
+        """Returns the dialogue of row `index`."""
         row, where = self.rows[index], f"{self.path}: row {index}"
         if not isinstance(row, dict):
             raise SourceError(f"{where}: expected an object, got {row!r:.80}")
@@ -60,7 +61,7 @@ class ShareGPT:
 
 
 def _rows(text: str, path: Path) -> list[Any]:
-    """JSON, or JSON lines."""
+    """Parses JSON or, if the file's suffix is .jsonl, JSON lines."""
     if path.suffix == ".jsonl":
         return [_json(line, f"{path}:{n}") for n, line in enumerate(text.splitlines(), 1) if line.strip()]
     data = _json(text, str(path))
@@ -77,7 +78,7 @@ def _json(text: str, where: str) -> Any:
 
 
 def export_sharegpt(source: RunSource, file: Path) -> int:
-    """Write the demonstrations of a run to `file`, their pictures as PNG to `file.images`. Returns how many."""
+    """Writes the demonstrations of a run to `file` and their pictures as PNG to `file.images`. Returns their number."""
     folder = file.with_name(f"{file.name}.images")
     folder.mkdir(parents=True, exist_ok=True)
     rows = []

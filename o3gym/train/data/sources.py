@@ -1,7 +1,7 @@
-"""Where demonstrations come from. A source is any object with `example(index, seed) -> list[Message]`.
+"""Sources of demonstrations. A source is any object with a method `example(index, seed) -> list[Message]`.
 
-`example` gives the demonstration number `index`, always the same one for the same index and seed, in every process. A
-source with an attribute `size` above 0 has that many; without one, or with 0, it is endless.
+`example` returns demonstration number `index`, the same one for the same index and seed in every process. A source with
+an attribute `size` above 0 has that many demonstrations; without it, or with 0, it is endless.
 """
 
 from __future__ import annotations
@@ -32,28 +32,30 @@ from o3gym.train.data.demonstrations import dialogue_of
 from o3gym.types import Size, Trajectory
 
 ATTEMPTS = 16
-"""Episodes that are tried for one demonstration before giving up."""
+"""Maximum number of episodes that are tried for one demonstration."""
 
 
 class SourceError(ValueError):
-    """Demonstrations cannot be had; the message names the file, row and field, what was expected and what came."""
+    """A source is unusable; the message names the file, row and field, what was expected and what was found."""
 
 
 @runtime_checkable
 class Demonstrations(Protocol):
-    """What a source of demonstrations must have; `size` and `fingerprint` are optional."""
+    """The interface of a source of demonstrations; the attributes `size` and `fingerprint` are optional."""
 
     def example(self, index: int, seed: int) -> Sequence[Message]:
-        """Demonstration number `index`; with `size`, 0 ≤ index < size."""
+        """Returns demonstration number `index`; 0 ≤ index < size for a source with a `size`."""
         ...
 
 
 def open_source(spec: str, **options: Any) -> Demonstrations:
-    """A source by spec: "policy?policy=detour", "run:FOLDER", "sharegpt:FILE", "mini_o3:FILE", "module:attribute?x=1".
+    """Opens a source by its spec.
+
+    Specs are "policy?policy=detour", "run:FOLDER", "sharegpt:FILE", "mini_o3:FILE" and "module:attribute?x=1".
 
     Raises:
-        UnknownName: neither a known source nor a module; with the closest name.
-        SourceError: the files behind it are not as expected, or the attribute makes no source.
+        UnknownName: the spec names neither a known source nor a module; the message suggests the closest name.
+        SourceError: the files of the source are not as expected, or the attribute does not return a source.
     """
     name, argument, inline = parse_spec(spec)
     options = {**options, **inline}
@@ -70,13 +72,13 @@ def open_source(spec: str, **options: Any) -> Demonstrations:
 
 
 def size_of(source: Demonstrations) -> int:
-    """How many demonstrations a source has; 0 for an endless one."""
+    """Returns the number of demonstrations of a source; 0 for an endless one."""
     return int(getattr(source, "size", 0))
 
 
 @lru_cache(8)
 def shuffled_order(seed: int, epoch: int, size: int) -> list[int]:
-    """The numbers below `size` in an order that follows from seed and epoch."""
+    """Returns the numbers below `size` in a random order that follows from seed and epoch."""
     order: list[int] = np.random.default_rng(derive_seed(seed, "shuffle", epoch)).permutation(size).tolist()
     return order
 
@@ -89,7 +91,15 @@ def _is_module(name: str) -> bool:
 
 
 class RunSource:
-    """The correct episodes of a run folder. Of `arms` only, where some are named (joined by "|")."""
+    """The correct episodes of a run folder, all of them or those of the given arms.
+
+    Args:
+        argument: the run folder.
+        arms: labels of arms, joined by "|"; "" for all arms.
+
+    Raises:
+        SourceError: no episode is correct.
+    """
 
     def __init__(self, argument: str, arms: str = "") -> None:
         stored = open_run(argument)
@@ -98,7 +108,7 @@ class RunSource:
         self.episodes = [t for t in episodes if t.verdict == "correct"]
         self.rejected = len(episodes) - len(self.episodes)
         if not self.episodes:
-            raise SourceError(f"{argument}: none of its {len(episodes)} episodes is correct: nothing to imitate")
+            raise SourceError(f"{argument}: nothing to imitate, since none of its {len(episodes)} episodes is correct")
         self.size = len(self.episodes)
         prompt = stored.protocol.get("prompt_file")
         self._options = {"prompt_file": prompt} if prompt else {}
@@ -106,24 +116,28 @@ class RunSource:
         self.fingerprint = hashlib.sha256(keys.encode()).hexdigest()
 
     def example(self, index: int, seed: int) -> list[Message]:
-        """The dialogue of the episode."""
+        """Returns the dialogue of the `index`-th correct episode."""
         episode = self.episodes[index]
         return dialogue_of(episode, make_dialect(episode.dialect, **self._options))
 
 
 class PolicySource:
-    """Episodes of a scripted policy, run when they are asked for; wrong ones are rejected and others tried.
+    """Episodes of a scripted policy, played on demand. Wrong episodes are rejected and replaced.
 
-    A model's demonstrations come from a run folder instead (`o3gym bench --out RUN`, then "run:RUN"): what a model
-    writes does not follow from an index.
+    Demonstrations by a model come from a run folder instead (`o3gym bench --out RUN`, then "run:RUN"), because a
+    model's replies are not determined by an index.
 
     Args:
         policy: spec of a scripted policy.
-        suite, split, suite_args: where the tasks come from.
+        suite, split, suite_args: the suite of the tasks.
         dialect: spec of the wire format.
         env: further arguments of the environment.
-        reward, judge: decide what is correct; "" for the offline judge that fits each task.
-        examples: number of demonstrations, 0 for endless ones.
+        reward: name of the reward.
+        judge: spec of the judge that decides what is correct; "" for the offline judge that fits each task.
+        examples: number of demonstrations; 0 for an endless source.
+
+    Raises:
+        SourceError: the policy is not scripted.
     """
 
     def __init__(
@@ -157,15 +171,15 @@ class PolicySource:
         self._episodes: Iterator[Trajectory] | None = None
 
     def fit(self, vision_size: Callable[[int, int], Size]) -> None:
-        """Show pictures at the sizes to which a model's processor brings them."""
+        """Makes the policy see pictures at the sizes to which a model's processor would resize them."""
         self.policy.vision_size = vision_size  # type: ignore[method-assign, assignment]
 
     def example(self, index: int, seed: int) -> list[Message]:
-        """The dialogue of the first correct episode for `index`."""
+        """Returns the dialogue of the first correct episode for `index`."""
         return dialogue_of(self.episode(index, seed), self.dialect)
 
     def episode(self, index: int, seed: int) -> Trajectory:
-        """The first correct episode for `index`; the task and the policy's choices follow from index and seed."""
+        """Returns the first correct episode for `index`. Task and policy choices follow from index and seed."""
         for attempt in range(ATTEMPTS):
             own = derive_seed(seed, index, attempt)
             task = own % len(self._suite) if attempt else self._task(index, seed)
@@ -175,16 +189,19 @@ class PolicySource:
             self.rejected += 1
         raise SourceError(
             f'policy "{self.arm.policy}" was not correct in {ATTEMPTS} episodes of {self._suite.name} '
-            f"(last: {trajectory.stop}, {trajectory.verdict or 'pending'}): nothing to imitate"
+            f"(last: {trajectory.stop}, {trajectory.verdict or 'pending'}), so there is nothing to imitate"
         )
 
     def _task(self, index: int, seed: int) -> int:
-        """Every task of the suite once before any comes again."""
+        """Returns the task of `index`, in an order that uses every task of the suite before it repeats one."""
         epoch, place = divmod(index, len(self._suite))
         return shuffled_order(seed, epoch, len(self._suite))[place]
 
     def _run(self, job: Job) -> Trajectory:
-        """One episode; the loop and its environment stay alive between calls."""
+        """Plays one episode. The rollout loop and its environment stay alive between calls.
+
+        The loop pulls its jobs from a queue and is suspended as soon as it has yielded the episode of this job.
+        """
         self._jobs.append(job)
         trajectory = next(self._episodes, None) if self._episodes is not None else None
         if trajectory is None:
@@ -193,5 +210,5 @@ class PolicySource:
         return settle([[trajectory]], self._recipe, self._judge)[0][0]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the running loop, which another process starts anew."""
+        """Pickles everything but the running loop: another process starts its own."""
         return {**self.__dict__, "_episodes": None, "_jobs": deque()}

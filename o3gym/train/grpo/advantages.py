@@ -1,6 +1,11 @@
-"""From rewards to what each row pushes: advantages, over-turn masking and the weight of each row's tokens.
+"""Normalises rewards into advantages, masks over-turn rollouts, and weighs each rollout's tokens in the loss.
 
 Pure functions over one batch of rollouts; arrays are aligned, one entry per rollout. Nothing here knows a model.
+
+Over-turn masking has three meanings that papers and code mix up, so each is an argument of its own. `kept` decides
+which rollouts have a loss. `advantages(counted=…)` decides whether the masked ones still count in the mean and
+deviation that their siblings are compared with. `divisor(denominator=…)` decides whether they still count in what the
+loss is divided by.
 """
 
 from __future__ import annotations
@@ -23,14 +28,15 @@ Flags: TypeAlias = NDArray[np.bool_]
 
 
 def kept(stops: Sequence[str], over_turn_masking: bool, void: Void = "penalise") -> Flags:
-    """Which rollouts have a loss.
+    """Returns which rollouts have a loss; bool of shape (rollouts,).
 
-    Over-turn masking takes out those that still wanted to look when a budget ran out (`OVER_TURN`), and only those:
-    text that nobody can read is punished however long it goes on. `void="mask"` also takes out those that ended with
-    neither a call nor an answer.
+    Over-turn masking removes the rollouts that still wanted to look when a budget ran out (`OVER_TURN`): they are
+    neither
+    right nor wrong, and punishing them would teach the policy to guess early. It removes no others: unreadable text is
+    punished however long it runs. `void="mask"` also removes rollouts that ended with neither a call nor an answer.
 
-    Source: M_i of Mini-o3 (arXiv 2509.07969, section 3.3); the stops are those of its code, which sets "exceed" only
-    after a valid call, and has void episodes trained unless `ignore_void` (github.com/Mini-o3/Mini-o3,
+    Source: M_i of Mini-o3 (arXiv 2509.07969, section 3.3). The set of stops is that of its code, which sets "exceed"
+    only after a valid call and trains on void episodes unless `ignore_void` is set (github.com/Mini-o3/Mini-o3,
     vllm_async_engine.py, ray_trainer.py).
     """
     masked = set(OVER_TURN if over_turn_masking else ()) | ({"void"} if void == "mask" else set())
@@ -46,29 +52,32 @@ def advantages(
     epsilon: float = 1e-6,
     counted: Flags | None = None,
 ) -> Floats:
-    """How much better than its like each rollout was.
+    """Returns how much better each rollout was than those it is compared with: its normalised reward.
 
     Args:
-        rewards: of shape (rollouts,).
-        groups: which rollouts are siblings.
-        norm: "group": r − mean over its group (GRPO, arXiv 2402.03300, section 4.1.2). "global": over all rollouts, for
-            groups of varying size (InSight-o3, `global_norm`). "leave_one_out": r − mean of the other siblings (RLOO,
-            arXiv 2402.14740).
-        std: divide by the unbiased standard deviation of the same rollouts plus `epsilon`. Mini-o3, DeepEyes and
-            InSight-o3 (1e-6) and Thyme (1e-4) do; Pixel Reasoner and Dr. GRPO (arXiv 2503.20783) do not.
-        epsilon: see `std`.
-        counted: rollouts that mean and deviation are taken over; others have an advantage of 0. None: all.
+        rewards: rewards, of shape (rollouts,).
+        groups: group name of each rollout; rollouts of the same name are siblings.
+        norm: "group": r − mean of its group (GRPO, arXiv 2402.03300, section 4.1.2). "global": r − mean of all
+            rollouts, for groups of varying size (InSight-o3, `global_norm`). "leave_one_out": r − mean of the other
+            siblings (RLOO, arXiv 2402.14740).
+        std: whether to divide by the standard deviation of the same rollouts (unbiased, n − 1) plus `epsilon`. Mini-o3,
+            DeepEyes and InSight-o3 (1e-6) and Thyme (1e-4) do; Pixel Reasoner and Dr. GRPO (arXiv 2503.20783) do not.
+        epsilon: added to the standard deviation.
+        counted: rollouts over which mean and deviation are taken; all others get an advantage of 0. None counts all.
 
     Returns:
-        Shape (rollouts,). A group with fewer than two counted rollouts tells nothing: 0. Verl, and Mini-o3 with it,
-        gives a lone rollout its reward as its advantage instead.
+        float64 of shape (rollouts,). A group with fewer than two counted rollouts allows no comparison and gets 0.
+        verl, and with it Mini-o3, instead gives a lone rollout its reward as its advantage.
+
+    Raises:
+        ValueError: the arguments differ in length, or a counted reward is not finite.
     """
     values = np.asarray(rewards, np.float64)
     counts = np.ones(len(values), bool) if counted is None else counted
     if not len(values) == len(groups) == len(counts):
         raise ValueError(f"{len(values)} rewards, {len(groups)} groups, {len(counts)} flags: expected as many of each")
     if not np.isfinite(values[counts]).all():
-        raise ValueError("a reward is not a number: rollouts whose judge failed are to be dropped before")
+        raise ValueError("a reward is not a number: drop rollouts whose judge failed before computing advantages")
     result = np.zeros(len(values))
     for rows in [np.flatnonzero(counts)] if norm == "global" else _rows(groups, counts):
         if len(rows) > 1:
@@ -84,15 +93,20 @@ def _rows(groups: Sequence[str], counts: Flags) -> list[NDArray[np.int64]]:
 
 def _centred(values: Floats, leave_one_out: bool) -> Floats:
     centred: Floats = values - values.mean()
+    # r − mean of the n − 1 others = (r − mean of all n) · n / (n − 1)
     return centred * len(values) / (len(values) - 1) if leave_one_out else centred
 
 
 def uniform(rewards: Sequence[float] | Floats, groups: Sequence[str], least: float = 1e-4) -> Flags:
-    """Rollouts of groups whose rewards are all alike, with a standard deviation under `least`: nothing to learn there.
+    """Returns which rollouts belong to a group of equal rewards (standard deviation below `least`); bool (rollouts,).
 
-    Masked rollouts count: the filters of the released code do not know which are masked. Source: Mini-o3's
-    `rejection_sample`, 1e-4; DAPO (arXiv 2503.14476, section 3.2) calls it dynamic sampling. Pixel Reasoner drops a
-    mean absolute deviation under 0.01, which for rewards of 0 and 1 is the same groups.
+    Such a group gives nothing to learn: every reward equals the mean, so all advantages are 0, and so is the gradient
+    of its policy loss. With `std` the check also matters numerically, because rounding errors in the rewards would be
+    divided by a deviation near 0.
+
+    Masked rollouts count here, because the filters of the released code do not know which rollouts are masked. Source:
+    Mini-o3's `rejection_sample`, 1e-4; DAPO (arXiv 2503.14476, section 3.2) calls it dynamic sampling. Pixel Reasoner
+    drops groups with a mean absolute deviation below 0.01, which for rewards of 0 and 1 are the same groups.
     """
     values = np.asarray(rewards, np.float64)
     result = np.zeros(len(values), bool)
@@ -108,7 +122,11 @@ def divisor(
     mean: Mean = "token",
     denominator: Denominator = "kept",
 ) -> float:
-    """What the loss of the batch is divided by: tokens, or rollouts where `mean` is "sequence"; see `weights`."""
+    """Returns what the loss of the batch is divided by: a number of tokens, or of rollouts if `mean` is "sequence".
+
+    The arguments are those of `weights`. The divisor is counted over the whole optimiser step (all passes and
+    processes) before any row is left out, so that the split into forward passes does not change the gradient.
+    """
     lengths = np.asarray(tokens, np.float64)
     lengths = lengths[counted] if denominator == "kept" else lengths
     return float(lengths.sum() if mean == "token" else (lengths > 0).sum())
@@ -121,19 +139,23 @@ def weights(
     mean: Mean = "token",
     denominator: Denominator = "kept",
 ) -> Floats:
-    """The weight of each token of each rollout in the loss of the batch: the loss is Σ weight · token loss.
+    """Returns the weight of one token of each rollout: the loss of the batch is Σ weight · token loss.
+
+    This spells out what the loss amounts to. The trainer reaches the same weights through `divisor` and TRL's loss
+    types.
 
     Args:
-        tokens: tokens that the policy wrote, per rollout.
-        counted: rollouts with a loss (`kept`); the others weigh 0.
-        mean: "token": every token weighs the same, 1 / all tokens (DAPO, arXiv 2503.14476, section 3.3). "sequence":
-            every rollout weighs the same, and its tokens share it (GRPO; Mini-o3's micro-batches of one).
-        denominator: what "all" is: "all" rollouts of the batch (Mini-o3's code, which masks and does not
-            re-normalise), or those "kept" (the paper's 1 / Σ M_i, and our default: how strong a step is does not
-            depend on how many rollouts ran out of turns).
+        tokens: number of tokens that the policy wrote, per rollout.
+        counted: which rollouts have a loss (`kept`); the others weigh 0.
+        mean: "token": every token weighs the same, 1 / number of tokens (DAPO, arXiv 2503.14476, section 3.3).
+            "sequence": every rollout weighs the same, and its tokens share that weight (GRPO; Mini-o3's micro-batches
+            of one row).
+        denominator: which rollouts that number is counted over. "all": all of the batch (Mini-o3's code, which masks
+            without re-normalising). "kept": those with a loss (the paper's 1 / Σ M_i, and our default, because then the
+            size of a step does not depend on how many rollouts ran out of turns).
 
     Returns:
-        Shape (rollouts,). All 0 if nothing is kept.
+        float64 of shape (rollouts,); all 0 if no rollout is kept.
     """
     lengths = np.asarray(tokens, np.float64)
     total = divisor(tokens, counted, mean=mean, denominator=denominator)

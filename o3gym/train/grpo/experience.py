@@ -1,4 +1,8 @@
-"""From finished episodes to rows with advantages and weights: what one rollout gives a trainer to learn from."""
+"""Turns settled episodes into training samples: which have a loss, their advantages, and what the loss is divided by.
+
+Advantages are normalised in `o3gym.train.grpo.advantages`; token rows and loss masks are made in
+`o3gym.train.loss_mask`.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +12,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from o3gym.policies.dialogue import Message, Picture
-from o3gym.policies.local.encoding import Encoder
 from o3gym.rollout.records import derive_seed
-from o3gym.train.batches import BatchError, TrainingRow, portions, runs_of
-from o3gym.train.data.demonstrations import picture_of
+from o3gym.train.batches import portions
 from o3gym.train.grpo.advantages import advantages, divisor, kept, uniform
 from o3gym.train.grpo.recipe import GrpoRecipe
-from o3gym.types import FULL, OVER_TURN, Trajectory, View
+from o3gym.types import OVER_TURN, Trajectory
 
 
 class EpisodeStats(NamedTuple):
-    """What has to be known about an episode of any process to weigh all of them.
+    """What every process needs to know about an episode to compute advantages over the episodes of all processes.
 
     Attributes:
-        group: which are its siblings.
-        reward, stop: of the episode.
-        tokens: how many the policy wrote.
-        update: which optimiser step of this rollout learns from it, from 0.
-        in_loop: whether a reasoner asked for it.
+        group: name of its group, unique over all processes; episodes of the same group are siblings.
+        reward: its reward.
+        stop: why it ended, see `o3gym.types.Stop`.
+        tokens: number of tokens that the policy wrote.
+        update: index of the optimiser step of this rollout that learns from it, from 0.
+        in_loop: whether it is a search that a reasoner asked for.
     """
 
     group: str
@@ -39,12 +41,12 @@ class EpisodeStats(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """An episode that there is something to learn from.
+    """An episode that contributes to the loss.
 
     Attributes:
         trajectory: the episode.
-        advantage: of all its tokens.
-        update: as in `EpisodeStats`.
+        advantage: its advantage, the same for each of its tokens.
+        update: index of the optimiser step that learns from it, see `EpisodeStats`.
     """
 
     trajectory: Trajectory
@@ -57,43 +59,43 @@ class Experience:
     """One process's share of a rollout.
 
     Attributes:
-        lessons: the episodes that have a loss.
-        totals: per update what the loss is divided by, over all processes: tokens, or rows where `mean` is "sequence".
+        samples: the episodes that contribute to the loss.
+        totals: what the loss of each update is divided by, over all processes: tokens, or rows if `mean` is "sequence".
     """
 
-    lessons: tuple[TrainingSample, ...]
+    samples: tuple[TrainingSample, ...]
     totals: tuple[float, ...]
 
 
 def usable(group: Sequence[Trajectory]) -> bool:
-    """Whether every sibling has a reward and the exact tokens of its replies.
+    """Returns whether every sibling has a reward and the exact tokens of its replies.
 
-    A group with a failed judge or a broken environment is left out whole: its statistics would be those of a smaller,
-    other group, and a failure must never count as a wrong answer.
+    A group with a failed judge or a crashed environment is left out whole. A failure must never count as a wrong
+    answer, and without it the others would be compared within a smaller group than the recipe asks for.
     """
-    return all(map(_counts, group))
+    return all(map(_is_usable, group))
 
 
 def usable_searches(group: Sequence[Trajectory]) -> list[Trajectory]:
-    """The searches for a task that have a reward and their exact tokens.
+    """Returns the in-loop searches of a task that have a reward and their exact tokens.
 
-    Those of a reasoner that failed, or whose judge did, have none. Here the others stay: they are no group whose size
-    was meant.
+    Searches for a reasoner that failed, or whose judge failed, have no reward. Unlike in `usable` the others are kept,
+    because in-loop groups have no fixed size.
     """
-    return [t for t in group if _counts(t)]
+    return [t for t in group if _is_usable(t)]
 
 
-def _counts(trajectory: Trajectory) -> bool:
+def _is_usable(trajectory: Trajectory) -> bool:
     return trajectory.reward is not None and trajectory.stop != "error" and tokens_written(trajectory) > 0
 
 
 def informative(group: Sequence[Trajectory]) -> bool:
-    """Whether the rewards of a group differ."""
+    """Returns whether the rewards of a group differ, so that it has non-zero advantages (see `uniform`)."""
     return not uniform([t.reward or 0.0 for t in group], ["" for _ in group]).all()
 
 
 def tokens_written(trajectory: Trajectory) -> int:
-    """Tokens that the policy wrote; 0 if those of any reply are not known."""
+    """Returns the number of tokens that the policy wrote; 0 if the tokens of any reply are unknown."""
     counts = [len(turn.reply.token_ids or ()) for turn in trajectory.turns]
     return sum(counts) if all(counts) else 0
 
@@ -106,89 +108,74 @@ def experience(
     rank: int = 0,
     searches: Sequence[Sequence[Trajectory]] = (),
 ) -> Experience:
-    """Weigh the episodes of all processes, and keep this one's that have a loss.
+    """Computes advantages over the episodes of all processes and returns this process's samples.
 
     Args:
         groups: this process's settled groups, each of them `usable`.
-        searches: those that a reasoner asked for, task by task, `usable_searches`.
-        recipe: how they are weighed.
-        seed: of the order in which groups are dealt out to updates.
-        everyone: gathers the facts of all processes, in rank order.
-        rank: this process's place in there.
+        recipe: decides how advantages and denominators are computed.
+        seed: seed of the order in which groups are assigned to updates.
+        everyone: gathers the `EpisodeStats` of all processes, in rank order.
+        rank: this process's index in what `everyone` returns.
+        searches: the in-loop searches of this process's tasks, `usable_searches` of each.
     """
-    updates = _dealt(len(groups), recipe.updates, derive_seed(seed, rank))
-    updates += _dealt(len(searches), recipe.updates, derive_seed(seed, rank, "in_loop"))
-    within = [False] * len(groups) + [True] * len(searches)
-    dealt = list(zip([*groups, *searches], updates, within, strict=True))
-    episodes = [(t, update) for group, update, _ in dealt for t in group]
-    facts = [_facts(t, rank, update, inside) for group, update, inside in dealt for t in group]
-    shares = everyone(facts)
-    everything = [fact for share in shares for fact in share]
-    pushes, heavy, totals = compute_advantages(everything, recipe)
+    updates = _assign_updates(len(groups), recipe.updates, derive_seed(seed, rank))
+    updates += _assign_updates(len(searches), recipe.updates, derive_seed(seed, rank, "in_loop"))
+    in_loop = [False] * len(groups) + [True] * len(searches)
+    assigned = list(zip([*groups, *searches], updates, in_loop, strict=True))
+    episodes = [(t, update) for group, update, _ in assigned for t in group]
+    stats = [_stats(t, rank, update, inside) for group, update, inside in assigned for t in group]
+    # Only these small tuples travel between processes, never trajectories or pictures. Every process then computes the
+    # same advantages and totals for all episodes, and picks its own.
+    shares = everyone(stats)
+    advantages_of_all, counted, totals = compute_advantages([stat for share in shares for stat in share], recipe)
     first = sum(len(share) for share in shares[:rank])
-    mine = slice(first, first + len(facts))
-    lessons = [
-        TrainingSample(t, float(push), update)
-        for (t, update), push, heavy in zip(episodes, pushes[mine], heavy[mine], strict=True)
-        if heavy and (push or recipe.kl)
+    mine = slice(first, first + len(stats))
+    # An episode without advantage has no gradient unless there is a KL term, so it is spared its forward pass. The
+    # totals were computed before and still count it: leaving it out makes a step faster and not larger.
+    samples = [
+        TrainingSample(t, float(advantage), update)
+        for (t, update), advantage, has_loss in zip(episodes, advantages_of_all[mine], counted[mine], strict=True)
+        if has_loss and (advantage or recipe.kl)
     ]
-    return Experience(tuple(lessons), totals)
+    return Experience(tuple(samples), totals)
 
 
-def _facts(trajectory: Trajectory, rank: int, update: int, in_loop: bool) -> EpisodeStats:
+def _stats(trajectory: Trajectory, rank: int, update: int, in_loop: bool) -> EpisodeStats:
     group, reward = f"{rank}/{trajectory.group}", float(trajectory.reward or 0.0)
     return EpisodeStats(group, reward, trajectory.stop, tokens_written(trajectory), update, in_loop)
 
 
-def compute_advantages(facts: Sequence[EpisodeStats], recipe: GrpoRecipe) -> tuple[Any, Any, tuple[float, ...]]:
-    """Per episode its advantage and whether it has a loss; per update the total that the loss is divided by."""
-    if not facts:
+def compute_advantages(stats: Sequence[EpisodeStats], recipe: GrpoRecipe) -> tuple[Any, Any, tuple[float, ...]]:
+    """Returns each episode's advantage, whether it has a loss, and each update's total that the loss is divided by.
+
+    Searches in a reasoner's loop are normalised apart from the other episodes, with `in_loop.norm`, because they are
+    rewarded by another formula.
+    """
+    if not stats:
         return np.zeros(0), np.zeros(0, bool), (0.0,) * recipe.updates
-    groups, rewards, stops, tokens, updates, in_loop = map(np.asarray, zip(*facts, strict=True))
+    groups, rewards, stops, tokens, updates, in_loop = map(np.asarray, zip(*stats, strict=True))
     counted = kept(list(stops), recipe.over_turn_masking, recipe.void)
-    pushes = np.zeros(len(facts))
+    values = np.zeros(len(stats))
     for rows, norm in ((~in_loop, recipe.norm), (in_loop, recipe.in_loop.norm)):
+        # With "include", masked episodes have no loss and yet count in the mean and deviation of their siblings.
         statistics = counted[rows] if recipe.stats == "exclude" else None
-        pushes[rows] = advantages(
+        values[rows] = advantages(
             rewards[rows], list(groups[rows]), norm=norm, std=recipe.std, epsilon=recipe.epsilon, counted=statistics
         )
     totals = []
     for update in range(recipe.updates):
         rows = updates == update
         totals.append(divisor(tokens[rows], counted[rows], mean=recipe.mean, denominator=recipe.denominator))
-    return pushes, counted, tuple(totals)
+    return values, counted, tuple(totals)
 
 
-def _dealt(count: int, updates: int, seed: int) -> list[int]:
-    """Which update each of `count` groups goes to: as evenly as can be, in random order."""
+def _assign_updates(count: int, updates: int, seed: int) -> list[int]:
+    """Returns the update that each of `count` groups goes to: as evenly as possible, in random order."""
     return [int(place) % updates for place in np.random.default_rng(seed).permutation(count)]
 
 
-def sample_row(trajectory: Trajectory, encoder: Encoder) -> TrainingRow:
-    """The exact tokens of an episode, as they were sampled, and its pictures.
-
-    Raises `BatchError` if tokens of a reply are not known or do not fit the views.
-    """
-    ids: list[int] = []
-    mask: list[int] = []
-    for number, turn in enumerate(trajectory.turns):
-        new, said = turn.reply.new_prompt_ids, turn.reply.token_ids
-        if new is None or not said:
-            raise BatchError(f"episode {trajectory.key}: the tokens of reply {number} are not known")
-        ids += [*new, *said]
-        mask += [*[0] * len(new), *[1] * len(said)]
-    array = np.asarray(ids, np.int64)
-    shown = len(runs_of(array == encoder.image_id))
-    views = trajectory.views[: len(trajectory.views) - len(trajectory.turns[-1].views)]
-    if shown != len(views):
-        raise BatchError(f"episode {trajectory.key}: pads of {shown} pictures, but {len(views)} views before a reply")
-    pictures = tuple(picture_of(trajectory, view) for view in views)
-    images = encoder.images([Message("user", pictures)]) if pictures else ()
-    return TrainingRow(array, np.asarray(mask, np.int64), images)
-
-
 def sampling_logprobs(trajectory: Trajectory) -> list[float]:
-    """Log-probabilities under which each token was sampled, 0 where the policy did not write."""
+    """Returns the log-probability at which each token of `sample_row` was sampled; 0 where the policy did not write."""
     values: list[float] = []
     for turn in trajectory.turns:
         values += [0.0] * len(turn.reply.new_prompt_ids or ())
@@ -196,32 +183,24 @@ def sampling_logprobs(trajectory: Trajectory) -> list[float]:
     return values
 
 
-def blank_row(encoder: Encoder) -> TrainingRow:
-    """A short row with a picture and no loss: every process makes as many forward passes, through all of the model."""
-    size = encoder.vision_size(1, 1) if encoder.factor else (32, 32)
-    view = View(0, 0, FULL, size, size)
-    opening = encoder.opening([Message("user", (Picture(view, lambda: np.zeros((size[1], size[0], 3), np.uint8)),))])
-    ids = np.asarray(opening.ids, np.int64)
-    return TrainingRow(ids, np.zeros(len(ids), np.int64), opening.images)
+def chunks(samples: Sequence[TrainingSample], update: int, count: int, most: int = 0) -> list[Sequence[TrainingSample]]:
+    """Splits an update's samples into `count` chunks, one per forward pass, each of rows of similar length.
 
-
-def chunks(lessons: Sequence[TrainingSample], update: int, count: int, most: int = 0) -> list[Sequence[TrainingSample]]:
-    """An update's lessons in `count` portions of similar length; no more are in use than portions of `most` rows need.
-
-    With `most` = 0 all are in use, as far as there are lessons.
+    Only as many chunks are filled as are needed for at most `most` rows each; the others stay empty. With `most` = 0
+    all are filled as far as the samples go.
     """
-    mine = sorted((lesson for lesson in lessons if lesson.update == update), key=_length)
+    mine = sorted((sample for sample in samples if sample.update == update), key=_length)
     used = min(count, -(-len(mine) // most)) if most else count
     return [*portions(mine, max(used, 1)), *[()] * (count - max(used, 1))]
 
 
-def _length(lesson: TrainingSample) -> int:
-    replies = [turn.reply for turn in lesson.trajectory.turns]
+def _length(sample: TrainingSample) -> int:
+    replies = [turn.reply for turn in sample.trajectory.turns]
     return sum(len(reply.new_prompt_ids or ()) + len(reply.token_ids or ()) for reply in replies)
 
 
 def measures(groups: Sequence[Sequence[Trajectory]]) -> Mapping[str, float]:
-    """How a rollout went, for logs: means over its settled episodes; NaN-free also without any."""
+    """Returns statistics of a rollout for the log: means over its settled episodes, 0 if there are none."""
     flat = [t for group in groups for t in group]
     turns = [turn for t in flat for turn in t.turns]
     calls = [turn for turn in turns if turn.parsed.call.tool not in ("answer", "locate")]
@@ -241,7 +220,7 @@ def measures(groups: Sequence[Sequence[Trajectory]]) -> Mapping[str, float]:
 
 
 def in_loop_measures(tasks: Sequence[Trajectory], searches: Sequence[Sequence[Trajectory]]) -> Mapping[str, float]:
-    """How the in-loop half of a rollout went: the reasoner's settled episodes, and the searches it asked for."""
+    """Returns statistics of a rollout's in-loop half: the reasoner's settled episodes, and the searches in them."""
     flat = [t for group in searches for t in group]
     judged = [t for t in tasks if t.verdict in ("correct", "wrong")]
     rewards = [t.reward for t in flat if t.reward is not None]

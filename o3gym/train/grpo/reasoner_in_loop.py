@@ -1,7 +1,7 @@
-"""The in-loop half of a rollout: a reasoner works on tasks, and the learner makes the searches that it asks for.
+"""The in-loop half of a rollout: a reasoner works on tasks, and the learner carries out the searches it delegates.
 
-After InSight-o3 (arXiv 2512.18745, section 4.1). The reasoner is any policy and does not learn; its final answers are
-judged, and with its ratings they are what searches are rewarded by.
+Follows InSight-o3 (arXiv 2512.18745, section 4.1). The reasoner is any policy and does not learn. A search is rewarded
+by the reasoner's rating of it and by the verdict on the reasoner's final answer.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from o3gym.train.recipe import RecipeError
 from o3gym.types import Sampling, Trajectory
 
 REASONER_REWARD = "outcome"
-"""Reward of the reasoner's episodes: nobody learns from it."""
+"""Reward of the reasoner's episodes, from which nothing learns."""
 
 
 class ReasonerInLoop:
-    """The reasoner of a training, its tasks, and who searches for it.
+    """The reasoner of a training, its tasks, and the environment of the searches that it delegates.
 
     Args:
-        recipe: with an `in_loop` half.
+        recipe: a recipe with an `in_loop` half.
 
     Raises:
-        RecipeError: the learner's dialect cannot say where something is, or the reasoner's cannot have it found.
+        RecipeError: the learner's dialect has no locate call, or the reasoner's has no search call.
     """
 
     def __init__(self, recipe: GrpoRecipe) -> None:
-        self.recipe, given = recipe, recipe.in_loop
-        self.dialect, self.speaks = make_dialect(given.dialect), make_dialect(recipe.dialect)
+        self.recipe, settings = recipe, recipe.in_loop
+        self.dialect, self.searcher_dialect = make_dialect(settings.dialect), make_dialect(recipe.dialect)
         self._check()
         defaults = {"suite": "synthetic", "split": "train", "size_rule": self.dialect.size_rule}
-        env = {**TwoAgent.env, **defaults, **given.env, "reward": REASONER_REWARD}
+        env = {**TwoAgent.env, **defaults, **settings.env, "reward": REASONER_REWARD}
         self.suite = make_suite(env["suite"], env["split"], **env.get("suite_args", {}))
         env["tools"] = env.get("tools") or reasoning_tools(default_tools(self.suite))
-        sampling = Sampling(given.temperature, max_tokens=given.max_tokens)
-        self.arm = Arm("in_loop", env, given.reasoner, given.dialect, sampling)
-        self.judge = make_judge(given.judge) if given.judge else None
+        sampling = Sampling(settings.temperature, max_tokens=settings.max_tokens)
+        self.arm = Arm("in_loop", env, settings.reasoner, settings.dialect, sampling)
+        self.judge = make_judge(settings.judge) if settings.judge else None
 
     def _check(self) -> None:
-        for dialect, tool in ((self.speaks, "locate"), (self.dialect, "search")):
+        for dialect, tool in ((self.searcher_dialect, "locate"), (self.dialect, "search")):
             if tool not in dialect.tools:
                 raise RecipeError(
                     f"in_loop: dialect {dialect.name} has no {tool} (it has: {', '.join(dialect.tools)}); "
@@ -61,28 +61,32 @@ class ReasonerInLoop:
 
     @cached_property
     def reasoner(self) -> Policy:
-        """The policy, loaded when the first task is played."""
+        """The reasoner's policy, loaded when the first task is played."""
         return make_policy(self.recipe.in_loop.reasoner)
 
     def searcher(self, policy: Policy) -> Agent:
-        """The learner as who carries searches out."""
+        """Returns the agent that carries out searches: the learner's policy, with the budgets of the recipe's `env`."""
         recipe, env = self.recipe, self.arm.env
+        # A search takes place in the picture of the reasoner's task, hence in its suite, not in that of the recipe.
         where: dict[str, Any] = {key: env[key] for key in ("suite", "split", "suite_args") if key in env}
         own = {key: value for key, value in recipe.env.items() if key not in ("suite", "split", "suite_args", "tools")}
         searching = {
             **searcher_env(),
-            "size_rule": self.speaks.size_rule,
+            "size_rule": self.searcher_dialect.size_rule,
             **own,
             **where,
-            "tools": searching_tools(self.speaks),
+            "tools": searching_tools(self.searcher_dialect),
             "reward": recipe.in_loop.reward,
         }
         sampling = Sampling(recipe.temperature, recipe.top_p, recipe.max_tokens)
         arm = Arm("in_loop", searching, recipe.name, recipe.dialect, sampling)
-        return Agent(policy, self.speaks, arm)
+        return Agent(policy, self.searcher_dialect, arm)
 
     def play(self, jobs: Sequence[Job], policy: Policy) -> tuple[list[Trajectory], list[list[Trajectory]]]:
-        """The reasoner's episodes, settled, with their searches inside; and the settled searches, task by task."""
+        """Plays the reasoner's tasks. Returns its settled episodes, and the settled searches grouped by task.
+
+        The reasoner's episodes are settled first, because the reward of a search needs the verdict of its parent.
+        """
         delegates = {"search": self.searcher(policy)}
         episodes = rollout(
             jobs, self.reasoner, self.dialect, self.arm, in_flight=self.recipe.in_flight, delegates=delegates
@@ -92,7 +96,7 @@ class ReasonerInLoop:
         return tasks, settle(searches, REWARDS[self.recipe.in_loop.reward], parents=parents_of(tasks))
 
     def close(self) -> None:
-        """Free the reasoner, and the judge."""
+        """Closes the reasoner and the judge."""
         if "reasoner" in self.__dict__:
             self.reasoner.close()
         if (close := getattr(self.judge, "close", None)) is not None:

@@ -1,4 +1,4 @@
-"""Recipes of reinforcement learning: which episodes are played, and how their rewards become steps, as data."""
+"""Recipes of reinforcement learning as data: which episodes are played, and how rewards become optimiser steps."""
 
 from __future__ import annotations
 
@@ -28,20 +28,23 @@ OldLogprobs: TypeAlias = Literal["compute", "rollout"]
 
 @dataclass(frozen=True, kw_only=True)
 class InLoop:
-    """Searches that a reasoner asks the learner for while it works on tasks: the in-loop half of InSight-o3's training.
+    """The in-loop half of InSight-o3's training: searches that a reasoner delegates to the learner.
 
-    Every search is an episode of the learner's; its reward rests on what the reasoner makes of it. Budgets and picture
-    sizes of searches are those of the recipe's `env`.
+    Every search is an episode of the learner; its reward depends on what the reasoner makes of the result. Budgets and
+    picture sizes of the searches are those of the recipe's `env`.
 
     Attributes:
         reasoner: spec of the policy that works on the tasks; it does not learn.
-        dialect: its wire format; one that rates what a search brought.
-        env: arguments of its environment: suite, suite_args, max_calls, ….
-        reward: name of the searches' reward; `judge`: of the judge of the reasoner's answers, "" for rules alone.
-        temperature, max_tokens: how the reasoner's replies are sampled.
-        prompts: tasks per rollout over all devices, each worked on `samples` times; 0 for no in-loop half.
-        norm: what searches are compared with: all searches of the rollout ("global"), since no two need be alike, or
-            those for the same task ("group"), see `o3gym.train.grpo.advantages.advantages`.
+        dialect: the reasoner's wire format, one in which it rates the result of each search.
+        env: arguments of the reasoner's environment: suite, suite_args, max_calls, ….
+        reward: name of the searches' reward.
+        judge: judge spec for the reasoner's answers; "" for rules alone.
+        temperature: sampling temperature of the reasoner.
+        max_tokens: maximum tokens of a reply of the reasoner.
+        prompts: the reasoner's tasks per rollout, over all devices; 0 for no in-loop half.
+        samples: episodes of the reasoner per task.
+        norm: what a search is compared with: all searches of the rollout ("global"), since no two need be alike, or the
+            searches for the same task ("group"), see `o3gym.train.grpo.advantages.advantages`.
     """
 
     reasoner: str = ""
@@ -57,41 +60,46 @@ class InLoop:
 
     @property
     def calls(self) -> int:
-        """Searches that the reasoner may ask for in an episode."""
+        """Maximum number of searches that the reasoner may delegate in an episode."""
         return int(self.env.get("max_calls", CALLS))
 
 
 @dataclass(frozen=True, kw_only=True)
 class GrpoRecipe(TrainingRecipe):
-    """A training by group-relative policy optimisation in o3gym's environments.
+    """A training with group-relative policy optimisation (GRPO) in o3gym's environments.
 
     Attributes:
         env: arguments of `o3gym/VisualSearch-v0`: suite, tools, max_turns, max_pixels, ….
-        dialect: how calls are written; "" for the policy's own.
-        sight: "package.module:function" from the native width and height of a region to those at which it is shown,
-            of sizes that the processor leaves alone; "" for the processor's own.
-        sampler: what writes the replies of a rollout: "" for the model that learns, in its own process;
-            "vllm?option=value&…" for vLLM beside each process, "vllm_server?url=…" for vLLM's server, with options of
-            these policies. Their probabilities differ from the model's by rounding: `old_logprobs` "rollout" takes
-            theirs also with one update, "compute" does not see the difference.
-        reward: name of the reward; `judge`: of the judge, "" for rules alone.
-        temperature, top_p, max_tokens: how replies are sampled; `context`: tokens of an
-            episode, 0 for what the model was made for.
-        steps: optimiser steps; `learning_rate`, `schedule`, `warmup` as in supervised training.
-        prompts: tasks per rollout over all devices, each played `samples` times.
-        updates: optimiser steps that a rollout is dealt out to. With 1 the training is on-policy.
-        old_logprobs: with more than one update, log-probabilities of the policy that acted: "compute" them by a forward
-            pass, as the systems do, or take those of the "rollout", which costs nothing.
-        clip_low, clip_high: how far the ratio of a token may move: 1 − low … 1 + high.
+        dialect: spec of the learner's wire format; "" for the policy's own.
+        sight: "package.module:function" that maps the native width and height of a region to the size at which it is
+            shown, one that the processor leaves unchanged; "" for the processor's own sizes.
+        sampler: what generates the replies of a rollout: "" for the model that learns, in its own process;
+            "vllm?option=value&…" for vLLM beside each process; "vllm_server?url=…" for a vLLM server. Options are those
+            of these policies. Their probabilities differ from the model's by rounding. `old_logprobs` = "rollout" uses
+            theirs, even with one update; "compute" ignores the difference.
+        reward: name of the reward.
+        judge: judge spec; "" for rules alone.
+        temperature, top_p, max_tokens: sampling of the replies.
+        context: maximum tokens of an episode; 0 for the model's own maximum.
+        steps: optimiser steps.
+        learning_rate, schedule, warmup: as in supervised training.
+        prompts: tasks per rollout, over all devices.
+        samples: episodes per task; they form a group.
+        updates: optimiser steps that a rollout is split over. With 1 the training is on-policy.
+        old_logprobs: log-probabilities of the policy that acted, needed with more than one update: "compute" makes a
+            forward pass for them, as the released systems do; "rollout" takes those of the sampling, at no cost.
+        clip_low, clip_high: the probability ratio of a token is clipped to 1 − clip_low … 1 + clip_high.
         kl: coefficient of the divergence from the starting weights (k3 estimator); 0 needs no reference model.
         norm, std, epsilon: see `o3gym.train.grpo.advantages.advantages`.
-        over_turn_masking, void: see `o3gym.train.grpo.advantages.kept`; `stats`: whether masked episodes count in the
-            group's statistics. Our default is Mini-o3's code: they do.
+        over_turn_masking, void: see `o3gym.train.grpo.advantages.kept`.
+        stats: whether masked episodes count in their group's statistics. By default they do, as in Mini-o3's code.
         mean, denominator: see `o3gym.train.grpo.advantages.weights`.
-        refills: rollouts that may be added until `prompts` groups have rewards that differ; 0 takes what comes.
-        slots: dialogues that are kept at once; `in_flight`: episodes alive at once.
-        watch: every how many rollouts the episodes are stored in the run-folder format; 0 for never.
-        in_loop: a second half of each rollout, in which a reasoner asks for the episodes.
+        refills: additional rollouts that may be played until `prompts` groups have rewards that differ; 0 keeps uniform
+            groups.
+        slots: dialogues whose keys and values are cached at once.
+        in_flight: episodes alive at once.
+        watch: interval in rollouts at which episodes are stored in the run-folder format; 0 for never.
+        in_loop: the in-loop half of each rollout, in which a reasoner delegates searches to the learner.
     """
 
     env: Mapping[str, Any] = field(default_factory=dict)
@@ -130,15 +138,19 @@ class GrpoRecipe(TrainingRecipe):
     in_loop: InLoop = InLoop()
 
     def warmup_steps(self, steps: int) -> int:
-        """Steps of the linear rise, of `steps` in all."""
+        """Returns the number of warm-up steps out of `steps`."""
         return warmup_steps(self.warmup, steps)
 
     def share(self, devices: int) -> int:
-        """Tasks per rollout and device. Raises `RecipeError` where they do not divide."""
+        """Returns the tasks per rollout and device. Raises `RecipeError` if they do not divide evenly."""
         return _share(self.prompts, devices, "prompts")
 
     def accumulation(self, devices: int) -> int:
-        """Forward passes per step and device, each of at most `micro_batch` rows, however many searches there are."""
+        """Returns the forward passes per optimiser step and device, each of at most `micro_batch` rows.
+
+        The number of in-loop searches differs from rollout to rollout, but TRL needs a fixed number of passes. So it is
+        planned for as many searches as the reasoner may delegate.
+        """
         inside = _share(self.in_loop.prompts, devices, "in_loop.prompts")
         rows = math.ceil(self.share(devices) / self.updates) * self.samples
         rows += math.ceil(inside / self.updates) * self.in_loop.samples * self.in_loop.calls
@@ -157,13 +169,13 @@ IN_LOOP_KEYS = tuple(f.name for f in dataclasses.fields(InLoop))
 
 
 def load_grpo(spec: str, settings: Iterable[str] = ()) -> GrpoRecipe:
-    """A recipe by name or path, changed by settings "key=value".
+    """Loads a recipe by name or path and applies settings "key=value".
 
     A key is a field of the recipe ("prompts"), or one of "env.KEY", "lora.KEY", "in_loop.KEY" and "in_loop.env.KEY".
 
     Raises:
-        UnknownName: no such recipe or key; with the closest one.
-        RecipeError: a value does not fit.
+        UnknownName: there is no such recipe or key; the message suggests the closest one.
+        RecipeError: a value is invalid.
     """
     where, data = read_toml(spec, "grpo")
     for key, value in changes(settings):
@@ -172,7 +184,7 @@ def load_grpo(spec: str, settings: Iterable[str] = ()) -> GrpoRecipe:
 
 
 def read_grpo(data: Mapping[str, Any], where: str = "recipe") -> GrpoRecipe:
-    """A recipe from plain values, as TOML gives them; see `load_grpo` for errors."""
+    """Builds a recipe from plain values, as TOML gives them. Raises as `load_grpo` does."""
     if isinstance(data.get("in_loop"), Mapping):
         known_keys(data["in_loop"], IN_LOOP_KEYS, f"{where}: in_loop")
     recipe = decode_recipe(GrpoRecipe, data, where)
@@ -187,12 +199,12 @@ def read_grpo(data: Mapping[str, Any], where: str = "recipe") -> GrpoRecipe:
         raise RecipeError(f'{where}: sampler: expected "", "vllm?…" or "vllm_server?url=…", got "{recipe.sampler}"')
     if recipe.sampler and recipe.sight:
         raise RecipeError(
-            f"{where}: sampler, sight: vLLM shows pictures at the processor's own sizes; give one of the two"
+            f"{where}: sampler, sight: expected one of the two, because vLLM shows pictures at the processor's sizes"
         )
     if recipe.save_steps % recipe.updates or recipe.steps % recipe.updates:
         raise RecipeError(
-            f"{where}: steps, save_steps: expected multiples of updates = {recipe.updates}, because a training goes on "
-            f"from the start of a rollout; got {recipe.steps} and {recipe.save_steps}"
+            f"{where}: steps, save_steps: expected multiples of updates = {recipe.updates}, because a training is "
+            f"resumed at the start of a rollout; got {recipe.steps} and {recipe.save_steps}"
         )
     return recipe
 

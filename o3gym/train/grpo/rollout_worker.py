@@ -1,4 +1,4 @@
-"""Rollouts for training: which tasks are played next, by the weights of now, and what there is to learn from them."""
+"""Plays the rollouts of a training: picks the next tasks, plays and settles them, and returns what to learn from."""
 
 from __future__ import annotations
 
@@ -36,21 +36,22 @@ from o3gym.train.recipe import devices
 from o3gym.types import Sampling, Trajectory
 
 Gather = Callable[[Any], list[Any]]
-"""Gives the values of all processes, in rank order."""
+"""Takes this process's value and returns the values of all processes, in rank order."""
 
 
 class RolloutWorker:
-    """Plays the rollouts of a training, one process's share of each.
+    """Plays one process's share of each rollout of a training.
 
     Args:
-        recipe: what is played.
-        encoder: of the model's processor.
-        folder: where rollouts are stored that are to be looked at.
-        cursor: how many tasks earlier rollouts have used up.
-        rank, everyone: this process's place, and what gathers the values of all; by default it is alone.
+        recipe: the tasks, budgets, sampling and rewards.
+        encoder: encoder of the model's processor.
+        folder: folder of the rollouts that are stored for inspection (`recipe.watch`).
+        cursor: number of tasks that earlier rollouts have used up.
+        rank: index of this process.
+        everyone: gathers the values of all processes; by default there is only this one.
 
     Attributes:
-        cursor: as above; a checkpoint keeps it.
+        cursor: as above. A checkpoint holds it, so that a resumed training continues with the next tasks.
     """
 
     def __init__(
@@ -72,42 +73,46 @@ class RolloutWorker:
         self.reward = REWARDS[recipe.reward]
         self.judge = make_judge(recipe.judge) if recipe.judge else None
         sampling = Sampling(recipe.temperature, recipe.top_p, recipe.max_tokens)
-        self.reasoning = ReasonerInLoop(recipe) if recipe.in_loop.prompts else None
+        self.in_loop = ReasonerInLoop(recipe) if recipe.in_loop.prompts else None
         self.arm = Arm("train", self.env, recipe.name, recipe.dialect, sampling)
 
     def __call__(self, number: int, policy: Policy) -> tuple[Experience, Mapping[str, float]]:
-        """Rollout `number`: what there is to learn from this process's share, and how the whole of it went."""
-        started, played, found = time.monotonic(), list[list[Trajectory]](), list[list[Trajectory]]()
+        """Plays rollout `number`. Returns this process's experience, and statistics over all processes for the log."""
+        started, played, kept = time.monotonic(), list[list[Trajectory]](), list[list[Trajectory]]()
         share, seed = self.recipe.share(devices()), derive_seed(self.recipe.seed, number)
-        tasks, searches = self._asked_for(number, policy)
+        tasks, searches = self._play_in_loop(number, policy)
         for attempt in range(self.recipe.refills + 1):
             groups = self._groups(number, attempt, policy)
             played += groups
-            found += [group for group in groups if usable(group) and (informative(group) or not self.recipe.refills)]
-            if min(self.everyone(len(found))) >= share:
+            # A uniform group has no advantages and teaches nothing. With refills it is dropped here and replaced by
+            # further tasks, so that every step learns from as many groups as the recipe says.
+            kept += [group for group in groups if usable(group) and (informative(group) or not self.recipe.refills)]
+            # The decision is taken over all processes: if one refills, all do. Otherwise their cursors would drift
+            # apart, and the next gathering call would wait for a process that never comes.
+            if min(self.everyone(len(kept))) >= share:
                 break
         self._store(number, [*played, tasks])
         seconds = time.monotonic() - started
         inside = [usable_searches(group) for group in searches]
-        made = experience(found[:share], self.recipe, seed, self.everyone, self.rank, inside)
-        more = in_loop_measures(tasks, searches) if self.reasoning else {}
-        return made, self._measured([*played, *searches], {**measures(played), **more}, attempt, seconds)
+        samples = experience(kept[:share], self.recipe, seed, self.everyone, self.rank, inside)
+        more = in_loop_measures(tasks, searches) if self.in_loop else {}
+        return samples, self._statistics([*played, *searches], {**measures(played), **more}, attempt, seconds)
 
-    def _asked_for(self, number: int, policy: Policy) -> tuple[list[Trajectory], list[list[Trajectory]]]:
-        """This process's share of the in-loop half: the reasoner's episodes, and the searches task by task."""
-        if self.reasoning is None:
+    def _play_in_loop(self, number: int, policy: Policy) -> tuple[list[Trajectory], list[list[Trajectory]]]:
+        """Returns this process's share of the in-loop half: the reasoner's episodes, and the searches of each task."""
+        if self.in_loop is None:
             return [], []
-        given, suite = self.recipe.in_loop, self.reasoning.suite
-        mine = range(number * given.prompts + self.rank, (number + 1) * given.prompts, devices())
+        settings, suite = self.recipe.in_loop, self.in_loop.suite
+        mine = range(number * settings.prompts + self.rank, (number + 1) * settings.prompts, devices())
         jobs = [
             self._task(suite, f"{number:06d}.in_loop.{place:08d}", place, sample, "in_loop")
             for place in mine
-            for sample in range(given.samples)
+            for sample in range(settings.samples)
         ]
-        return self.reasoning.play(jobs, policy)
+        return self.in_loop.play(jobs, policy)
 
     def _groups(self, number: int, attempt: int, policy: Policy) -> list[list[Trajectory]]:
-        """This process's share of the next tasks, played and settled."""
+        """Plays and settles this process's share of the next tasks: every `devices()`-th one, starting at its rank."""
         mine = range(self.cursor + self.rank, self.cursor + self.recipe.prompts, devices())
         self.cursor += self.recipe.prompts
         jobs = [self._job(number, attempt, place, sample) for place in mine for sample in range(self.recipe.samples)]
@@ -118,7 +123,7 @@ class RolloutWorker:
         return self._task(self.suite, f"{number:06d}.{attempt}.{place:08d}", place, sample, "tasks")
 
     def _task(self, suite: Suite, group: str, place: int, sample: int, order: str) -> Job:
-        """The task at `place` of a suite's endless shuffled order."""
+        """Returns a job for the task at `place` of a suite's endless order, which is shuffled anew for each epoch."""
         epoch, rank = divmod(place, len(suite))
         task = shuffled_order(derive_seed(self.recipe.seed, order), epoch, len(suite))[rank]
         return Job(task, group, sample, derive_seed(self.recipe.seed, group, sample))
@@ -127,18 +132,19 @@ class RolloutWorker:
         if not self.recipe.watch or number % self.recipe.watch:
             return
         folder = self.folder / f"{number:06d}-{self.rank}"
-        shutil.rmtree(folder, ignore_errors=True)  # of a training that was stopped after this rollout and goes on
+        # A training that was stopped after this rollout plays it again when it is resumed.
+        shutil.rmtree(folder, ignore_errors=True)
         protocol = {"reward": self.recipe.reward, "rollout": number, "recipe": encode(self.recipe), "arms": {}}
         with RunStore(folder, {**protocol, "turns": [self.env.get("max_turns", 6)]}) as store:
             for trajectory in (t for group in played for t in group):
                 store.append(trajectory)
 
-    def _measured(
-        self, played: Sequence[Sequence[Trajectory]], said: Mapping[str, float], refills: int, seconds: float
+    def _statistics(
+        self, played: Sequence[Sequence[Trajectory]], mine: Mapping[str, float], refills: int, seconds: float
     ) -> dict[str, float]:
-        """How the rollout went, over all processes; `said` of this one's."""
+        """Returns the statistics of the rollout over all processes, given this one's."""
         tokens = sum(len(turn.reply.token_ids or ()) for group in played for t in group for turn in t.turns)
-        shares = self.everyone({**said, "tokens_per_second": tokens / max(seconds, 1e-9)})
+        shares = self.everyone({**mine, "tokens_per_second": tokens / max(seconds, 1e-9)})
         means = {name: sum(share[name] for share in shares) / len(shares) for name in shares[0]}
         return {
             **means,
@@ -148,6 +154,6 @@ class RolloutWorker:
         }
 
     def close(self) -> None:
-        """Free what plays beside the learner."""
-        if self.reasoning is not None:
-            self.reasoning.close()
+        """Closes the reasoner, if there is one."""
+        if self.in_loop is not None:
+            self.in_loop.close()

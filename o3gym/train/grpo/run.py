@@ -1,9 +1,9 @@
-"""Reinforcement learning as a whole: a recipe, checkpoints, exact resume, and the folder that comes out.
+"""Runs a GRPO recipe: checkpoints, exact resume, and the output folder.
 
-OUT/config.json, model.safetensors, …   the model and its processor, once it is finished
-OUT/training.json                        recipe, versions, curves; "finished" says whether it is
+OUT/config.json, model.safetensors, …   the model and its processor, once the training is finished
+OUT/training.json                        recipe, versions and curves; "finished" says whether the training is finished
 OUT/checkpoints/checkpoint-200           weights, optimiser, schedule and random states of a step, and the task cursor
-OUT/rollouts/000100-0                    the episodes of rollout 100 (of process 0) as a run folder: `o3gym view`
+OUT/rollouts/000100-0                    the episodes of rollout 100 (of process 0) as a run folder for `o3gym view`
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from o3gym.train.recipe import devices
 from o3gym.train.record import CURSOR, RECORD, newest_checkpoint, open_record, write_record
 
 GRPO_CHANGEABLE = ("threads", "log_steps", "save_steps", "report_to", "keep", "slots", "watch")
-"""Keys of a recipe that a resumed training may have otherwise: nothing that is learnt depends on them."""
+"""Recipe keys that may change when a training is resumed, because the result does not depend on them."""
 NOTED = (
     *("loss", "reward", "accuracy", "turns", "over_turn", "answered", "valid_calls", "failed", "uniform_groups"),
     *("tokens", "tokens_per_second", "refills", "kl", "entropy", "grad_norm", "learning_rate"),
@@ -27,24 +27,24 @@ NOTED = (
     "clip_ratio/region_mean",
     *("seconds/rollout", "seconds/logprobs", "seconds/update"),
 )
-"""What of the log goes into the record."""
+"""Names of the logged quantities whose curves are kept in the record."""
 
 GrpoProgress = Callable[[int, int, Mapping[str, float]], None]
-"""Called with (step, steps, what was logged)."""
+"""Called with (step, number of steps, logged values)."""
 
 
 def train_grpo(recipe: GrpoRecipe, out: Path, progress: GrpoProgress | None = None) -> Path:
-    """Run a recipe, or go on with one that was stopped. Returns the folder of the finished model.
+    """Runs a recipe, or resumes it in `out`. Returns the folder of the finished model.
 
-    On a CPU the same recipe and seed make the same weights, whether or not the training was stopped in between. One
-    that is interrupted (SIGINT) saves where it is when its rollout is used up; a second interrupt ends it at once.
+    On a CPU the same recipe and seed give the same weights, whether or not the training was interrupted. On SIGINT the
+    training saves and stops as soon as its rollout is used up; a second SIGINT stops it at once.
 
     Raises:
-        RecipeError: `out` holds a training by another recipe, or the recipe does not fit the model.
+        RecipeError: `out` holds a training with another recipe, or the recipe does not fit the model.
         MissingPackage: the extra "train" is not installed.
-        KeyboardInterrupt: it was interrupted, and has been saved.
+        KeyboardInterrupt: the training was interrupted and has been saved.
     """
-    from o3gym.train.grpo import trainer  # noqa: F401 - before weights are loaded: a missing package shows at once
+    from o3gym.train.grpo import trainer  # noqa: F401 - so a missing package shows before weights are loaded
 
     record = open_record(recipe, out, GRPO_CHANGEABLE)
     if record.get("finished"):
@@ -53,10 +53,11 @@ def train_grpo(recipe: GrpoRecipe, out: Path, progress: GrpoProgress | None = No
 
 
 def grpo_arithmetic(recipe: GrpoRecipe) -> dict[str, Any]:
-    """What a recipe amounts to: episodes, how a rollout is dealt out, and the memory it takes where the model is known.
+    """Returns what a recipe amounts to: episodes, how a rollout is split into passes, and its memory in GiB.
 
-    Memory is of one device without sharding: weights and two moments in float32, gradients beside them, a reference
-    model where there is a KL term, and keys and values of all slots at their fullest; activations are not in it.
+    Memory is known if the model is a local folder. It is that of one device without sharding: weights, gradients and
+    two optimiser moments in float32, a reference model if there is a KL term, and the keys and values of all slots when
+    they are full. Activations are not included.
     """
     processes = devices()
     passes = recipe.accumulation(processes)
@@ -78,7 +79,7 @@ def grpo_arithmetic(recipe: GrpoRecipe) -> dict[str, Any]:
 
 def _memory(recipe: GrpoRecipe) -> dict[str, float] | str:
     if not (Path(recipe.model) / "config.json").is_file():
-        return f"unknown: {recipe.model} is not a folder here"
+        return f"unknown: {recipe.model} is not a local model folder"
     torch, transformers = require("torch", "train"), require("transformers", "train")
     config = transformers.AutoConfig.from_pretrained(recipe.model)
     with torch.device("meta"):
@@ -119,13 +120,13 @@ class _Learning:
         folder = self.out / "checkpoints"
         last = newest_checkpoint(folder)
         cursor = json.loads((last / CURSOR).read_text("utf-8"))["cursor"] if last else 0
-        player = RolloutWorker(self.recipe, self.encoder, self.out / "rollouts", cursor)
-        trainer = GrpoTrainer(self.model, self.processor, self.recipe, self.encoder, player, folder, self._report)
-        player.rank, player.everyone = trainer.rank, trainer.everyone
+        worker = RolloutWorker(self.recipe, self.encoder, self.out / "rollouts", cursor)
+        trainer = GrpoTrainer(self.model, self.processor, self.recipe, self.encoder, worker, folder, self._report)
+        worker.rank, worker.everyone = trainer.rank, trainer.everyone  # known once TRL has set up its processes
         try:
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
         finally:
-            player.close()
+            worker.close()
         if trainer.is_world_process_zero():
             self._note(trainer.state.log_history, trainer.state.global_step)
         if trainer.interrupted:
@@ -141,7 +142,7 @@ class _Learning:
             self.progress(step, self.recipe.steps, logs)
 
     def _note(self, history: list[dict[str, float]], steps: int) -> None:
-        """The curves so far, one list per quantity, beside the steps that they belong to."""
+        """Writes the curves so far into the record: the logged steps, and one list per quantity."""
         entries = [entry for entry in history if "loss" in entry]
         known = [name for name in NOTED if any(name in entry for entry in entries)]
         self.record["steps"], self.record["devices"] = steps, devices()

@@ -1,4 +1,4 @@
-"""What plays a rollout by the weights of now: the model itself in this process, or vLLM beside it."""
+"""Samplers: policies that play a rollout with the current weights, either the model itself in this process, or vLLM."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAMPLER_KINDS: Mapping[str, type[Vllm]] = {"vllm": Vllm, "vllm_server": VllmServ
 
 
 class Learner(Protocol):
-    """What a sampler has to know of a trainer."""
+    """The part of a trainer that a sampler uses."""
 
     recipe: GrpoRecipe
     encoder: Encoder
@@ -33,7 +33,9 @@ class Learner(Protocol):
 
 
 class ItsOwn:
-    """The model that learns, in eval mode. Sampling is seeded per reply and takes no random state.
+    """Samples with the model that learns, in eval mode.
+
+    Sampling is seeded per reply and leaves torch's random state alone, so a resumed training continues exactly.
 
     Args:
         sight: see `GrpoRecipe`.
@@ -43,7 +45,7 @@ class ItsOwn:
         self.sight = function(sight, "sight") if sight else None
 
     def __call__(self, learner: Learner) -> Policy:
-        """A policy of the weights of now."""
+        """Returns a policy with the current weights."""
         recipe = learner.recipe
         model = learner.gathered()
         model.eval()
@@ -51,18 +53,18 @@ class ItsOwn:
         return InMemory(inner, learner.encoder, recipe.slots, recipe.context, learner.accelerator.autocast, self.sight)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: there is nothing to release."""
 
 
 class ByVllm:
-    """vLLM beside each process, on its card, or one server for all of them; it reads new weights from a folder.
+    """Samples with vLLM: an engine beside each process, on its GPU, or one server for all processes.
 
-    Files serve every way in which weights may be shared out, and whichever process vLLM works in; where that costs too
-    much time the folder belongs on a disk in memory.
+    New weights are handed over as files in a folder. That works however the weights are sharded, and in whichever
+    process vLLM runs. If it takes too long, put the folder on a file system in memory.
 
     Args:
-        spec: "vllm?option=value&…" or "vllm_server?url=…&option=value…": options of these policies.
-        folder: that all processes and the server can read.
+        spec: "vllm?option=value&…" or "vllm_server?url=…&option=value…", with the options of these policies.
+        folder: a folder that all processes and the server can read.
     """
 
     def __init__(self, spec: str, folder: Path) -> None:
@@ -70,35 +72,37 @@ class ByVllm:
         self._policy: Vllm | None = None
 
     def __call__(self, learner: Learner) -> Policy:
-        """The same policy each time, with the weights of now."""
+        """Returns the same policy each time, with the current weights."""
         model, accelerator = learner.gathered(), learner.accelerator
         if accelerator.is_main_process:
             write_weights(model, learner.processor, self.folder, learner.recipe)
-        accelerator.wait_for_everyone()
+        accelerator.wait_for_everyone()  # nobody reads weights that are still being written
         fresh, shared = self._policy is None, self.name == "vllm_server"
         if self._policy is None:
             with on_card(accelerator.local_process_index):
                 self._policy = build_plugin(
                     "policy", self.name, SAMPLER_KINDS[self.name], str(self.folder), **self.options
                 )
-        if accelerator.is_main_process if shared else not fresh:  # an engine of our own starts with these weights
+        # A server is told once, by the main process. An engine of our own is told by its process, unless it has just
+        # started with these weights.
+        if accelerator.is_main_process if shared else not fresh:
             self._policy.renew(self.folder)
-        accelerator.wait_for_everyone()
+        accelerator.wait_for_everyone()  # nobody samples from a server that is still loading
         return self._policy
 
     def close(self) -> None:
-        """End vLLM."""
+        """Stops vLLM."""
         if self._policy is not None:
             self._policy.close()
 
 
 def make_sampler(recipe: GrpoRecipe, folder: Path) -> ItsOwn | ByVllm:
-    """What a recipe's `sampler` says; weights that have to be handed over go to `folder`."""
+    """Builds the sampler of a recipe; weights that have to be handed over are written to `folder`."""
     return ByVllm(recipe.sampler, folder.resolve()) if recipe.sampler else ItsOwn(recipe.sight)
 
 
 def write_weights(model: Any, processor: Any, folder: Path, recipe: GrpoRecipe) -> None:
-    """A checkpoint of the weights of now, adapters added in; `model` stays as it is."""
+    """Writes a model folder with the current weights, adapters merged; `model` itself is not changed."""
     torch = require("torch", "train")
     dtype, inner = getattr(torch, recipe.precision), model
     if hasattr(model, "peft_config"):
@@ -111,7 +115,7 @@ def write_weights(model: Any, processor: Any, folder: Path, recipe: GrpoRecipe) 
 
 
 def plain_weights(model: Any) -> Mapping[str, Any]:
-    """Weights by the names that they have without adapters; what an adapter adds is added."""
+    """Returns the weights under their names without adapters, each adapter's delta added to its weight."""
     added = {
         f"{name}.base_layer.weight": module.get_delta_weight("default")
         for name, module in model.named_modules()
@@ -126,7 +130,7 @@ def plain_weights(model: Any) -> Mapping[str, Any]:
 
 @contextmanager
 def on_card(number: int) -> Iterator[None]:
-    """Processes that are started meanwhile see the one card of this process."""
+    """Makes this process's GPU the only one that child processes started in the meantime can see."""
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     cards = before.split(",") if before else []
     os.environ["CUDA_VISIBLE_DEVICES"] = cards[number] if number < len(cards) else str(number)

@@ -1,7 +1,7 @@
-"""TRL's GRPOTrainer on rollouts of ours: it does loss, optimiser and distribution; o3gym makes rows, masks and weights.
+"""Trains on rollouts with TRL's GRPOTrainer: TRL computes the loss, o3gym supplies rows, masks, advantages and totals.
 
-Imports torch and TRL. What is overridden is private to TRL, so its version is pinned and its signatures are checked
-when this module is imported.
+Importing this module imports torch and TRL. It overrides private methods of TRL, so TRL's version is pinned and the
+signatures of those methods are checked on import.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from typing import Any
 
 from o3gym.policies.local.encoding import Encoder
 from o3gym.registry import require
-from o3gym.train.batches import IGNORED, BatchError, TrainingRow, batch_of, check_batch
-from o3gym.train.grpo.experience import Experience, TrainingSample, blank_row, chunks, sample_row, sampling_logprobs
+from o3gym.train.grpo.experience import Experience, TrainingSample, chunks, sampling_logprobs
 from o3gym.train.grpo.recipe import GrpoRecipe
 from o3gym.train.grpo.rollout_worker import RolloutWorker
 from o3gym.train.grpo.samplers import make_sampler
+from o3gym.train.grpo.sharding import gathered, sharded
+from o3gym.train.grpo.trl_batch import blank_row, to_trl
+from o3gym.train.loss_mask import TrainingRow, sample_row
 from o3gym.train.recipe import devices
 from o3gym.train.record import CURSOR
 from o3gym.train.sft.trainer import Follow, StepReport, common
@@ -46,11 +48,11 @@ EXPECTED: Mapping[str, tuple[str, ...]] = {
     "_get_per_token_logps_and_entropies": ("self", "model", "input_ids", "attention_mask", "logits_to_keep"),
     "get_train_dataloader": ("self",),
 }
-"""Methods of TRL's trainer that are overridden or called, with the arguments that they are known to start with."""
+"""Methods of TRL's trainer that this module overrides or calls, with the arguments that they must start with."""
 
 
 def check_trl() -> None:
-    """Raise ImportError, saying what differs, if the installed TRL is not one that this was written for."""
+    """Raises ImportError, naming the difference, if the installed TRL does not have the methods that are expected."""
     for name, known in EXPECTED.items():
         found = tuple(inspect.signature(getattr(_GRPOTrainer, name, lambda: 0)).parameters)
         if found[: len(known)] != known:
@@ -64,23 +66,25 @@ check_trl()
 
 
 class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
-    """`trl.GRPOTrainer` whose batches are episodes of `o3gym.rollout.loop`.
+    """A `trl.GRPOTrainer` whose batches are episodes of `o3gym.rollout.loop`.
 
-    A rollout is dealt out to `updates` optimiser steps, each of `accumulation` forward passes over rows of similar
-    length. Every process makes the same passes over as many rows, whatever it has: where rows are missing, rows without
-    loss take their place. Rows without loss or advantage are left out, and what the loss is divided by is counted anew.
+    A rollout is split over `updates` optimiser steps of `accumulation` forward passes each, over rows of similar
+    length. Every process makes the same passes over the same number of rows, whatever it has played: missing rows are
+    filled up with rows without loss. Episodes without loss or advantage are left out of the passes, so what the loss is
+    divided by is passed to TRL explicitly.
 
     Args:
-        model, processor: what is trained.
+        model: the model to train.
+        processor: its processor.
         recipe: the settings.
-        encoder: of the processor.
-        play: plays a rollout.
-        folder: where checkpoints go.
+        encoder: encoder of the processor.
+        worker: plays the rollouts.
+        folder: folder of the checkpoints.
         report: called after every step.
 
     Attributes:
-        sampler: makes the policy that plays, of the weights of now.
-        phases: seconds since the last log, by what they were spent on.
+        sampler: makes the policy that plays with the current weights.
+        phases: seconds since the last log entry, by activity.
     """
 
     def __init__(
@@ -89,15 +93,17 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         processor: Any,
         recipe: GrpoRecipe,
         encoder: Encoder,
-        play: RolloutWorker,
+        worker: RolloutWorker,
         folder: Path,
         report: StepReport | None = None,
     ) -> None:
-        self.recipe, self.processor, self.encoder, self.play = recipe, processor, encoder, play
+        self.recipe, self.processor, self.encoder, self.worker = recipe, processor, encoder, worker
         self.sampler = make_sampler(recipe, folder.parent / "sampler")
         self.passes = recipe.accumulation(devices())
         self.phases = dict.fromkeys(("rollout", "logprobs", "update"), 0.0)
         self._ready: list[dict[str, Any]] = []
+        # With sharded weights, every layer of every sampled token would be a collective call. So a sharded model plays
+        # as a whole copy, made here, before TRL wraps the model.
         self._whole = copy.deepcopy(model).requires_grad_(False) if sharded() else None
         super().__init__(
             model=model,
@@ -113,20 +119,20 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
 
     @property
     def rank(self) -> int:
-        """This process's place among all."""
+        """This process's index among all processes."""
         return int(self.accelerator.process_index)
 
     @property
     def interrupted(self) -> bool:
-        """Whether the training was stopped before its end, and saved."""
+        """Whether the training was interrupted: it has been saved and can be resumed."""
         return self.interrupt.asked
 
     def everyone(self, mine: Any) -> list[Any]:
-        """The values of all processes, in rank order."""
+        """Returns the values of all processes, in rank order."""
         return list(gather_object([mine]))
 
     def gathered(self) -> Any:
-        """The model with all its weights: itself, or where every process has a part of them a copy, renewed."""
+        """Returns the model with all its weights: itself, or its whole copy, updated, if the weights are sharded."""
         model = self.accelerator.unwrap_model(self.model)
         if self._whole is None:
             return model
@@ -138,14 +144,14 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         return self._whole.to(self.accelerator.device)
 
     def save(self, save: Callable[[Any], None]) -> None:
-        """Hand the whole model to `save`, in the main process."""
-        model = self.gathered()
+        """Calls `save` with the whole model, in the main process."""
+        model = self.gathered()  # in every process, because gathering is a collective call
         if self.accelerator.is_main_process:
             save(model)
         self.accelerator.wait_for_everyone()
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train; the first SIGINT ends it where it can go on later, the second one at once."""
+        """Trains. The first SIGINT stops where the training can be resumed, a second one stops at once."""
         with self.interrupt:
             try:
                 return super().train(*args, **kwargs)
@@ -153,18 +159,22 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
                 self.sampler.close()
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """A checkpoint, and how many tasks have been used up."""
+        """Saves a checkpoint, with the number of tasks that have been used up."""
+        # The cursor does not follow from the step: refills use up more tasks, depending on rewards.
         super()._save_checkpoint(model, trial)
         if self.accelerator.is_main_process:
             folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-            (folder / CURSOR).write_text(json.dumps({"cursor": self.play.cursor}) + "\n", "utf-8")
+            (folder / CURSOR).write_text(json.dumps({"cursor": self.worker.cursor}) + "\n", "utf-8")
 
     def get_train_dataloader(self) -> Any:
-        """Nothing but a count of forward passes: episodes come from `play`."""
+        """Returns a loader that merely counts forward passes: the episodes come from `worker`."""
         return torch.utils.data.DataLoader(range(self.args.max_steps * self.passes), batch_size=1, collate_fn=list)
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
-        """The batch of the next forward pass; plays a rollout when those of the last one are used up."""
+        """Returns the batch of the next forward pass; plays a rollout when the batches of the last one are used up."""
+        # Exact resume: `_step` starts at 0 again, which is correct because a checkpoint is written only when a rollout
+        # is used up (`save_steps` is a multiple of `updates`). The rollout itself follows from its number, the cursor
+        # and the weights: every reply is sampled with a seed of its own and takes nothing from torch's random state.
         place = self._step % (self.recipe.updates * self.passes)
         if place == 0:
             with self._phase("rollout"):
@@ -176,9 +186,9 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         return self._ready[place]
 
     def _played(self, number: int) -> tuple[Experience, Mapping[str, float]]:
-        """The rollout by the weights of now."""
+        """Returns a rollout by the current weights."""
         try:
-            return self.play(number, self.sampler(self))
+            return self.worker(number, self.sampler(self))
         finally:
             self.model.train()
 
@@ -189,7 +199,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         self.phases[name] += time.monotonic() - started
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
-        """One forward and backward pass, timed without the rollout before it."""
+        """Makes one forward and backward pass, and times it without the rollout that may precede it."""
         before = sum(self.phases.values())
         started = time.monotonic()
         loss = super().training_step(*args, **kwargs)
@@ -197,7 +207,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         return loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Log also the seconds of each phase since the last time."""
+        """Logs, and adds the seconds of each phase since the last log entry."""
         if "loss" in logs:
             logs = {**logs, **{f"seconds/{name}": value for name, value in self.phases.items()}}
             self.phases = dict.fromkeys(self.phases, 0.0)
@@ -208,42 +218,56 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         return blank_row(self.encoder)
 
     def _batches(self, experience: Experience) -> list[dict[str, Any]]:
-        """The rollout's batches in the order in which they are used."""
+        """Returns the rollout's batches in the order of their use."""
         updates = range(self.recipe.updates)
         parts = [
             part
             for update in updates
-            for part in chunks(experience.lessons, update, self.passes, self.recipe.micro_batch)
+            for part in chunks(experience.samples, update, self.passes, self.recipe.micro_batch)
         ]
-        # TRL gathers measures of every row, and gloo hangs or dies where processes have different numbers of them
+        # Every process must have the same number of rows in a pass: TRL gathers statistics of every row, and gloo hangs
+        # or crashes if the processes gather different numbers of them.
         sizes = [max(1, *counts) for counts in zip(*self.everyone([len(part) for part in parts]), strict=True)]
         totals = [experience.totals[update] for update in updates for _ in range(self.passes)]
-        made = [self._batch(*given) for given in zip(parts, sizes, totals, strict=True)]
+        batches = [self._batch(*arguments) for arguments in zip(parts, sizes, totals, strict=True)]
+        # The clipped ratio is relative to the policy that acted. With one update that is the model itself: TRL then
+        # takes the detached log-probabilities of the forward pass, and the ratio is 1. With several, the model has
+        # changed from the second update on, so the old ones are computed here, before the first.
         if self.recipe.updates > 1 and self.recipe.old_logprobs == "compute":
-            for batch in made:
+            for batch in batches:
                 batch["old_per_token_logps"] = self._logprobs(self.model, batch)
+        # The KL term is relative to the starting weights: with d = log-probability there − here, TRL adds
+        # kl · (exp(d) − d − 1) to the loss of each token (k3 estimator), times the ratio to correct for the old policy.
         if self.recipe.kl:
-            for batch in made:
+            for batch in batches:
                 batch["ref_per_token_logps"] = self._reference(batch)
-        return made
+        return batches
 
-    def _batch(self, lessons: Sequence[TrainingSample], size: int, total: float) -> dict[str, Any]:
-        """So many rows as TRL's loss takes them, of these lessons and without loss.
+    def _batch(self, samples: Sequence[TrainingSample], size: int, total: float) -> dict[str, Any]:
+        """Returns `size` rows as TRL's loss expects them: the samples, filled up with rows without loss.
 
-        The first token of a row counts as its prompt, so that nothing has to be padded on the left.
+        TRL pads prompts on the left and completions on the right. Here the first token of a row is its whole prompt and
+        the rest its completion, with the loss masked by `tool_mask`. So all prompts have length 1, nothing is padded on
+        the left, and a row can alternate between reading and writing.
         """
-        rows = [sample_row(lesson.trajectory, self.encoder) for lesson in lessons]
+        rows = [sample_row(sample.trajectory, self.encoder) for sample in samples]
         rows += [self._blank] * (size - len(rows))
         batch = to_trl(rows, self.encoder)
         width, device = batch["completion_ids"].shape[1], self.accelerator.device
-        pushes = [lesson.advantage for lesson in lessons] + [0.0] * (size - len(lessons))
-        batch["advantages"] = torch.tensor(pushes, dtype=torch.float32)
+        advantages = [sample.advantage for sample in samples] + [0.0] * (size - len(samples))
+        batch["advantages"] = torch.tensor(advantages, dtype=torch.float32)
+        # A sampler other than the model itself has slightly different probabilities, so with "rollout" the ratio is
+        # taken to those also with a single update. They start at the second token, like the completion.
         if (self.recipe.updates > 1 or self.recipe.sampler) and self.recipe.old_logprobs == "rollout":
             batch["old_per_token_logps"] = torch.zeros(len(rows), width)
-            for number, lesson in enumerate(lessons):
-                known = torch.tensor(sampling_logprobs(lesson.trajectory)[1:])
+            for number, sample in enumerate(samples):
+                known = torch.tensor(sampling_logprobs(sample.trajectory)[1:])
                 batch["old_per_token_logps"][number, : len(known)] = known
-        # TRL's "dapo" divides by this over the number of updates; its "grpo" is a mean over the rows of one pass
+        # Denominators. DDP averages gradients over the processes, so each process has to contribute the sum of its
+        # token losses times devices / total. For mean = "token": TRL's "dapo" divides that sum by num_items_in_batch /
+        # (devices · updates), since it takes that number for the whole rollout's; so it is given total · updates. For
+        # mean = "sequence": TRL's "grpo" takes the mean over the rows of a pass, blank rows included, and divides it by
+        # the number of passes; `scale` undoes both and divides by the total of the optimiser step instead.
         batch["num_items_in_batch"] = torch.tensor(float(max(total, 1.0) * self.recipe.updates))
         scale = 1.0
         if self.recipe.mean == "sequence":
@@ -252,7 +276,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         return {**batch, "scale": scale}
 
     def _compute_loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
-        """TRL's loss of a batch that was checked, in the recipe's proportions."""
+        """Returns TRL's loss of a batch, rescaled to the recipe's denominator."""
         return super()._compute_loss(model, inputs) * inputs["scale"]
 
     def _logprobs(self, model: Any, batch: Mapping[str, Any]) -> Any:
@@ -265,24 +289,26 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
             return self._get_per_token_logps_and_entropies(model, ids, attention, width, **extra)[0]
 
     def _reference(self, batch: Mapping[str, Any]) -> Any:
-        """Log-probabilities under the starting weights: another model, or this one without its adapters."""
+        """Returns log-probabilities under the starting weights: a reference model, or this one without adapters."""
         if self.ref_model is not None:
             return self._logprobs(self.ref_model, batch)
         with self.accelerator.unwrap_model(self.model).disable_adapter():
             return self._logprobs(self.model, batch)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """None: `training.json` says what a model card would, and more."""
+        """Does nothing: `training.json` holds what a model card would, and more."""
 
 
 class Interrupt(_TrainerCallback):  # type: ignore[misc]
-    """Ends a training on SIGINT where it can be resumed exactly: when a rollout is used up, with a checkpoint.
+    """Stops a training on SIGINT where it can be resumed exactly: with a checkpoint, when a rollout is used up.
+
+    The first SIGINT also restores the previous handler, so that a second one interrupts at once.
 
     Args:
         updates: optimiser steps per rollout.
 
     Attributes:
-        asked: whether a SIGINT came.
+        asked: whether a SIGINT has arrived.
     """
 
     def __init__(self, updates: int) -> None:
@@ -302,63 +328,17 @@ class Interrupt(_TrainerCallback):  # type: ignore[misc]
         signal.signal(signal.SIGINT, self._before)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Save and stop if asked to."""
+        """Saves and stops if a SIGINT has arrived and the rollout is used up."""
         if self.asked and state.global_step % self.updates == 0 and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True
 
 
-def sharded() -> bool:
-    """Whether `accelerate` was started so that every process keeps a part of the weights: FSDP, or DeepSpeed's ZeRO."""
-    return any(os.environ.get(f"ACCELERATE_USE_{way}", "").lower() == "true" for way in ("FSDP", "DEEPSPEED"))
-
-
-@contextmanager
-def gathered(parameter: Any) -> Iterator[Any]:
-    """All of a parameter that several processes share out."""
-    if hasattr(parameter, "full_tensor"):  # FSDP 2
-        yield parameter.full_tensor()
-    elif hasattr(parameter, "ds_id"):  # ZeRO-3
-        with require("deepspeed", "deepspeed").zero.GatheredParameters([parameter]):
-            yield parameter
-    else:
-        yield parameter
-
-
-def to_trl(rows: Sequence[TrainingRow], encoder: Encoder) -> dict[str, Any]:
-    """Rows as TRL's loss names them, checked: only the loss is masked, never the attention.
-
-    Returns:
-        Tensors: prompt_ids and prompt_mask, int64 (rows, 1); completion_ids, completion_mask and tool_mask (1 on what
-        the policy wrote), int64 (rows, longest − 1); mm_token_type_ids, int64 (rows, longest); pixels and grids as in
-        `batch_of`; and num_images, a list.
-
-    Raises:
-        BatchError: pads, grids, pixels and masks do not fit each other, or pads make up no picture.
-    """
-    batch = batch_of(rows, encoder)
-    check_batch(batch, encoder.image_id, getattr(encoder.processor.image_processor, "merge_size", 1))
-    if batch["labels"][:, 0].ne(IGNORED).any():
-        raise BatchError("a row begins with a token that the policy wrote: it has no prompt")
-    ids, attention = batch.pop("input_ids"), batch.pop("attention_mask")
-    written = (batch.pop("labels") != IGNORED).long()
-    del batch["passed"]
-    return {
-        "prompt_ids": ids[:, :1],
-        "prompt_mask": attention[:, :1],
-        "completion_ids": ids[:, 1:],
-        "completion_mask": attention[:, 1:],
-        "tool_mask": written[:, 1:],
-        "num_images": [len(row.images) for row in rows],
-        **batch,
-    }
-
-
 def grpo_settings(recipe: GrpoRecipe, folder: Path) -> Any:
-    """The recipe as TRL's `GRPOConfig`. Raises `RecipeError` where the prompts do not divide."""
+    """Returns the recipe as TRL's `GRPOConfig`. Raises `RecipeError` if the prompts do not divide over the devices."""
     passes = recipe.accumulation(devices())
     return trl.GRPOConfig(
         **common(recipe, recipe, recipe.steps, recipe.seed, folder),
-        per_device_train_batch_size=2,  # TRL wants whole groups in there; our batches take no notice
+        per_device_train_batch_size=2,  # TRL requires whole groups; our batches ignore both numbers
         num_generations=2,
         gradient_accumulation_steps=passes,
         steps_per_generation=passes * recipe.updates,
@@ -372,5 +352,5 @@ def grpo_settings(recipe: GrpoRecipe, folder: Path) -> Any:
 
 
 def _unused(completions: Sequence[Any], **kwargs: Any) -> list[float]:
-    """TRL wants a reward function; rewards come from `o3gym.rewards.settle`."""
+    """A reward function, because TRL requires one; rewards come from `o3gym.rewards.settle`."""
     return [math.nan] * len(completions)

@@ -1,4 +1,4 @@
-"""For people who keep TRL's own GRPOTrainer: our environments as its `environment_factory`."""
+"""O3gym's environments as the `environment_factory` of TRL's own GRPOTrainer, for those who keep that trainer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from o3gym.types import OVER_TURN, Call, answer, crop, reuse, zoom
 
 
 class SearchTools:
-    """An episode whose tools are methods, as TRL's `environment_factory` wants it.
+    """An episode whose tools are methods, as TRL's `environment_factory` expects it.
 
     ```python
     from functools import partial
@@ -31,16 +31,19 @@ class SearchTools:
     )
     ```
 
-    It differs from the exact masking of `o3gym train grpo` in two ways. TRL leaves a rollout without reward out of its
-    group's mean and deviation (`stats="exclude"`, whatever you want). And the tokens of such a rollout still count in
-    what TRL's "dapo" loss is divided by (`denominator="all"`), so its steps are smaller the more rollouts are masked.
-    Also, TRL knows no end of an episode: after its answer the model writes one more turn, which is trained like others.
+    This differs from the exact masking of `o3gym train grpo` in two ways. TRL always leaves a rollout without reward
+    out of its group's mean and deviation (`stats="exclude"`). And the tokens of such a rollout still count in what
+    TRL's "dapo" loss is divided by (`denominator="all"`), so steps become smaller the more rollouts are masked.
+    Besides, TRL does not know when an episode ends: after its answer the model writes one more turn, which is trained
+    like the others.
+
+    The docstrings of the tool methods are part of the prompt: TRL turns them into the tool descriptions.
 
     Args:
         env: arguments of `o3gym/VisualSearch-v0`. Tools other than crop, zoom, reuse and answer are not offered.
         reward: name of the reward.
-        over_turn_masking: no reward, which TRL takes for "do not learn from this", for an episode that still wanted to
-            look when its turns ran out.
+        over_turn_masking: whether an episode that still wanted to look when its budget ran out gets no reward, which
+            TRL takes to mean that nothing is learnt from it.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class SearchTools:
         self._reward, self._masking = REWARDS[reward], over_turn_masking
 
     def reset(self, task: int = 0, **row: Any) -> list[dict[str, Any]]:
-        """Begin the episode of a row: its column `task` is an index into the suite."""
+        """Starts the episode of a row, whose column `task` is an index into the suite."""
         observation, _ = self._env.reset(seed=task, options={"task": task})
         return _blocks(observation)
 
@@ -107,7 +110,7 @@ class SearchTools:
         return self._step(answer(text))
 
     def get_reward(self) -> float | None:
-        """The episode's reward; none if its judge failed, or if it is masked."""
+        """Returns the episode's reward, or None if its judge failed or it is masked."""
         trajectory = self._env.unwrapped.trajectory  # type: ignore[attr-defined]
         if self._masking and trajectory.stop in OVER_TURN:
             return None

@@ -1,1 +1,1 @@
-"""Supervised fine-tuning: rows and batches of demonstrations, and TRL's SFTTrainer on them."""
+"""Supervised fine-tuning on demonstrations, stage by stage, with TRL's SFTTrainer."""

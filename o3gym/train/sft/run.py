@@ -1,7 +1,7 @@
-"""Supervised fine-tuning: stages one after the other, checkpoints, exact resume, and the folder that comes out.
+"""Runs a supervised recipe stage by stage: checkpoints, exact resume, and the output folder.
 
-OUT/config.json, model.safetensors, …    the model and its processor, once it is finished
-OUT/training.json                         recipe, versions, data, loss curve; "finished" says whether it is
+OUT/config.json, model.safetensors, …    the model and its processor, once the training is finished
+OUT/training.json                         recipe, versions, data and loss curve; "finished" says whether it is finished
 OUT/checkpoints/stage-0/checkpoint-500    weights, optimiser, schedule and random states of a step
 """
 
@@ -20,19 +20,19 @@ from o3gym.train.recipe import SftRecipe, devices
 from o3gym.train.record import RECORD, STATE, newest_checkpoint, open_record, step_of, write_record
 
 SFT_CHANGEABLE = ("workers", "threads", "log_steps", "save_steps", "report_to", "keep")
-"""Keys of a recipe that a resumed training may have otherwise: nothing that is learnt depends on them."""
+"""Recipe keys that may change when a training is resumed, because the result does not depend on them."""
 
 SftProgress = Callable[[int, int, int, Mapping[str, float]], None]
-"""Called with (stage, step, steps of the stage, what was logged)."""
+"""Called with (stage, step, number of steps of the stage, logged values)."""
 
 
 def mixtures(recipe: SftRecipe) -> list[Mixture]:
-    """The rows of every stage; opens all sources, so that a missing file does not wait for the stages before it."""
+    """Returns the rows of every stage. Opens all sources, so that a missing file shows before the first stage runs."""
     return [Mixture(stage, derive_seed(recipe.seed, "stage", n)) for n, stage in enumerate(recipe.stages)]
 
 
 def sft_arithmetic(recipe: SftRecipe) -> list[dict[str, Any]]:
-    """What each stage amounts to: steps, rows, how a batch is split, warm-up, and where its rows come from."""
+    """Returns what each stage amounts to: steps, rows, the split of a batch, warm-up steps, and its data."""
     return [
         {
             "stage": number,
@@ -51,16 +51,18 @@ def sft_arithmetic(recipe: SftRecipe) -> list[dict[str, Any]]:
 
 
 def train_sft(recipe: SftRecipe, out: Path, progress: SftProgress | None = None) -> Path:
-    """Run a recipe, or go on with one that was stopped. Returns the folder of the finished model.
+    """Runs a recipe, or resumes it in `out`. Returns the folder of the finished model.
 
-    The same recipe and seed make the same weights on a CPU, whether or not the training was stopped in between.
+    On a CPU the same recipe and seed give the same weights, whether or not the training was interrupted.
 
     Raises:
-        RecipeError: `out` holds a training by another recipe, or the recipe does not fit the model.
+        RecipeError: `out` holds a training with another recipe, or the recipe does not fit the model.
         MissingPackage: the extra "train" is not installed.
     """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # row makers are forked, which its threads do not survive
-    from o3gym.train.sft import trainer  # noqa: F401 - before weights are loaded, so that a missing package shows at once
+    # The data loader forks its workers. Threads of the tokenizers library do not survive a fork: a worker would
+    # deadlock.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from o3gym.train.sft import trainer  # noqa: F401 - so a missing package shows before weights are loaded
 
     record = open_record(recipe, out, SFT_CHANGEABLE)
     if record.get("finished"):
@@ -87,11 +89,14 @@ class _Training:
         return self.out
 
     def _stage(self, number: int) -> None:
-        """Train a stage from where it is; one that is done gives its weights, if no later one has been begun."""
+        """Runs a stage, or resumes it from its newest checkpoint.
+
+        A finished stage only supplies its weights, and those only if the next stage has no checkpoint of its own.
+        """
         last = newest_checkpoint(self._folder(number))
         mixture = self.mixtures[number]
         if last is not None and step_of(last) >= mixture.steps:
-            if str(number) not in self.record.get("stages", {}):  # killed between its checkpoint and its note
+            if str(number) not in self.record.get("stages", {}):  # stopped after the checkpoint, before the record
                 self._note(number, json.loads((last / STATE).read_text("utf-8")))
             if newest_checkpoint(self._folder(number + 1)) is None:
                 trainer = self._trainer(number)
@@ -115,7 +120,9 @@ class _Training:
                 self.progress(number, step, mixture.steps, logs)
 
         inner = self.model.get_base_model() if self.recipe.lora is not None else self.model
-        inner.__dict__.pop("forward", None)  # the previous stage's trainer put its own there; they would pile up
+        # A trainer replaces `forward` on the instance (TRL by one that computes the loss, accelerate by one with
+        # autocast). Without this, the replacements of all stages would nest.
+        inner.__dict__.pop("forward", None)
         collator = Collator(mixture, self.encoder, self.recipe, stage)
         return Trainer(self.model, self.processor, self.recipe, stage, collator, self._folder(number), report)
 

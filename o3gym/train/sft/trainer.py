@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer, fed with our rows: every batch is checked, and what it did is kept. Imports torch and TRL."""
+"""TRL's SFTTrainer on the rows of one stage; every batch is checked. Importing this module imports torch and TRL."""
 
 from __future__ import annotations
 
@@ -14,32 +14,34 @@ from o3gym.train.recipe import Rates, RecipeError, SftRecipe, Stage, TrainingRec
 
 torch = require("torch", "train")
 transformers = require("transformers", "train")
-transformers.utils.logging.disable_progress_bar()  # of saving a file; the training has one of its own
+transformers.utils.logging.disable_progress_bar()  # saving a file shows one; the training has its own
 datasets = require("datasets", "train")
 trl = require("trl", "train")
 _SFTTrainer: Any = trl.SFTTrainer
 _TrainerCallback: Any = transformers.TrainerCallback
 
 CHECKPOINTING = "activation_checkpointing"
-"""What transformers calls gradient checkpointing; TRL turns it on unless this says otherwise."""
-if CHECKPOINTING not in transformers.TrainingArguments.__dataclass_fields__:  # older than the new name
+"""Name of the gradient-checkpointing argument in transformers. It is always passed, because TRL's default is on."""
+if CHECKPOINTING not in transformers.TrainingArguments.__dataclass_fields__:  # transformers before the renaming
     CHECKPOINTING = "gradient_checkpointing"
 
 StepReport = Callable[[int, Mapping[str, float]], None]
-"""Called with the step within the stage and what was logged (an empty mapping for steps in between)."""
+"""Called with the step within the stage and the logged values (an empty mapping for a step without a log entry)."""
 
 
 class Trainer(_SFTTrainer):  # type: ignore[misc]
-    """`trl.SFTTrainer` over the rows of one stage.
+    """A `trl.SFTTrainer` over the rows of one stage.
 
-    The data set holds row numbers and the collator makes the rows, so that pixels exist only while they are needed and
-    a resumed training skips what it had without making it again.
+    The data set holds row numbers only, and the collator makes the rows. So pixels exist only while they are needed,
+    and a resumed training skips the rows that it has seen without making them again.
 
     Args:
-        model, processor: what is trained.
-        recipe, stage: the settings.
+        model: the model to train.
+        processor: its processor.
+        recipe: the settings of the training.
+        stage: the settings of the stage.
         collator: makes the batches.
-        folder: where checkpoints go.
+        folder: folder of the checkpoints.
         report: called after every step.
     """
 
@@ -63,14 +65,16 @@ class Trainer(_SFTTrainer):  # type: ignore[misc]
             data_collator=collator,
             processing_class=processor,
         )
-        # Qwen-VL models say that they do not take the number of learnt tokens of a step, and then every micro-batch
-        # would weigh the same, however many it has. TRL's loss takes it, whatever the model says.
+        # The loss of a step has to be a mean over all its learnt tokens. Qwen-VL models declare that they do not accept
+        # the number of these tokens; then transformers averages over micro-batches, which weighs a token of a short one
+        # more. TRL's loss accepts the number, whatever the model declares.
         self.model_accepts_loss_kwargs = True
         self.remove_callback(transformers.PrinterCallback)
         self.add_callback(Follow(report))
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """The loss of a batch, a sum over its parts, that have been checked. Raises `BatchError` for one not whole."""
+        """Returns the loss of a batch, summed over its parts. Raises `BatchError` for an inconsistent part."""
+        # A sum, not a mean: each part's loss is already divided by the number of learnt tokens of the whole step.
         return sum(self._loss(model, part, *args, **kwargs) for part in inputs["parts"])
 
     def _loss(self, model: Any, part: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -80,28 +84,28 @@ class Trainer(_SFTTrainer):  # type: ignore[misc]
         return super().compute_loss(model, part, *args, **kwargs)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Log also how many demonstrations were passed over since the last time."""
+        """Logs, and adds how many demonstrations were skipped as too long since the last log entry."""
         if "loss" in logs:
             logs["passed"], self.passed = self.passed, 0
         super().log(logs, *args, **kwargs)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """None: `training.json` says what a model card would, and more."""
+        """Does nothing: `training.json` holds what a model card would, and more."""
 
 
 class Follow(_TrainerCallback):  # type: ignore[misc]
-    """Tells how far the training is, and ends one whose loss is no number."""
+    """Reports progress, and stops a training whose loss is not finite."""
 
     def __init__(self, report: StepReport | None) -> None:
         self.report = report
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Report the step."""
+        """Reports the step."""
         if self.report is not None:
             self.report(state.global_step, {})
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **kwargs: Any) -> None:
-        """Report what was logged."""
+        """Reports the logged values. Raises RuntimeError if the loss is not finite."""
         if not math.isfinite(logs.get("loss", 0.0)):
             raise RuntimeError(f"the loss is {logs['loss']} at step {state.global_step}: lower the learning rate")
         if self.report is not None:
@@ -109,9 +113,10 @@ class Follow(_TrainerCallback):  # type: ignore[misc]
 
 
 def common(recipe: TrainingRecipe, rates: Rates, steps: int, seed: int, folder: Path) -> dict[str, Any]:
-    """What every training tells TRL's configuration; `rates` has learning rate, schedule and warm-up.
+    """Returns the arguments of TRL's configuration that both kinds of training share.
 
-    Raises `RecipeError` if several GPUs are visible to one process.
+    Raises `RecipeError` if several GPUs are visible to one process: transformers would then split batches over them by
+    itself, with torch.nn.DataParallel.
     """
     if torch.cuda.device_count() > 1 and devices() == 1:
         raise RecipeError("several GPUs are visible: start with `accelerate launch`, or set CUDA_VISIBLE_DEVICES")
@@ -141,7 +146,7 @@ def common(recipe: TrainingRecipe, rates: Rates, steps: int, seed: int, folder: 
 
 
 def sft_settings(recipe: SftRecipe, stage: Stage, mixture: Mixture, folder: Path) -> Any:
-    """The stage as TRL's `SFTConfig`. Raises `RecipeError` where the batch does not divide."""
+    """Returns the stage as TRL's `SFTConfig`. Raises `RecipeError` if the batch does not divide evenly."""
     accumulation = recipe.accumulation(stage, devices())
     workers: dict[str, Any] = {"dataloader_num_workers": recipe.workers}
     if recipe.workers:

@@ -1,1 +1,1 @@
-"""How the model on board is made: its words, its architecture, and what it learns from."""
+"""How the tiny model that comes with o3gym is made: its vocabulary, its architecture, and its training dialogues."""

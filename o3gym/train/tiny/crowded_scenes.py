@@ -1,8 +1,8 @@
-"""Crowded boards: many small things to be named per picture, in the sizes and on the grounds of the search views.
+"""Crowded scenes: pictures of many small things to name, at the scales and on the grounds of the views of a search.
 
-A view of a search holds about seven things, or a single card; a small model that learns from those alone needs hours
-to tell twenty kinds of icons apart. Here a picture has up to twenty icons, nine cards or four plates, each at a
-jittered place of a grid.
+A view of a search shows about seven things, or a single card. A small model that learns from those alone needs hours to
+tell twenty kinds of icons apart. A crowded scene ("board" in recipes) has up to twenty icons, nine cards, 18 letters or
+four plates, each jittered within a cell of a grid.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from o3gym.types import FULL, Box, Size, View
 
 @dataclass(frozen=True)
 class ItemKind:
-    """A kind of board.
+    """A kind of items, and the geometry of its scenes.
 
     Attributes:
-        height: in pixels, of the easy pictures whose scale it has.
-        cell: width and height of a place, in their pixels.
-        scale: pixels that the model sees for one of theirs: what looks of searches have.
-        most: columns and rows that fit into a look.
+        height: height in pixels of the easy pictures of the synthetic suite that have such items; sets their scale.
+        cell: width and height of a grid cell, in pixels of those pictures.
+        scale: pixels that the model sees per pixel of those pictures, as in the looks of a search.
+        most: maximum columns and rows, as many as fit into a look.
     """
 
     height: int
@@ -54,18 +54,20 @@ ITEM_KINDS: Mapping[str, ItemKind] = {
     "letters": ItemKind(1225, (16, 18), 2.34, (6, 3)),
     "plates": ItemKind(1225, (88, 22), 2.34, (2, 2)),
 }
+"""Geometry by the name that recipes give as `board`."""
 SIGNS = 0.15
+"""Share of signs among the items of a scene of icons."""
 
 
 class CrowdedScenes:
-    """Endless boards with a list of what is on them.
+    """An endless source of crowded scenes, each with a list of its items.
 
     Args:
-        board: one of `ITEM_KINDS`.
-        least, most: columns and rows at the least and at the most, such as "3x2"; by default one, and what fits.
-        fill: least share of the places that hold something.
-        ask: share of boards of icons and cards that are asked about: the list ends at what is asked for.
-        named: such a list begins with what is asked for.
+        board: the kind of items, one of `ITEM_KINDS`.
+        least, most: minimum and maximum columns and rows, such as "3x2"; by default one cell, and as many as fit.
+        fill: minimum share of the cells that hold an item.
+        ask: share of scenes of icons and cards with a question; the list then ends at the item that is asked for.
+        named: whether such a list begins with the noun that is asked for.
     """
 
     def __init__(
@@ -83,7 +85,8 @@ class CrowdedScenes:
         self.least, self.most = _size(least), _size(most) if most else self.kind.most
 
     def example(self, index: int, seed: int) -> list[Message]:
-        """The board at `index`: one picture, one list."""
+        """Returns the scene at `index`: one picture, one list."""
+        # The seed text must not change: the weights that come with o3gym were trained on these very scenes.
         rng = Random(f"boards/{self.name}/{index}/{seed}")
         grid = (rng.randint(self.least[0], self.most[0]), rng.randint(self.least[1], self.most[1]))
         native = (grid[0] * self.kind.cell[0], grid[1] * self.kind.cell[1])
@@ -109,7 +112,7 @@ class CrowdedScenes:
         return (width, height)
 
     def _box(self, place: int, grid: Size, native: Size, rng: Random) -> Box:
-        """A random place in a cell of the board, in board units."""
+        """Returns a random place for an item within cell `place`, in board units."""
         (columns, rows), aspect = grid, native[0] / native[1]
         column, row = place % columns, place // columns
         area = (column * aspect / columns, row / rows, (column + 1) * aspect / columns, (row + 1) / rows)
@@ -120,7 +123,7 @@ class CrowdedScenes:
         return jittered_grid(rng, area, 1, 1, (side, side))[0]
 
     def paint(self, native: Size, items: Sequence[tuple[str, Box]], rng: Random) -> Image.Image:
-        """A board of that size; items with their boxes in board units."""
+        """Paints a scene of a native size; the items' boxes are in board units (see `o3gym.suites.scenes.painter`)."""
         (width, height), scale = native, self.kind.height / native[1]
         if self.name in ("plates", "letters"):
             return text.paint_strip(native, scale, items, rng)

@@ -1,4 +1,4 @@
-"""Dialogues in the making: scenes to talk about, what is to be seen in a view of them, and how that is said."""
+"""Builds dialogues about synthetic scenes: what a view shows, and the words in which the model should say it."""
 
 from __future__ import annotations
 
@@ -20,26 +20,31 @@ from o3gym.suites.synthetic import SCENES, lay_out_scene
 from o3gym.types import FULL, Box, Size, Source, Task, View
 
 VISIBLE_SHARE = 0.7
-"""Share of an item that must be inside a view for it to be named."""
+"""Minimum share of an item that a view has to show for the item to be listed."""
 TINY_DIALECT = Grid()
 
 
 @dataclass(frozen=True)
 class Item:
-    """Something to be named: its words, the last of which a question may ask for, and its box in the picture."""
+    """Something to name in a picture.
+
+    Attributes:
+        words: its description, such as "red mug"; a question may ask for the last word.
+        box: its box in the picture, unit xyxy.
+    """
 
     words: str
     box: Box
 
     @property
     def noun(self) -> str:
-        """What it is: "mug" of "red mug"."""
+        """What it is: "mug" for "red mug"."""
         return self.words.split()[-1]
 
 
 @dataclass(frozen=True)
 class StagedScene:
-    """A scene of the train split, ready to be asked about."""
+    """A scene of the synthetic train split, with its picture and its items."""
 
     family: str
     seed: int
@@ -50,7 +55,7 @@ class StagedScene:
 
 @lru_cache(maxsize=64)
 def stage_scene(family: str, seed: int) -> StagedScene:
-    """The scene with that seed; seeds of the train split are odd."""
+    """Lays out scene number `seed` of the train split, whose suite seeds are the odd numbers."""
     scene, aspect = lay_out_scene(family, "easy", 2 * seed + 1), SCENES[family].aspect
     source = Source.generated("synthetic", family=family, difficulty="easy", seed=2 * seed + 1, pixels=0)
     items = tuple(Item(words, (b[0] / aspect, b[1], b[2] / aspect, b[3])) for words, b in scene.items)
@@ -58,12 +63,16 @@ def stage_scene(family: str, seed: int) -> StagedScene:
 
 
 class DialogueBuilder:
-    """A dialogue in the making: what the environment and the dialect would show, and what the model should write.
+    """Builds one dialogue: what the environment and the dialect would show, and what the model should write.
 
     Args:
         at: the scene.
-        question: with its options.
-        told: say what each view shows instead of showing it.
+        question: the question, with its options.
+        told: whether views are described in words instead of shown.
+
+    Attributes:
+        views: the views so far.
+        messages: the messages so far.
     """
 
     def __init__(self, at: StagedScene, question: str, told: bool = False) -> None:
@@ -73,14 +82,14 @@ class DialogueBuilder:
         self._show(FULL, -1, question)
 
     def look(self, thought: str, grid: Size, cell: int, view: int = 0) -> None:
-        """Write a look at a cell (counted in reading order), and show it."""
+        """Writes a look at a cell of a view (cells count in reading order), and shows the new view."""
         column, row = cell % grid[0], cell // grid[0]
         action = f"look {grid[0]}x{grid[1]} {cell_name(column, row)}" + (f" in {view}" if view else "")
         self.say(f"{thought}\n{action}" if thought else action)
         self._show(compose(self.views[view].box, cell_box(*grid, column, row)), view)
 
     def say(self, words: str) -> None:
-        """Write a reply."""
+        """Writes a reply."""
         self.messages.append(Message("assistant", (words,)))
 
     def _show(self, box: Box, parent: int, words: str = "") -> None:
@@ -99,19 +108,19 @@ class DialogueBuilder:
 
 
 def place_in(view: View, box: Box) -> str:
-    """Where in a view a box has its middle, as one of the dialect's places: "@b3"."""
+    """Returns the place in a view where a box has its centre, as the dialect writes places: "@b3"."""
     (x, y), (columns, rows) = center(relative(view.box, box)), PLACES
     return f"@{cell_name(min(int(x * columns), columns - 1), min(int(y * rows), rows - 1))}"
 
 
 def visible(items: Sequence[Item], view: View) -> list[Item]:
-    """The items that a view shows, in reading order: by rows of places, then from left to right."""
+    """Returns the items that a view shows, in reading order: by rows of places, then from left to right."""
     seen = [item for item in items if coverage(view.box, item.box) >= VISIBLE_SHARE]
     return sorted(seen, key=lambda item: (place_in(view, item.box)[1], center(item.box)[0]))
 
 
 def words_in_view(at: StagedScene, view: View) -> str:
-    """What can be made out in a view, in the words of the replies."""
+    """Describes what can be made out in a view, in the words of the replies."""
     if view.box == FULL:
         return " ".join(colours(at)) if at.family == "text" else ""
     legible = view.native[0] * view.native[1] <= LEGIBLE_REGION
@@ -120,26 +129,26 @@ def words_in_view(at: StagedScene, view: View) -> str:
 
 
 def said(item: Item, legible: bool) -> str:
-    """An item's words, the code of a plate only where it is legible."""
+    """Returns an item's words; a plate whose code is not legible is just "plate"."""
     return item.words if legible or "-" not in item.words else "plate"
 
 
 def colours(at: StagedScene) -> list[str]:
-    """The containers of a yard as its thumbnail shows them: "a1 red", "a2 blue" and so on."""
+    """Lists the containers of a text scene as its thumbnail shows them: "a1 red", "a2 blue" and so on."""
     return [f"{cell_name(i % 3, i // 3)} {item.words.split()[0]}" for i, item in enumerate(at.items[::2])]
 
 
 def listed(
     items: Sequence[Item], view: View, wanted: str, named: bool = False, echoed: bool = False
 ) -> tuple[str, Item | None]:
-    """The list as written, cut after the first item that is wanted, and that item.
+    """Writes the list of the items in a view, up to the first item that is wanted. Returns the list and that item.
 
     Args:
-        items: what there is, in order.
-        view: in which view.
+        items: the items, in reading order.
+        view: the view that shows them.
         wanted: the noun that is asked for.
-        named: the list begins with it: "mug? @b3 red kite @c1 blue mug!".
-        echoed: it stands after every item: "@b3 red kite mug? @c1 blue mug mug!".
+        named: whether the list begins with the noun: "mug? @b3 red kite @c1 blue mug!".
+        echoed: whether the noun follows every item: "@b3 red kite mug? @c1 blue mug mug!".
     """
     words = [f"{wanted}?"] if named else []
     first = len(words)
@@ -151,10 +160,10 @@ def listed(
 
 
 def asked(rng: Random, family: str, wanted: str, found: Item | None) -> str:
-    """A question for what goes with the noun `wanted`, with options, one of which is what was found (if it was).
+    """Returns a question about the item with the noun `wanted`, with options; one is right if the item was found.
 
-    Cards, and hidden tasks, are asked about in their own way. The options belong to it: a model that learned to compare
-    without them takes each of them for what is asked for.
+    Cards and hidden tasks have their own wording. The options are needed: a model that has learned to compare without
+    them takes each option for the thing that is asked for.
     """
     question = (
         hidden.ask_hidden(rng, "easy", wanted) if family in ("hidden", "cards") else attribute.ask_colour(rng, wanted)
@@ -165,7 +174,7 @@ def asked(rng: Random, family: str, wanted: str, found: Item | None) -> str:
 
 
 def optioned(rng: Random, question: str, right: str, wrong: Sequence[str]) -> str:
-    """The question with its options in random order, a letter before each."""
+    """Returns the question with its options in random order, a letter before each."""
     options = [right, *wrong]
     rng.shuffle(options)
     return Task("", (), question, choices=tuple(options)).text

@@ -1,14 +1,14 @@
-"""What the model on board learns from: reading single views, then whole searches, on the synthetic train split.
+"""Training dialogues of the tiny model: first reading single views, then whole searches, on the synthetic train split.
 
-A reply says what there is to see in the new view, item by item in reading order, each with its place; the list ends
-with "!" after what the question asks for; then it acts. So each view gives many labels: a small model that is told one
-answer per picture does not learn to see. The places tell it where to look for the words that follow.
+A reply lists what the new view shows, item by item in reading order, each with its place. The list ends with "!" after
+the item that the question asks for. Then the reply acts. So every view gives many labels, because a small model that
+gets one label per picture does not learn to see. The places tell the model where to look for the words that follow.
 """
 
 from __future__ import annotations
 
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from o3gym.dialects.grid import PLACES, cell_box, cell_name
 from o3gym.geometry import coverage
@@ -34,22 +34,25 @@ from o3gym.types import FULL, View
 
 LESSON_FAMILIES = ("attribute", "hidden", "text")
 LESSON_GRID = (4, 4)
-"""Looks at scattered things."""
+"""Grid of the looks at scattered items."""
 ASKED = 0.25
-"""Share of readings whose question is made for what the view shows; about half as many others happen to fit."""
+"""Share of readings whose question asks for an item of the view. About half as many others do so by chance."""
 
 
 class Lesson:
-    """A source of dialogues, endless and the same for the same index: each scene of the train split gives a few.
+    """An endless source of dialogues, with a few for each scene of the train split; the same index gives the same one.
 
     Args:
-        families: which, joined by "+".
-        views: dialogues per scene.
-        start: number of the first scene of the train split.
-        named: replies that look for something begin with what is asked for: then each item is compared with a word of
-            the same reply, which is learned, and not with one long before it, which is not.
-        echoed: what is asked for stands after each item as well: then it is compared with the word before it.
+        families: families of scenes, joined by "+".
+        views: number of dialogues per scene.
+        start: number of the first scene in the train split.
+        named: whether lists begin with the noun that is asked for. Then each item is compared with a word of the same
+            reply, which the model learns, and not with a word long before it, which it does not learn.
+        echoed: whether the noun also follows each item. Then the comparison is with the word directly before it.
     """
+
+    salt: ClassVar[str]
+    """Begins the seed of every dialogue. The weights on board were trained on these dialogues, so it never changes."""
 
     def __init__(
         self,
@@ -65,30 +68,32 @@ class Lesson:
             raise ValueError(f"families: expected some of {'+'.join(LESSON_FAMILIES)}, got {'+'.join(sorted(wrong))}")
 
     def example(self, index: int, seed: int) -> list[Message]:
-        """The dialogue at `index`."""
-        rng = Random(f"{type(self).__name__}/{index}/{seed}")
+        """Returns the dialogue at `index`."""
+        rng = Random(f"{self.salt}/{index}/{seed}")
         number = index // self.views
         family = self.families[number % len(self.families)]
-        messages = self.talk(stage_scene(family, self.start + number), rng).messages
+        messages = self.build(stage_scene(family, self.start + number), rng).messages
         return messages if messages[-1].role == "assistant" else messages[:-1]
 
-    def talk(self, at: StagedScene, rng: Random) -> DialogueBuilder:
-        """A dialogue about a scene."""
+    def build(self, at: StagedScene, rng: Random) -> DialogueBuilder:
+        """Builds a dialogue about a scene."""
         raise NotImplementedError
 
 
 class ReadingLesson(Lesson):
-    """One look somewhere, and what there is: meant for a loss on the last reply alone.
+    """One look somewhere, and a list of what it shows; meant for a loss on the last reply alone.
 
-    About half of the questions ask for something that the view shows. Text tasks are at any of their steps: thumbnail,
-    container, strip, plate, or a look that went astray.
+    About half of the questions ask for an item of the view. Text tasks are at any of their steps: thumbnail, container,
+    strip, plate, or after a wrong look.
 
     Args:
-        families: as for every lesson.
-        thumbnail: text tasks are at their beginning, and ask for a colour if any is there only once.
-        asked: share of looks at scattered things whose question is made for what the view shows.
-        options: the others of every lesson.
+        families: see `Lesson`.
+        thumbnail: whether text tasks are at their first step, and ask for a colour if some colour occurs only once.
+        asked: share of looks at scattered items whose question asks for an item of the view.
+        options: the other arguments of `Lesson`.
     """
+
+    salt = "Reading"
 
     def __init__(
         self,
@@ -101,8 +106,8 @@ class ReadingLesson(Lesson):
         super().__init__(families, **options)
         self.thumbnail, self.asked = thumbnail, asked
 
-    def talk(self, at: StagedScene, rng: Random) -> DialogueBuilder:
-        """By family."""
+    def build(self, at: StagedScene, rng: Random) -> DialogueBuilder:
+        """Builds a dialogue of the scene's family."""
         return self._text(at, rng) if at.family == "text" else self._scattered(at, rng)
 
     def _scattered(self, at: StagedScene, rng: Random) -> DialogueBuilder:
@@ -113,53 +118,55 @@ class ReadingLesson(Lesson):
         nouns = [item.noun for item in items]
         wanted = rng.choice(nouns) if nouns and rng.random() < self.asked else _anything(at.family, rng)
         said, found = listed(items, probe.views[-1], wanted, self.named, self.echoed)
-        talk = DialogueBuilder(at, asked(rng, at.family, wanted, found))
-        talk.look("", LESSON_GRID, cell)
+        builder = DialogueBuilder(at, asked(rng, at.family, wanted, found))
+        builder.look("", LESSON_GRID, cell)
         if found:
-            talk.say(f"{said}\nanswer {found.words.split()[0]}")
+            builder.say(f"{said}\nanswer {found.words.split()[0]}")
         else:
-            talk.look(said, LESSON_GRID, (cell + 1) % 16)
-        return talk
+            builder.look(said, LESSON_GRID, (cell + 1) % 16)
+        return builder
 
     def _text(self, at: StagedScene, rng: Random) -> DialogueBuilder:
-        yard, depth = TextCurriculum.drawn(at, rng, self.named), rng.random()
-        for _ in range(64 if self.thumbnail else 0):  # a yard may have no colour only once
-            if yard.way != "colour":
-                yard = TextCurriculum.drawn(at, rng, self.named)
-        talk = DialogueBuilder(at, yard.question(rng))
+        curriculum, depth = TextCurriculum.drawn(at, rng, self.named), rng.random()
+        for _ in range(64 if self.thumbnail else 0):  # in some scenes no colour is unique
+            if curriculum.way != "colour":
+                curriculum = TextCurriculum.drawn(at, rng, self.named)
+        builder = DialogueBuilder(at, curriculum.question(rng))
         if self.thumbnail or depth < 0.2:
-            return yard.begin(talk, rng)
-        other = rng.randrange(9) if yard.way == "emblem" and rng.random() < 0.5 else yard.cell
-        talk.look("", THIRDS, other)
-        if depth < 0.5 or other != yard.cell:
-            return yard.inspect(talk, other)
+            return curriculum.begin(builder, rng)
+        other = rng.randrange(9) if curriculum.way == "emblem" and rng.random() < 0.5 else curriculum.cell
+        builder.look("", THIRDS, other)
+        if depth < 0.5 or other != curriculum.cell:
+            return curriculum.inspect(builder, other)
         if depth < 0.55:
-            return yard.astray(talk, STRIPS, rng)
-        talk.look("", STRIPS, best_cell(talk.views[-1], yard.plate.box, STRIPS), 1)
+            return curriculum.astray(builder, STRIPS, rng)
+        builder.look("", STRIPS, best_cell(builder.views[-1], curriculum.plate.box, STRIPS), 1)
         if depth < 0.65:
-            yard.closer(talk, yard.cell, "", HALVES)
-            return talk
+            curriculum.closer(builder, curriculum.cell, "", HALVES)
+            return builder
         if depth < 0.7:
-            return yard.astray(talk, HALVES, rng)
-        talk.look("", HALVES, best_cell(talk.views[-1], yard.plate.box, HALVES), 2)
-        return yard.answer(talk, yard.cell)
+            return curriculum.astray(builder, HALVES, rng)
+        builder.look("", HALVES, best_cell(builder.views[-1], curriculum.plate.box, HALVES), 2)
+        return curriculum.answer(builder, curriculum.cell)
 
 
 class SearchLesson(Lesson):
-    """Whole searches: cell by cell from anywhere, round and round, until it is found; or straight to what is known.
+    """Whole searches: cell by cell from a random cell on until the target is found, or straight to a known place.
 
     Args:
-        families, views: as for every lesson.
-        looks: a search of scattered things begins at most so many cells before the one that shows what is asked for;
-            0 for anywhere.
-        told: what each view shows is said instead of shown: how to search, at next to no cost.
-        guess: chance per reply of answering at random although it has not been found yet. This and what follows is for
-            scattered things.
-        late: all cells are looked at once before, but for those that show it: the number of a view may then be 30.
-            Meant for a loss on the last replies alone.
-        free: the question has no options.
-        options: the others of every lesson.
+        families, views: see `Lesson`.
+        looks: a search among scattered items begins fewer than this many cells before one that shows the target; 0 for
+            any cell.
+        told: whether views are described in words instead of shown. This teaches how to search at next to no cost.
+        guess: probability per reply of a random answer before the target is found. Only for scattered items, like
+            `late` and `free`.
+        late: whether all cells that do not show the target are looked at once before the search, so that view numbers
+            reach 30. Meant for a loss on the last replies alone.
+        free: whether the question has no options.
+        options: the other arguments of `Lesson`.
     """
+
+    salt = "Search"
 
     def __init__(
         self,
@@ -175,29 +182,29 @@ class SearchLesson(Lesson):
     ) -> None:
         super().__init__(families, views, **options)
         if "text" in self.families and (guess or late or free):
-            raise ValueError("guess, late, free: expected families without text, where nothing is scattered")
+            raise ValueError("guess, late, free: expected families without text, whose items are not scattered")
         self.looks, self.told, self.guess, self.late, self.free = looks, told, guess, late, free
 
-    def talk(self, at: StagedScene, rng: Random) -> DialogueBuilder:
-        """By family."""
+    def build(self, at: StagedScene, rng: Random) -> DialogueBuilder:
+        """Builds a dialogue of the scene's family."""
         if at.family == "text":
-            yard = TextCurriculum.drawn(at, rng, self.named)
-            return yard.search(DialogueBuilder(at, yard.question(rng), self.told), rng)
+            curriculum = TextCurriculum.drawn(at, rng, self.named)
+            return curriculum.search(DialogueBuilder(at, curriculum.question(rng), self.told), rng)
         return self._scattered(DialogueBuilder(at, self._question(at, rng), self.told), at, rng)
 
-    def _scattered(self, talk: DialogueBuilder, at: StagedScene, rng: Random) -> DialogueBuilder:
-        """Cell by cell, up to what is asked for or to a guess."""
+    def _scattered(self, builder: DialogueBuilder, at: StagedScene, rng: Random) -> DialogueBuilder:
+        """Searches cell by cell, up to the target or to a guess."""
         wanted, thought = at.scene.targets[0][0], ""
         for cell in self._cells(at, wanted, rng):
             if self._guesses(thought, rng):
-                talk.say(f"{thought}\nanswer {self._guess(talk, rng)}".strip())
-                return talk
-            talk.look(thought, LESSON_GRID, cell)
-            view = talk.views[-1]
+                builder.say(f"{thought}\nanswer {self._guess(builder, rng)}".strip())
+                return builder
+            builder.look(thought, LESSON_GRID, cell)
+            view = builder.views[-1]
             thought, found = listed(visible(at.items, view), view, wanted, self.named, self.echoed)
             if found:
-                talk.say(f"{thought}\nanswer {self._answer(found, view)}")
-                return talk
+                builder.say(f"{thought}\nanswer {self._answer(found, view)}")
+                return builder
         raise ValueError(f"scene {at.seed} of {at.family} shows its target in no cell")
 
     def _question(self, at: StagedScene, rng: Random) -> str:
@@ -206,8 +213,8 @@ class SearchLesson(Lesson):
     def _guesses(self, thought: str, rng: Random) -> bool:
         return bool(self.guess) and rng.random() < self.guess
 
-    def _guess(self, talk: DialogueBuilder, rng: Random) -> str:
-        scene = talk.at.scene
+    def _guess(self, builder: DialogueBuilder, rng: Random) -> str:
+        scene = builder.at.scene
         anything = list(SHAPES if scene.targets[0][0] == "sign" else COLOURS)
         return rng.choice(anything if self.free else [scene.answer, *scene.wrong])
 
@@ -215,7 +222,7 @@ class SearchLesson(Lesson):
         return found.words.split()[0]
 
     def _cells(self, at: StagedScene, wanted: str, rng: Random) -> list[int]:
-        """Where it looks, in order."""
+        """Returns the cells to look at, in order."""
         (box,) = (item.box for item in at.items if item.noun == wanted)
         shown = [
             cell for cell in range(16) if coverage(cell_box(*LESSON_GRID, cell % 4, cell // 4), box) >= VISIBLE_SHARE
@@ -226,17 +233,21 @@ class SearchLesson(Lesson):
 
 
 class FindingLesson(SearchLesson):
-    """Region searches, as a reasoner asks for them: the name of something alone, which ends with its place in a view.
+    """Region searches as a reasoner delegates them: the question is just a noun, and the answer its place in a view.
 
     Args:
-        families, options: as for `SearchLesson`, of scattered things; `guess` is here the chance per reply, once something
-            was looked at, of ending at a random place although it has not been found.
+        families: families of scattered items, joined by "+".
+        views: see `Lesson`.
+        options: the other arguments of `SearchLesson`. Here `guess` is the probability per reply, after the first look,
+            of ending at a random place before the target is found.
     """
+
+    salt = "Finding"
 
     def __init__(self, families: str = "hidden", views: int = 2, **options: Any) -> None:
         super().__init__(families, views, **options)
         if "text" in self.families:
-            raise ValueError("families: expected some of attribute+hidden, where something is scattered")
+            raise ValueError("families: expected some of attribute+hidden, whose items are scattered")
 
     def _question(self, at: StagedScene, rng: Random) -> str:
         return at.scene.targets[0][0]
@@ -244,18 +255,18 @@ class FindingLesson(SearchLesson):
     def _guesses(self, thought: str, rng: Random) -> bool:
         return bool(thought) and super()._guesses(thought, rng)
 
-    def _guess(self, talk: DialogueBuilder, rng: Random) -> str:
-        return f"@{cell_name(rng.randrange(PLACES[0]), rng.randrange(PLACES[1]))} in {talk.views[-1].index}"
+    def _guess(self, builder: DialogueBuilder, rng: Random) -> str:
+        return f"@{cell_name(rng.randrange(PLACES[0]), rng.randrange(PLACES[1]))} in {builder.views[-1].index}"
 
     def _answer(self, found: Item, view: View) -> str:
         return f"{place_in(view, found.box)} in {view.index}"
 
 
 class WalkLesson:
-    """Looks from cell to cell without pictures: the order of the cells, at next to no cost."""
+    """Looks from cell to cell without pictures; teaches the order of the cells at next to no cost."""
 
     def example(self, index: int, seed: int) -> list[Message]:
-        """The walk at `index`, over a 4×4 or a 3×3 grid from anywhere."""
+        """Returns the walk at `index`, over a 4×4 or 3×3 grid from a random cell on."""
         rng = Random(f"walk/{index}/{seed}")
         grid, family = rng.choice(((LESSON_GRID, "attribute"), (LESSON_GRID, "hidden"), (THIRDS, "text")))
         cell = rng.randrange(grid[0] * grid[1])
@@ -270,15 +281,15 @@ class WalkLesson:
 
 
 class MarksLesson:
-    """Searches without pictures, in which what is asked for is written after every word, with "!" where it is the same.
+    """Searches without pictures in which the wanted noun follows every item, with "!" if the item's noun is the same.
 
-    Whether two words are the same is asked after every word, of the one before it. Where it was asked of a word long
-    before, a model learned to notice that a word had been said already, which in a long search most have: it stopped at
-    the wrong ones, and the more so the longer it searched.
+    So the model compares each noun with the word directly before it. When it had to compare with a word long before, it
+    learned instead to notice that a noun had been written already. In a long search that holds for most nouns, so it
+    stopped at wrong items, and more often the longer it searched.
     """
 
     def example(self, index: int, seed: int) -> list[Message]:
-        """The search at `index`, of up to twelve views."""
+        """Returns the search at `index`, of up to twelve views."""
         rng = Random(f"marks/{index}/{seed}")
         wanted, cell = rng.choice([*ICONS, "sign"]), rng.randrange(16)
         often = rng.choice((0.1, 0.25, 0.45))
@@ -301,12 +312,12 @@ class MarksLesson:
 
 
 class MatchLesson:
-    """Lists in words, copied up to what is asked for: "mug" and "cup mug key" give "mug? cup mug!".
+    """Lists in words, copied up to the wanted word: "mug" and "cup mug key" give "mug? cup mug!".
 
-    To notice that two words are the same is a leap, and it does not happen among hundreds of tokens of pictures.
+    That two words are the same is learned in a sudden leap, which does not happen among hundreds of picture tokens.
 
     Args:
-        of: "nouns", of small things; or "colours", of the nine containers of a yard.
+        of: "nouns" for nouns of small items, "colours" for the colours of the nine containers of a text scene.
     """
 
     def __init__(self, of: str = "nouns") -> None:
@@ -315,7 +326,7 @@ class MatchLesson:
         self.of = of
 
     def example(self, index: int, seed: int) -> list[Message]:
-        """The list at `index`: bare words, with colours, or with places and colours."""
+        """Returns the list at `index`: bare nouns, nouns with colours, or both with places."""
         rng = Random(f"match/{index}/{seed}")
         if self.of == "colours":
             return self._colours(rng)
@@ -330,7 +341,7 @@ class MatchLesson:
         found = nouns.index(wanted)
         question = asked(rng, "attribute", wanted, items[found]) if place == 2 else wanted
         said = [*words[:found], words[found] + "!"]
-        if rng.random() < 0.2:  # asked for, and not there
+        if rng.random() < 0.2:  # the wanted item is not in the list
             words, said = words[:found] + words[found + 1 :], words[:found] + words[found + 1 :]
         shown = " ".join(words)
         asks = f"{question}\n{shown}" if place else f"{shown}\n{question}"

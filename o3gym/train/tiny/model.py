@@ -1,7 +1,7 @@
-"""The model on board before it has learned anything: a small Qwen3-VL with a word-level tokenizer.
+"""The tiny model before training: a small Qwen3-VL with a word-level tokenizer.
 
-What the numbers are for: 8-pixel patches and an initializer of 0.08 because small models of this kind that start with
-16-pixel patches or the usual 0.02 do not learn to see; no deep stack because it doubles the projector.
+Patches of 8 pixels and an initializer range of 0.08, because small models of this kind do not learn to see with
+16-pixel patches or the usual 0.02. No DeepStack, because it doubles the projector.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from o3gym.train.tiny.vocabulary import TEMPLATE, make_tokenizer
 
 PATCH, MERGE = 8, 2
 INITIAL = 0.08
+"""Standard deviation of the initial weights."""
 LIMITS = {"shortest_edge": 256, "longest_edge": 65_536}
-"""Pixels of a picture: wide enough that the processor leaves every size of `o3gym.policies.tiny.view_size` alone."""
+"""Pixel limits of the processor, so wide that it leaves every size of `o3gym.policies.tiny.view_size` unchanged."""
 
 
 def fresh(hidden: int = 128, layers: int = 4, vision_hidden: int = 96, vision_layers: int = 3) -> tuple[Any, Any]:
-    """Random weights (float32, from torch's current seed) and the processor."""
+    """Returns a model with random weights (float32, from torch's current seed), and its processor."""
     transformers = require("transformers", "train")
     tokenizer = make_tokenizer()
     images = transformers.Qwen2VLImageProcessorPil(
@@ -52,7 +53,7 @@ def fresh(hidden: int = 128, layers: int = 4, vision_hidden: int = 96, vision_la
 
 
 def on_board() -> tuple[Any, Any]:
-    """The weights that come with o3gym (float32) and their processor, to train them further."""
+    """Returns the model that comes with o3gym (float32) and its processor, for further training."""
     torch, transformers = require("torch", "train"), require("transformers", "train")
     model = transformers.AutoModelForImageTextToText.from_pretrained(WEIGHTS, dtype=torch.float32)
     return model, load_processor(str(WEIGHTS))
@@ -70,7 +71,7 @@ def _text(words: int, hidden: int, layers: int, tokenizer: Any) -> dict[str, Any
         "head_dim": 32,
         "max_position_embeddings": 8192,
         "tie_word_embeddings": True,
-        # theta: dialogues are short, and slow rotations would tell positions apart too little
+        # A small theta, because dialogues are short: at slower rotations neighbouring positions would hardly differ.
         "rope_parameters": {
             "rope_type": "default",
             "rope_theta": 1e4,
@@ -100,7 +101,7 @@ def _vision(hidden: int, layers: int, out: int) -> dict[str, Any]:
 
 
 def _initialise(model: Any) -> None:
-    """All matrices alike: the families' own rules leave some at 0.02, whatever the configuration says."""
+    """Initialises all matrices alike; the model classes leave some at 0.02, whatever the configuration says."""
     torch = require("torch", "train")
     for module in model.modules():
         if isinstance(module, torch.nn.Linear | torch.nn.Embedding | torch.nn.Conv3d):

@@ -1,4 +1,4 @@
-"""Text tasks: the way from a thumbnail to the code on one container."""
+"""Text tasks: the way from the thumbnail to the code on one container."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from o3gym.types import Box, Size, View
 
 CURRICULUM_STEPS = ("colour", "emblem", "position")
 THIRDS, STRIPS, HALVES = (3, 3), (3, 6), (2, 3)
-"""Looks at containers; at a strip of a container's view; and at a part of that, to read it."""
+"""Grids of the looks at a container, at a strip of its view, and at a part of the strip, where the code is legible."""
 
 
 @dataclass(frozen=True)
 class TextCurriculum:
-    """A text task: nine containers, one of which is asked for by its colour, its emblem or its place.
+    """A text task: nine containers, one of which is asked for by its colour, its emblem or its position.
 
-    `named`: lists that are compared with a colour or an emblem begin with it.
+    Attributes:
+        at: the scene.
+        way: how the container is described: one of `CURRICULUM_STEPS`.
+        cell: index of the container, in reading order.
+        named: whether lists that are compared with a colour or an emblem begin with it.
     """
 
     at: StagedScene
@@ -30,24 +34,27 @@ class TextCurriculum:
 
     @classmethod
     def drawn(cls, at: StagedScene, rng: Random, named: bool = False) -> TextCurriculum:
-        """One of the scene's containers, described in a way that fits no other."""
+        """Draws one of the scene's containers, and a description that fits no other."""
         while True:
-            yard = cls(at, rng.choice(CURRICULUM_STEPS), rng.randrange(9), named)
-            if not yard.wanted() or sum(yard.wanted() in c.words.split() for c in yard.containers) == 1:
-                return yard
+            curriculum = cls(at, rng.choice(CURRICULUM_STEPS), rng.randrange(9), named)
+            if (
+                not curriculum.wanted()
+                or sum(curriculum.wanted() in c.words.split() for c in curriculum.containers) == 1
+            ):
+                return curriculum
 
     @property
     def containers(self) -> tuple[Item, ...]:
-        """In reading order."""
+        """The containers, in reading order."""
         return self.at.items[::2]
 
     @property
     def plate(self) -> Item:
-        """Of the one that is asked for."""
+        """The plate of the container that is asked for."""
         return self.at.items[2 * self.cell + 1]
 
     def wanted(self) -> str:
-        """The colour or emblem that is asked for, "" if it is the place."""
+        """Returns the colour or emblem that is asked for; "" if the position is."""
         colour, emblem = self.containers[self.cell].words.split()
         return {"colour": colour, "emblem": emblem}.get(self.way, "")
 
@@ -55,69 +62,75 @@ class TextCurriculum:
         return f"{self.wanted()}? " if self.named and self.wanted() else ""
 
     def question(self, rng: Random) -> str:
-        """The question with its options."""
+        """Returns the question with its options."""
         colour, emblem = self.containers[self.cell].words.split()
         asked = text.ask_code(rng, text.describe_container(colour, emblem, self.way, divmod(self.cell, 3)))
         return optioned(rng, asked, self.plate.words, text.near(rng, self.plate.words))
 
-    def begin(self, talk: DialogueBuilder, rng: Random) -> DialogueBuilder:
-        """From the thumbnail: straight to a container, or to anyone where only emblems would tell."""
+    def begin(self, builder: DialogueBuilder, rng: Random) -> DialogueBuilder:
+        """Writes the first look: straight at the container, or at a random one if its emblem has to be found.
+
+        The thumbnail shows colours and positions, but no emblems.
+        """
         if self.way == "emblem":
-            talk.look("", THIRDS, rng.randrange(9))
-            return talk
+            builder.look("", THIRDS, rng.randrange(9))
+            return builder
         listed = self._name() + " ".join(colours(self.at)[: self.cell + 1])
         said = f"{listed}!" if self.way == "colour" else ""
-        talk.look(said, THIRDS, self.cell)
-        return talk
+        builder.look(said, THIRDS, self.cell)
+        return builder
 
-    def inspect(self, talk: DialogueBuilder, cell: int) -> DialogueBuilder:
-        """What the container in view is; on to a strip of it or to the next one."""
-        container, view = self.containers[cell], talk.views[-1]
+    def inspect(self, builder: DialogueBuilder, cell: int) -> DialogueBuilder:
+        """Names the container in view, and looks at a strip of it or, if it has the wrong emblem, at the next one."""
+        container, view = self.containers[cell], builder.views[-1]
         said = f"{self._name()}{place_in(view, container.box)} {container.words}"
         if self.way == "emblem" and container.words.split()[1] != self.wanted():
-            talk.look(said, THIRDS, (cell + 1) % 9)
+            builder.look(said, THIRDS, (cell + 1) % 9)
         else:
-            self.closer(talk, cell, f"{said}! ", STRIPS)
-        return talk
+            self.closer(builder, cell, f"{said}! ", STRIPS)
+        return builder
 
-    def closer(self, talk: DialogueBuilder, cell: int, said: str, grid: Size) -> None:
-        """Say where the plate is in the newest view, and look there."""
-        view, plate = talk.views[-1], self.at.items[2 * cell + 1].box
+    def closer(self, builder: DialogueBuilder, cell: int, said: str, grid: Size) -> None:
+        """Says where the plate is in the newest view, and looks there."""
+        view, plate = builder.views[-1], self.at.items[2 * cell + 1].box
         said += f"{place_in(view, plate)} plate"
-        talk.look(said, grid, best_cell(view, plate, grid), view.index)
+        builder.look(said, grid, best_cell(view, plate, grid), view.index)
 
-    def astray(self, talk: DialogueBuilder, grid: Size, rng: Random) -> DialogueBuilder:
-        """A look at a wrong part of the newest view, and the right one after it."""
-        view, plate = talk.views[-1], self.plate.box
-        talk.look("", grid, rng.randrange(grid[0] * grid[1]), view.index)
-        if coverage(talk.views[-1].box, plate) < 0.9:
-            talk.look("nothing", grid, best_cell(view, plate, grid), view.index)
-        return talk
+    def astray(self, builder: DialogueBuilder, grid: Size, rng: Random) -> DialogueBuilder:
+        """Writes a look at a random part of the newest view and, if the plate is not there, the right look after it."""
+        view, plate = builder.views[-1], self.plate.box
+        builder.look("", grid, rng.randrange(grid[0] * grid[1]), view.index)
+        if coverage(builder.views[-1].box, plate) < 0.9:
+            builder.look("nothing", grid, best_cell(view, plate, grid), view.index)
+        return builder
 
-    def answer(self, talk: DialogueBuilder, cell: int) -> DialogueBuilder:
-        """The answer, read off the plate of a container: once, while the options are there to choose from."""
+    def answer(self, builder: DialogueBuilder, cell: int) -> DialogueBuilder:
+        """Answers with the code on a container's plate.
+
+        The code is written in the answer only, not in the list, since the options are there to compare it with.
+        """
         plate = self.at.items[2 * cell + 1]
-        talk.say(f"{place_in(talk.views[-1], plate.box)} plate!\nanswer {plate.words}")
-        return talk
+        builder.say(f"{place_in(builder.views[-1], plate.box)} plate!\nanswer {plate.words}")
+        return builder
 
-    def search(self, talk: DialogueBuilder, rng: Random) -> DialogueBuilder:
-        """From the thumbnail to the answer."""
-        self.begin(talk, rng)
-        cell = self._in_view(talk)
+    def search(self, builder: DialogueBuilder, rng: Random) -> DialogueBuilder:
+        """Writes the whole search, from the thumbnail to the answer."""
+        self.begin(builder, rng)
+        cell = self._in_view(builder)
         while self.way == "emblem" and self.containers[cell].words.split()[1] != self.wanted():
-            self.inspect(talk, cell)
+            self.inspect(builder, cell)
             cell = (cell + 1) % 9
-        self.inspect(talk, cell)
-        self.closer(talk, cell, "", HALVES)
-        return self.answer(talk, cell)
+        self.inspect(builder, cell)
+        self.closer(builder, cell, "", HALVES)
+        return self.answer(builder, cell)
 
-    def _in_view(self, talk: DialogueBuilder) -> int:
-        x, y = center(talk.views[-1].box)
+    def _in_view(self, builder: DialogueBuilder) -> int:
+        x, y = center(builder.views[-1].box)
         return int(y * 3) * 3 + int(x * 3)
 
 
 def best_cell(view: View, box: Box, grid: Size) -> int:
-    """The cell of a grid over a view that shows most of a box, and of those the one whose middle is closest."""
+    """Returns the cell of a grid over a view that shows most of a box; of equals, the one whose centre is closest."""
 
     def merit(cell: int) -> tuple[float, float]:
         part = compose(view.box, cell_box(*grid, cell % grid[0], cell // grid[0]))

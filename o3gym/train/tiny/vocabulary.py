@@ -1,4 +1,4 @@
-"""The tokenizer and the chat template of the model on board: one token per word, so that sequences are short."""
+"""The tokenizer and the chat template of the tiny model: one token per word, so that sequences are short."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SPECIAL = (
 )
 SPACE = "▁"
 PIECE = f"{SPACE}?(?:@?[a-i][1-9]|[1-9]x[1-9]|[A-Za-z]?[a-z]+)|{SPACE}|[\\s\\S]"
-"""Words, cells and grids are tokens together with the space before them; everything else is single characters."""
+"""Splits text into tokens: words, cells and grids, each with the space before it; all else is single characters."""
 
 TEMPLATE = (
     "{%- for message in messages %}{%- if message.role != 'system' %}"
@@ -39,11 +39,14 @@ TEMPLATE = (
     "{{- '<|im_end|>' }}{%- endif %}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|assistant|>' }}{%- endif %}"
 )
-"""Two tokens around each message. The system prompt is left out, since a word-level model learns its format."""
+"""Two tokens frame each message. System prompts are left out, since the format is learnt in training."""
 
 
 def vocabulary() -> list[str]:
-    """Every token: the special ones, single characters, and the words of the synthetic suite and the grid dialect."""
+    """Returns all tokens: special ones, single characters, and the words of the synthetic suite and the grid dialect.
+
+    A token's id is its index in this list.
+    """
     cells = [cell_name(column, row) for row in range(6) for column in range(4)]
     cells += [f"@{cell_name(column, row)}" for row in range(PLACES[1]) for column in range(PLACES[0])]
     grids = [f"{columns}x{rows}" for columns, rows in GRID_SHAPES]
@@ -71,7 +74,7 @@ def _spaced(words: list[str]) -> list[str]:
 
 
 def _sentences() -> list[str]:
-    """The questions that the three families ask, whatever they ask for."""
+    """Returns questions of the three families, enough of them that every word that they use occurs."""
     rng = Random(0)
     asked = [attribute.ask_colour(rng, kind) for kind in (*ICONS, "sign") for _ in range(20)]
     asked += [hidden.ask_hidden(rng, level, "star") for level in ("easy", "medium") for _ in range(50)]
@@ -84,7 +87,7 @@ def _sentences() -> list[str]:
 
 
 def make_tokenizer() -> Any:
-    """The tokenizer, a `PreTrainedTokenizerFast`; "A. red" is A, ., ▁red."""
+    """Builds the tokenizer, a `PreTrainedTokenizerFast`; it splits "A. red" into A, ., ▁red."""
     tokenizers, transformers = require("tokenizers", "transformers"), require("transformers", "transformers")
     tokens = vocabulary()
     model = tokenizers.models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="<unk>")

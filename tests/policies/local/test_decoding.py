@@ -175,7 +175,7 @@ def test_rows_are_freed_and_memory_stays_bounded(decoder: Decoder) -> None:
         play(decoder, count=2, turns=1, choices=("B",), seed=number)
     assert len(decoder._rows) == 2
     assert decoder._rows == [None, None]
-    assert decoder._contexts == {}
+    assert decoder._sequences == {}
     assert decoder._network.cache._keys[0] is not None
     assert decoder._network.cache._keys[0].shape[0] == 2
 
@@ -316,7 +316,7 @@ def test_the_context_limit_cuts_and_then_ends_a_dialogue(parts: Any) -> None:
     assert (len(reply.token_ids or ()), reply.finish, reply.error) == (3, "length", "")
     going_on(encoder, dialogue, reply, 0, 3)
     assert ask(decoder, dialogue) == Reply("", finish="length", error=CONTEXT_FULL)
-    assert decoder._contexts == {}
+    assert decoder._sequences == {}
 
 
 def test_seeds_make_replies_repeatable(decoder: Decoder) -> None:

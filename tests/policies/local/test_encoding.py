@@ -183,9 +183,9 @@ def test_a_template_that_looks_back_is_rendered_whole(encoder: Encoder) -> None:
     number = "{% if message.role == 'user' %} {{ loop.index }}{% endif %}"
     numbered = vlm_folders.QWEN_TEMPLATE.replace("{{ message.role }}\n", "{{ message.role }}" + number + " \n", 1)
     numbered = numbered.replace("<|im_start|>assistant\n", "<|im_start|>assistant \n")
-    assert encoder._local
+    assert encoder.template.suffix_is_local
     other = with_template(encoder, numbered)
-    assert not other._local
+    assert not other.template.suffix_is_local
     dialogue = talked(other)
     assert list(other.opening(dialogue[:4]).ids) == whole(other, dialogue[:4])
 

@@ -227,7 +227,7 @@ def test_a_cut_reply_and_a_full_context(folder: str, encoder: Encoder, monkeypat
 
 def test_what_goes_wrong_is_an_error_of_its_request_alone(policy: Vllm) -> None:
     four = reply(policy, asked(dialogue(*map(picture, range(4)))))
-    assert (four.finish, four.error) == ("error", "ValueError: 4 pictures in a dialogue; max_images is 3")
+    assert (four.finish, four.error) == ("error", "ValueError: the dialogue has 4 pictures; max_images is 3")
     assert "would make it 64×96" in reply(policy, asked(dialogue(picture(0, 70, 90)))).error
     policy._engine.image = -1
     assert "another prompt" in reply(policy, asked(dialogue(picture(0)))).error
@@ -282,7 +282,7 @@ def test_a_wrong_place_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "vllm", stand_in())
     with pytest.raises(ValueError, match="name the model"):
         make_policy("vllm")
-    with pytest.raises(ValueError, match="no such folder"):
+    with pytest.raises(ValueError, match="expected a model folder"):
         make_policy(f"vllm:{tmp_path}/none")
     with pytest.raises(ValueError, match=r"config\.json"):
         make_policy(f"vllm:{tmp_path}")

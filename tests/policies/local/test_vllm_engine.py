@@ -36,9 +36,10 @@ from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job
 from o3gym.runs.store import open_run
 from o3gym.train.batches import batch_of
-from o3gym.train.grpo.experience import sample_row, sampling_logprobs
+from o3gym.train.grpo.experience import sampling_logprobs
 from o3gym.train.grpo.recipe import read_grpo
 from o3gym.train.grpo.run import train_grpo
+from o3gym.train.loss_mask import sample_row
 from o3gym.types import Reply, Sampling, Trajectory
 from tests.policies.local.talk import flat, key, opened, picture, play, reference
 from tests.policies.local.vlm_folders import qwen

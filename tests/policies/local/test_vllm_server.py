@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gc
 import io
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +21,8 @@ from PIL import Image
 from o3gym.policies.base import make_policy
 from o3gym.policies.dialogue import Dialogue, Picture, Request
 from o3gym.policies.local.vllm import folded
+from o3gym.policies.local.vllm_server import Remote
+from o3gym.registry import MissingPackage
 from o3gym.types import FULL, Reply, Sampling, View
 from tests.policies.local.vlm_folders import qwen
 
@@ -163,6 +167,24 @@ def test_new_weights_are_read_by_the_server(policy: Any, server: Server, tmp_pat
     server.status = 404
     with pytest.raises(ValueError, match="VLLM_SERVER_DEV_MODE=1"):
         policy.renew(tmp_path)
+
+
+def test_connections_are_closed_with_the_policy_or_with_its_last_reference(policy: Any, server: Server) -> None:
+    replies(policy, 1)
+    client = policy._engine._client
+    policy.close()
+    assert client.is_closed()
+    forgotten = Remote(f"http://127.0.0.1:{server.server_port}", at_once=1, timeout=5.0)
+    client = forgotten._client
+    del forgotten
+    gc.collect()
+    assert client.is_closed()
+
+
+def test_a_missing_client_is_named(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(MissingPackage, match=r'run pip install "o3gym\[openai\]"'):
+        make_policy(f"vllm_server:{folder}?url=http://127.0.0.1:9")
 
 
 def test_a_server_that_is_none_is_said_at_once(folder: str) -> None:

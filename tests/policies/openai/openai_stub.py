@@ -53,7 +53,7 @@ class Stub:
         self._control("script", json.dumps(steps).encode())
 
     def log(self) -> list[dict[str, Any]]:
-        """The requests since the last script: `at` (seconds), `delay`, `headers` (lower case) and `body`."""
+        """The requests since the last script: `at` (seconds), `delay`, `path`, `key` (bearer), `api_key` and `body`."""
         received: list[dict[str, Any]] = json.loads(self._control("log", b"{}"))
         return received
 
@@ -89,7 +89,7 @@ class Server:
         fields = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
         body = await reader.readexactly(int(fields.get("content-length", 0)))
         path = head.split(" ", 2)[1]
-        if not path.endswith("/chat/completions"):
+        if not path.partition("?")[0].endswith("/chat/completions"):
             return self.answer(writer, 200, {}, self.control(path, body))
         step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
         self.received.append((time.monotonic(), step.get("delay", 0.0), head, body))
@@ -116,7 +116,10 @@ class Server:
             return "{}"
         return json.dumps(
             [
-                {"at": at, "delay": delay, "key": bearer(head), "path": head.split(" ", 2)[1], "body": json.loads(data)}
+                {
+                    **{"at": at, "delay": delay, "path": head.split(" ", 2)[1], "body": json.loads(data)},
+                    **{"key": bearer(head), "api_key": header(head, "api-key")},
+                }
                 for at, delay, head, data in self.received
             ]
         )
@@ -124,8 +127,13 @@ class Server:
 
 def bearer(head: str) -> str:
     """The key in the authorization header."""
-    line = next((line for line in head.split("\r\n") if line.lower().startswith("authorization:")), "")
-    return line.rpartition(" ")[2]
+    return header(head, "authorization").rpartition(" ")[2]
+
+
+def header(head: str, name: str) -> str:
+    """The value of a header, "" without it."""
+    line = next((line for line in head.split("\r\n") if line.lower().startswith(f"{name}:")), "")
+    return line.partition(": ")[2]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import gc
 import io
 import json
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -303,7 +304,7 @@ def test_what_passes_is_tried_again(make: Make, stub: Stub, step: dict[str, Any]
     assert len(stub.log()) == 3
 
 
-def test_what_is_sent_is_what_the_official_client_sends(make: Make, stub: Stub) -> None:
+def test_what_is_sent_is_what_the_typed_interface_of_the_client_sends(make: Make, stub: Stub) -> None:
     dialogue, tools = Dialogue(), ({"type": "function", "function": {"name": "crop", "parameters": {}}},)
     dialogue.add("user", ["Was ist das?", picture()])
     reply(make(), dialogue=dialogue, tools=tools, sampling=Sampling(0.7, 0.9, 50, ("</x>",), 7))
@@ -368,6 +369,23 @@ def test_waits_double_up_to_a_bound_and_repeat_with_the_seed(make: Make, monkeyp
     assert all(0.25 * 2**n <= wait <= 0.5 * 2**n for n, wait in enumerate(first[:6]))
     assert max(first) <= module.LONGEST_WAIT
     assert policy._wait(TimeoutError(), 12, module.random.Random(3)) is None
+
+
+def test_waits_are_spread_by_a_jitter_that_follows_from_the_seed(make: Make, stub: Stub) -> None:
+    policy, waits = make(retries=4), []
+    plan = policy._wait
+
+    def noted(*args: Any) -> float:
+        waits.append(plan(*args))
+        return 0.0
+
+    policy._wait = noted  # type: ignore[method-assign]
+    for seed in (1, 2, 1):
+        stub.script(*[failure(500, "oops")] * 3, {"body": completion()})
+        assert reply(policy, sampling=Sampling(seed=seed)).finish == "stop"
+    shares = [wait / (module.FIRST_WAIT * 2 ** (at % 3)) for at, wait in enumerate(waits)]
+    assert shares[:3] == shares[6:]
+    assert len(set(shares[:6])) == 6, "no two retries of two episodes wait the same share of the longest wait"
 
 
 def test_a_parameter_that_a_model_refuses_is_sent_otherwise_from_then_on(make: Make, stub: Stub) -> None:
@@ -490,14 +508,96 @@ def test_a_key_with_a_line_break_is_not_shown(make: Make, stub: Stub, monkeypatc
 
 
 def test_a_missing_package_is_named(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "aiohttp", None)
-    with pytest.raises(MissingPackage, match=r"o3gym\[openai\]"):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(MissingPackage, match=r'run pip install "o3gym\[openai\]"'):
         make_policy(f"openai:m?base_url={stub.url}")
+
+
+IMPORTS = """
+import sys
+import o3gym, o3gym.judges.model, o3gym.policies.local.vllm_server, o3gym.policies.openai.policy
+print([name for name in ("openai", "aiohttp", "httpx", "httpx2") if name in sys.modules])
+"""
+
+
+def test_the_client_is_imported_only_where_it_is_used() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_httpx_carries_the_requests_where_aiohttp_is_missing(
+    make: Make, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Missing:
+        def __init__(self, **_: object) -> None:
+            raise RuntimeError("as the client raises it")
+
+    monkeypatch.setattr(openai, "DefaultAioHttpClient", Missing)
+    stub.script({"body": completion(), "drop": True}, failure(429, "slow down"), {"body": completion()})
+    assert reply(make()).text == "<answer>A</answer>"
+    stub.script({"body": completion(), "drop": True})
+    assert "ConnectionError: " in reply(make(retries=0)).error
+    stub.script({"status": 308, "headers": {"location": f"{stub.url}/elsewhere"}, "body": ""})
+    assert f"moved to {stub.url}/elsewhere" in reply(make()).error
+    assert len(stub.log()) == 1
+    stub.script({"body": completion()})
+    dialogue = Dialogue()
+    dialogue.add("user", [picture(700, 500), "What is it?"])
+    assert reply(make(), dialogue=dialogue).finish == "stop"
+    assert len(json.dumps(stub.log()[0]["body"])) > 1_000_000
 
 
 def test_base_url_is_for_policies_that_ask_a_server(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="none of the policies asks a server"):
         run(Bench(policies=("oracle",), base_url="http://127.0.0.1:1/v1"), tmp_path / "run")
+
+
+def test_azure_is_asked_for_a_deployment_with_its_own_header_and_version(
+    make: Make, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = stub.url.removesuffix("/v1")
+    assert reply(make(base_url=resource, api_version="2024-10-21")).finish == "stop"
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", resource)
+    assert reply(make(base_url="", api_version="preview")).finish == "stop"
+    first, second = stub.log()
+    assert first["path"] == "/openai/deployments/m/chat/completions?api-version=2024-10-21"
+    assert (first["key"], first["api_key"], first["body"]["model"]) == ("", KEY, "m")
+    assert second["path"].endswith("?api-version=preview")
+    stub.script({"status": 401, "body": f"no {KEY} here"})
+    assert reply(make(base_url=resource, api_version="preview")).error == "Refused: status 401: no [key] here"
+    monkeypatch.delenv("AZURE_OPENAI_ENDPOINT")
+    with pytest.raises(ValueError, match="api_version: set base_url"):
+        OpenAIPolicy("m", api_version="preview")
+
+
+ENDINGS = """
+import gc, sys, threading
+from o3gym.policies.base import make_policy
+from o3gym.policies.dialogue import Dialogue, Request
+from o3gym.types import Sampling
+
+url, ending = sys.argv[1:]
+policy, dialogue = make_policy(f"openai:m?base_url={url}"), Dialogue()
+dialogue.add("user", ["What is it?"])
+policy.submit(Request(("arm", "answered", 0, ""), dialogue, Sampling()))
+print(policy.poll()[0][1].text)
+if ending != "collected":
+    policy.submit(Request(("arm", "in flight", 0, ""), dialogue, Sampling()))
+if ending == "closed":
+    policy.close()
+if ending == "collected":
+    del policy
+    gc.collect()
+    assert threading.active_count() == 1
+"""
+
+
+@pytest.mark.parametrize("ending", ["closed", "collected", "at exit"])
+def test_no_connection_is_left_open(stub: Stub, ending: str) -> None:
+    stub.script({"body": completion()}, {"body": completion(), "delay": 60.0})
+    command = [sys.executable, "-W", "error", "-c", ENDINGS, stub.url, ending]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert (done.stdout, done.stderr, done.returncode) == ("<answer>A</answer>\n", "", 0)
 
 
 def test_closing_drops_what_is_in_flight(make: Make, stub: Stub) -> None:

@@ -39,9 +39,9 @@ def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
         export_run(run, "lmms_eval", tmp_path / "out")
     with pytest.raises(ValueError, match=r'no arm "oracel"; did you mean "oracle".*it has: oracle'):
         export_run(run, "inspect", tmp_path / "out", "oracel")
-    with pytest.raises(FileExistsError, match="other files in it"):
+    with pytest.raises(FileExistsError, match="expected a new or empty folder"):
         export_run(run, "inspect", run)
-    with pytest.raises(FileExistsError, match=r"run\.json is a file"):
+    with pytest.raises(FileExistsError, match=r"run\.json: expected a new or empty folder, got a file"):
         export_run(run, "inspect", run / "run.json")
     empty = sample_run.stored(tmp_path / "empty", [])
     with pytest.raises(ValueError, match="no episodes yet"):

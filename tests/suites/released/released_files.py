@@ -37,7 +37,7 @@ def tsv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -
 
 
 def hrbench(folder: Path, questions: int = 2, name: str = "hr_bench_4k.tsv", **changes: Any) -> Path:
-    """Each question four times; the right option goes from A to D, the others stand anywhere."""
+    """Each question four times; the right option goes from A to D, the others stand anywhere. TSV or Parquet."""
     rows = []
     for number in range(questions):
         image = base64.b64encode(jpeg(("red", "green", "blue")[number % 3])).decode()
@@ -47,11 +47,11 @@ def hrbench(folder: Path, questions: int = 2, name: str = "hr_bench_4k.tsv", **c
             row = {"index": 4 * number + cycle, "question": f'Which "sign", {number}?\nSee left.', "answer": letter}
             row |= {"category": "single" if number % 2 == 0 else "cross", "cycle_category": cycle, "image": image}
             rows.append({**row, **dict(zip("ABCD", options, strict=True)), **changes})
-    return tsv(folder / name, HR_COLUMNS, rows)
+    return parquet(folder / name, rows) if name.endswith(".parquet") else tsv(folder / name, HR_COLUMNS, rows)
 
 
 def vstar(folder: Path, beside: Mapping[str, Any] | None = None, **changes: Any) -> Path:
-    """One question of each category: pictures, the files beside them, and the list."""
+    """One question of each category: pictures, the files beside them with options as sentences, and the list."""
     entries = (
         ("direct_attributes", ["red", "blue", "green", "white"], ["cup"], [[8, 12, 16, 24]], "C", [1, 2, 0, 3]),
         ("relative_position", ["left", "right"], ["cup", "dog"], [[0, 0, 8, 8], [40, 30, 24, 18]], "A", [0, 1]),
@@ -60,7 +60,8 @@ def vstar(folder: Path, beside: Mapping[str, Any] | None = None, **changes: Any)
     for number, (category, options, names, boxes, label, order) in enumerate(entries):
         (folder / category).mkdir(parents=True, exist_ok=True)
         (folder / category / f"sa_{number}.jpg").write_bytes(jpeg())
-        about = {"target_object": names, "bbox": boxes, "question": "Which is it?", "options": options}
+        about = {"target_object": names, "bbox": boxes, "question": "Which is it?"}
+        about |= {"options": [f"The right one is {option}." for option in options]}
         (folder / category / f"sa_{number}.json").write_text(json.dumps({**about, **(beside or {})}))
         listed = "\n".join(f"({letter}) {options[at]}" for letter, at in zip("ABCD", order, strict=False))
         said = f"Which is it?\n{listed}\nAnswer with the option's letter from the given choices directly."

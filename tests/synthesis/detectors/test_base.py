@@ -26,7 +26,7 @@ def test_by_name_and_by_place() -> None:
     ("spec", "error", "words"),
     [
         ("thruth", UnknownName, 'did you mean "truth"'),
-        ("no_such_module:Class", UnknownName, 'one of your own is "package.module:Class"'),
+        ("no_such_module:Class", UnknownName, 'the spec of a plug-in is "package.module:Class"'),
         ("o3gym.synthesis.detectors.truth:Thruth", UnknownName, 'did you mean "Truth"'),
         (f"{__name__}:Halves?lable=chart", TypeError, 'did you mean "label"'),
         ("truth:x", TypeError, 'takes nothing after ":"'),

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 
 from o3gym.cli.main import main
-from o3gym.runs.store import RunError
 from o3gym.suites.base import make_suite
-from o3gym.synthesis.questions.asking import AskedPolicy, ReplyLedger
+from o3gym.synthesis.asking import AskedPolicy
 from o3gym.synthesis.questions.making import REPLIES, QuestionRecipe, make_questions
 from o3gym.synthesis.questions.sheets import open_sheets
-from o3gym.types import Reply, Sampling
+from o3gym.types import Sampling
 from tests.policies.openai.openai_stub import Stub, completion, failure
 
 LAYOUTS = "synthetic?family=chart&difficulty=easy&pixels=100000&n=2"
@@ -208,7 +207,7 @@ def test_prompts_and_the_picture_are_as_the_user_says(server: Stub, tmp_path: Pa
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--captioner", "oracle"], 'policy "oracle" only plays tasks'),
+        (["--captioner", "oracle"], '"oracle" needs to know the answer'),
         (["--captioner", "opanai:m"], 'did you mean "openai"'),
         (["--writer", ""], "--writer: expected one"),
         (["--solved", "1"], "solved: expected 0 to 0"),
@@ -232,18 +231,29 @@ def test_bad_arguments_are_told_before_anything_is_asked(
     assert server.log() == []
 
 
-def test_a_ledger_has_one_writer_and_is_read_whole(tmp_path: Path) -> None:
-    path = tmp_path / "replies.jsonl"
-    with ReplyLedger(path) as ledger:
-        ledger.put("a", Reply("x" * 200_000))
-        ledger.put("b", Reply("", finish="error", error="down"))
-        with pytest.raises(RunError, match="another process"):
-            ReplyLedger(path)
-    with ReplyLedger(path, retry=True) as ledger:
-        assert ledger.get("b") is None
-        found = ledger.get("a")
-        assert found is not None
-        assert len(found.text) == 100_000
-    path.write_text(path.read_text() + "[]\n")
-    with pytest.raises(RunError, match="line 3: expected"):
-        ReplyLedger(path)
+def recipe(spec: str, *solvers: str, base_url: str = "", judge: str = "") -> QuestionRecipe:
+    asker = AskedPolicy(spec, Sampling(max_tokens=8192), 2_000_000, 1)
+    return QuestionRecipe(asker, asker, solvers, base_url=base_url, judge=judge)
+
+
+def test_one_server_is_for_every_openai_policy_and_the_judge_is_the_solvers(server: Stub, tmp_path: Path) -> None:
+    one = LAYOUTS.replace("n=2", "n=1")
+    server.script(*CAPTIONS[:5], WRITTEN[0], step("<answer>G</answer>"))
+    asked = recipe("openai:m?retries=0", "openai:a?retries=0", "oracle", base_url=server.url, judge="verbatim")
+    tally = make_questions(open_sheets(one, tmp_path), asked, tmp_path)
+    assert (tally.proposed, tally.error) == (5, "")
+    assert len(server.log()) == 5 + 1 + 3, "captions, questions, and three questions for the solver with a server"
+    runs = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("solved-*.run/run.json"))]
+    assert [
+        (run["policies"], run["base_url"], run["judge"]) for run in sorted(runs, key=lambda run: run["policies"])
+    ] == [
+        (["openai:a?retries=0+no_tool"], server.url, "verbatim"),
+        (["oracle+no_tool"], "", "verbatim"),
+    ]
+
+
+def test_a_server_or_a_judge_that_does_not_fit_is_told_at_once() -> None:
+    with pytest.raises(ValueError, match="none of the policies asks a server, http://a/v1 would not be used"):
+        recipe("transformers:m", "oracle", base_url="http://a/v1")
+    with pytest.raises(ValueError, match='did you mean "exact"'):
+        recipe("openai:m", "oracle", judge="exakt")

@@ -29,14 +29,18 @@ def content(messages: list[Message]) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("module", "reader", "name"),
-    [(sharegpt, ShareGPT, "d.json"), (sharegpt, ShareGPT, "d.jsonl"), (cold_start, ColdStart, "deep/d.parquet")],
+    ("export", "reader", "name"),
+    [
+        (sharegpt.export_sharegpt, ShareGPT, "d.json"),
+        (sharegpt.export_sharegpt, ShareGPT, "d.jsonl"),
+        (cold_start.export_cold_start, ColdStart, "deep/d.parquet"),
+    ],
 )
 def test_a_run_is_exported_and_read_back_whole(
-    module: Any, reader: Any, name: str, run_folder: Path, tmp_path: Path
+    export: Any, reader: Any, name: str, run_folder: Path, tmp_path: Path
 ) -> None:
     stored = RunSource(str(run_folder))
-    assert module.export(stored, tmp_path / name) == stored.size
+    assert export(stored, tmp_path / name) == stored.size
     source = reader(str(tmp_path / name))
     assert source.size == stored.size
     for index in range(stored.size):
@@ -86,7 +90,10 @@ def test_of_rows_that_begin_each_other_the_longest_is_read(tmp_path: Path) -> No
         ('[{"from": "robot", "value": "x"}]', "row 0: message 0: role: expected one of"),
         ('[{"from": "gpt", "value": 7}]', "row 0: message 0: text: expected a string, got int 7"),
         ('["x"]', "row 0: message 0: expected an object"),
-        ('[{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "x"}]', "more places <image> than pictures"),
+        (
+            '[{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "x"}]',
+            "more <image> placeholders than pictures",
+        ),
         ('[{"from": "human", "value": "x"}]', "expected the last message to be the assistant's"),
     ],
 )
@@ -112,7 +119,7 @@ def test_files_that_are_something_else_are_named(tmp_path: Path) -> None:
     [
         ("{", "d.json: not JSON"),
         ("{}", "expected a list of rows, got dict"),
-        ("[]", "no rows in it"),
+        ("[]", "the file has no rows"),
         ("[7]", "row 0: expected an object, got 7"),
         ('[{"text": "x"}]', 'row 0: expected "conversations" or "messages", got text'),
         ('[{"messages": [], "images": "x.png"}]', "row 0: images: expected a list of paths, got 'x.png'"),
@@ -133,7 +140,7 @@ def test_chat_messages_and_pictures_too_many(tmp_path: Path) -> None:
     chat = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
     (tmp_path / "d.jsonl").write_text(json.dumps({"messages": chat}) + "\n")
     assert [m.role for m in ShareGPT(str(tmp_path / "d.jsonl")).example(0, 0)] == ["user", "assistant"]
-    with pytest.raises(SourceError, match="1 pictures, but 0 places"):
+    with pytest.raises(SourceError, match="1 pictures, but 0 <image> placeholders"):
         read_turns(chat, [Source.file("x.png")], "here")
 
 

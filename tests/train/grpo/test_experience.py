@@ -10,23 +10,21 @@ import numpy as np
 import pytest
 
 from o3gym.policies.local.encoding import Encoder
-from o3gym.train.batches import BatchError
 from o3gym.train.grpo.advantages import advantages
 from o3gym.train.grpo.experience import (
     EpisodeStats,
-    blank_row,
     chunks,
     compute_advantages,
     experience,
     informative,
     measures,
-    sample_row,
     sampling_logprobs,
     tokens_written,
     usable,
 )
 from o3gym.train.grpo.recipe import GrpoRecipe
-from o3gym.train.grpo.trainer import to_trl
+from o3gym.train.grpo.trl_batch import blank_row, to_trl
+from o3gym.train.loss_mask import BatchError, sample_row
 from o3gym.types import Trajectory
 from tests.train.grpo.spelled import LOOKS, played, rewarded
 from tests.train.tiny_folder import processor
@@ -70,7 +68,7 @@ def test_a_look_that_the_budget_forbids_shows_nothing(encoder: Encoder) -> None:
 
 def test_only_rows_with_something_to_learn_are_kept(groups: Groups) -> None:
     uneven = [[*groups[0][:1], replace(groups[0][1], stop="over_turn"), *groups[0][2:]], groups[1]]
-    keys = lambda made: [lesson.trajectory.sample for lesson in made.lessons]  # noqa: E731
+    keys = lambda made: [sample.trajectory.sample for sample in made.samples]  # noqa: E731
     assert keys(experience(uneven, recipe(), 0)) == [0, 1]  # the mean of the first group is its third reward
     assert keys(experience(uneven, recipe(over_turn_masking=True), 0)) == [0]
     assert keys(experience(uneven, recipe(over_turn_masking=True, kl=0.1), 0)) == [0, 2, 0, 1, 2]
@@ -91,32 +89,32 @@ def test_the_loss_is_divided_by_what_the_recipe_says(groups: Groups) -> None:
 def test_two_processes_weigh_as_one_does(groups: Groups) -> None:
     """Statistics over all, groups that keep their process, and totals that are those of the whole."""
     made = recipe(norm="global", mean="sequence")
-    facts = [
+    stats = [
         [EpisodeStats(f"{r}/{t.group}", float(t.reward or 0), t.stop, tokens_written(t), 0) for t in groups[r]]
         for r in (0, 1)
     ]
-    shares = [experience([groups[rank]], made, 0, lambda mine: facts, rank) for rank in (0, 1)]
-    pushes, _, totals = compute_advantages([fact for share in facts for fact in share], made)
-    got = [lesson.advantage for share in shares for lesson in share.lessons]
-    assert got == pytest.approx([push for push in pushes if push])
+    shares = [experience([groups[rank]], made, 0, lambda mine: stats, rank) for rank in (0, 1)]
+    expected, _, totals = compute_advantages([stat for share in stats for stat in share], made)
+    got = [sample.advantage for share in shares for sample in share.samples]
+    assert got == pytest.approx([advantage for advantage in expected if advantage])
     assert shares[0].totals == shares[1].totals == totals
     rewards = [t.reward or 0 for group in groups for t in group]
-    assert pushes == pytest.approx(advantages(rewards, [t.group for g in groups for t in g], norm="global"))
+    assert expected == pytest.approx(advantages(rewards, [t.group for g in groups for t in g], norm="global"))
 
 
 def test_updates_share_the_groups_evenly(groups: Groups) -> None:
     many = [[replace(t, group=f"{n}") for t in groups[0]] for n in range(8)]
-    dealt = [lesson.update for lesson in experience(many, recipe(updates=4), 3).lessons]
+    dealt = [sample.update for sample in experience(many, recipe(updates=4), 3).samples]
     assert sorted(dealt) == [update for update in range(4) for _ in range(4)]  # two of three rows in each of two groups
-    assert dealt != [lesson.update for lesson in experience(many, recipe(updates=4), 4).lessons]
+    assert dealt != [sample.update for sample in experience(many, recipe(updates=4), 4).samples]
 
 
 def test_portions_hold_rows_of_similar_length_and_may_be_empty(groups: Groups) -> None:
-    lessons = experience(groups[:1], recipe(std=False, kl=1.0), 0).lessons
-    portions = chunks(lessons, 0, 2)
-    assert [[lesson.trajectory.sample for lesson in portion] for portion in portions] == [[0, 1], [2]]
-    assert [len(portion) for portion in chunks(lessons, 0, 5)] == [1, 0, 1, 0, 1]
-    assert chunks(lessons, 1, 2) == [[], []]
+    samples = experience(groups[:1], recipe(std=False, kl=1.0), 0).samples
+    portions = chunks(samples, 0, 2)
+    assert [[sample.trajectory.sample for sample in portion] for portion in portions] == [[0, 1], [2]]
+    assert [len(portion) for portion in chunks(samples, 0, 5)] == [1, 0, 1, 0, 1]
+    assert chunks(samples, 1, 2) == [[], []]
 
 
 def test_a_group_with_a_failure_is_left_out_whole(groups: Groups) -> None:

@@ -48,7 +48,7 @@ def register_share_of_e() -> None:
 def share_of_e() -> Iterator[None]:
     register_share_of_e()
     yield
-    for table in (REWARDS._loaded, REWARDS._where):
+    for table in (REWARDS._loaded, REWARDS._paths):
         table.pop(E_SHARE, None)
 
 

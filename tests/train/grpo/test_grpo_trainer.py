@@ -14,9 +14,10 @@ import transformers
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import load_processor
 from o3gym.train.batches import batch_of
-from o3gym.train.grpo.experience import experience, sample_row
+from o3gym.train.grpo.experience import experience
 from o3gym.train.grpo.recipe import GrpoRecipe, read_grpo
 from o3gym.train.grpo.trainer import GrpoTrainer
+from o3gym.train.loss_mask import sample_row
 from o3gym.types import Trajectory
 from tests.train.grpo.spelled import played, rewarded
 from tests.train.tiny_folder import write_folder
@@ -67,10 +68,10 @@ def trained(made: GrpoRecipe, groups: list[list[Trajectory]], folder: Path) -> t
     processor = load_processor(made.model)
     model = transformers.AutoModelForImageTextToText.from_pretrained(made.model, dtype=torch.float32)
     encoder, spy = Encoder(processor), Spy()
-    lessons = experience(groups, made, 0)
-    play: Any = lambda number, policy: (lessons, {})  # noqa: E731
-    play.cursor = 0
-    trainer = GrpoTrainer(model, processor, made, encoder, play, folder)
+    learnt = experience(groups, made, 0)
+    worker: Any = lambda number, policy: (learnt, {})  # noqa: E731
+    worker.cursor = 0
+    trainer = GrpoTrainer(model, processor, made, encoder, worker, folder)
     trainer.add_callback(spy)
     trainer.train()
     return spy, trainer
@@ -91,7 +92,7 @@ def oracle(made: GrpoRecipe, groups: list[list[Trajectory]], weights: Any, first
     encoder = Encoder(load_processor(made.model))
     load: Callable[[Any], Any] = lambda values: _loaded(made.model, values)  # noqa: E731
     model, old, start = load(weights), load(first), load({})
-    dealt = {lesson.trajectory.key: lesson.update for lesson in experience(groups, replace(made, kl=1.0), 0).lessons}
+    dealt = {sample.trajectory.key: sample.update for sample in experience(groups, replace(made, kl=1.0), 0).samples}
     flat = [t for group in groups for t in group]
     masked = {t.key for t in flat if made.over_turn_masking and t.stop == "over_turn"}
     mine = [t for t in flat if dealt.get(t.key, 0) == update]  # with one update also the masked ones
@@ -102,12 +103,14 @@ def oracle(made: GrpoRecipe, groups: list[list[Trajectory]], weights: Any, first
     for t in kept:
         siblings = [s for s in flat if s.group == t.group and not (made.stats == "exclude" and s.key in masked)]
         rewards = torch.tensor([s.reward for s in siblings])
-        push = (t.reward - rewards.mean()) / (rewards.std() + 1e-6) if made.std else t.reward - rewards.mean()
+        advantage = (t.reward - rewards.mean()) / (rewards.std() + 1e-6 if made.std else 1)
         now = logprobs(model, encoder, t, made.temperature)
         with torch.no_grad():
             then, reference = (logprobs(m, encoder, t, made.temperature) for m in (old, start))
+        if made.old_logprobs == "rollout":
+            then = torch.tensor([value for turn in t.turns for value in turn.reply.logprobs or ()])
         ratio = torch.exp(now - then)
-        terms = -torch.minimum(ratio * push, ratio.clamp(1 - made.clip_low, 1 + made.clip_high) * push)
+        terms = -torch.minimum(ratio * advantage, ratio.clamp(1 - made.clip_low, 1 + made.clip_high) * advantage)
         gap = reference - now
         terms = terms + made.kl * ratio * (torch.exp(gap) - gap - 1)  # TRL corrects the estimate by the ratio
         loss = loss + (terms.sum() / tokens if made.mean == "token" else terms.mean() / len(base))
@@ -146,5 +149,35 @@ def test_gradients_are_those_of_the_formula(
     for update, (weights, grads) in enumerate(spy.steps):
         loss, wanted = oracle(made, groups, weights, spy.steps[0][0], update)
         assert losses[update] == pytest.approx(loss, rel=1e-4, abs=1e-6)
+        for name, grad in wanted.items():
+            torch.testing.assert_close(grads[name], grad, rtol=1e-4, atol=2e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def sampled(groups: list[list[Trajectory]], made: GrpoRecipe, encoder: Encoder) -> list[list[Trajectory]]:
+    """The episodes as a policy that is a little off would have sampled them: no two tokens are off by the same."""
+    model, off = _loaded(made.model, {}), torch.Generator().manual_seed(0)
+
+    def recorded(t: Trajectory) -> Trajectory:
+        with torch.no_grad():
+            now = logprobs(model, encoder, t, made.temperature)
+        values = iter((now + 0.1 * torch.randn(len(now), generator=off)).tolist())
+        replies = [
+            replace(turn.reply, logprobs=tuple(next(values) for _ in turn.reply.logprobs or ())) for turn in t.turns
+        ]
+        turns = [replace(turn, reply=reply) for turn, reply in zip(t.turns, replies, strict=True)]
+        return replace(t, turns=tuple(turns))
+
+    return [[recorded(t) for t in group] for group in groups]
+
+
+@pytest.mark.parametrize("mean", ["token", "sequence"])
+def test_ratios_are_to_the_log_probabilities_of_sampling_token_by_token(
+    start: Path, encoder: Encoder, groups: list[list[Trajectory]], tmp_path: Path, mean: str
+) -> None:
+    made = recipe(start, updates=2, steps=2, old_logprobs="rollout", mean=mean)
+    episodes = sampled(groups, made, encoder)
+    spy, _ = trained(made, episodes, tmp_path)
+    for update, (weights, grads) in enumerate(spy.steps):
+        _, wanted = oracle(made, episodes, weights, spy.steps[0][0], update)
         for name, grad in wanted.items():
             torch.testing.assert_close(grads[name], grad, rtol=1e-4, atol=2e-6, msg=lambda m, n=name: f"{n}: {m}")

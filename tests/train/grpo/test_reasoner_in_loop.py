@@ -38,7 +38,7 @@ def registered() -> None:
 
     REWARDS.register(
         E_SHARE,
-        RewardRecipe(E_SHARE, (Term("e", "late", share, "this test"),), lambda values: values["e"], "this test"),
+        RewardRecipe(E_SHARE, (Term("e", "parent", share, "this test"),), lambda values: values["e"], "this test"),
     )
 
 
@@ -46,7 +46,7 @@ def registered() -> None:
 def share_of_e() -> Iterator[None]:
     registered()
     yield
-    for table in (REWARDS._loaded, REWARDS._where):
+    for table in (REWARDS._loaded, REWARDS._paths):
         table.pop(E_SHARE, None)
 
 
@@ -129,7 +129,7 @@ def test_searches_for_a_reasoner_that_fails_teach_nothing() -> None:
         assert [t.stop for t in first] == ["error"] * 2
         assert usable_searches(first) == []
     finally:
-        for table in (POLICIES._loaded, POLICIES._where):
+        for table in (POLICIES._loaded, POLICIES._paths):
             table.pop("silent", None)
 
 

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: whole commands, their files, their errors."""
+"""`o3gym bench` from the command line: its files, and its resumption after a kill or a full disk."""
 
 from __future__ import annotations
 
@@ -28,79 +28,6 @@ SMALL = [
 
 def bench(out: Path, *more: str) -> int:
     return main(["bench", *SMALL, "--episodes", "6", "--out", str(out), *more])
-
-
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        (["bench", "--suite", "synthetics"], ['unknown suite "synthetics"', 'did you mean "synthetic"']),
-        (["bench", "--policy", "orcale"], ['did you mean "oracle"']),
-        (["bench", "--policy", "oracle", "--policy", "swep"], ['did you mean "sweep"']),
-        (["bench", "--policy", "two_agent(reasoner=orcale, searcher=oracle)"], ['did you mean "oracle"']),
-        (["bench", "--policy", "two_agent(reasoner=oracle, searcher=swep)"], ['did you mean "sweep"']),
-        (["bench", "--policy", "two_agent(reasoner=oracle, searcher=oracle"], ["closing bracket"]),
-        (["bench", "--policy", "two_agent(reasoner=oracle, sercher=oracle)"], ["needs a searcher"]),
-        (["bench", "--policy", "two_agent(reasoner=oracle, searcher=oracle+blank)"], ['unknown control "blank"']),
-        (["bench", "--policy", "two_agnet(reasoner=oracle, searcher=oracle)"], ['did you mean "two_agent"']),
-        (["bench", "--policy", "oracle+blank"], ['unknown control "blank"', "blank_crop"]),
-        (["bench", "--dialect", "mini-o3"], ['did you mean "mini_o3"']),
-        (["bench", "--reward", "minio3"], ['did you mean "mini_o3"']),
-        (["bench", "--judge", "numerical"], ['did you mean "numeric"']),
-        (["bench", "--split", "tests"], ['no split "tests"', 'did you mean "test"']),
-        (["bench", "--suite", "synthetic?famly=hidden"], ['no option "famly"', 'did you mean "family"']),
-        (["bench", "--suite", "synthetic?family=hiden"], ['did you mean "hidden"']),
-        (["bench", "--env", "max_pixel=3"], ['did you mean "max_pixels"']),
-        (["bench", "--env", "size_rule=deep_eyes"], ['did you mean "deepeyes"']),
-        (["bench", "--env", "focus=crops"], ['did you mean "crop"']),
-        (["bench", "--env", "max_pixels=big"], ["max_pixels", "whole number", "'big'"]),
-        (["bench", "--sweep", "focuss=crop,draw"], ['did you mean "focus"']),
-        (["bench", "--suite", "local:nowhere.jsonl"], ["nowhere.jsonl"]),
-        (["bench", "--prompt", "nowhere.txt"], ["nowhere.txt"]),
-        (["bench", "--dialect", "insight_o3", "--suite", "synthetic?family=text"], ["cannot express answer"]),
-        (["view", "nowhere"], ["no run at nowhere", "run.json"]),
-        (["check", "tols:crop"], ['unknown kind "tols"', 'did you mean "tool"']),
-    ],
-)
-def test_bad_input_is_one_clear_line_and_exit_code_2(command, words, capsys, tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(command) == 2
-    said = capsys.readouterr().err
-    assert all(word in said for word in words), said
-    assert "Traceback" not in said
-    assert not list(tmp_path.rglob("episodes.jsonl")), "a run folder was begun for a run that cannot be"
-
-
-@pytest.mark.parametrize("turns", ["0", "1", "x", "4,,8", "-3"])
-def test_bad_numbers_are_usage_errors(turns: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["bench", "--turns", turns])
-    assert stopped.value.code == 2
-    assert "expected" in capsys.readouterr().err
-
-
-def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list"]) == 0
-    said = capsys.readouterr().out
-    for name in (
-        "o3gym/Synthetic-hidden-hard-v0",
-        "local",
-        "mini_o3",
-        "oracle",
-        "blank_crop",
-        "crop",
-        "deepeyes",
-        "anls",
-        "thyme",
-    ):
-        assert name in said
-    assert main(["list", "--judges"]) == 0
-    assert "oracle" not in capsys.readouterr().out
-
-
-def test_check_passes_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", "tool:crop"]) == 0
-    assert main(["check", "suite:local:nowhere.jsonl"]) == 2
-    assert "nowhere.jsonl" in capsys.readouterr().out
 
 
 def test_bench_writes_a_run_a_report_and_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,7 +89,7 @@ def test_another_protocol_in_the_same_folder_is_refused(tmp_path: Path, capsys: 
 def test_a_killed_run_goes_on_to_the_same_report(tmp_path: Path) -> None:
     """SIGKILL at three moments, then to the end: no episode lost that was stored, none twice, the report the same."""
     more = ["--policy", "oracle", "--policy", "random", "--turns", "3,6", "-k", "3", "--episodes", "20", "--no-view"]
-    command = [sys.executable, "-m", "o3gym.cli.main", "bench", *SMALL, *more, "--out"]
+    command = [sys.executable, "-m", "o3gym", "bench", *SMALL, *more, "--out"]
     killed, whole, stored = tmp_path / "killed", tmp_path / "whole", 0
     for target in (10, 40, 80):
         process = subprocess.Popen([*command, str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,0 +1,77 @@
+"""Argument types and default values that several commands share.
+
+The functions named `*_argument` are values of argparse's `type`. They raise `argparse.ArgumentTypeError`, which becomes
+a usage error that names the option.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from o3gym.registry import parse_value
+
+Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""What `ArgumentParser.add_subparsers` returns; argparse has no public name for it."""
+
+
+def whole_number_argument(text: str) -> int:
+    """Parses a whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 up, got {text!r}")
+    return int(text)
+
+
+def turn_budgets_argument(text: str) -> tuple[int, ...]:
+    """Parses turn budgets such as "4,8" into increasing numbers without duplicates."""
+    budgets = tuple(sorted({whole_number_argument(part) for part in text.split(",")}))
+    if budgets[0] < 1 or budgets[-1] < 2:
+        raise argparse.ArgumentTypeError(f"expected budgets from 1 up, the largest at least 2, got {text!r}")
+    return budgets
+
+
+def range_argument(text: str) -> tuple[int, int]:
+    """Parses "LOW..HIGH", or a single number that is both bounds, into (low, high)."""
+    low, dots, high = text.partition("..")
+    if not low.isdecimal() or (dots and not high.isdecimal()):
+        raise argparse.ArgumentTypeError(f"expected a number of correct tries or LOW..HIGH, got {text!r}")
+    return int(low), int(high or low)
+
+
+def shard_argument(text: str) -> tuple[int, int]:
+    """Parses "I/N" into (number of the shard, number of shards). The bounds are checked by the run itself."""
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal()):
+        raise argparse.ArgumentTypeError(f"expected I/N, two whole numbers, got {text!r}")
+    return int(number), int(count)
+
+
+def key_value_argument(text: str) -> tuple[str, Any]:
+    """Parses "KEY=VALUE" for an argument of the environment."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
+    return key.strip(), _environment_value(key.strip(), value)
+
+
+def sweep_argument(text: str) -> dict[str, list[Any]]:
+    """Parses "KEY=VALUE,VALUE;KEY=VALUE" into the values of each swept argument of the environment."""
+    swept: dict[str, list[Any]] = {}
+    for part in filter(None, text.split(";")):
+        key, equals, values = part.partition("=")
+        if not equals or not values:
+            raise argparse.ArgumentTypeError(f"expected KEY=VALUE,VALUE;…, got {part!r}")
+        swept[key.strip()] = [_environment_value(key.strip(), value) for value in values.split(",")]
+    return swept
+
+
+def _environment_value(key: str, text: str) -> Any:
+    """Parses the value of an environment argument; tools are a list joined by "+"."""
+    return text.strip().split("+") if key == "tools" else parse_value(text.strip())
+
+
+def timestamped_folder(name: str) -> Path:
+    """Returns the default run folder, `runs/NAME-TIME`, for commands without `--out`."""
+    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"

@@ -1,0 +1,44 @@
+"""`pope`: POPE (Li et al. 2023; lmms-lab's copy)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from o3gym.suites.released.base import Released
+from o3gym.suites.released.fields import packed, text, word, yes_or_no
+from o3gym.suites.released.table import TableRow
+from o3gym.types import Task
+
+
+class POPE(Released):
+    """POPE (Li et al. 2023): 9,000 yes/no questions on whether an object is in the picture.
+
+    There are 3,000 questions for each of three ways of sampling the object (`category`: random, popular, adversarial).
+    Scored by accuracy, and by precision, recall and F1 of "yes". Official scoring requires the whole answer to be "yes"
+    or "no", so "Yes, there is." is wrong; and the share of "yes" that it reports is that of the right answers, not of
+    the model's.
+    """
+
+    name: ClassVar[str] = "pope"
+    version: ClassVar[str] = "1"
+    licence: ClassVar[str] = "MIT (pictures of COCO)"
+    repository: ClassVar[str] = "lmms-lab/POPE"
+    files: ClassVar[Mapping[str, Sequence[str]]] = {"test": ("data/test-*.parquet",)}
+    counts: ClassVar[Mapping[str, int]] = {"test": 9000}
+    columns: ClassVar[tuple[str, ...]] = ("id", "question", "answer", "image", "category")
+    identity: ClassVar[tuple[str, ...]] = ("category", "id")
+    judge: ClassVar[str] = "yes_no"
+    official: ClassVar[str] = "verbatim"
+    measure: ClassVar[str] = "pope"
+
+    def convert(self, row: TableRow) -> Task:
+        """A question."""
+        category = text(row, "category")
+        return Task(
+            id=f"{category}/{word(row, 'id')}",
+            sources=(packed(row),),
+            question=text(row, "question"),
+            answer=yes_or_no(row),
+            tags={"category": category},
+        )

@@ -1,0 +1,143 @@
+"""Checks of what acts in an episode: tools, size rules, controls, dialects, policies and environments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils.env_checker import check_env as check_gymnasium
+
+from o3gym.codec import encode
+from o3gym.dialects.base import Dialect
+from o3gym.envs.controls import Control
+from o3gym.media.images import shared_store
+from o3gym.policies.base import Policy
+from o3gym.registry import TOOLS
+from o3gym.testing.episodes import HOSTILE, expect, expect_type, play, random_steps, sample_context
+from o3gym.tools.base import Invalid, SizeRule, Tool, ToolContext, ToolResult, sample_box
+from o3gym.types import Call, Error
+
+SIZES = ((1, 1), (7, 400), (400, 7), (640, 480), (4000, 3000))
+"""Native sizes of views, in pixels, that a size rule is tried on."""
+
+
+def check_env(name: str) -> None:
+    """Runs Gymnasium's own checker, then twenty random steps that two instances must repeat bit by bit."""
+    check_gymnasium(gym.make(name).unwrapped, skip_render_check=True)
+    first, second = (random_steps(gym.make(name)) for _ in range(2))
+    expect(first == second, f"{name}: two runs with the same seed and calls differ")
+
+
+def check_tool(tool: Tool) -> None:
+    """A tool declares its arguments, accepts its own samples, refuses undeclared arguments and stays in bounds."""
+    expect_type(tool, Tool, "tool")
+    expect(bool(tool.name and tool.doc), f"{type(tool).__name__}: name and doc must not be empty")
+    scene = sample_context("box" if tool.name == "locate" else "free")
+    for args in _sample_calls(tool, len(scene.views)):
+        expect(not tool.accepts(args), f"{tool.name} refuses its own sample: {tool.accepts(args)}")
+        expect(
+            bool(tool.accepts({**args, "unheard_of": 1})), f"{tool.name} accepts an argument that it does not declare"
+        )
+        try:
+            _check_result(tool.name, tool.apply(scene, **tool.complete(args)), scene)
+        except Invalid as invalid:
+            _check_refusal(tool.name, invalid)
+
+
+def _sample_calls(tool: Tool, views: int, count: int = 20) -> Iterator[dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    for _ in range(count):
+        yield {key: arg.sample(rng, views) for key, arg in {**tool.args, **tool.results}.items()}
+
+
+def _check_result(name: str, result: ToolResult, scene: ToolContext) -> None:
+    sources = (*scene.sources, *result.sources)
+    for source in result.sources:
+        expect(bool(json.dumps(encode(source))), f"{name}: a derived source must be JSON")
+        shared_store().region(source)
+    for view in result.views:
+        expect(0 <= view.source < len(sources), f"{name}: requests a view of source {view.source} of {len(sources)}")
+        low, high = min(view.box), max(view.box)
+        expect(low >= -1e-9 and high <= 1 + 1e-9, f"{name}: requests the view {view.box}, which is not in its source")
+
+
+def _check_refusal(name: str, invalid: Invalid) -> None:
+    expect(invalid.kind in get_args(Error), f"{name}: Invalid has the unknown kind {invalid.kind!r}")
+    expect(bool(invalid.reason), f"{name}: Invalid needs a reason")
+
+
+def check_size_rule(rule: SizeRule, name: str = "size rule") -> None:
+    """A size rule returns whole pixels inside the view or raises `Invalid`, and accepts at least one box."""
+    rng, accepted = np.random.default_rng(0), 0
+    for width, height in SIZES:
+        for _ in range(20):
+            try:
+                pixels = rule(sample_box(rng), (width, height))
+            except Invalid as invalid:
+                _check_refusal(name, invalid)
+                continue
+            accepted += 1
+            whole = len(pixels) == 4 and all(isinstance(value, int) for value in pixels)
+            expect(whole, f"{name}: expected four whole numbers, got {pixels!r}")
+            x0, y0, x1, y1 = pixels
+            inside = 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
+            expect(inside, f"{name}: {pixels} is empty or not inside a view of {width}×{height} pixels")
+    expect(accepted > 0, f"{name} refuses every box")
+
+
+def check_control(control: Control) -> None:
+    """A control enables a subset of the tools, and its calls and results are ones that the tools could give."""
+    expect_type(control, Control, "control")
+    name = type(control).__name__
+    enabled = tuple(control.tools(tuple(TOOLS)))
+    expect(set(enabled) <= set(TOOLS), f"{name}.tools adds {sorted(set(enabled) - set(TOOLS))}")
+    expect(any(TOOLS[tool].ends for tool in enabled), f"{name}.tools leaves no tool that ends an episode")
+    for tool_name in enabled:
+        tool = TOOLS[tool_name]()
+        scene = sample_context("box" if tool_name == "locate" else "free")
+        for args in _sample_calls(tool, len(scene.views), count=5):
+            _check_controlled(control, Call(tool_name, tool.complete(args)), scene)
+
+
+def _check_controlled(control: Control, call: Call, scene: ToolContext) -> None:
+    name = type(control).__name__
+    first, second = (control.call(call, scene, np.random.default_rng(0)) for _ in range(2))
+    expect(first == second, f"{name}.call: the same generator state gives {first} and {second}")
+    tool = TOOLS[first.tool]()
+    expect(not tool.accepts(first.args), f"{name}.call: {first} is not a valid call: {tool.accepts(first.args)}")
+    try:
+        result = tool.apply(scene, **tool.complete(first.args))
+    except Invalid:
+        return
+    _check_result(name, control.result(result, scene), scene)
+
+
+def check_dialect(dialect: Dialect) -> None:
+    """A dialect reads back its own replies, for each of its tools, and survives hostile ones."""
+    expect_type(dialect, Dialect, "dialect")
+    scene = sample_context("free" if "answer" in dialect.tools else "box")
+    rng = np.random.default_rng(0)
+    for name in dialect.tools:
+        tool = TOOLS[name]()
+        expect(bool(dialect.prompt({name: tool}, scene.task)), f"{dialect.name}: empty prompt")
+        for _ in range(20):
+            args = {key: arg.sample(rng, 1) for key, arg in tool.args.items()}
+            text = dialect.format(Call(name, args), scene.views, "thinking")
+            back = dialect.parse(text, scene.views)
+            expect(back.call.tool == name, f"{dialect.name}: wrote {name} as {text!r} and read {back.call}")
+            expect(back.well_formed, f"{dialect.name}: its own reply {text!r} is not well-formed")
+    for text in HOSTILE:
+        expect(isinstance(dialect.parse(text, scene.views).call, Call), f"{dialect.name}: no Call for {text[:40]!r}")
+        dialect.parse(text, ())
+
+
+def check_policy(policy: Policy, episodes: int = 2) -> None:
+    """Episodes on the synthetic suite end without an error, each with one reply per turn."""
+    expect_type(policy, Policy, "policy")
+    for trajectory in play(policy, episodes):
+        last = trajectory.turns[-1].reply
+        expect(trajectory.stop != "error", f"the policy failed: {last.error}")
+        expect(isinstance(last.text, str), f"expected a text, got {type(last.text).__name__}")

@@ -1,0 +1,79 @@
+"""Small synthetic episodes and scenes for the conformance checks, for tests and for first looks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+
+from o3gym.dialects.base import make_dialect
+from o3gym.geometry import fit
+from o3gym.media.images import shared_store
+from o3gym.policies.base import Policy
+from o3gym.registry import SIZE_RULES
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm, Job
+from o3gym.tools.base import ToolContext
+from o3gym.types import FULL, Sampling, Source, Task, TaskKind, Trajectory, View
+
+SCENE = Source.generated("synthetic", family="attribute", difficulty="easy", seed=0, pixels=160_000)
+HOSTILE = (
+    "",
+    "\x00",
+    "<" * 5000,
+    "{" * 5000,
+    '<tool_call>{"name": 1, "arguments": []}</tool_call>',
+    "<answer>" * 500,
+    "<grounding>{</grounding>",
+    '{"bbox_2d": [1e999, NaN, -1, "x"]}',
+    "漢字 😀 \ud800",
+)
+"""Replies that a dialect must survive, and answers that a judge must."""
+
+
+def expect(ok: bool, otherwise: str) -> None:
+    """Raises AssertionError with the message `otherwise` unless `ok`."""
+    if not ok:
+        raise AssertionError(otherwise)
+
+
+def expect_type(value: object, base: type, what: str) -> None:
+    """Raises AssertionError unless `value` is an instance of `base`."""
+    expect(isinstance(value, base), f"{what}: expected a {base.__module__}.{base.__name__}, got {value!r:.80}")
+
+
+def play(policy: Policy, episodes: int, **env: Any) -> list[Trajectory]:
+    """Plays a few small synthetic episodes of `policy`; they are not settled yet."""
+    suite_args = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}
+    arguments = {"suite": "synthetic", "suite_args": suite_args, "min_pixels": 1000, "max_pixels": 40_000}
+    arguments |= {**policy.env, **env}
+    arm = Arm("play", arguments, sampling=Sampling(max_tokens=256))
+    jobs = [Job(index, str(index)) for index in range(episodes)]
+    return sorted(rollout(jobs, policy, make_dialect(policy.dialect or "qwen3_vl"), arm), key=lambda t: int(t.group))
+
+
+def random_steps(env: gym.Env[Any, Any], count: int = 20, seed: int = 0) -> list[Any]:
+    """Returns everything that `count` random steps return, pixels as bytes, and closes the environment.
+
+    The environment is reset, without a seed, where an episode ends.
+    """
+    env.action_space.seed(seed)
+    observation, info = env.reset(seed=seed)
+    returned: list[Any] = []
+    for _ in range(count):
+        returned.append(([p.tobytes() for p in observation["images"]], observation["text"], info))
+        observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        returned.append((reward, terminated, truncated))
+        if terminated or truncated:
+            observation, info = env.reset()
+    env.close()
+    return returned
+
+
+def sample_context(kind: TaskKind = "free") -> ToolContext:
+    """Returns a tool's view of an episode that has just begun: one synthetic picture and a task of this kind."""
+    size_of = shared_store().size
+    task = Task("check", (SCENE,), "What is it?", "x", kind=kind)
+    native = size_of(SCENE)
+    first = View(0, 0, FULL, native, fit(native, 1000, 40_000))
+    return ToolContext(task, task.sources, (first,), size_of, SIZE_RULES["o3gym"])

@@ -1,0 +1,159 @@
+"""Makes the loss mask of a training row: which tokens the model learns to write, and which it only reads.
+
+`training_row` makes the row of a demonstration, `sample_row` the row of a rollout. In both the mask is 1 on every token
+that the policy wrote, its end-of-turn token included (or the model would never learn to stop), and 0 on everything that
+it read: system prompt, question, chat template, observations and picture tokens.
+
+The mask is assembled together with the token ids, piece by piece. It is never found by searching decoded text, which
+fails as soon as a question quotes a reply or a tokenizer merges characters across the boundary.
+
+The mask selects terms of the loss and never hides a token from the attention, for two reasons. When the model plays, it
+reads every earlier observation and reply, so it has to be trained on the same context. And the Qwen families compute
+their position ids (M-RoPE) from the attended tokens: `get_rope_index` takes the next entry of `image_grid_thw` for each
+run of attended picture tokens. A hidden picture would leave its entry to the picture after it, so every later picture
+of the batch, in other rows as well, would silently get the positions of another grid.
+
+Whole rollouts are masked elsewhere: over-turn masking is `o3gym.train.grpo.advantages.kept`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from o3gym.policies.dialogue import Message, Picture
+from o3gym.policies.local.encoding import EncodedImage, Encoder
+from o3gym.train.data.demonstrations import Observed, fitted, flattened, picture_of
+from o3gym.train.recipe import SftRecipe
+from o3gym.types import Trajectory
+
+IGNORED = -100
+"""Label of a token without loss: the default `ignore_index` of torch.nn.CrossEntropyLoss."""
+
+
+class BatchError(ValueError):
+    """A row or a batch is inconsistent; the message says where, and which parts do not fit each other."""
+
+
+class TrainingRow(NamedTuple):
+    """One token sequence to train on: a demonstration or a rollout.
+
+    Attributes:
+        ids: token ids, int64 of shape (n,).
+        mask: the loss mask, int64 of shape (n,): 1 where the loss is taken, 0 elsewhere.
+        images: its pictures in order, as `Encoder.row` returns them.
+        passed: demonstrations that were skipped in favour of this one because they were too long.
+    """
+
+    ids: NDArray[np.int64]
+    mask: NDArray[np.int64]
+    images: tuple[EncodedImage, ...] = ()
+    passed: int = 0
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The ids where the loss is taken, `IGNORED` elsewhere; int64 of shape (n,).
+
+        Labels stand beside their own tokens: the shift by one, from a token to its prediction, is made by the model.
+        """
+        return np.where(self.mask == 1, self.ids, IGNORED)
+
+
+def training_row(messages: Sequence[Message], encoder: Encoder, recipe: SftRecipe, turns: int = -1) -> TrainingRow:
+    """Returns the row of a demonstration: the loss is on the assistant's words.
+
+    Args:
+        messages: a dialogue that ends with an assistant message.
+        encoder: encoder of the model's processor.
+        recipe: supplies `flatten` and `last_turns`.
+        turns: overrides `recipe.last_turns` if 0 or more.
+
+    Raises:
+        BatchError: no token of the dialogue has a loss.
+    """
+    messages = fitted(messages, encoder.vision_size)
+    ids, mask, images = flat_row(flattened(messages), encoder) if recipe.flatten else encoder.row(messages)
+    kept = last_turns(np.asarray(mask, np.int64), recipe.last_turns if turns < 0 else turns)
+    if not kept.any():
+        raise BatchError(f"a demonstration has no assistant text to learn: {messages[-1].text!r:.200}")
+    return TrainingRow(np.asarray(ids, np.int64), kept, tuple(images))
+
+
+def last_turns(mask: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Returns the mask restricted to its last `count` assistant turns; 0 keeps all.
+
+    A turn is a run of ones: between any two turns there are tokens that the assistant did not write. In a flattened row
+    a run is the text between two observations.
+
+    Source: Pixel Reasoner's warm start takes the loss on the last two turns, so that the model sees the mistakes that
+    were inserted before them without learning to make them (github.com/TIGER-AI-Lab/Pixel-Reasoner,
+    instruction_tuning).
+    """
+    starts = np.flatnonzero(np.diff(mask, prepend=0) == 1)
+    if not count or len(starts) <= count:
+        return mask
+    kept = mask.copy()
+    kept[: starts[-count]] = 0
+    return kept
+
+
+def flat_row(messages: Sequence[Message], encoder: Encoder) -> tuple[list[int], list[int], list[EncodedImage]]:
+    """Returns ids, mask and pictures of a flattened dialogue.
+
+    Its only assistant message is the last one and also holds the observations (see `flattened`). The model reads those
+    and does not learn to write them, so within that message only text that is not `Observed` has a loss.
+    """
+    opening = encoder.opening(messages[:-1])
+    ids, mask, images = list(opening.ids), [0] * len(opening.ids), list(opening.images)
+    for part in messages[-1].parts:
+        piece = encoder.tokens(part) if isinstance(part, str) else ()
+        if isinstance(part, Picture):
+            # The encoder takes pictures in user messages only. So the picture is encoded in a user message of its own,
+            # and its pads are cut out of that, together with the token on each side that frames them.
+            alone = encoder.opening([Message("user", (part,))])
+            pads = [i for i, token in enumerate(alone.ids) if token == encoder.image_id]
+            piece = alone.ids[pads[0] - 1 : pads[-1] + 2]
+            images += alone.images
+        learnt = isinstance(part, str) and not isinstance(part, Observed)
+        ids += piece
+        mask += [int(learnt)] * len(piece)
+    return [*ids, encoder.end], [*mask, 1], images
+
+
+def sample_row(trajectory: Trajectory, encoder: Encoder) -> TrainingRow:
+    """Returns the row of a rollout: its exact tokens as they were sampled, and its pictures.
+
+    The recorded ids are used instead of tokenising the replies again: one text has many tokenisations, and the loss
+    needs the probabilities of the tokens that were drawn. For each turn the policy recorded the prompt ids that were
+    new to it (mask 0) and the ids that it sampled (mask 1).
+
+    Raises:
+        BatchError: the tokens of a reply are unknown, or the picture tokens do not match the views.
+    """
+    ids: list[int] = []
+    mask: list[int] = []
+    for number, turn in enumerate(trajectory.turns):
+        prompt, reply = turn.reply.new_prompt_ids, turn.reply.token_ids
+        if prompt is None or not reply:
+            raise BatchError(f"episode {trajectory.key}: the tokens of reply {number} are not known")
+        ids += [*prompt, *reply]
+        mask += [*[0] * len(prompt), *[1] * len(reply)]
+    array = np.asarray(ids, np.int64)
+    # The row ends with the last reply, so the views that this reply led to are not in it.
+    views = trajectory.views[: len(trajectory.views) - len(trajectory.turns[-1].views)]
+    shown = len(runs_of(array == encoder.image_id))
+    if shown != len(views):
+        raise BatchError(f"episode {trajectory.key}: pads of {shown} pictures, but {len(views)} views before a reply")
+    pictures = tuple(picture_of(trajectory, view) for view in views)
+    images = encoder.images([Message("user", pictures)]) if pictures else ()
+    return TrainingRow(array, np.asarray(mask, np.int64), images)
+
+
+def runs_of(flags: NDArray[Any]) -> list[int]:
+    """Returns the lengths of the runs of True in a one-dimensional array; among picture tokens, a run is a picture."""
+    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
+    lengths: list[int] = (edges[1::2] - edges[::2]).tolist()
+    return lengths

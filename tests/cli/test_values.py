@@ -1,0 +1,54 @@
+"""Argument types: what they return, and the texts they refuse."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from o3gym.cli.values import (
+    key_value_argument,
+    range_argument,
+    shard_argument,
+    sweep_argument,
+    turn_budgets_argument,
+    whole_number_argument,
+)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "value"),
+    [
+        (whole_number_argument, "0", 0),
+        (whole_number_argument, "012", 12),
+        (turn_budgets_argument, "8,4,8", (4, 8)),
+        (range_argument, "2", (2, 2)),
+        (range_argument, "0..3", (0, 3)),
+        (shard_argument, "2/4", (2, 4)),
+        (key_value_argument, "max_pixels=60000", ("max_pixels", 60000)),
+        (key_value_argument, "focus = crop", ("focus", "crop")),
+        (key_value_argument, "tools=crop+answer", ("tools", ["crop", "answer"])),
+        (sweep_argument, "focus=crop,draw;max_pixels=1,2", {"focus": ["crop", "draw"], "max_pixels": [1, 2]}),
+        (sweep_argument, "tools=crop+answer,answer;", {"tools": [["crop", "answer"], ["answer"]]}),
+    ],
+)
+def test_values(parse: Callable[[str], Any], text: str, value: Any) -> None:
+    assert parse(text) == value
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        *((whole_number_argument, text) for text in ("", "-1", "1.5", "x", "²")),
+        *((turn_budgets_argument, text) for text in ("1", "0,4", "4,", "²")),
+        *((range_argument, text) for text in ("", "..2", "1..", "a..b", "1..²")),
+        *((shard_argument, text) for text in ("2", "/2", "1/", "a/b", "²/3")),
+        *((key_value_argument, text) for text in ("key", "=value", "")),
+        *((sweep_argument, text) for text in ("focus", "focus=", "focus=crop;draw")),
+    ],
+)
+def test_other_texts_are_refused(parse: Callable[[str], Any], text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="expected"):
+        parse(text)
