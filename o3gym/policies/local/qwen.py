@@ -8,7 +8,7 @@ and a dialogue could not read new pictures on top of a cache.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -20,23 +20,30 @@ from o3gym.policies.local.kv_cache import KVCache
 from o3gym.policies.local.token_sequences import TokenSequence, rope_positions
 from o3gym.policies.local.transformers_api import check_transformers
 
-QWEN_FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
-"""Model types that consist of the parts called here."""
-CLASSES = {"qwen2_vl": "Qwen2VL", "qwen2_5_vl": "Qwen2_5_VL", "qwen3_vl": "Qwen3VL", "qwen3_vl_moe": "Qwen3VLMoe"}
-"""What the names of a family's classes begin with."""
-
-for _family, _name in CLASSES.items():
-    _module = f"models.{_family}.modeling_{_family}"
-    _text = ("inputs_embeds", "position_ids", "attention_mask", "use_cache", "cache|past_key_values")
-    check_transformers(
-        {
-            f"{_module}:{_name}TextModel.forward": _text,
-            f"{_module}:{_name}Model.get_image_features": ("pixel_values", "image_grid_thw"),
-        }
-    )
-
+QWEN_FAMILIES: Mapping[str, str] = {
+    "qwen2_vl": "Qwen2VL",
+    "qwen2_5_vl": "Qwen2_5_VL",
+    "qwen3_vl": "Qwen3VL",
+    "qwen3_vl_moe": "Qwen3VLMoe",
+}
+"""Model types that consist of the parts called here, and the prefix of the names of their classes."""
 PATCHES = 65_536
 """Maximum number of patches in one pass through the vision tower, unless a single picture has more."""
+
+
+def _expected(family: str, prefix: str) -> dict[str, tuple[str, ...]]:
+    """Returns the parts of a family that are called here, and the parameters that they must take."""
+    module = f"models.{family}.modeling_{family}"
+    text: tuple[str, ...] = ("inputs_embeds", "position_ids", "attention_mask", "use_cache", "cache|past_key_values")
+    if family.startswith("qwen3"):
+        text += ("visual_pos_masks", "deepstack_visual_embeds")
+    images = ("pixel_values", "image_grid_thw")
+    return {f"{module}:{prefix}TextModel.forward": text, f"{module}:{prefix}Model.get_image_features": images}
+
+
+check_transformers({"cache_utils:Cache.update": ("key_states", "value_states", "layer_idx")})
+for _family, _prefix in QWEN_FAMILIES.items():
+    check_transformers(_expected(_family, _prefix))
 
 
 def has_own_loop(config: Any) -> bool:

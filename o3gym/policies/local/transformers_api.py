@@ -21,8 +21,8 @@ def check_transformers(expected: Mapping[str, tuple[str, ...]]) -> None:
     """Compares names of transformers with what is expected of them.
 
     Args:
-        expected: "module:attribute", relative to the package transformers, to parameters that it must take; "a|b" stands
-            for a parameter that has either name.
+        expected: "module:attribute" (the module relative to the package transformers) to the parameters that it must
+            take; "a|b" stands for a parameter that may have either name.
 
     Raises:
         ImportError: a name is missing, or does not take a parameter; the message gives the versions that are known.

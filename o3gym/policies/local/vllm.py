@@ -23,8 +23,9 @@ from o3gym.policies.local.vllm_prompts import Places, Thread
 from o3gym.registry import PIP, require
 from o3gym.types import EpisodeKey, Reply, Sampling, Size, Usage
 
-OLDEST, NEWEST = (0, 22), (0, 31)
-"""Supported versions of vLLM. TRL 1.16 supports the same ones, so that one installation can train and sample."""
+OLDEST, NEWEST = (0, 22), (0, 33)
+"""Supported versions of vLLM. TRL 1.16 warns about those after 0.31, but o3gym uses none of TRL's code for vLLM, so one
+installation can train and sample with all of them."""
 
 
 class Vllm(Policy):

@@ -16,10 +16,9 @@ from typing import Any, ClassVar, Literal
 from o3gym.registry import closest
 from o3gym.suites.base import BadRow, Suite, SuiteError
 from o3gym.suites.released import hub
-from o3gym.suites.released.fields import picture
 from o3gym.suites.released.rows import open_table
 from o3gym.suites.released.table import TableRow
-from o3gym.types import Source, Task
+from o3gym.types import Task
 
 BY_MODEL = "published numbers come from a model judge; here a correct answer in other words counts as wrong"
 """`Suite.wants_judge` of suites with free-text answers."""
@@ -286,26 +285,3 @@ class Released(Suite):
 def _has_table(folder: Path | None, patterns: Sequence[str]) -> bool:
     # huggingface_hub before 1.0 returns the snapshot folder even if none of the requested files are in it.
     return folder is not None and any(path.suffix in TABLES for pattern in patterns for path in folder.glob(pattern))
-
-
-class SeparateImages(Released):
-    """A training set whose image files are not in its hub repository, or only in archives there.
-
-    Args:
-        images: folder of the image files; by default the data folder.
-        options: the options of every released suite.
-    """
-
-    splits: ClassVar[tuple[str, ...]] = ("train",)
-
-    def __init__(self, argument: str = "", split: str = "test", *, images: str = "", **options: Any) -> None:
-        self.images = images
-        super().__init__(argument, split, **options)
-
-    def picture(self, *names: str) -> Source:
-        """The first of these files that exists in the image folder."""
-        root = Path(self.images) if self.images else self.root if self.root.is_dir() else self.folder
-        for name in names[1:]:
-            if (root / name).is_file():
-                return Source.file(str(root / name))
-        return picture(root, names[0], "image")

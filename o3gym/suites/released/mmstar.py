@@ -27,8 +27,11 @@ class MMStar(Released):
     The file has the options at the end of the question; they are split off. In 1,154 rows they stand on one line
     ("Options: A: …, B: …"). In 346 rows, nearly all from MathVista, each has its own line ("(A) …"), mostly after
     "Choices:"; and before the question stands a hint on how to answer, which is dropped because the dialect says that.
-    (Three of these hints ask for a number although the answer is a letter.) In 176 rows the last one or two of the four
-    options are "nan". They are kept, because models saw them when the published numbers were measured.
+    (Three of these hints ask for a number although the answer is a letter.)
+
+    In 176 rows one or two options are "nan", which pandas writes for values that it takes to be missing. They are kept:
+    models saw them when the published numbers were measured, and in two rows, where it must have been "None", "nan" is
+    the right option.
 
     lmms-eval reports the mean over the 18 subtasks, VLMEvalKit the mean over all questions; reports contain both.
     Official scoring looks for the letter at the start of the answer only, so "The answer: B" (which starts with "t") is

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from o3gym.suites.released.base import SeparateImages
 from o3gym.suites.released.fields import boxes, clipped_box, text, word
+from o3gym.suites.released.separate_images import SeparateImages
 from o3gym.suites.released.table import TableRow
 from o3gym.types import Target, Task
 

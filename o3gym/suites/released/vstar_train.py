@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from o3gym.geometry import from_xywh, is_box
 from o3gym.suites.base import BadRow
-from o3gym.suites.released.base import SeparateImages
 from o3gym.suites.released.fields import boxes, clipped_box, text, unmarked
+from o3gym.suites.released.separate_images import SeparateImages
 from o3gym.suites.released.table import TableRow
 from o3gym.types import Source, Target, Task
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from o3gym.policies.local.transformers_api import check_transformers
 from o3gym.registry import require
 from o3gym.train.batches import Collator, check_batch
 from o3gym.train.data.mixture import Mixture
@@ -19,6 +20,15 @@ datasets = require("datasets", "train")
 trl = require("trl", "train")
 _SFTTrainer: Any = trl.SFTTrainer
 _TrainerCallback: Any = transformers.TrainerCallback
+
+check_transformers(
+    {
+        ":PrinterCallback": (),
+        ":Trainer.compute_loss": ("model", "inputs", "num_items_in_batch"),
+        ":Trainer._load_from_checkpoint": ("resume_from_checkpoint",),
+        ":Trainer._save_checkpoint": ("model", "trial"),
+    }
+)
 
 CHECKPOINTING = "activation_checkpointing"
 """Name of the gradient-checkpointing argument in transformers. It is always passed, because TRL's default is on."""

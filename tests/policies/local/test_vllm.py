@@ -6,6 +6,7 @@ On vLLM itself: test_vllm_engine.py.
 from __future__ import annotations
 
 import math
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from o3gym.policies.base import make_policy
 from o3gym.policies.dialogue import CONTEXT_FULL, Dialogue, Picture, Request
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import load_processor
-from o3gym.policies.local.vllm import Vllm, folded, up_to
+from o3gym.policies.local.vllm import NEWEST, OLDEST, Vllm, folded, up_to
 from o3gym.registry import MissingPackage
 from o3gym.types import FULL, Reply, Sampling, View
 from tests.policies.local.vlm_folders import idefics, qwen
@@ -76,7 +77,7 @@ class Namespace(SimpleNamespace):
     """Keeps whatever it is made with."""
 
 
-def stand_in(version: str = "0.31.0") -> Any:
+def stand_in(version: str = "0.33.0") -> Any:
     return SimpleNamespace(
         __version__=version,
         EngineArgs=Namespace,
@@ -265,11 +266,17 @@ def test_views_are_shown_at_a_size_that_the_processor_keeps(policy: Vllm, encode
     assert policy.vision_size(70, 90) == encoder.vision_size(70, 90) == (64, 96)
 
 
-@pytest.mark.parametrize("version", ["0.21.3", "0.32.0", "1.0", "dev"])
+@pytest.mark.parametrize("version", ["0.21.3", "0.34.0", "1.0", "dev"])
 def test_another_version_is_refused_with_the_pip_line(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", stand_in(version))
-    with pytest.raises(ValueError, match=rf'{version} is installed; expected 0\.22 to 0\.31: run pip install "o3gym'):
+    with pytest.raises(ValueError, match=rf'{version} is installed; expected 0\.22 to 0\.33: run pip install "o3gym'):
         make_policy("vllm:somewhere")
+
+
+def test_the_supported_versions_are_those_of_the_extra() -> None:
+    (bounds,) = re.findall(r'"vllm(>=.*?)"', (Path(__file__).parents[3] / "pyproject.toml").read_text("utf-8"))
+    major, minor = NEWEST
+    assert bounds == f">={OLDEST[0]}.{OLDEST[1]},<{major}.{minor + 1}"
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

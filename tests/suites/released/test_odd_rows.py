@@ -13,8 +13,10 @@ import pytest
 from o3gym.media.images import shared_store
 from o3gym.suites.base import BadRow, SuiteError, make_suite
 from o3gym.suites.released.fields import clipped_box, word
+from o3gym.suites.released.hrbench import HRBench4K, HRBench8K
 from o3gym.suites.released.options import columns_of_options, lettered, lettered_lines
 from o3gym.suites.released.rows import JsonTable, ParquetTable
+from o3gym.suites.released.visualprobe import VisualProbeEasy
 from o3gym.types import Source
 from tests.suites.released import released_files as released
 from tests.suites.released.released_files import opened
@@ -131,6 +133,8 @@ def test_the_answer_e_of_mme_realworld_stays_reachable_behind_two_options_d(tmp_
 def test_treebench_reads_options_without_dots_from_the_joined_text(tmp_path: Path) -> None:
     joined = "A Cast iron \nB Copper, polished\n C A stone\nD Glass."
     columns: dict[str, Any] = {"A": joined[2:], **dict.fromkeys("BCDEFGHIJK", "")}
+    for name in "abc":
+        (tmp_path / name).mkdir()
     choices = ("Cast iron", "Copper, polished", "A stone", "Glass.")
     whole = opened("treebench", tmp_path / "a", {"multi-choice options": joined, **columns, "answer": "C"})[0]
     assert (whole.choices, whole.answer) == (choices, "C")
@@ -197,10 +201,10 @@ def test_a_missing_answer_is_no_text(value: object) -> None:
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_nan_in_json_is_a_missing_value(value: str, tmp_path: Path) -> None:
-    suite = opened("visualprobe-easy", tmp_path, {"solution": "@"})
+    released.visualprobe(tmp_path, solution="@")
     file = tmp_path / "VisualProbe_Easy" / "val.json"
     file.write_text(file.read_text().replace('"@"', value, 1))
-    suite = make_suite("visualprobe-easy", data=str(tmp_path), n=2)
+    suite = VisualProbeEasy(str(tmp_path))
     with pytest.raises(SuiteError, match=r'val.json, row 1, field "solution": expected a text or number'):
         suite[0]
     assert suite[1].answer == "@"
@@ -212,8 +216,8 @@ def test_nan_in_parquet_is_a_missing_value(tmp_path: Path) -> None:
 
 
 def test_lone_surrogates_are_replaced_and_counted(tmp_path: Path) -> None:
-    opened("visualprobe-easy", tmp_path, {"problem": "<image>\nWhich \ud83d is \U0001f600?", "solution": "\udc80a"})
-    suite = make_suite("visualprobe-easy", data=str(tmp_path), n=2)
+    released.visualprobe(tmp_path, problem="<image>\nWhich \ud83d is \U0001f600?", solution="\udc80a")
+    suite = VisualProbeEasy(str(tmp_path))
     assert (suite[0].question, suite[0].answer) == ("Which \ufffd is \U0001f600?", "\ufffda")
     json.dumps(suite[0].question, ensure_ascii=False).encode()
     assert "2 rows contain lone surrogates, which were replaced by U+FFFD" in suite.warnings[0]
@@ -236,14 +240,14 @@ def test_lone_surrogates_are_replaced_wherever_they_are(tmp_path: Path) -> None:
 
 def test_hrbench_reads_the_same_from_parquet_as_from_tsv(tmp_path: Path) -> None:
     released.hrbench(tmp_path)
-    fromtsv = list(make_suite("hrbench-4k", data=str(tmp_path)))
+    from_tsv = list(HRBench4K(str(tmp_path)))
     released.hrbench(tmp_path, name="hr_bench_4k.parquet")
-    both = make_suite("hrbench-4k", data=str(tmp_path))
+    both = HRBench4K(str(tmp_path))
     assert both.table.where(0) == f"{tmp_path / 'hr_bench_4k.parquet'}, row 1"
-    assert [replace(task, sources=()) for task in both] == [replace(task, sources=()) for task in fromtsv]
-    pixels = [shared_store().region(task[5].sources[0]) for task in (both, fromtsv)]
+    assert [replace(task, sources=()) for task in both] == [replace(task, sources=()) for task in from_tsv]
+    pixels = [shared_store().region(task[5].sources[0]) for task in (both, from_tsv)]
     assert (pixels[0] == pixels[1]).all()
-    alone = make_suite("hrbench-4k", data=str(tmp_path / "hr_bench_4k.tsv"))
+    alone = HRBench4K(data=str(tmp_path / "hr_bench_4k.tsv"))
     assert alone.table.where(0) == f"{tmp_path / 'hr_bench_4k.tsv'}, row 1"
 
 
@@ -272,8 +276,7 @@ def test_only_one_format_of_hrbench_is_downloaded(
         return str(cache)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
-    suite = make_suite("hrbench-8k", n=8)
+    suite = HRBench8K()
     assert sorted(path.name for path in cache.iterdir()) == taken
     assert suite[0].answer == "A"
     assert suite.revision == "0123abc"
-    make_suite.__globals__["_open"].cache_clear()

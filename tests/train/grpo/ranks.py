@@ -1,9 +1,10 @@
-"""One process of a distributed training, for `test_ranks.py`: MODE START OUT, under `torch.distributed.run`."""
+"""One process of several trainings, one after the other, for `test_ranks.py`: START OUT TRAINING…, under torchrun."""
 
 from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def allow_fsdp_on_a_cpu() -> None:
     AcceleratorState.__init__ = make
 
 
-def gradients(start: Path, out: Path) -> None:
+def gradients(mean: str, start: Path, out: Path) -> None:
     """The gradients of one step over given episodes, this process's share of them."""
     from o3gym.policies.local.encoding import Encoder
     from o3gym.policies.local.processors import load_processor
@@ -35,11 +36,11 @@ def gradients(start: Path, out: Path) -> None:
     from o3gym.train.grpo.trainer import GrpoTrainer
     from o3gym.train.models import open_model
     from tests.train.grpo.spelled import played, rewarded
-    from tests.train.grpo.test_grpo_trainer import Spy, recipe
+    from tests.train.grpo.test_grpo_trainer import REWARDS, Spy, recipe
 
-    made = recipe(start, mean=os.environ["O3GYM_MEAN"])
+    made = recipe(start, mean=mean)
     encoder = Encoder(load_processor(str(start)))
-    groups = rewarded(played(encoder), [[1, 0, 0.5], [0, 1, 1]])[RANK::WORLD]
+    groups = rewarded(played(encoder), REWARDS)[RANK::WORLD]
 
     def play(number: int, policy: Any) -> Any:
         return experience(groups, made, 0, trainer.everyone, trainer.rank), {}
@@ -51,7 +52,7 @@ def gradients(start: Path, out: Path) -> None:
     trainer.add_callback(spy)
     trainer.train()
     grads = {name.removeprefix("module."): grad for name, grad in spy.steps[0][1].items()}
-    torch.save(grads, out / f"gradients-{RANK}-of-{WORLD}.pt")
+    torch.save(grads, out / f"{RANK}.pt")
 
 
 def whole(start: Path, out: Path) -> None:
@@ -72,9 +73,19 @@ def in_loop(start: Path, out: Path) -> None:
     train_grpo(recipe(start), out)
 
 
+TRAININGS = {
+    "token": partial(gradients, "token"),
+    "sequence": partial(gradients, "sequence"),
+    "whole": whole,
+    "in_loop": in_loop,
+}
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     allow_fsdp_on_a_cpu()
-    {"gradients": gradients, "whole": whole, "in_loop": in_loop}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
+    for name in sys.argv[3:]:
+        folder = Path(sys.argv[2]) / name
+        folder.mkdir(exist_ok=True)
+        TRAININGS[name](Path(sys.argv[1]), folder)
     if torch.distributed.is_initialized():  # left to the exit, gloo's threads may abort it
         torch.distributed.destroy_process_group()
