@@ -19,11 +19,10 @@ NO_KEY = "none"
 
 
 class Refused(Exception):  # noqa: N818 - the name says it
-    """A server answered with a status other than success.
+    """A server answered with a status other than success. The message holds the body of the answer, without the key.
 
     Attributes:
         status: HTTP status of the answer.
-        text: body of the answer, without the key.
         headers: headers of the answer; names are matched in any case.
         code: the API's error code, or "" if the body has none.
         param: the parameter that the error is about, or "" if the body has none.
@@ -32,7 +31,7 @@ class Refused(Exception):  # noqa: N818 - the name says it
     def __init__(self, status: int, text: str, headers: Mapping[str, str], code: str = "", param: str = "") -> None:
         moved = f", moved to {headers['location']}" if "location" in headers else ""
         super().__init__(f"status {status}{moved}: {text}")
-        self.status, self.text, self.headers, self.code, self.param = status, text, headers, code, param
+        self.status, self.headers, self.code, self.param = status, headers, code, param
 
 
 class Body:
@@ -114,9 +113,8 @@ class Endpoint:
         except TimeoutError:
             raise TimeoutError(f"no answer within {self._timeout:g} s") from None
         except self._openai.APIStatusError as error:
-            said = self.scrubbed(error.response.text)
-            code, param = str(error.code or ""), str(error.param or "")
-            raise Refused(error.status_code, said, error.response.headers, code, param) from None
+            response, code, param = error.response, str(error.code or ""), str(error.param or "")
+            raise Refused(error.status_code, self.scrubbed(response.text), response.headers, code, param) from None
         except connection_errors(self._openai) as error:
             raise ConnectionError(self.scrubbed(connection_reason(error))) from None
         return self.scrubbed(text)

@@ -294,9 +294,10 @@ def test_a_dead_server_makes_error_episodes(make: Make) -> None:
         failure(503, "loading", {"content-type": "text/plain"}),
         failure(408, "late"),
         {"body": completion(), "drop": True},
+        {"body": completion(), "headers": {"content-length": "x"}},
         {"body": completion(), "delay": 5.0},
     ],
-    ids=["429", "500", "503", "408", "dropped", "timed out"],
+    ids=["429", "500", "503", "408", "dropped", "malformed", "timed out"],
 )
 def test_what_passes_is_tried_again(make: Make, stub: Stub, step: dict[str, Any]) -> None:
     stub.script(step, step, {"body": completion()})
@@ -561,7 +562,7 @@ def test_azure_is_asked_for_a_deployment_with_its_own_header_and_version(
     assert reply(make(base_url="", api_version="preview")).finish == "stop"
     first, second = stub.log()
     assert first["path"] == "/openai/deployments/m/chat/completions?api-version=2024-10-21"
-    assert (first["key"], first["api_key"], first["body"]["model"]) == ("", KEY, "m")
+    assert (first["api_key"], first["body"]["model"]) == (KEY, "m")
     assert second["path"].endswith("?api-version=preview")
     stub.script({"status": 401, "body": f"no {KEY} here"})
     assert reply(make(base_url=resource, api_version="preview")).error == "Refused: status 401: no [key] here"
