@@ -142,9 +142,10 @@ def connection_reason(error: Exception) -> str:
 
 def _http_client(openai: Any, concurrency: int) -> Any:
     """Returns aiohttp behind the client's interface, which takes half the processor time, or httpx without aiohttp."""
-    # The client takes httpx2 from its version 3 on, and httpx before.
-    httpx = sys.modules[openai.DefaultAsyncHttpxClient.__base__.__module__]
-    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency, keepalive_expiry=IDLE)
+    # The type is that of httpx2 from version 3 of the client on, and that of httpx before.
+    limits = type(openai.DEFAULT_CONNECTION_LIMITS)(
+        max_connections=concurrency, max_keepalive_connections=concurrency, keepalive_expiry=IDLE
+    )
     options = {"limits": limits, "timeout": None, "follow_redirects": False}
     try:
         return openai.DefaultAioHttpClient(**options)
