@@ -24,7 +24,7 @@ test: .venv/dev ## run all tests that need nothing but pip, and print the covera
 	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not browser and not layout and not ray and not vllm" --cov --cov-report=
 	@echo "Coverage: $$($(BIN)/python -m coverage report --format=total)% of the lines of o3gym."
 	@count() { \
-	    $(BIN)/python -m pytest -o addopts= -m $$1 --collect-only -q $$(grep -rl "mark\.$$1" tests --include=*.py) | grep -c '::'; }; \
+	    $(BIN)/python -m pytest -o addopts= -m $$1 --collect-only -q $$(grep -rlE "(mark\.|in_)$$1" tests --include=test_*.py) | grep -c '::'; }; \
 	  echo "Not run: $$(count browser) tests of the viewer in a browser. They need Chromium, which pip cannot install;" \
 	    ".ci/run installs it and runs them."; \
 	  echo "Not run: $$(count ray) tests on a Ray cluster, which download 80 MB: make test-ray."; \

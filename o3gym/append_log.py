@@ -12,6 +12,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 SYNC_SECONDS = 5.0
@@ -118,14 +119,23 @@ def whole_lines(path: Path, offset: int = 0) -> Iterator[bytes]:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Writes a file so that it has either the new content or the old one. Its folder is created if it is missing."""
+    with replacing(path) as partial:
+        partial.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a path beside `path` to write to, which replaces `path` at the end, or is removed if an error is raised.
+
+    The folder is created if it is missing.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     try:
-        partial.write_bytes(data)
+        yield partial
         partial.replace(path)
-    except OSError:
+    finally:
         partial.unlink(missing_ok=True)
-        raise
 
 
 def _lock(file: int, path: Path) -> None:

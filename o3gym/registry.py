@@ -47,9 +47,14 @@ def require(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if not f"{module}.".startswith(f"{error.name}."):  # the package is there, but one of its own imports is not
+        if not is_missing(module, error):
             raise
         raise MissingPackage(f"{module} is not installed; run {PIP.format(extra=extra)}") from error
+
+
+def is_missing(module: str, error: ModuleNotFoundError) -> bool:
+    """Whether importing `module` failed because it does not exist, and not because one of its own imports does not."""
+    return f"{module}.".startswith(f"{error.name}.")
 
 
 def build_plugin(kind: str, name: str, factory: Any, argument: str = "", **options: Any) -> Any:
@@ -254,23 +259,13 @@ SUITES = Registry(
 REWARDS = Registry(
     "reward",
     {
-        "outcome": "o3gym.rewards.recipes:OUTCOME",
-        "iou": "o3gym.rewards.recipes:IOU",
-        "mini_o3": "o3gym.rewards.recipes:MINI_O3",
-        "insight_o3": "o3gym.rewards.recipes:INSIGHT_O3",
-        "insight_o3_code": "o3gym.rewards.recipes:INSIGHT_O3_CODE",
-        "insight_o3_in_loop": "o3gym.rewards.recipes:INSIGHT_O3_IN_LOOP",
-        "insight_o3_code_in_loop": "o3gym.rewards.recipes:INSIGHT_O3_CODE_IN_LOOP",
-        "insight_o3_no_tool": "o3gym.rewards.recipes:INSIGHT_O3_NO_TOOL",
-        "insight_o3_in_loop_no_tool": "o3gym.rewards.recipes:INSIGHT_O3_IN_LOOP_NO_TOOL",
-        "insight_o3_in_loop_no_feedback": "o3gym.rewards.recipes:INSIGHT_O3_IN_LOOP_NO_FEEDBACK",
-        "insight_o3_in_loop_no_outcome": "o3gym.rewards.recipes:INSIGHT_O3_IN_LOOP_NO_OUTCOME",
-        "deepeyes": "o3gym.rewards.recipes:DEEPEYES",
-        "pixel_reasoner": "o3gym.rewards.recipes:PIXEL_REASONER",
-        "pixel_reasoner_paper": "o3gym.rewards.recipes:PIXEL_REASONER_PAPER",
-        "thyme": "o3gym.rewards.recipes:THYME",
-        "thyme_code": "o3gym.rewards.recipes:THYME_CODE",
-        "vprl": "o3gym.rewards.recipes:VPRL",
+        name: f"o3gym.rewards.recipes:{name.upper()}"
+        for name in (
+            *("outcome", "iou", "mini_o3", "insight_o3", "insight_o3_code", "insight_o3_in_loop"),
+            *("insight_o3_code_in_loop", "insight_o3_no_tool", "insight_o3_in_loop_no_tool"),
+            *("insight_o3_in_loop_no_feedback", "insight_o3_in_loop_no_outcome", "deepeyes", "pixel_reasoner"),
+            *("pixel_reasoner_paper", "thyme", "thyme_code", "vprl"),
+        )
     },
 )
 JUDGES = Registry(

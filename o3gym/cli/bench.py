@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from o3gym.cli.console import named_progress, out, say
+from o3gym.cli.episodes import add_episode_options
 from o3gym.cli.values import (
     Subcommands,
     key_value_argument,
@@ -30,6 +31,7 @@ def add_bench(commands: Subcommands) -> None:
     """Adds `bench` to the commands of `o3gym`."""
     parser = commands.add_parser("bench", help="run policies on a suite and report the results")
     _add_tasks_and_policies(parser)
+    add_episode_options(parser, temperature=0.0)
     _add_episodes(parser)
     _add_scoring(parser)
     _add_execution(parser)
@@ -42,8 +44,6 @@ def _add_tasks_and_policies(parser: argparse.ArgumentParser) -> None:
     add("--split", default="test", help="split of the suite (%(default)s)")
     add("--data", default="", metavar="FOLDER", help="released files of the suite (by default they are downloaded)")
     add("--policy", action="append", metavar="P", help='policy or "P+control"; repeat it to compare policies (oracle)')
-    add("--base-url", default="", metavar="URL", help="server of openai:MODEL policies, like http://127.0.0.1:8000/v1")
-    add("--dialect", default="", help="wire format (by default the policy's own, else qwen3_vl)")
     add("--prompt", default="", metavar="FILE", help="file with a system prompt that replaces the dialect's")
 
 
@@ -60,7 +60,6 @@ def _add_episodes(parser: argparse.ArgumentParser) -> None:
         help="turn budgets; episodes run once, at the largest, and are cut at the others (6)",
     )
     add("-k", type=whole_number_argument, default=1, metavar="K", help="samples per task (%(default)s)")
-    add("--seed", type=int, default=0, help="seed of the choice of tasks and of all sampling (%(default)s)")
     add(
         "--env",
         type=key_value_argument,
@@ -81,17 +80,11 @@ def _add_episodes(parser: argparse.ArgumentParser) -> None:
 def _add_scoring(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--reward", default="outcome", help="reward recipe (%(default)s)")
-    add(
-        "--judge", default="", metavar="SPEC", help="judge, like openai:MODEL (by default the rules that fit each task)"
-    )
     add("--force-answer", action="store_true", help="allow only an answer in the last turn (choice tasks)")
-    add("--temperature", type=float, default=0.0, help="sampling temperature (%(default)s)")
-    add("--max-tokens", type=whole_number_argument, default=1024, help="tokens per reply (%(default)s)")
 
 
 def _add_execution(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--in-flight", type=whole_number_argument, default=16, help="episodes that run at the same time (%(default)s)")
     add("--out", type=Path, help="run folder; an existing run is resumed (runs/SUITE-TIME)")
     add(
         "--shard",

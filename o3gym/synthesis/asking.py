@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -17,7 +15,7 @@ from o3gym.policies.base import Policy, make_policy
 from o3gym.policies.dialogue import Dialogue, Part, Picture, Request
 from o3gym.policies.two_agent import agents
 from o3gym.registry import OPERATIONS, POLICIES, parse_spec
-from o3gym.synthesis.journal import Journal
+from o3gym.synthesis.journal import Journal, key_of
 from o3gym.types import FULL, Box, Reply, Sampling, Source, View
 
 Name: TypeAlias = tuple[str, ...]
@@ -120,7 +118,7 @@ class AskedPolicy:
         shown = [look.source.key, look.box, self.max_pixels, *([look.frame] if look.frame else [])] if look else []
         how = [sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.seed, *sampling.stop]
         parts = [self.spec, how, inquiry.text, shown, *([inquiry.system] if inquiry.system else [])]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+        return key_of(*parts)
 
     def request(self, inquiry: Inquiry, policy: Policy) -> Request:
         """Builds the request: its key holds the inquiry's name and, in place of an agent, the journal's key."""
@@ -146,7 +144,7 @@ class ReplyLedger:
 
     Args:
         journal: an open journal; it may hold other things, too.
-        retry: whether stored failures count as missing, so that they are asked again. A failure of this session is not.
+        retry: whether stored failures count as missing, so that they are asked again. A failure of this process is not.
     """
 
     def __init__(self, journal: Journal, *, retry: bool = False) -> None:

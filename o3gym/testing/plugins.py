@@ -16,6 +16,7 @@ from o3gym.registry import (
     build_plugin,
     closest,
     import_attribute,
+    is_missing,
     parse_spec,
     stands_alone,
 )
@@ -74,7 +75,7 @@ def find_plugin(kind: str, spec: str) -> Plugin:
     try:
         return Plugin(kind, path, import_attribute(path), argument, options)
     except ModuleNotFoundError as error:
-        if not f"{name}.".startswith(f"{error.name}."):  # the module is there, but one of its own imports is not
+        if not is_missing(name, error):
             raise
         raise _unknown(known, name) from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import load_processor, save_processor
-from o3gym.registry import build_plugin, parse_spec, require
+from o3gym.registry import build_plugin, import_attribute, parse_spec, require
 from o3gym.train.recipe import Lora, RecipeError, TrainingRecipe
 
 TOWER = re.compile(r"(^|\.)(visual|vision_tower|vision_model)\.")
@@ -54,9 +53,8 @@ def open_model(recipe: TrainingRecipe) -> tuple[Any, Any]:
 
 def function(spec: str, key: str) -> Any:
     """Imports the function "package.module:name". Raises `RecipeError`, naming the recipe's `key`, if there is none."""
-    module, _, name = spec.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
+        return import_attribute(spec)
     except (ModuleNotFoundError, AttributeError, ValueError) as error:
         raise RecipeError(f'{key}: "{spec}" names no function ({error})') from error
 

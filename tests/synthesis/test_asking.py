@@ -201,7 +201,7 @@ def test_failures_are_stored_and_asked_again_on_demand(echo: AskedPolicy, tmp_pa
             ].error
 
     assert error(retry=True) == "down"
-    assert len(Echo.batches) == 1, "a failure of this session is not repeated"
+    assert len(Echo.batches) == 1, "a failure of this process is not repeated"
     assert error(retry=False) == "down"
     assert len(Echo.batches) == 1
     Echo.broken = ""

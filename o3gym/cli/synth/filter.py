@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from o3gym.cli.console import progress_bar, say
+from o3gym.cli.episodes import add_episode_options
 from o3gym.cli.values import Subcommands, range_argument, whole_number_argument
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def add_synth_filter(kinds: Subcommands) -> None:
     """Adds `filter` to the commands of `o3gym synth`."""
     parser = kinds.add_parser("filter", help="select the tasks that a policy fails without tools in k tries")
     _add_selection(parser)
-    _add_policy(parser)
+    add_episode_options(parser, temperature=1.0)
     parser.set_defaults(run=_filter)
 
 
@@ -37,20 +38,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     add(
         "--out", type=Path, required=True, metavar="FILE.jsonl", help="file to write; the run is kept in FILE.jsonl.run"
     )
-
-
-def _add_policy(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
     add("--episodes", type=whole_number_argument, default=0, metavar="N", help="tasks to try, 0 for all (%(default)s)")
-    add("--temperature", type=float, default=1.0, help="sampling temperature (%(default)s)")
-    add("--max-tokens", type=whole_number_argument, default=1024, help="tokens per reply (%(default)s)")
-    add("--dialect", default="", help="wire format (by default the policy's own, else qwen3_vl)")
-    add(
-        "--judge", default="", metavar="SPEC", help="judge, like openai:MODEL (by default the rules that fit each task)"
-    )
-    add("--base-url", default="", metavar="URL", help="server of an openai:MODEL policy")
-    add("--seed", type=int, default=0, help="seed of the choice of tasks and of all sampling (%(default)s)")
-    add("--in-flight", type=whole_number_argument, default=16, help="episodes that run at the same time (%(default)s)")
 
 
 def _filter(args: argparse.Namespace) -> None:

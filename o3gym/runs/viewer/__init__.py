@@ -17,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from o3gym.append_log import replacing
 from o3gym.media.images import ImageStore, shared_store
 from o3gym.runs import tables
 from o3gym.runs.report import Report, curve_chart, make_report, sweep_chart
@@ -61,16 +62,12 @@ def write_viewer(
     page = Path(out_html) if out_html is not None else run.path / "view.html"
     report = make_report(run.records() if episodes is None else episodes, run.protocol, cuts)
     thumbnails = Thumbnails(store or shared_store(), None if embed else page.parent / "thumbs")
-    page.parent.mkdir(parents=True, exist_ok=True)
-    partial = page.with_name(page.name + ".partial")
-    try:
-        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            file.writelines(
-                _page(report, _counted(run if episodes is None else episodes, report, progress), thumbnails)
-            )
-        partial.replace(page)
-    finally:
-        partial.unlink(missing_ok=True)
+    counted = _counted(run if episodes is None else episodes, report, progress)
+    with (
+        replacing(page) as partial,
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
+    ):
+        file.writelines(_page(report, counted, thumbnails))
     return page
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from o3gym.registry import DETECTORS, UnknownName, build_plugin, closest, parse_spec
+from o3gym.registry import DETECTORS, UnknownName, build_plugin, closest, is_missing, parse_spec
 from o3gym.types import Box, Source, Target
 
 
@@ -85,6 +85,6 @@ def _import(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if not f"{name}.".startswith(f"{error.name}."):
+        if not is_missing(name, error):
             raise
         return None

@@ -33,6 +33,13 @@ def key(name: object) -> EpisodeKey:
     return ("arm", str(name), 0, "main")
 
 
+def opened_with(*parts: Any) -> Dialogue:
+    dialogue = Dialogue()
+    dialogue.add("system", ["You look."])
+    dialogue.add("user", parts or ("What is it?",))
+    return dialogue
+
+
 def opened(encoder: Encoder, number: int = 0) -> Dialogue:
     """A dialogue that differs from others in its picture's size and its question's length."""
     dialogue = Dialogue()

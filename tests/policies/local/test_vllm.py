@@ -22,6 +22,7 @@ from o3gym.policies.local.processors import load_processor
 from o3gym.policies.local.vllm import NEWEST, OLDEST, Vllm, folded, up_to
 from o3gym.registry import MissingPackage
 from o3gym.types import FULL, Reply, Sampling, View
+from tests.policies.local.talk import opened_with
 from tests.policies.local.vlm_folders import idefics, qwen
 
 SIDE = 32
@@ -113,13 +114,6 @@ def picture(index: int, width: int = 64, height: int = 96) -> Picture:
     return Picture(View(index, 0, FULL, (width, height), (width, height)), lambda: pixels)
 
 
-def dialogue(*parts: Any) -> Dialogue:
-    made = Dialogue()
-    made.add("system", ["You look."])
-    made.add("user", parts or ("What is it?",))
-    return made
-
-
 def asked(talk: Dialogue, name: str = "g", **sampling: Any) -> Request:
     return Request(("arm", name, 0, "main"), talk, Sampling(**{"max_tokens": 50, "seed": 7, **sampling}))
 
@@ -133,7 +127,7 @@ def reply(policy: Vllm, request: Request, text: str = "<answer>A</answer>", *mor
 
 
 def test_ids_are_kept_from_turn_to_turn_and_are_those_of_the_encoder(policy: Vllm, encoder: Encoder) -> None:
-    talk = dialogue("See", picture(0), picture(1, 96, 32), "?")
+    talk = opened_with("See", picture(0), picture(1, 96, 32), "?")
     end = encoder.end
     first = reply(policy, asked(talk), "crop", end)
     ids = encoder.tokens("crop")
@@ -155,7 +149,7 @@ def test_ids_are_kept_from_turn_to_turn_and_are_those_of_the_encoder(policy: Vll
 
 
 def test_a_dialogue_that_was_changed_is_read_anew(policy: Vllm, encoder: Encoder) -> None:
-    talk = dialogue()
+    talk = opened_with()
     reply(policy, asked(talk), "crop")
     talk.add("assistant", ["something else"])
     talk.add("user", ["And now?"])
@@ -167,7 +161,7 @@ def test_what_the_engine_is_told(policy: Vllm, encoder: Encoder) -> None:
     assert options.logprobs_mode == "processed_logprobs"
     assert options.limit_mm_per_prompt == {"image": 3, "video": 0}
     assert options.enable_prefix_caching
-    reply(policy, asked(dialogue(), temperature=0.7, top_p=0.9, stop=("</x>",), max_tokens=60))
+    reply(policy, asked(opened_with(), temperature=0.7, top_p=0.9, stop=("</x>",), max_tokens=60))
     told = policy._engine.prompts[0]["parameters"]
     assert (told.temperature, told.top_p, told.max_tokens, told.seed, told.stop) == (0.7, 0.9, 60, 7, ["</x>"])
     assert told.logit_bias == dict.fromkeys(encoder.forbidden, -math.inf)
@@ -177,7 +171,7 @@ def test_what_the_engine_is_told(policy: Vllm, encoder: Encoder) -> None:
 
 
 def test_choices_are_the_only_replies_and_end_with_the_end_of_a_turn(policy: Vllm, encoder: Encoder) -> None:
-    reply(policy, asked(dialogue(), choices=("A", "B"), stop=("B",)), "A", encoder.end)
+    reply(policy, asked(opened_with(), choices=("A", "B"), stop=("B",)), "A", encoder.end)
     told = policy._engine.prompts[0]["parameters"]
     assert (told.structured_outputs.choice, told.stop) == (["A", "B"], [])
     special = {i for i, token in encoder.tokenizer.added_tokens_decoder.items() if token.special}
@@ -186,11 +180,11 @@ def test_choices_are_the_only_replies_and_end_with_the_end_of_a_turn(policy: Vll
 
 def test_the_slowest_holds_up_nobody(policy: Vllm) -> None:
     policy._engine.say = [65] * 40
-    policy.submit(asked(dialogue(), "slow"))
+    policy.submit(asked(opened_with(), "slow"))
     came = []
     for number in range(3):
         policy._engine.say = [65] * 3
-        policy.submit(asked(dialogue(), f"fast{number}"))
+        policy.submit(asked(opened_with(), f"fast{number}"))
         came += [key[1] for key, _ in policy.poll()]
     while policy._asked:
         came += [key[1] for key, _ in policy.poll()]
@@ -199,7 +193,7 @@ def test_the_slowest_holds_up_nobody(policy: Vllm) -> None:
 
 
 def test_a_reply_ends_with_its_stop_string_and_keeps_its_ids(policy: Vllm) -> None:
-    said = reply(policy, asked(dialogue(), stop=("</answer>",)), "<answer>A</answer>\n\n")
+    said = reply(policy, asked(opened_with(), stop=("</answer>",)), "<answer>A</answer>\n\n")
     assert said.text == "<answer>A</answer>"
     assert said.token_ids == policy.encoder.tokens("<answer>A</answer>\n\n")
     assert up_to("ab", ()) == up_to("ab", ("x",)) == "ab"
@@ -207,7 +201,7 @@ def test_a_reply_ends_with_its_stop_string_and_keeps_its_ids(policy: Vllm) -> No
 
 
 def test_log_probabilities_below_top_p_one_are_not_known(policy: Vllm) -> None:
-    talk = dialogue()
+    talk = opened_with()
     assert reply(policy, asked(talk, top_p=0.9, temperature=1.0)).logprobs is None
     policy.release(asked(talk).key)
     assert reply(policy, asked(talk, top_p=0.9)).logprobs is not None
@@ -215,10 +209,10 @@ def test_log_probabilities_below_top_p_one_are_not_known(policy: Vllm) -> None:
 
 def test_a_cut_reply_and_a_full_context(folder: str, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", stand_in())
-    opening = len(encoder.opening(dialogue().messages).ids)
+    opening = len(encoder.opening(opened_with().messages).ids)
     policy = Vllm(folder, max_model_len=opening + 3)
     policy._engine.image, policy._engine.reason = encoder.image_id, "length"
-    talk = dialogue()
+    talk = opened_with()
     assert reply(policy, asked(talk), "crop").finish == "length"
     talk.add("assistant", ["crop"])
     talk.add("user", ["And now?"])
@@ -227,21 +221,21 @@ def test_a_cut_reply_and_a_full_context(folder: str, encoder: Encoder, monkeypat
 
 
 def test_what_goes_wrong_is_an_error_of_its_request_alone(policy: Vllm) -> None:
-    four = reply(policy, asked(dialogue(*map(picture, range(4)))))
+    four = reply(policy, asked(opened_with(*map(picture, range(4)))))
     assert (four.finish, four.error) == ("error", "ValueError: the dialogue has 4 pictures; max_images is 3")
-    assert "would make it 64×96" in reply(policy, asked(dialogue(picture(0, 70, 90)))).error
+    assert "would make it 64×96" in reply(policy, asked(opened_with(picture(0, 70, 90)))).error
     policy._engine.image = -1
-    assert "another prompt" in reply(policy, asked(dialogue(picture(0)))).error
+    assert "another prompt" in reply(policy, asked(opened_with(picture(0)))).error
     policy._engine.reason = "abort"
-    assert reply(policy, asked(dialogue())).error == "vLLM ended the request: abort"
+    assert reply(policy, asked(opened_with())).error == "vLLM ended the request: abort"
     policy._engine.reason = "stop"
-    assert reply(policy, asked(dialogue())).finish == "stop"
+    assert reply(policy, asked(opened_with())).finish == "stop"
 
 
 def test_a_lost_engine_ends_what_is_open_with_errors(policy: Vllm) -> None:
     policy._engine.say = [65] * 9
     for name in ("one", "two"):
-        policy.submit(asked(dialogue(), name))
+        policy.submit(asked(opened_with(), name))
     policy._engine.broken = True
     ended = policy.poll()
     assert {(key[1], said.error) for key, said in ended} == {
@@ -252,10 +246,10 @@ def test_a_lost_engine_ends_what_is_open_with_errors(policy: Vllm) -> None:
 
 def test_release_drops_what_is_open_and_close_may_come_twice(policy: Vllm) -> None:
     policy._engine.say = [65] * 9
-    policy.submit(asked(dialogue()))
-    policy.submit(asked(dialogue()))
+    policy.submit(asked(opened_with()))
+    policy.submit(asked(opened_with()))
     assert "already being answered" in policy.poll()[0][1].error
-    policy.release(asked(dialogue()).key)
+    policy.release(asked(opened_with()).key)
     assert not policy._engine.open
     assert policy.poll() == []
     policy.close()

@@ -41,7 +41,7 @@ from o3gym.train.grpo.recipe import read_grpo
 from o3gym.train.grpo.run import train_grpo
 from o3gym.train.loss_mask import sample_row
 from o3gym.types import Reply, Sampling, Trajectory
-from tests.policies.local.talk import flat, key, opened, picture, play, reference
+from tests.policies.local.talk import flat, key, opened, opened_with, picture, play, reference
 from tests.policies.local.vlm_folders import qwen
 
 pytestmark = pytest.mark.vllm
@@ -78,13 +78,6 @@ def measure(folder: str) -> Any:
     return make_policy(f"transformers:{folder}?dtype=float32&max_context=2048")
 
 
-def dialogue(*parts: Any) -> Dialogue:
-    made = Dialogue()
-    made.add("system", ["You look."])
-    made.add("user", parts or ("What is it?",))
-    return made
-
-
 def asked(talk: Dialogue, name: str = "g", **sampling: Any) -> Request:
     return Request(key(name), talk, Sampling(**{"max_tokens": 24, "seed": 7, **sampling}))
 
@@ -119,17 +112,17 @@ def test_sampled_log_probabilities_are_of_the_distribution_sampled_from(
 
 
 def test_stop_strings_stay_in_the_text_and_end_it(ours: Any, measure: Any) -> None:
-    whole = reply(measure, asked(dialogue(), "whole", max_tokens=60)).text
+    whole = reply(measure, asked(opened_with(), "whole", max_tokens=60)).text
     pairs = (whole[at : at + 2] for at in range(10, len(whole)))
     stop = next(pair for pair in pairs if pair.isascii() and pair.isalnum())  # a random model writes broken UTF-8 too
-    cut = [reply(policy, asked(dialogue(), "stop", max_tokens=60, stop=(stop,))) for policy in (ours, measure)]
+    cut = [reply(policy, asked(opened_with(), "stop", max_tokens=60, stop=(stop,))) for policy in (ours, measure)]
     assert (cut[0].text, cut[0].token_ids) == (cut[1].text, cut[1].token_ids)
     assert (cut[0].text, cut[0].finish) == (whole[: whole.index(stop) + 2], "stop")
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_choices_are_the_only_replies(ours: Any, measure: Any, temperature: float) -> None:
-    talk = dialogue(picture(96, 64), "A or B?")
+    talk = opened_with(picture(96, 64), "A or B?")
     said = [
         reply(ours, asked(talk, f"choice{seed}", temperature=temperature, seed=seed, choices=CHOICES))
         for seed in range(8)
@@ -142,7 +135,7 @@ def test_choices_are_the_only_replies(ours: Any, measure: Any, temperature: floa
 
 def test_a_full_context_is_said_as_transformers_says_it(ours: Any, measure: Any) -> None:
     each = len(measure.encoder.tokens("word " * 100)) / 100
-    almost, long = dialogue("word " * int(1980 / each)), dialogue("word " * 2100)
+    almost, long = opened_with("word " * int(1980 / each)), opened_with("word " * 2100)
     for policy in (ours, measure):
         said = reply(policy, asked(almost, "almost", max_tokens=4000, seed=3))
         assert said.finish == "stop" or len(said.token_ids or ()) + len(said.new_prompt_ids or ()) == 2048
@@ -152,7 +145,7 @@ def test_a_full_context_is_said_as_transformers_says_it(ours: Any, measure: Any)
 def test_the_slowest_holds_up_nobody(ours: Any) -> None:
     lengths = {"slow": 80, **{f"fast{number}": 4 for number in range(6)}}
     for name, length in lengths.items():
-        ours.submit(asked(dialogue(), name, max_tokens=length, temperature=1.0, stop=("never said",)))
+        ours.submit(asked(opened_with(), name, max_tokens=length, temperature=1.0, stop=("never said",)))
     came = list[str]()
     while len(came) < len(lengths):
         came += [key[1] for key, _ in ours.poll()]
@@ -160,9 +153,9 @@ def test_the_slowest_holds_up_nobody(ours: Any) -> None:
 
 
 def test_a_broken_request_is_an_error_of_its_own(ours: Any) -> None:
-    assert "max_images is 8" in reply(ours, asked(dialogue(*[picture(96, 64, n) for n in range(9)]), "nine")).error
-    assert "temperature" in reply(ours, asked(dialogue(), "hot", temperature=-1.0)).error
-    assert reply(ours, asked(dialogue(), "fine")).finish in ("stop", "length")
+    assert "max_images is 8" in reply(ours, asked(opened_with(*[picture(96, 64, n) for n in range(9)]), "nine")).error
+    assert "temperature" in reply(ours, asked(opened_with(), "hot", temperature=-1.0)).error
+    assert reply(ours, asked(opened_with(), "fine")).finish in ("stop", "length")
 
 
 def episodes(policy: Policy, **sampling: Any) -> list[Trajectory]:
@@ -251,9 +244,9 @@ def test_the_server_plays_episodes_and_keeps_to_choices(behind: Policy) -> None:
     errors = [t.turns[-1].reply.error for t in ended if t.stop == "error"]
     assert len(errors) < len(ended)
     assert set(errors) <= {"empty reply: finish_reason stop"}  # a random model may have nothing to say
-    said = reply(behind, asked(dialogue(picture(96, 64)), temperature=1.0, choices=CHOICES))
+    said = reply(behind, asked(opened_with(picture(96, 64)), temperature=1.0, choices=CHOICES))
     assert said.text in CHOICES
-    assert reply(behind, asked(dialogue("word " * 3000), "long")).error == CONTEXT_FULL
+    assert reply(behind, asked(opened_with("word " * 3000), "long")).error == CONTEXT_FULL
 
 
 @pytest.fixture
@@ -273,11 +266,11 @@ def test_the_server_gives_the_ids_and_log_probabilities_of_the_engine(
 
 
 def test_the_server_keeps_to_choices_stops_and_limits(exact: Any) -> None:
-    said = reply(exact, asked(dialogue(picture(96, 64), "A or B?"), temperature=1.0, choices=CHOICES))
+    said = reply(exact, asked(opened_with(picture(96, 64), "A or B?"), temperature=1.0, choices=CHOICES))
     assert said.text in CHOICES
-    assert reply(exact, asked(dialogue("word " * 2100), "long")) == Reply("", finish="length", error=CONTEXT_FULL)
-    assert "temperature" in reply(exact, asked(dialogue(), "hot", temperature=-1.0)).error
-    assert reply(exact, asked(dialogue(), "fine")).finish in ("stop", "length")
+    assert reply(exact, asked(opened_with("word " * 2100), "long")) == Reply("", finish="length", error=CONTEXT_FULL)
+    assert "temperature" in reply(exact, asked(opened_with(), "hot", temperature=-1.0)).error
+    assert reply(exact, asked(opened_with(), "fine")).finish in ("stop", "length")
 
 
 def test_a_server_that_is_none_is_said_at_once(folder: str) -> None:
@@ -301,7 +294,7 @@ def written(folder: Path, seed: int) -> Path:
 def test_new_weights_are_those_that_speak(name: str, folder: str, request: pytest.FixtureRequest) -> None:
     policy, other = request.getfixturevalue(name), written(Path(folder), seed=len(name))
     measure = make_policy(f"transformers:{other}?dtype=float32&max_context=2048")
-    talk = dialogue(picture(96, 64), "What is it?")
+    talk = opened_with(picture(96, 64), "What is it?")
     before = reply(policy, asked(talk, "before"))
     policy.renew(other)
     try:
@@ -311,7 +304,7 @@ def test_new_weights_are_those_that_speak(name: str, folder: str, request: pytes
             assert np.abs(chances(said) - np.concatenate(expected)).max() < CLOSE
     finally:
         policy.renew(Path(folder))
-    assert reply(policy, asked(dialogue(picture(96, 64), "What is it?"), "after")) == before
+    assert reply(policy, asked(opened_with(picture(96, 64), "What is it?"), "after")) == before
 
 
 @pytest.mark.parametrize("where", ["vllm", "vllm_server"])
