@@ -32,7 +32,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from o3gym.bench.run import Bench, run
+from o3gym.bench.definition import Bench
+from o3gym.bench.run import run
 from o3gym.geometry import coverage
 from o3gym.runs.chart import CurvePoint
 from o3gym.runs.intervals import bootstrap_interval

@@ -84,6 +84,8 @@ FORBIDDEN = [
     # A running benchmark writes its page; a page never starts a benchmark.
     ("runs", "bench"),
     ("bench.workers", "bench.run"),
+    ("bench.definition", "bench.run"),
+    ("bench.definition", "bench.workers"),
     # The shared half of training knows no trainer.
     ("train.data", "train.grpo"),
     ("train.sft", "train.grpo"),

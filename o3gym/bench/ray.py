@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from o3gym.bench.run import Bench
+from o3gym.bench.definition import Bench
 from o3gym.bench.workers import BLOCK_SIZE, JobBlock, Workers
 from o3gym.policies.base import Policy
 from o3gym.registry import require

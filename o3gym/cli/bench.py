@@ -23,7 +23,7 @@ from o3gym.cli.view import write_run_page
 from o3gym.types import Sampling
 
 if TYPE_CHECKING:
-    from o3gym.bench.run import Bench
+    from o3gym.bench.definition import Bench
     from o3gym.runs.report import Report
 
 
@@ -130,7 +130,7 @@ def _merge(args: argparse.Namespace) -> None:
 
 
 def _bench_of(args: argparse.Namespace) -> Bench:
-    from o3gym.bench.run import Bench
+    from o3gym.bench.definition import Bench
 
     return Bench(
         suite=args.suite,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from o3gym.bench.run import Bench, BenchProgress, run
+from o3gym.bench.definition import Bench
+from o3gym.bench.run import BenchProgress, run
 from o3gym.runs.store import open_run
 from o3gym.synthesis.files import write_rows
 from o3gym.types import Task, Trajectory, Verdict

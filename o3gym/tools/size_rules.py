@@ -4,17 +4,47 @@ A rule takes a box (unit xyxy of the named view, clamped, with an area) and the 
 It returns whole pixels `(x0, y0, x1, y1)` of that view or raises `Invalid`. Each rule is named after the system whose
 behaviour it reproduces; `o3gym_size` is the default, because it refuses nothing and keeps every pixel that the box
 touches.
+
+Systems differ in how they round an edge that lies inside a pixel, and each rule names its rounding: `snap` (outwards),
+`nearest_pixels` (as Pillow's `crop` does with floats) or `int` (towards zero). Most of them check their thresholds
+before they round, on the sides in fractions of a pixel; `exact_pixels` gives those.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
-from o3gym.geometry import center, clamp, snap, to_pixels
+from o3gym.geometry import SNAP, center, clamp, snap, to_pixels
 from o3gym.tools.base import Invalid
-from o3gym.types import Size
+from o3gym.types import Box, Size
 
 Pixelbox = tuple[int, int, int, int]
+AnyPixels = TypeVar("AnyPixels", Pixelbox, Box)
+
+
+def exact_pixels(box: Sequence[float], size: Size) -> Box:
+    """The box in pixels, as floats, with edges within `SNAP` of a half or whole pixel moved onto it.
+
+    A pixel edge that was converted to 0..1 and back is off by rounding errors, which would decide whether a side of
+    30 pixels exceeds 30, and in which direction an edge at 4.5 is rounded.
+    """
+    x0, y0, x1, y1 = (_without_error(v) for v in to_pixels(box, size))
+    return (x0, y0, x1, y1)
+
+
+def _without_error(value: float) -> float:
+    half = round(value * 2) / 2
+    return half if abs(value - half) < SNAP else value
+
+
+def nearest_pixels(box: Sequence[float], size: Size) -> Pixelbox:
+    """The box with each edge rounded to the nearest whole pixel, halves to the even one, as Pillow's `crop` does.
+
+    A box thinner than a pixel may lose its area, so rules that use this rounding must require or restore one.
+    """
+    x0, y0, x1, y1 = (round(v) for v in exact_pixels(box, size))
+    return (x0, y0, x1, y1)
 
 
 def o3gym_size(box: Sequence[float], size: Size) -> Pixelbox:
@@ -36,12 +66,12 @@ def mini_o3_size(box: Sequence[float], size: Size) -> Pixelbox:
 
 
 def deepeyes_size(box: Sequence[float], size: Size) -> Pixelbox:
-    """Requires both sides above 30 pixels and an aspect ratio of at most 100.
+    """Requires both sides above 30 pixels and an aspect ratio of at most 100, then rounds to the nearest pixel.
 
     Source: Visual-Agent/DeepEyes, verl/workers/agent/envs/mm_process_engine/visual_toolbox_v2.py.
     """
-    pixels = _refuse_aspect(snap(box, size), 100)
-    return _refuse_small(pixels, 30)
+    _refuse_small(_refuse_aspect(exact_pixels(box, size), 100), 30)
+    return nearest_pixels(box, size)
 
 
 def insight_o3_size(box: Sequence[float], size: Size) -> Pixelbox:
@@ -90,16 +120,21 @@ def _grow(box: Pixelbox, width: int, height: int, size: Size) -> Pixelbox:
     return (x0, y0, x0 + width, y0 + height)
 
 
-def _refuse_aspect(box: Pixelbox, limit: float, *, inclusive: bool = False) -> Pixelbox:
-    w, h = box[2] - box[0], box[3] - box[1]
+def _refuse_aspect(box: AnyPixels, limit: float, *, inclusive: bool = False) -> AnyPixels:
+    w, h = _sides(box)
     ratio = max(w / h, h / w)
     if ratio > limit or (inclusive and ratio == limit):
-        raise Invalid("aspect", f"the box is {w}×{h} pixels; its sides may differ at most by a factor of {limit:g}")
+        raise Invalid("aspect", f"the box is {w:g}×{h:g} pixels; its sides may differ at most by a factor of {limit:g}")
     return box
 
 
-def _refuse_small(box: Pixelbox, limit: int) -> Pixelbox:
-    w, h = box[2] - box[0], box[3] - box[1]
+def _refuse_small(box: AnyPixels, limit: int) -> AnyPixels:
+    w, h = _sides(box)
     if min(w, h) <= limit:
-        raise Invalid("too_small", f"the crop would be {w}×{h} pixels; both sides must exceed {limit}")
+        raise Invalid("too_small", f"the crop would be {w:g}×{h:g} pixels; both sides must exceed {limit}")
     return box
+
+
+def _sides(box: Sequence[float]) -> tuple[float, float]:
+    """Width and height in pixels, without the rounding error of the subtraction."""
+    return _without_error(box[2] - box[0]), _without_error(box[3] - box[1])

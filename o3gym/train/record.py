@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from o3gym.append_log import write_whole
-from o3gym.bench.run import packages
+from o3gym.bench.definition import packages
 from o3gym.train.recipe import RecipeError, TrainingRecipe, as_json
 
 RECORD = "training.json"

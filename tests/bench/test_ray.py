@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from o3gym.bench.run import Bench, run
+from o3gym.bench.definition import Bench
+from o3gym.bench.run import run
 from o3gym.cli.main import main
 from o3gym.runs.store import RunError, open_run
 
@@ -138,7 +139,7 @@ def test_a_policy_that_cannot_be_opened_is_an_error_before_the_run(cluster: Any,
 def test_a_worker_with_other_data_or_packages_is_refused(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("o3gym.bench.run.version", lambda name: "0.0.1")
+    monkeypatch.setattr("o3gym.bench.definition.version", lambda name: "0.0.1")
     with pytest.raises(RunError, match=r"(?s)would run a different protocol:.*packages.gymnasium: \"0.0.1\", here"):
         on_ray(small("oracle"), tmp_path / "ray")
 

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from o3gym.bench.run import Bench, run
+from o3gym.bench.definition import Bench
+from o3gym.bench.run import run
 from o3gym.cli.main import main
 from o3gym.judges.base import Judgement, make_judge
 from o3gym.judges.cache import VerdictCache, cache_folder

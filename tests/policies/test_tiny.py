@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from o3gym.bench.run import Bench, run
+from o3gym.bench.definition import Bench
+from o3gym.bench.run import run
 from o3gym.policies.base import make_policy
 from o3gym.policies.local.processors import save_processor
 from o3gym.policies.tiny import WEIGHTS, Tiny

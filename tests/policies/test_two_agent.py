@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from o3gym.bench.run import Bench
+from o3gym.bench.definition import Bench
 from o3gym.dialects.grid import Grid
 from o3gym.policies.base import make_policy, split_control
 from o3gym.policies.dialogue import Dialogue, Request

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from o3gym.bench.run import Bench, merge_and_report, run
+from o3gym.bench.definition import Bench
+from o3gym.bench.run import merge_and_report, run
 from o3gym.cli import main as cli
 from o3gym.runs.compare import Incomparable, compare
 from o3gym.runs.store import EPISODES, PROTOCOL, RunError, open_run

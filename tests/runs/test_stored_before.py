@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from o3gym.bench.run import Bench, packages, page, report, run
+from o3gym.bench.definition import Bench, packages
+from o3gym.bench.run import page, report, run
 from o3gym.runs.store import open_run
 
 STORED = Path(__file__).with_name("stored_before")

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from o3gym.bench.run import Bench, run
+from o3gym.bench.definition import Bench
+from o3gym.bench.run import run
 from o3gym.policies.local.encoding import Encoder
 from tests.train.tiny_folder import processor
 

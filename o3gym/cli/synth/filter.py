@@ -11,7 +11,7 @@ from o3gym.cli.episodes import add_episode_options
 from o3gym.cli.values import Subcommands, range_argument, whole_number_argument
 
 if TYPE_CHECKING:
-    from o3gym.bench.run import Bench
+    from o3gym.bench.definition import Bench
 
 
 def add_synth_filter(kinds: Subcommands) -> None:
@@ -57,7 +57,7 @@ def _filter(args: argparse.Namespace) -> None:
 
 
 def _bench_of(args: argparse.Namespace, k: int) -> Bench:
-    from o3gym.bench.run import Bench
+    from o3gym.bench.definition import Bench
     from o3gym.synthesis.difficulty import CONTROL
     from o3gym.types import Sampling
 

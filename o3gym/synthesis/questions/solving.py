@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from o3gym.bench.run import Bench
+from o3gym.bench.definition import Bench
 from o3gym.codec import encode
 from o3gym.suites.released.rows import JsonTable
 from o3gym.synthesis.difficulty import Filter, write_filter

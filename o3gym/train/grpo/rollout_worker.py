@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from o3gym.bench.run import expressible
+from o3gym.bench.definition import expressible
 from o3gym.codec import encode
 from o3gym.dialects.base import make_dialect
 from o3gym.judges.base import make_judge

@@ -22,7 +22,8 @@ import openai
 import pytest
 from PIL import Image
 
-from o3gym.bench.run import Bench, run
+from o3gym.bench.definition import Bench
+from o3gym.bench.run import run
 from o3gym.cli.main import main
 from o3gym.dialects.base import make_dialect
 from o3gym.policies.base import make_policy

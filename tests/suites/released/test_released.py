@@ -14,7 +14,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from o3gym.bench.run import Bench, run
+from o3gym.bench.definition import Bench
+from o3gym.bench.run import run
 from o3gym.judges.rules import auto
 from o3gym.media.images import PictureError, shared_store
 from o3gym.suites.base import SuiteError, make_suite

@@ -1,0 +1,248 @@
+"""The definition of a benchmark run, and its protocol.
+
+One JSON object, the protocol, defines a run. Two runs with equal protocols are the same run, so an interrupted run can
+be resumed; and a report always states its protocol, because a number is meaningless without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from o3gym.codec import encode
+from o3gym.dialects.base import Dialect, make_dialect
+from o3gym.envs.visual_search import VisualSearchEnv, default_tools
+from o3gym.policies.base import Policy, make_policy, split_control
+from o3gym.policies.two_agent import agents
+from o3gym.registry import JUDGES, POLICIES, TOOLS, UnknownName, closest, parse_spec
+from o3gym.rollout.delegation import check_reasoner, delegates, delegates_protocol, is_pair, reasoning_tools
+from o3gym.rollout.records import Arm, Job, derive_seed
+from o3gym.runs.report import VARIANT
+from o3gym.suites.base import Suite, make_suite
+from o3gym.types import Sampling, Task
+
+DEFAULT_DIALECT = "qwen3_vl"
+"""Default dialect for policies without a fixed one."""
+
+FIXED = ("suite", "split", "suite_args", "max_turns", "control", "reward", "render_mode")
+"""Arguments of the environment that `--env` and `--sweep` may not set, because the benchmark sets them itself."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The definition of a benchmark run.
+
+    Attributes:
+        suite, split, suite_args: the source of the tasks.
+        policies: policy specs. "P+control" runs P under a control, "two_agent(reasoner=P, searcher=Q)" runs a pair of
+            policies as one arm.
+        dialect: dialect spec; "" selects each policy's own dialect, or `DEFAULT_DIALECT` if it has none.
+        prompt_file: a file with the system prompt, which replaces the dialect's own; "" for none.
+        episodes: number of tasks, drawn by `seed`; 0 takes all tasks.
+        turns: turn budgets. Episodes run with the largest one, and the report cuts them at the others.
+        k: number of samples per task.
+        seed: seed of the task draw and of every episode.
+        env: further arguments of the environment, shared by all arms.
+        sweep: environment argument → values; every combination of values becomes an arm of each policy.
+        reward: name of the reward recipe.
+        judge: judge spec; "" for the offline judge that fits each task.
+        force_answer: whether the last turn allows only an answer, see `Arm`.
+        sampling: how replies are sampled.
+        base_url: the server for policies named "openai" whose spec gives none.
+    """
+
+    suite: str = "synthetic"
+    split: str = "test"
+    suite_args: Mapping[str, Any] = field(default_factory=dict)
+    policies: Sequence[str] = ("oracle",)
+    dialect: str = ""
+    prompt_file: str = ""
+    episodes: int = 100
+    turns: Sequence[int] = (6,)
+    k: int = 1
+    seed: int = 0
+    env: Mapping[str, Any] = field(default_factory=dict)
+    sweep: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    reward: str = "outcome"
+    judge: str = ""
+    force_answer: bool = False
+    sampling: Sampling = field(default_factory=Sampling)
+    base_url: str = ""
+
+    def open_suite(self) -> Suite:
+        """Builds the suite."""
+        return make_suite(self.suite, self.split, **self.suite_args)
+
+    def dialect_of(self, policy: str) -> str:
+        """The spec of the dialect for the policy with the given spec."""
+        return self.dialect or _policy_class(policy).dialect or DEFAULT_DIALECT
+
+    def open_dialect(self, spec: str) -> Dialect:
+        """Builds a dialect, with `prompt_file` if it is set."""
+        return make_dialect(spec, **({"prompt_file": self.prompt_file} if self.prompt_file else {}))
+
+    def open_policy(self, spec: str) -> Policy:
+        """Builds a policy, with `base_url` if it is set and the policy uses a server."""
+        remote = self.base_url and _is_remote(spec)
+        return make_policy(spec, **({"base_url": self.base_url} if remote else {}))
+
+    def arms(self) -> list[Arm]:
+        """One arm per policy and combination of swept arguments, with a label that names both.
+
+        Raises:
+            ValueError: an argument is unknown or does not fit, or `base_url` is set but no policy uses a server.
+        """
+        suite = self.open_suite()
+        for key in (*self.env, *self.sweep):
+            _check_argument(key)
+        if self.base_url and not any(map(_is_remote, self.policies)):
+            raise ValueError(f"base_url: none of the policies asks a server, {self.base_url} would not be used")
+        variants = [dict(zip(self.sweep, values, strict=True)) for values in itertools.product(*self.sweep.values())]
+        return [self._arm(spec, variant, suite) for spec in self.policies for variant in variants]
+
+    def _arm(self, spec: str, variant: Mapping[str, Any], suite: Suite) -> Arm:
+        policy, control = split_control(spec)
+        dialect_spec = self.dialect_of(policy)
+        dialect = self.open_dialect(dialect_spec)
+        # Later entries override earlier ones: the dialect's defaults, the policy's needs, then the user's choices.
+        env: dict[str, Any] = {
+            "suite": self.suite,
+            "split": self.split,
+            "suite_args": dict(self.suite_args),
+            "max_turns": max(self.turns),
+            "reward": self.reward,
+            "size_rule": dialect.size_rule,
+            "control": control,
+            **_policy_class(agents(policy)[0]).env,
+            **_policy_class(policy).env,
+            **self.env,
+            **variant,
+        }
+        if is_pair(policy):
+            check_reasoner(policy, dialect_spec)
+            env["tools"] = env.get("tools") or reasoning_tools(default_tools(suite))
+        env["tools"] = expressible(env.get("tools"), dialect, suite)
+        settings = ", ".join(f"{key}={_short(value)}" for key, value in variant.items())
+        label = f"{spec}{VARIANT}{settings}" if settings else spec
+        return Arm(label, env, policy, dialect_spec, self.sampling, self.force_answer)
+
+    def jobs(self) -> list[Job]:
+        """The episodes of an arm: `k` samples of each drawn task, each with its own seed. All arms share them."""
+        suite = self.open_suite()
+        indexes = suite.pick(self.episodes or len(suite), self.seed)
+        groups = [(index, suite[index].id) for index in indexes]
+        return [
+            Job(index, group, sample, derive_seed(self.seed, group, sample))
+            for index, group in groups
+            for sample in range(self.k)
+        ]
+
+    def protocol(self) -> dict[str, Any]:
+        """Everything that the results depend on, as JSON."""
+        suite, arms = self.open_suite(), self.arms()
+        delegated = {arm.label: others for arm in arms if (others := delegates(arm))}
+        return {
+            **encode(self),
+            "prompt_sha256": self._prompt_hashes(arms, delegated, suite[0]),
+            **self._judge_prompt(),
+            "suite_name": suite.name,
+            "suite_version": suite.version,
+            **({"suite_revision": suite.revision} if suite.revision else {}),
+            "licence": suite.licence,
+            **({"measure": suite.measure} if suite.measure else {}),
+            "items": len(suite),
+            "arms": {arm.label: encode(arm.env) for arm in arms},
+            **({"delegates": delegates_protocol(delegated)} if delegated else {}),
+            "warnings": [*suite.warnings, *self._unjudged(suite)],
+            "packages": packages(*(name for a in arms for one in policy_classes(a.policy) for name in one.packages)),
+        }
+
+    def _unjudged(self, suite: Suite) -> list[str]:
+        """A warning if rules judge a suite whose published numbers come from a model judge."""
+        rules = not self._judge_attribute("blocks", False)
+        return [f"{suite.name} is scored by rules: {suite.wants_judge}"] if suite.wants_judge and rules else []
+
+    def _judge_prompt(self) -> dict[str, str]:
+        """The hash of the judge's prompt, if the judge has one."""
+        digest = self._judge_attribute("prompt_sha256", "")
+        return {"judge_prompt_sha256": digest} if digest else {}
+
+    def _judge_attribute(self, name: str, default: Any) -> Any:
+        """An attribute of the judge's registry entry, which is not instantiated."""
+        return getattr(JUDGES[parse_spec(self.judge)[0]], name, default) if self.judge else default
+
+    def _prompt_hashes(
+        self, arms: Sequence[Arm], delegated: Mapping[str, Mapping[str, Arm]], task: Task
+    ) -> dict[str, str]:
+        """The hash of each dialect's system prompt; delegates' prompts are for a region search."""
+        hashes = {spec: _prompt_hash(self.open_dialect(spec), task) for spec in sorted({arm.dialect for arm in arms})}
+        region = Task(task.id, task.sources, "", kind="box")
+        specs = {arm.dialect for others in delegated.values() for arm in others.values()}
+        return hashes | {f"{spec} (delegate)": _prompt_hash(make_dialect(spec), region) for spec in sorted(specs)}
+
+
+def packages(*more: str) -> dict[str, str]:
+    """Versions of Python, o3gym and its dependencies, and of those packages in `more` that are installed."""
+    versions = {"python": platform.python_version()}
+    for name in ("o3gym", "gymnasium", "numpy", "pillow", *more):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _policy_class(spec: str) -> type[Policy]:
+    """The class of the policy with the given spec; its class attributes are known without building it."""
+    policy: type[Policy] = POLICIES[parse_spec(spec)[0]]
+    return policy
+
+
+def policy_classes(spec: str) -> list[type[Policy]]:
+    """The classes of the policies that generate replies: two for a pair, otherwise one."""
+    return [_policy_class(one) for one in agents(spec)]
+
+
+def _is_remote(spec: str) -> bool:
+    return any(parse_spec(one)[0] == "openai" for one in agents(split_control(spec)[0]))
+
+
+def _prompt_hash(dialect: Dialect, task: Task) -> str:
+    tools = {name: TOOLS[name]() for name in dialect.tools if name in TOOLS}
+    return hashlib.sha256(dialect.system(tools, task).encode()).hexdigest()
+
+
+def _check_argument(key: str) -> None:
+    known = [name for name in VisualSearchEnv.__init__.__annotations__ if name not in (*FIXED, "return")]
+    if key not in known:
+        raise UnknownName(f'env, sweep: unknown argument "{key}"{closest(key, known)} (known: {", ".join(known)})')
+
+
+def expressible(tools: Sequence[str] | None, dialect: Dialect, suite: Suite) -> list[str]:
+    """The tools to enable: those requested, or the default tools that the dialect can express.
+
+    Raises ValueError if the dialect cannot express a requested tool, or the tool that ends the suite's tasks.
+    """
+    if tools is not None:
+        for name in tools:
+            if name not in dialect.tools:
+                known = ", ".join(dialect.tools)
+                raise ValueError(f'dialect {dialect.name} cannot express the tool "{name}" (it has: {known})')
+        return list(tools)
+    default = default_tools(suite)
+    for name in default:
+        if TOOLS[name].ends and name not in dialect.tools:
+            raise ValueError(
+                f"dialect {dialect.name} cannot express {name}, which ends tasks of suite {suite.name}; "
+                f"choose another dialect, or tasks of another kind"
+            )
+    return [name for name in default if name in dialect.tools]
+
+
+def _short(value: Any) -> str:
+    return "+".join(value) if isinstance(value, list) else str(value)
