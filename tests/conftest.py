@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,23 +14,13 @@ import pytest
 from PIL import Image
 
 from o3gym.envs import VisualSearchEnv
-from o3gym.media.images import ImageStore, Pixels
+from o3gym.media.images import ImageStore
+from o3gym.media.pixels import Pixels
 from o3gym.registry import Registry
 from o3gym.types import Source
 
 hypothesis.settings.register_profile("o3gym", deadline=None, database=None, derandomize=True, max_examples=150)
 hypothesis.settings.load_profile("o3gym")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Pauses coverage in the tests that try thousands of inputs, where measuring it would double their time.
-
-    Python 3.12 and newer report lines once (`sys.monitoring`), so everything is measured there.
-    """
-    if sys.version_info < (3, 12) and config.pluginmanager.hasplugin("_cov"):
-        for item in items:
-            if hasattr(getattr(item, "obj", None), "hypothesis") or item.path.name == "test_fuzz.py":
-                item.add_marker("no_cover")
 
 
 PHOTOS = {"street.png": (240, 160), "shelf.png": (150, 300), "map.png": (200, 200)}
