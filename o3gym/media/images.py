@@ -17,29 +17,37 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from o3gym.geometry import snap
+from o3gym.media.decoder_messages import watch_decoders
 from o3gym.media.embedded import unpack
+from o3gym.media.pixels import Pixels, pixels_of, resample, shrink, to_rgb
+from o3gym.media.timeline import VideoError
+from o3gym.media.videos import frame_source, is_frame, read_frames, timeline_of
 from o3gym.registry import GENERATED_SIZES, GENERATORS, OPERATIONS
-from o3gym.types import FULL, Box, Size, Source
-
-Pixels: TypeAlias = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
+from o3gym.types import FULL, Box, Resampling, Size, Source
 
 DEFAULT_BUDGET = 1 << 30
 """Bytes of decoded pictures and overviews that `shared_store` keeps: ten 33-megapixel pictures."""
 DECODING = 7
 """Bytes per pixel while decoding: Pillow's four and the array's three exist at the same time."""
-STRIP = 256
-"""Number of rows that `pixels_of` copies at once."""
 ORIENTATION = 0x0112
 """EXIF tag for the orientation of a picture."""
+
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""The formats that are read, by Pillow's names. JPEG includes MPO, the JPEGs with several pictures of phones.
+
+Pillow knows more, but some of them start another program (EPS starts Ghostscript), are stubs without a decoder (HDF5,
+GRIB, BUFR), or are recognised by so few bytes that a broken file of another kind passes for one of them.
+"""
 
 
 class PictureError(ValueError):
@@ -88,11 +96,13 @@ class ImageStore:
             self._sizes[source.key] = known
         return known
 
-    def region(self, source: Source, box: Box = FULL, size: Size | None = None) -> Pixels:
+    def region(
+        self, source: Source, box: Box = FULL, size: Size | None = None, resampling: Resampling = "bicubic"
+    ) -> Pixels:
         """Pixels of `box` (unit xyxy of the source, snapped outwards to whole pixels) at `size` (width, height).
 
         Without `size`, or if the region already has that size, native pixels are copied; otherwise they are resampled
-        once (bicubic). An overview (the full box at another size) is kept for later calls.
+        once. An overview (the full box at another size) is kept for later calls.
 
         Returns:
             A fresh uint8 array of shape (height, width, 3).
@@ -105,8 +115,28 @@ class ImageStore:
         if size is None or size == (x1 - x0, y1 - y0):
             return self._picture(source)[y0:y1, x0:x1].copy()
         if (x1 - x0, y1 - y0) == native:
-            return self._overview(source, size).copy()
-        return resample(self._picture(source)[y0:y1, x0:x1], size)
+            return self._overview(source, size, resampling).copy()
+        return resample(self._picture(source)[y0:y1, x0:x1], size, resampling)
+
+    def frames(self, video: Source, numbers: Sequence[int]) -> list[Source]:
+        """Decode frames of a video, in one pass and by one thread, unless they are kept already.
+
+        Returns:
+            The frames as pictures, in ascending order of their numbers.
+
+        Raises:
+            PictureError: the video or one of the frames cannot be read.
+        """
+        frames = {number: frame_source(video, number) for number in sorted(set(numbers))}
+        with self._in_progress(video.key):
+            missing = [number for number, frame in frames.items() if self._get((frame.key, None)) is None]
+            with _named_errors():
+                for number, image in read_frames(video, missing):
+                    pixels = pixels_of(to_rgb(image))
+                    with self._room:
+                        self._check_size(frames[number], (pixels.shape[1], pixels.shape[0]))
+                        self._keep((frames[number].key, None), pixels)
+        return list(frames.values())
 
     def forget(self) -> None:
         """Empty the cache."""
@@ -115,14 +145,17 @@ class ImageStore:
             self._sizes.clear()
             self._bytes = 0
 
-    def _overview(self, source: Source, size: Size) -> Pixels:
-        kept = self._get((source.key, size))
+    def _overview(self, source: Source, size: Size, resampling: Resampling) -> Pixels:
+        bicubic = resampling == "bicubic"
+        key = (source.key if bicubic else f"{source.key} {resampling}", size)
+        kept = self._get(key)
         if kept is None:
-            picture = self._picture(source, size)  # if this decodes the picture, it keeps the overview as well
-            kept = self._get((source.key, size))
+            # If this decodes the picture, it keeps the bicubic overview as well.
+            picture = self._picture(source, size if bicubic else None)
+            kept = self._get(key)
             if kept is None:
-                kept = resample(picture, size)
-                self._keep((source.key, size), kept)
+                kept = resample(picture, size, resampling)
+                self._keep(key, kept)
         return kept
 
     def _picture(self, source: Source, overview: Size | None = None) -> Pixels:
@@ -193,7 +226,7 @@ class ImageStore:
             self._reserve(source, image.size)
             upright = to_rgb(image)
             if overview is not None:  # from the Pillow image, because converting the array back to one takes 0.1 s
-                self._keep((source.key, overview), np.array(_shrink(upright, overview)))
+                self._keep((source.key, overview), np.array(shrink(upright, overview)))
             return pixels_of(upright)
 
     def _size_without_decoding(self, source: Source) -> Size | None:
@@ -201,6 +234,9 @@ class ImageStore:
         if source.kind == "generated" and source.ref in GENERATED_SIZES:
             w, h = GENERATED_SIZES[source.ref](**source.args)
             return (w, h)
+        if source.parent is not None and is_frame(source):
+            with _named_errors():
+                return timeline_of(source.parent).size
         if source.kind not in ("file", "bytes"):
             return None
         with _opened(source) as image:
@@ -209,14 +245,41 @@ class ImageStore:
             w, h = image.size
             return (h, w) if image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8) else (w, h)
 
+    @contextmanager
+    def _in_progress(self, key: str) -> Iterator[None]:
+        """Waits until no other thread decodes what has this key."""
+        with self._room:
+            while key in self._decoding:
+                self._room.wait()
+            self._decoding[key] = 0
+        try:
+            yield
+        finally:
+            with self._room:
+                self._decoding.pop(key, None)
+                self._room.notify_all()
+
     def _derive(self, source: Source) -> Pixels:
         """Apply the operation of a derived source to the region of the parent that its arguments give."""
         if source.parent is None:
             raise PictureError(f'derived picture "{source.ref}" has no parent')
+        if is_frame(source):
+            with _named_errors():
+                ((_, frame),) = read_frames(source.parent, [source.args["number"]])
+            return pixels_of(to_rgb(frame))
         args = dict(source.args)
         region = args.pop("region", FULL)
         image = Image.fromarray(self.region(source.parent, region))
         return pixels_of(to_rgb(OPERATIONS[source.ref](image, **args)))
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """Turns the errors of a video, which name it already, into `PictureError`."""
+    try:
+        yield
+    except VideoError as error:
+        raise PictureError(str(error)) from error
 
 
 @contextmanager
@@ -228,7 +291,9 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         )
     where = _describe(source)
     try:
-        with Image.open(_encoded_file(source)) as image:
+        with Image.open(_encoded_file(source), formats=_formats()) as image:
+            if 0 in image.size:
+                raise ValueError(f"{image.width}×{image.height} pixels")
             yield image
     except FileNotFoundError as error:
         raise PictureError(f"no picture at {where}") from error
@@ -236,9 +301,17 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         limit = Image.MAX_IMAGE_PIXELS
         raise PictureError(f"{where}: too many pixels for PIL.Image.MAX_IMAGE_PIXELS = {limit} ({error})") from error
     except UnidentifiedImageError as error:
-        raise PictureError(f"{where}: not a picture that Pillow can read (JPEG, PNG, WebP, TIFF, …)") from error
+        raise PictureError(f"{where}: not a picture in one of the formats {', '.join(_formats())}") from error
     except Exception as error:  # decoders raise exceptions of many types for broken files
         raise PictureError(f"{where}: broken picture ({error or type(error).__name__})") from error
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """The `FORMATS` that the installed Pillow can read."""
+    watch_decoders()
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _encoded_file(source: Source) -> Path | io.BytesIO:
@@ -271,44 +344,3 @@ os.register_at_fork(after_in_child=_after_fork)
 def shared_store() -> ImageStore:
     """The store of this process. Its size is set by `O3GYM_IMAGE_BUDGET` (bytes, read at import) or by `.budget`."""
     return _shared
-
-
-def resample(pixels: Pixels, size: Size) -> Pixels:
-    """Resample to `size` (width, height): bicubic, after a box reduction if both sides shrink more than fourfold."""
-    return np.array(_shrink(Image.fromarray(pixels), size))
-
-
-def _shrink(image: Image.Image, size: Size) -> Image.Image:
-    gap = 2.0 if image.width > 4 * size[0] and image.height > 4 * size[1] else None
-    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=gap)
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert to RGB, in place if possible: first frame, EXIF rotation, transparency over white, 16 bits to 8."""
-    ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _to_eight_bits(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image.load()
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def pixels_of(image: Image.Image) -> Pixels:
-    """Copy an RGB image to a new array, strip by strip: `np.array(image)` would hold three copies at its peak."""
-    pixels = np.empty((image.height, image.width, 3), np.uint8)
-    for top in range(0, image.height, STRIP):
-        bottom = min(top + STRIP, image.height)
-        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
-    return pixels
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit integers, 32-bit integers above 255 and floats in 0..1 to 0..255, where Pillow itself would clip."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    if image.mode == "F":
-        scale = 255.0 if values.max(initial=0.0) <= 1.0 else 1.0
-    else:
-        scale = 255.0 / 65535.0 if image.mode != "I" or values.max(initial=0.0) > 255 else 1.0
-    return Image.fromarray(np.clip(values * scale + 0.5, 0, 255).astype(np.uint8))

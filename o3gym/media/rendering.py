@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from o3gym.geometry import to_pixels, to_root
-from o3gym.media.images import Pixels, shared_store
+from o3gym.media.images import shared_store
+from o3gym.media.pixels import Pixels
 from o3gym.registry import require
 from o3gym.types import Box, Size, Trajectory, View
 
@@ -121,7 +122,8 @@ def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int,
 
 
 def _pixels(trajectory: Trajectory, view: View) -> Image.Image:
-    return Image.fromarray(shared_store().region(trajectory.sources[view.source], view.box, view.shown))
+    source = trajectory.sources[view.source]
+    return Image.fromarray(shared_store().region(source, view.box, view.shown, view.resampling))
 
 
 def _inside(size: Size, limit: Size) -> Size:

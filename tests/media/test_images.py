@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageFile, features
 
-from o3gym.media.images import ImageStore, PictureError, Pixels, resample, shared_store
+from o3gym.media.images import FORMATS, ImageStore, PictureError, shared_store
+from o3gym.media.pixels import Pixels, resample
 from o3gym.registry import GENERATORS
 from o3gym.types import FULL, Source
 
@@ -388,14 +389,66 @@ def test_pictures_are_turned_as_their_exif_data_say(
     assert np.array_equal(part, got[: part.shape[0]])
 
 
-def bomb(width: int = 60_000, height: int = 60_000) -> bytes:
+def png(size: tuple[int, int], depth: int, colour: int, row: bytes, *more: tuple[bytes, bytes]) -> bytes:
+    """A PNG whose pixels are `row`; `more` are the chunks between its header and its pixels."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
-    )
+    header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, 0)
+    parts = ((b"IHDR", header), *more, (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def bomb(width: int = 60_000, height: int = 60_000) -> bytes:
+    return png((width, height), 8, 2, b"\0" * 99)
+
+
+GREY, RGB, PALETTE = 0, 2, 3
+PLTE = (b"PLTE", bytes([255, 0, 0, 0, 255, 0]))
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "row", "transparent", "expected"),
+    [
+        (1, GREY, bytes([0b01000000]), struct.pack(">H", 1), [0, 255]),
+        (2, GREY, bytes([0b00011011]), struct.pack(">H", 1), [0, 255, 170, 255]),
+        (4, GREY, bytes([0x1F]), struct.pack(">H", 1), [255, 255]),
+        (8, GREY, bytes([7, 9]), struct.pack(">H", 9), [7, 255]),
+        (16, GREY, struct.pack(">HHH", 0, 1000, 40000), struct.pack(">H", 1000), [0, 255, 156]),
+        (16, GREY, struct.pack(">HHH", 0, 1000, 40000), struct.pack(">H", 0), [255, 4, 156]),
+        (8, RGB, bytes([7, 7, 7, 9, 9, 9]), struct.pack(">HHH", 9, 9, 9), [7, 255]),
+        (16, RGB, struct.pack(">HHHHHH", *(1000,) * 3, *(300,) * 3), struct.pack(">HHH", 300, 300, 300), [3, 255]),
+        (16, 4, struct.pack(">HHHH", 1000, 0, 40000, 65535), b"", [255, 156]),
+    ],
+    ids=["grey 1", "grey 2", "grey 4", "grey 8", "grey 16", "black of grey 16", "rgb 8", "rgb 16", "grey and alpha 16"],
+)
+def test_the_transparent_colour_of_a_png_is_white(
+    store: ImageStore, depth: int, colour: int, row: bytes, transparent: bytes, expected: list[int]
+) -> None:
+    more = ((b"tRNS", transparent),) if transparent else ()
+    pixels = store.region(Source.of_bytes(png((len(expected), 1), depth, colour, row, *more)))
+    assert pixels.tolist() == [[[value] * 3 for value in expected]]
+
+
+def test_a_palette_may_be_transparent_in_part(store: ImageStore) -> None:
+    pixels = store.region(Source.of_bytes(png((2, 1), 8, PALETTE, bytes([0, 1]), PLTE, (b"tRNS", bytes([0, 128])))))
+    assert pixels.tolist() == [[[255, 255, 255], [127, 255, 127]]]
+
+
+@pytest.mark.parametrize("kind", ["ICO", "TGA", "PCX", "DDS", "SGI", "QOI", "DIB"])
+def test_other_formats_are_no_pictures(store: ImageStore, kind: str) -> None:
+    source = Source.of_bytes(saved(Image.new("RGB", (16, 16)), kind))
+    for ask in (store.region, store.size):
+        with pytest.raises(PictureError, match="not a picture in one of the formats JPEG, PNG, WEBP, GIF"):
+            ask(source)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "AVIF" or features.check("avif")])
+def test_the_documented_formats_are_read(store: ImageStore, kind: str) -> None:
+    assert store.region(Source.of_bytes(saved(Image.new("RGB", (16, 16), "white"), kind))).min() > 250
+    page = (Path(__file__).parents[2] / "docs" / "suites.md").read_text("utf-8")
+    assert {"JPEG2000": "JPEG 2000", "WEBP": "WebP"}.get(kind, kind) in page
 
 
 @pytest.mark.parametrize(
@@ -405,13 +458,18 @@ def bomb(width: int = 60_000, height: int = 60_000) -> bytes:
             saved(Image.fromarray(np.arange(60_000, dtype=np.uint8).reshape(100, 200, 3)), "JPEG")[:2000],
             "broken|truncated",
         ),
-        (b"<html>not a picture</html>", "not a picture that Pillow can read"),
-        (b"", "not a picture that Pillow can read"),
+        (b"<html>not a picture</html>", "not a picture in one of the formats JPEG, PNG, WEBP, GIF, BMP, TIFF"),
+        (b"", "not a picture in one of the formats"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), "not a picture in one of the formats"),
+        (b"GRIB\0\0\0\1" + bytes(100), "not a picture in one of the formats"),
+        (b"BUFR" + bytes(100), "not a picture in one of the formats"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n%%EOF\n", "not a picture in one of the"),
+        (b"GIF89a\0\0\0\0\0\0\0;", "not a picture in one of the formats"),
         (bomb(), "too many pixels for PIL.Image.MAX_IMAGE_PIXELS"),
         (bomb(100, 100), "broken|truncated"),
         (saved(Image.new("RGB", (9, 9)))[:40], "broken|truncated|not a picture"),
     ],
-    ids=["truncated", "text", "empty", "bomb", "short", "header"],
+    ids=["truncated", "text", "empty", "hdf5", "grib", "bufr", "eps", "no pixels", "bomb", "short", "header"],
 )
 def test_hopeless_files_are_reported_by_name(store: ImageStore, tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "holiday.jpg"

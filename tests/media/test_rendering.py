@@ -10,7 +10,8 @@ import pytest
 
 import o3gym
 from o3gym.envs import VisualSearchEnv
-from o3gym.media.images import Pixels, shared_store
+from o3gym.media.images import shared_store
+from o3gym.media.pixels import Pixels
 from o3gym.media.rendering import CANVAS, CANVAS_MARGIN, GROUND, PICTURE, colour, frame, overview, strip
 from o3gym.types import Call, Task, Trajectory
 
@@ -94,9 +95,9 @@ def test_a_strip_holds_every_look_and_the_answer(make_env: Make) -> None:
 def test_hostile_words_neither_break_nor_stall_a_strip(make_env: Make, answer: str) -> None:
     record = search(make_env(), FREE, o3gym.crop((0.0, 0.0, 0.5, 0.5)), o3gym.answer(answer))
     record = replace(record, task=replace(record.task, question=answer))
-    start = time.perf_counter()
+    start = time.process_time()
     image = strip(record)
     assert image.width < 2000
     assert image.height < 400
     assert frame(record, answer).shape == (CANVAS[1], CANVAS[0], 3)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

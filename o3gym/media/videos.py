@@ -1,0 +1,126 @@
+"""Videos as sources: their timelines and frames, whatever they are stored as.
+
+A video is a `Source` with a `duration`, of one of three forms:
+
+- a file, decoded with PyAV (the extra `video`);
+- a folder with one picture per frame, in the order of their names, and `args={"fps": …}`;
+- the output of a registered generator, which is called with its arguments and the frame's `time` in seconds, and needs
+  no codec. Its arguments include `fps`.
+
+A frame is a derived source. Whatever works on pictures therefore works on frames: crops, zooms, the store, pages.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from o3gym.media.timeline import Timeline, VideoError
+from o3gym.media.video_files import VideoIndex, index_video, read_video
+from o3gym.registry import GENERATED_SIZES, GENERATORS
+from o3gym.types import Source
+
+FRAME = "frame"
+"""The operation of a derived source that is a frame of its parent. Its argument `number` counts from 0."""
+UNCHANGED = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+"""The affine map from a frame to its video: both have the same unit coordinates."""
+FRAME_FILES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+"""Suffixes of the pictures in a folder of frames."""
+FRAME_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+"""Their formats, by Pillow's names."""
+
+
+def video_source(path: str | Path, fps: float | None = None) -> Source:
+    """The video in a file, or in a folder of pictures that were taken at `fps` frames a second.
+
+    Raises:
+        VideoError: the file or folder is missing or unreadable, or `fps` does not fit it.
+    """
+    if Path(path).is_dir():
+        if fps is None or not 0 < fps < math.inf:
+            raise VideoError(f"{path}: expected the frame rate of a folder of frames as a number above 0, got {fps}")
+        return Source("file", str(path), {"fps": fps}, duration=len(_frame_files(str(path))) / fps)
+    if fps is not None:
+        raise VideoError(f"{path}: fps is meant for folders of frames; a file has its own timestamps")
+    return Source("file", str(path), duration=_index(str(path), _changed(str(path))).timeline.duration)
+
+
+def frame_source(video: Source, number: int) -> Source:
+    """Frame `number` of a video as a picture."""
+    return Source.derived(video, FRAME, UNCHANGED, number=number)
+
+
+def is_frame(source: Source) -> bool:
+    """Whether a derived source is a frame of a video."""
+    return source.ref == FRAME and source.parent is not None and source.parent.duration is not None
+
+
+def timeline_of(video: Source) -> Timeline:
+    """When the frames of a video are shown. Raises `VideoError` if it cannot be read."""
+    if video.duration is None:
+        raise VideoError(f"{video.ref}: expected a video, got a picture")
+    if video.kind == "generated":
+        size = GENERATED_SIZES[video.ref](**video.args)
+        return _regular(video.duration, float(video.args["fps"]), (size[0], size[1]))
+    if "fps" not in video.args:
+        return _index(video.ref, _changed(video.ref)).timeline
+    with Image.open(_frame_files(video.ref)[0], formats=FRAME_FORMATS) as first:
+        return _regular(video.duration, float(video.args["fps"]), first.size)
+
+
+def read_frames(video: Source, numbers: Sequence[int]) -> Iterator[tuple[int, Image.Image]]:
+    """Yields (number, picture) for frames of a video, in ascending order; frames of a file are decoded in one pass.
+
+    Raises:
+        VideoError: the video or a frame cannot be read, or there is no frame with one of the numbers.
+    """
+    ordered, count = sorted(set(numbers)), len(timeline_of(video))
+    if ordered and not 0 <= ordered[0] <= ordered[-1] < count:
+        raise VideoError(f"{video.ref}: expected frames from 0 to {count - 1}, got {ordered[0]} to {ordered[-1]}")
+    if video.kind == "generated":
+        for number in ordered:
+            yield number, GENERATORS[video.ref](**video.args, time=number / float(video.args["fps"]))
+    elif "fps" in video.args:
+        files = _frame_files(video.ref)
+        for number in ordered:
+            with Image.open(files[number], formats=FRAME_FORMATS) as image:
+                yield number, image
+    else:
+        yield from read_video(video.ref, _index(video.ref, _changed(video.ref)), ordered)
+
+
+def _regular(duration: float, fps: float, size: tuple[int, int]) -> Timeline:
+    """The timeline of a video with a constant frame rate."""
+    return Timeline(np.arange(max(1, round(duration * fps))) / fps, duration, size)
+
+
+@lru_cache(maxsize=64)
+def _index(path: str, changed: tuple[int, int]) -> VideoIndex:
+    # `changed` is only a part of the cache key.
+    return index_video(path)
+
+
+@lru_cache(maxsize=64)
+def _files_in(folder: str, changed: tuple[int, int]) -> list[Path]:
+    found = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in FRAME_FILES)
+    if not found:
+        raise VideoError(f"{folder}: expected pictures ({', '.join(FRAME_FILES)}), found none")
+    return found
+
+
+def _frame_files(folder: str) -> list[Path]:
+    return _files_in(folder, _changed(folder))
+
+
+def _changed(path: str) -> tuple[int, int]:
+    """(time of the last change in nanoseconds, size) of a file or folder."""
+    try:
+        state = Path(path).stat()
+    except OSError as error:
+        raise VideoError(f"no video at {path} ({error.strerror})") from error
+    return state.st_mtime_ns, state.st_size
