@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from o3gym.judges.polarity import polarity
 from o3gym.latex import last_boxed
 
 MAX_ANSWER = 10_000
@@ -140,23 +141,26 @@ def _with_unit(value: float, unit: str, currency: str = "") -> Quantity | None:
 
 
 def read_yes_no(answer: str) -> str:
-    """The "yes" or "no" that begins a reading or is the only one of the two in it; "" if there is no such reading."""
-    for text in readings(answer):
-        words: list[str] = re.findall(r"[^\W\d_]+", text.casefold())
-        if words and words[0] in ("yes", "no"):
-            return words[0]
-        found = {"yes", "no"} & set(words)
-        if len(found) == 1:
-            return found.pop()
-    return ""
+    """The "yes" or "no" of the first reading that has one, see `o3gym.judges.polarity`; "" if there is none."""
+    return next(filter(None, map(polarity, readings(answer))), "")
 
 
 # ── option letters ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 _LONE = re.compile(r"[(\[{<\"' ]*([A-Za-z])[)\]}>\"'.:,;! ]*")
 _MENTION = re.compile(
-    r"(?<![A-Za-zÀ-ɏ0-9_'.-])(?P<open>[(\[{<\"']?)(?P<letter>[A-Za-z])(?![A-Za-zÀ-ɏ0-9_-])(?!'\w)(?!\.[A-Z]\.)"
+    r"(?<![A-Za-zÀ-ɏ0-9_'.°#@-])(?P<open>[(\[{<\"']?)(?P<letter>[A-Za-z])"
+    r"(?![A-Za-zÀ-ɏ0-9_#°@-]|'\w|\.[A-Za-z](?![A-Za-z])|\+\+|\+\s*$|:[\\/])"
 )
+_LABELLED = "(?:Option|Answer|Choice|Letter|Image|Picture|Photo|Figure|Panel|Diagram|Chart|Graph|Map)s?"
+"""Capitalised words before the letter of an option."""
+_NAMED_THING = re.compile(
+    r"(?:\d|\b(?i:apartment|bay|block|building|bus|channel|chord|class|column|cup|deck|dock|drive|entrance|exhibit|exit|"
+    r"flight|formula|gate|grade|group|hall|hepatitis|highway|lane|level|line|lot|model|note|pier|plan|platform|plot|point|"
+    r"room|route|row|schedule|section|seat|serie|series|size|stage|street|tab|team|terminal|tower|track|train|type|unit|"
+    rf"version|vitamin|wing|zone)s?|(?<=[a-z,] )(?!(?:{_LABELLED})\b)[A-Z][a-z]+)\s+$"
+)
+"""Matches the words before a letter that belongs to a name or a quantity: "vitamin C", "at Gate B", "about 5 A"."""
 _DELIMITED = re.compile(r"[)\]}>\"']*\s*(?:$|[.,:;)!?/&+\n-])")
 _LISTED = re.compile(r"[)\]}>\"']*\s+([A-Z])(?!\w)")
 _AFTER_LETTER = re.compile(
@@ -188,9 +192,10 @@ def read_letter(answer: str, letters: str, choices: Sequence[str] = ()) -> tuple
 
     The following forms are tried in this order: a lone letter; the text of exactly one option; a stated letter
     ("answer: B", "option C"); a letter at the start ("B. blue"); an option's text after "the answer is"; the only
-    letter that is a word of its own. An "A" before prose is an article and an "I" a pronoun; "not B" and "B is wrong"
-    name nothing. Two different letters at the same level are ambiguous, and so is "B. red" if red is option A. Letters
-    inside words never count.
+    letter that is a word of its own. If two options are "yes" and "no", synonyms count before that last form. An "A"
+    before prose is an article and an "I" a pronoun; "not B" and "B is wrong" name nothing. Two different letters at the
+    same level are ambiguous, and so is "B. red" if red is option A. Letters inside words, abbreviations and names never
+    count: "N/A", "R&D", "C++", "20 °C", "vitamin C".
     """
     texts = readings(answer)
     if not texts[0]:
@@ -202,7 +207,8 @@ def read_letter(answer: str, letters: str, choices: Sequence[str] = ()) -> tuple
     stated, lead, loose = ({letter for letter, firm in named if firm >= level} for level in (2, 1, 0))
     if lead:
         lead |= _named([texts[0].partition(" ")[2]], letters, choices)
-    for found in (_named(texts[:1], letters, choices), stated, lead, _named(texts[1:], letters, choices), loose):
+    exact, later = (_named(some, letters, choices) for some in (texts[:1], texts[1:]))
+    for found in (exact, stated, lead, later, _agreed(answer, letters, choices), loose):
         if len(found) == 1:
             return found.pop(), ""
         if found:
@@ -216,6 +222,14 @@ def _named(texts: Collection[str], letters: str, choices: Sequence[str]) -> set[
     return {letter for letter, choice in zip(letters, choices, strict=False) if normalise(unwrap(choice)) in wanted}
 
 
+def _agreed(answer: str, letters: str, choices: Sequence[str]) -> set[str]:
+    """The letter of the option "yes" or "no", whichever `answer` means, if both are among the options."""
+    sides = {letter: normalise(unwrap(choice)) for letter, choice in zip(letters, choices, strict=False)}
+    if not {"yes", "no"} <= set(sides.values()):
+        return set()
+    return {letter for letter, side in sides.items() if side and side == read_yes_no(answer)}
+
+
 def mentions(text: str, letters: str) -> list[tuple[str, int]]:
     """The letters that are words of their own, each with a level that says how clearly it is meant as the answer.
 
@@ -224,13 +238,18 @@ def mentions(text: str, letters: str) -> list[tuple[str, int]]:
     at least the level of that letter.
     """
     found: list[tuple[str, int]] = []
-    end, firm, listed = 0, 0, False
+    end, firm, listed, name_end = 0, 0, False, -1
     for match in _MENTION.finditer(text):
         before, after = text[: match.start()], text[match.end() :][:_NEAR]
-        start, delimited, cue = not before.strip(), bool(_DELIMITED.match(after)), bool(_CUE.search(before[-_NEAR:]))
+        start, near, delimited = not before.strip(), before[-_NEAR:], bool(_DELIMITED.match(after))
+        cue = bool(_CUE.search(near))
         if match["letter"].upper() not in letters or not _is_letter(match, after, delimited, cue or start, letters):
             continue
-        if _DENIED_BEFORE.search(before[-_NEAR:]) or _DENIED_AFTER.match(after):
+        if _DENIED_BEFORE.search(near) or _DENIED_AFTER.match(after) or _is_abbreviation(near, after, letters):
+            continue
+        in_list = name_end >= 0 and bool(_CHAIN.fullmatch(text[name_end : match.start()]))
+        if in_list or (not cue and _NAMED_THING.search(near)):
+            name_end = match.end()
             continue
         listed = listed or (start and delimited)
         link = text[end : match.start()]
@@ -240,6 +259,19 @@ def mentions(text: str, letters: str) -> list[tuple[str, int]]:
         found.append((match["letter"].upper(), firm))
         end = match.end()
     return found
+
+
+_SIGN_BEFORE = re.compile(r"(?<!\w)(\w{1,2})\s?[/&]\s?$|\w[/&]$")
+_SIGN_AFTER = re.compile(r"\s?[/&]\s?(\w)(?!\w)")
+
+
+def _is_abbreviation(before: str, after: str, letters: str) -> bool:
+    """Whether a letter is joined by "/" or "&" to something that is no option letter: "N/A", "R&D", "24/B"."""
+    if not {"/", "&"} & set(before[-2:] + after[:2]):
+        return False
+    first, second = _SIGN_BEFORE.search(before), _SIGN_AFTER.match(after)
+    others = [(match[1] or "").upper() for match in (first, second) if match]
+    return any(other not in letters or not other for other in others)
 
 
 def _is_letter(match: re.Match[str], after: str, delimited: bool, cue: bool, letters: str) -> bool:

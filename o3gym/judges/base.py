@@ -14,7 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from o3gym.registry import JUDGES, build_plugin, parse_spec
+from o3gym.registry import JUDGES
+from o3gym.specs import build_plugin, parse_spec
 from o3gym.types import Box, Task, Verdict
 
 

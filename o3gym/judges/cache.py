@@ -76,6 +76,8 @@ class VerdictCache:
     def _read_on(self) -> None:
         """Reads the whole lines that were appended since the last call."""
         try:
+            if self._path.stat().st_size < self._offset:  # damaged lines were taken out of the file
+                self._offset = 0
             for line in whole_lines(self._path, self._offset):
                 self._offset += len(line)
                 self._take(line)

@@ -30,7 +30,8 @@ ABSENT_ANSWER = "null"
 def auto(task: Task, answer: str, located: Box | None = None) -> Judgement:
     """Applies the judge named by the task (`Task.origin["judge"]`), or else the one that fits the task's kind.
 
-    That is `choice` or `box`; for a free answer `exact`, followed by `numeric` if an accepted answer is a number.
+    That is `choice` or `box`; for a free answer `exact`, followed by `numeric` if an accepted answer is a number, and
+    by `yes_no` if "yes" or "no" is the only accepted answer.
     """
     named = task.origin.get("judge")
     if isinstance(named, str) and named not in ("", "auto"):
@@ -40,9 +41,16 @@ def auto(task: Task, answer: str, located: Box | None = None) -> Judgement:
     if task.kind == "box":
         return box(task, answer, located)
     verdict = exact(task, answer, located)
-    if verdict.verdict != "wrong" or not any(quantity(unwrap(ref)) for ref in references(task)):
+    if verdict.verdict != "wrong":
         return verdict
-    return numeric(task, answer, located)
+    if any(quantity(unwrap(reference)) for reference in references(task)):
+        return numeric(task, answer, located)
+    return yes_no(task, answer, located) if _only_yes_or_no(task) else verdict
+
+
+def _only_yes_or_no(task: Task) -> bool:
+    truths = {normalise(reference) for reference in references(task)}
+    return len(truths) == 1 and truths <= {"yes", "no"}
 
 
 def choice(task: Task, answer: str, located: Box | None = None) -> Judgement:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from abc import abstractmethod
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, overload
 
-from o3gym.registry import SUITES, build_plugin, closest, parse_spec
+from o3gym.registry import SUITES, closest
+from o3gym.specs import build_plugin, parse_spec
 from o3gym.types import Task
 
 
@@ -18,11 +19,38 @@ class SuiteError(ValueError):
     """Invalid suite data. The message names the file, row and field, the expected value and the actual value."""
 
 
-class BadRow(Exception):  # noqa: N818 - becomes a SuiteError with file and row
+class BadTask(SuiteError):  # noqa: N818 - the name says it
+    """A row of a suite from which no task can be built. Runs and trainings skip it, count it and take another row.
+
+    Args:
+        where: file and row, as `Table.where` returns them: "FILE, line 3".
+        field: the field that is wrong.
+        reason: what was expected of the field, and its value.
+
+    Attributes:
+        file: the file.
+        row: the row in the file, counted from 1: "row 3" or "line 3".
+    """
+
+    def __init__(self, where: str, field: str, reason: str) -> None:
+        super().__init__(where, field, reason)  # these are the arguments with which the exception is unpickled
+        self.file, _, self.row = where.rpartition(", ")
+        self.field, self.reason = field, reason
+
+    def __str__(self) -> str:
+        return f'{self.file}, {self.row}, field "{self.field}": {self.reason}'
+
+
+class BadRow(Exception):  # noqa: N818 - becomes a BadTask with file and row
     """An invalid field of a row, raised where the file and row number are not known."""
 
     def __init__(self, field: str, expected: str, got: object) -> None:
-        super().__init__(f'field "{field}": expected {expected}, got {got!r:.80}')
+        self.field, self.reason = field, f"expected {expected}, got {got!r:.80}"
+        super().__init__(f'field "{field}": {self.reason}')
+
+    def at(self, where: str) -> BadTask:
+        """The same problem with its place, file and row."""
+        return BadTask(where, self.field, self.reason)
 
 
 class Suite(Sequence[Task]):
@@ -42,6 +70,8 @@ class Suite(Sequence[Task]):
             with this text.
         measure: name of the metrics that reports show besides accuracy, see `o3gym.runs.suite_metrics`; "" for none.
         revision: commit of the data if they were downloaded, otherwise "". Part of a run's protocol.
+        opened_files: the files that were read when the suite was opened; `make_suite` opens the suite again when one of
+            them has changed.
         warnings: problems found when the data were loaded; reports repeat them.
     """
 
@@ -53,6 +83,7 @@ class Suite(Sequence[Task]):
     measure: ClassVar[str] = ""
     min_pixels: int = 40_000
     max_pixels: int = 2_000_000
+    opened_files: tuple[Path, ...] = ()
 
     def __init__(self, argument: str = "", split: str = "test") -> None:
         if split not in self.splits:
@@ -81,11 +112,31 @@ class Suite(Sequence[Task]):
     @property
     def kinds(self) -> frozenset[str]:
         """The task kinds in the suite ("choice", "free", "box"). By default, all tasks have the first task's kind."""
-        return frozenset({self[0].kind})
+        return frozenset({self.first_task().kind})
+
+    def first_task(self) -> Task:
+        """The first task whose row is good. Raises `SuiteError` if more than `BAD_SHARE` of the rows are bad."""
+        bad: list[BadTask] = []
+        for index in itertools.count():
+            try:
+                return self[index]
+            except BadTask as problem:
+                bad.append(problem)
+                check_bad_share(self.name, bad, len(self))
+            except IndexError:
+                break
+        raise bad[0] if bad else SuiteError(f"{self.name} ({self.split}) has no tasks")
+
+    def fingerprint(self) -> dict[str, str]:
+        """Digests of the suite's files by name; part of a run's protocol, so that a run is not resumed on other data.
+
+        Empty for suites whose data are identified by version and revision.
+        """
+        return {}
 
     @abstractmethod
     def task(self, index: int) -> Task:
-        """The task at `index`, 0 ≤ index < len(self)."""
+        """The task at `index`, 0 ≤ index < len(self). Raises `BadTask` if the row of that index is bad."""
 
     @overload
     def __getitem__(self, index: int) -> Task: ...
@@ -99,23 +150,58 @@ class Suite(Sequence[Task]):
         return self.task(index % len(self))
 
 
+BAD_SHARE = 0.05
+"""Largest share of bad rows that is skipped. More of them mean that the file, or its reader, is wrong."""
+NAMED_ROWS = 5
+"""Number of bad rows that a warning or an error names."""
+
+
+def check_bad_share(name: str, bad: Collection[object], rows: int, error: type[ValueError] = SuiteError) -> None:
+    """Raise `error` if more than `BAD_SHARE` of `rows` rows, and at least two, are bad."""
+    if len(bad) >= 2 and len(bad) > BAD_SHARE * rows:
+        raise error(f"{name}: {len(bad)} of {rows} rows are bad, more than {BAD_SHARE:.0%}: {some_of(bad)}")
+
+
+def some_of(bad: Collection[object]) -> str:
+    """The first `NAMED_ROWS` bad rows as text, and the number of the others."""
+    more = f" (and {len(bad) - NAMED_ROWS} more)" if len(bad) > NAMED_ROWS else ""
+    return "; ".join(map(str, itertools.islice(bad, NAMED_ROWS))) + more
+
+
+OPEN_SUITES = 16
+"""Number of opened suites that are kept."""
+_opened: dict[tuple[str, str, str], tuple[Suite, tuple[tuple[int, int], ...]]] = {}
+"""Opened suites and the state of their files when they were opened, the most recently used last."""
+
+
 def make_suite(spec: str, split: str = "test", **options: Any) -> Suite:
     """Open a suite from a spec: "synthetic", "local:photos/index.jsonl", "synthetic?family=hidden".
 
-    The sixteen most recently opened suites are cached and shared by all environments of the process; a suite is opened
-    again when the file in its spec has changed. Raises `UnknownName` with the closest known name, and TypeError for an
+    The most recently opened suites are cached and shared by all environments of the process; a suite is opened again
+    when one of its `opened_files` has changed. Raises `UnknownName` with the closest known name, and TypeError for an
     option that the suite does not have.
     """
-    path = Path(parse_spec(spec)[1])
-    modified = path.stat().st_mtime_ns if path.exists() else 0
-    return _open(spec, split, json.dumps(options, sort_keys=True), modified)
-
-
-@lru_cache(maxsize=16)
-def _open(spec: str, split: str, options: str, modified: int) -> Suite:
-    # `modified` is only a part of the cache key.
+    key = (spec, split, json.dumps(options, sort_keys=True))
+    stored = _opened.pop(key, None)
     name, argument, inline = parse_spec(spec)
-    suite: Suite = build_plugin(
-        "suite", name, SUITES[name], argument, **{**inline, **json.loads(options), "split": split}
-    )
-    return suite
+    if stored is None or stored[1] != _states(stored[0], argument):
+        suite: Suite = build_plugin("suite", name, SUITES[name], argument, **{**inline, **options, "split": split})
+        stored = (suite, _states(suite, argument))
+    _opened[key] = stored
+    for old in list(_opened)[:-OPEN_SUITES]:
+        _opened.pop(old, None)
+    return stored[0]
+
+
+def _states(suite: Suite, argument: str) -> tuple[tuple[int, int], ...]:
+    """The states of the files of a suite and of the path that its argument may be."""
+    return tuple(map(file_state, (*suite.opened_files, *([Path(argument)] if argument else []))))
+
+
+def file_state(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of modification in nanoseconds of a file; (-1, -1) if it does not exist."""
+    try:
+        status = path.stat()
+    except OSError:
+        return (-1, -1)
+    return (status.st_size, status.st_mtime_ns)

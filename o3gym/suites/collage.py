@@ -19,8 +19,9 @@ from typing import Any, ClassVar
 
 from o3gym.geometry import area
 from o3gym.media.images import PictureError, shared_store
-from o3gym.registry import SUITES, parse_spec
-from o3gym.suites.base import Suite, SuiteError, make_suite
+from o3gym.registry import SUITES
+from o3gym.specs import parse_spec
+from o3gym.suites.base import BadRow, BadTask, Suite, SuiteError, make_suite
 from o3gym.suites.collages.composing import CollageCandidate, composed, corners
 from o3gym.suites.collages.placement import CollageLayout, PlacementRules, Rejected, TilePicture, lay_out_collage
 from o3gym.suites.collages.tally import CollageTally, reasons
@@ -69,7 +70,7 @@ class Collage(Suite):
         only: file that `o3gym synth filter` wrote for these collages; only the collages it kept are used.
 
     Raises:
-        SuiteError: from `task`, if no task of the source could be placed; the message counts the reasons.
+        BadTask: from `task`, if no task of the source could be placed; the message counts the reasons.
     """
 
     name: ClassVar[str] = "collage"
@@ -108,6 +109,8 @@ class Collage(Suite):
         options = {key: value for key, value in (source_args or {}).items() if key not in ("data", "images")}
         settings = json.dumps([*about, options], sort_keys=True)
         self.prefix = f"{self.name}/{split}/{hashlib.sha256(settings.encode()).hexdigest()[:8]}/"
+        self.warnings = self.source.warnings
+        self.opened_files = (*self.source.opened_files, *([Path(only)] if only else []))
         self._kept = self._read_kept(Path(only)) if only else None
 
     def __len__(self) -> int:
@@ -118,12 +121,16 @@ class Collage(Suite):
         """The task kinds of the source."""
         return self.source.kinds
 
+    def fingerprint(self) -> dict[str, str]:
+        """The digests of the source's files."""
+        return self.source.fingerprint()
+
     def task(self, index: int) -> Task:
         """Lay out the collage at `index` without drawing it."""
         return self.trial(index)[0]
 
     def trial(self, index: int) -> tuple[Task, CollageTally]:
-        """The task at `index`, and a tally of the attempts to make it."""
+        """The task at `index`, and a tally of the attempts to make it. Raises `BadTask`."""
         number = index if self._kept is None else self._kept[index]
         rng = Random(f"{self.name}/{self.seed}/{self.split}/{number}")
         tally = CollageTally(accepted=1)
@@ -137,7 +144,8 @@ class Collage(Suite):
                 origin = self._origin(number, cores[0].task)
                 return composed(f"{self.prefix}{number}", origin, pictures, layout), tally
             tally = replace(tally, given_up=tally.given_up + 1)
-        raise SuiteError(f"{self.prefix}{number}: no task of {self.source.name} could be placed ({reasons(tally)})")
+        reason = f"no task of {self.source.name} could be placed ({reasons(tally)})"
+        raise BadTask(f"{self.prefix.rstrip('/')}, number {number}", "source", reason)
 
     # ── choosing pictures ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -235,8 +243,11 @@ class Collage(Suite):
     def _read_kept(self, file: Path) -> list[int]:
         """Numbers of the collages that a filter kept."""
         table = JsonTable(file, lines=True)
-        for index, row in enumerate(table):
-            identity = str(row.get("id"))
+        for index in range(len(table)):
+            try:
+                identity = str(table[index].get("id"))
+            except BadRow as problem:
+                raise problem.at(table.where(index)) from problem
             if not identity.startswith(self.prefix) or not identity.removeprefix(self.prefix).isdigit():
                 raise SuiteError(
                     f'{table.where(index)}, field "id": expected {self.prefix}NUMBER, got {identity}; '

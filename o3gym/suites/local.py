@@ -11,21 +11,26 @@ Each line is a JSON object in the format of InSight-o3's annotation files, with 
 | `boxes` | list of evidence boxes: [x0, y0, x1, y1] or {"box": …, "label": …, "image": index}; optional |
 | `subset` (or `category`) | category that reports group by; optional |
 | `question_id` | unique id; optional, by default the line number |
+
+A bad line keeps its index: `task` raises `BadTask` for it, and runs and trainings skip it.
 """
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from o3gym.geometry import from_pixels, is_box, is_empty
 from o3gym.registry import closest
-from o3gym.suites.base import BadRow, Suite, SuiteError
-from o3gym.suites.released.fields import picture, picture_size, text
+from o3gym.suites.base import BadRow, BadTask, Suite, SuiteError, file_state, some_of
+from o3gym.suites.released.fields import folders, picture, picture_size, text
 from o3gym.suites.released.options import OPTION
+from o3gym.suites.released.rows import JsonTable
 from o3gym.types import LETTERS, Source, Target, Task
 
 ROW_KEYS = (
@@ -51,57 +56,85 @@ class Local(Suite):
         split: "test"; a file has only one split.
         images: folder that picture paths are relative to; by default the folder of the file.
         box_frame: "pixel" (xyxy in pixels of the picture, as in most benchmarks) or "unit" (0..1).
+        roots: further folders, joined by "+", below which pictures may lie. By default, they must lie below the folder
+            that paths are relative to, because pictures are sent to the servers of policies.
 
     Raises:
-        SuiteError: for bad rows; the message names the file, line and field of the first and the number of the others.
+        SuiteError: no row is good; the message names the first ones with file, line and field.
     """
 
     name: ClassVar[str] = "local"
     version: ClassVar[str] = "0"
 
-    def __init__(self, argument: str = "", split: str = "test", *, images: str = "", box_frame: str = "pixel") -> None:
+    def __init__(
+        self,
+        argument: str = "",
+        split: str = "test",
+        *,
+        images: str = "",
+        box_frame: str = "pixel",
+        roots: str = "",
+    ) -> None:
         super().__init__(argument, split)
         if box_frame not in FRAMES:
             raise ValueError(f'box_frame: unknown "{box_frame}"{closest(box_frame, FRAMES)} (known: pixel, unit)')
         self.file = _find(argument)
         self.folder = Path(images) if images else self.file.parent
         self.box_frame = box_frame
-        self._tasks = self._read()
+        self.opened_files, self._roots = (self.file,), folders(roots)
+        self._table = JsonTable(self.file, lines=True, missing=math.nan)
+        if self._table.replaced:
+            self.warnings = (
+                f"local: {self._table.replaced} rows contain lone surrogates, which were replaced by U+FFFD",
+            )
+        self._rows = self._read()
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return len(self._rows)
 
     def task(self, index: int) -> Task:
-        """The task at `index`."""
-        return self._tasks[index]
+        """The task at `index`. Raises `BadTask` if its line is bad."""
+        row = self._rows[index]
+        if isinstance(row, BadTask):
+            raise row.with_traceback(None)  # otherwise the traceback would grow with every request
+        return row
 
     @property
     def kinds(self) -> frozenset[str]:
         """The task kinds that occur in the file."""
-        return frozenset(task.kind for task in self._tasks)
+        return frozenset(task.kind for task in self._good())
 
-    def _read(self) -> list[Task]:
-        tasks: dict[str, Task] = {}
-        problems: list[str] = []
-        for number, line in enumerate(_read_text(self.file).split("\n"), 1):  # splitlines would split at U+2028, too
-            if not line.strip():
-                continue
+    def fingerprint(self) -> dict[str, str]:
+        """The SHA-256 of the file, and one of the paths, sizes and times of modification of its pictures."""
+        pictures = sorted({source.ref for task in self._good() for source in task.sources})
+        states = [[ref, *file_state(Path(ref))] for ref in pictures]
+        return {
+            "file_sha256": hashlib.sha256(self.file.read_bytes()).hexdigest(),
+            "pictures_sha256": hashlib.sha256(json.dumps(states).encode()).hexdigest(),
+        }
+
+    def _good(self) -> list[Task]:
+        return [row for row in self._rows if isinstance(row, Task)]
+
+    def _read(self) -> list[Task | BadTask]:
+        rows: list[Task | BadTask] = []
+        ids: set[str] = set()
+        for index in range(len(self._table)):
             try:
-                task = self._task(line, number)
-                if task.id in tasks:
+                task = self._task(self._table[index], self._table.number(index))
+                if task.id in ids:
                     raise BadRow("question_id", "a unique id", task.id)
-                tasks[task.id] = task
+                ids.add(task.id)
+                rows.append(task)
             except BadRow as problem:
-                problems.append(f"{self.file}, line {number}, {problem}")
-        if problems:
-            more = f" (and {len(problems) - 1} more bad rows)" if len(problems) > 1 else ""
-            raise SuiteError(problems[0] + more)
-        if not tasks:
-            raise SuiteError(f"{self.file}: expected at least one row, got an empty file")
-        return list(tasks.values())
+                rows.append(problem.at(self._table.where(index)))
+        if not ids:
+            bad = [row for row in rows if isinstance(row, BadTask)]
+            raise SuiteError(some_of(bad) or f"{self.file}: expected at least one row, got an empty file")
+        return rows
 
-    def _task(self, line: str, number: int) -> Task:
-        row = _parse(line)
+    def _task(self, row: Mapping[str, Any], number: int) -> Task:
+        _check_keys(row)
         pictures = self._pictures(row)
         choices = _options(row.get("options"))
         boxes = row.get("boxes")
@@ -109,9 +142,9 @@ class Local(Suite):
         if answer is None and boxes is None:
             raise BadRow("answer", "the answer (or boxes, for a region search)", None)
         kind = "choice" if choices else "free" if answer is not None else "box"
-        category = str(row.get("subset") or row.get("category") or "")
+        category = _category(row)
         return Task(
-            id=f"local/{number if row.get('question_id') is None else row['question_id']}",
+            id=f"local/{_id(row, number)}",
             sources=tuple(pictures),
             question=text(row, "question"),
             answer=_answer(answer, choices),
@@ -128,7 +161,7 @@ class Local(Suite):
         names = [names] if isinstance(names, str) else names
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
             raise BadRow(field, "a path or a list of paths", names)
-        return [picture(self.folder, name, field) for name in names]
+        return [picture(self.folder, name, field, self._roots) for name in names]
 
     def _target(self, item: Any, pictures: list[Source]) -> Target:
         entry = item if isinstance(item, dict) else {"box": item}
@@ -157,26 +190,24 @@ def _find(argument: str) -> Path:
     return files[0]
 
 
-def _read_text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = file.read_bytes()[: error.start].count(b"\n") + 1
-        raise SuiteError(f"{file}, line {line}: expected UTF-8 text ({error})") from error
-
-
-def _parse(line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise BadRow("(whole row)", f"a JSON object ({error})", line) from error
-    if not isinstance(row, dict):
-        raise BadRow("(whole row)", "a JSON object", row)
+def _check_keys(row: Mapping[str, Any]) -> None:
+    """Raise `BadRow` for a key that is nearly a known one. Other unknown keys are allowed as extra columns."""
     for key in row:
         near = difflib.get_close_matches(key, ROW_KEYS, n=1, cutoff=0.88)
-        if near and key not in ROW_KEYS:  # a typo; keys unlike any known one are allowed as extra columns
+        if near and key not in ROW_KEYS:
             raise BadRow(key, f'the field "{near[0]}"', key)
-    return row
+
+
+def _id(row: Mapping[str, Any], number: int) -> str:
+    value = row.get("question_id")
+    if isinstance(value, (list, dict, bool)) or (isinstance(value, float) and not math.isfinite(value)):
+        raise BadRow("question_id", "a text or number", value)
+    return str(number if value is None else value)
+
+
+def _category(row: Mapping[str, Any]) -> str:
+    values = [row.get(key) for key in ("subset", "category")]
+    return next((str(value) for value in values if value and value == value), "")  # NaN stands for a missing value
 
 
 def _list(field: str, value: Any) -> list[Any]:
@@ -201,8 +232,14 @@ def _options(value: Any) -> tuple[str, ...]:
     return tuple(match.group(2).strip() for match in found if match)
 
 
+def _same_text(answer: str, letter: str, choice: str) -> bool:
+    """Whether an answer that is no letter of an option names that option all the same."""
+    forms = (letter, choice.strip(), f"{letter}. {choice.strip()}")
+    return answer.rstrip(".)").casefold() in [form.rstrip(".)").casefold() for form in forms]
+
+
 def _answer(value: Any, choices: tuple[str, ...]) -> str:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         value = str(value)
     if value is not None and not isinstance(value, str):
         raise BadRow("answer", "a text or number", value)
@@ -211,5 +248,7 @@ def _answer(value: Any, choices: tuple[str, ...]) -> str:
         raise BadRow("answer", "a text or number (omit the field for a region search)", value)
     letters = LETTERS[: len(choices)]
     if choices and (len(answer) != 1 or answer not in letters):
-        raise BadRow("answer", f"one of the letters {letters}", value)
+        meant = [letter for letter, choice in zip(letters, choices, strict=True) if _same_text(answer, letter, choice)]
+        hint = f' (did you mean "{meant[0]}"?)' if len(meant) == 1 else ""
+        raise BadRow("answer", f"one of the letters {letters}{hint}", value)
     return answer

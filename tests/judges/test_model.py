@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
+import inspect
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,20 +23,13 @@ from hypothesis import strategies as st
 from o3gym.bench.definition import Bench
 from o3gym.bench.run import run
 from o3gym.cli.main import main
+from o3gym.judges.asking import AGAIN, MAX_ASKS, AskingJudge, read_word
 from o3gym.judges.base import Judgement, make_judge
 from o3gym.judges.cache import VerdictCache, cache_folder
-from o3gym.judges.model import (
-    AGAIN,
-    MAX_ASKS,
-    MAX_JUDGED,
-    READINGS,
-    ModelJudge,
-    choice_prompt,
-    free_prompt,
-    read_substring,
-    read_word,
-)
+from o3gym.judges.model import MAX_JUDGED, READINGS, ModelJudge, choice_prompt, free_prompt, read_substring
 from o3gym.policies.openai import policy as client
+from o3gym.policies.openai.client import Connection
+from o3gym.policies.openai.policy import OpenAIPolicy
 from o3gym.rewards.recipes import OUTCOME
 from o3gym.rewards.settle import AsyncJudge
 from o3gym.runs.store import open_run
@@ -244,7 +240,9 @@ FAULTS: dict[str, tuple[dict[str, Any], str, int]] = {
     "400": (failure(400, "bad KEY"), "bad", 1),
     "401": ({"status": 401, "body": "no KEY here"}, "[key]", 1),
     "dropped": ({"body": completion(), "drop": True}, "payload", 2),
-    "not JSON": ({"body": "correct"}, "not JSON", 1),
+    "not JSON": ({"body": "correct"}, "not JSON", 2),
+    "error in a 200": ({"body": '{"error": "KEY is bad"}'}, "[key] is bad", 2),
+    "empty": ({"body": completion("")}, "no verdict in 3 replies, the last: ''", 3),
     "refusal": ({"body": completion(None, refusal="I will not")}, "I will not", 1),
     "filter": ({"body": completion("correct", "content_filter")}, "filter", 1),
     "too long": (failure(400, "x", code="context_length_exceeded"), "context", 1),
@@ -361,10 +359,29 @@ def test_where_verdicts_are_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert cache_folder() == Path.home() / ".cache" / "o3gym"
 
 
+def test_a_judge_has_the_options_of_the_connection_of_a_policy(
+    make: Make, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = {field.name for field in dataclasses.fields(Connection)}
+    for factory in (OpenAIPolicy, AskingJudge):
+        assert shared <= inspect.signature(factory).parameters.keys()
+    monkeypatch.setenv("OTHER_KEY", "azure-key-000000")
+    azure = stub.url.removesuffix("/v1")
+    spec = f"openai:m?base_url={azure}&api_version=2024-10-21&key_env=OTHER_KEY&project=p&organization=o&timeout=9"
+    judge = make_judge(f"{spec}&concurrency=2&retries=0")
+    assert judge(free(), "an automobile, red", None).verdict == "correct"
+    (entry,) = stub.log()
+    assert entry["path"] == "/openai/deployments/m/chat/completions?api-version=2024-10-21"
+    assert (entry["api_key"], entry["organization"], entry["project"]) == ("azure-key-000000", "o", "p")
+    judge.close()  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
         ("openai", "name the model"),
+        ("openai:m?api_versoin=1", 'did you mean "api_version"'),
+        ("openai:m?concurrency=0", "concurrency: expected a whole number from 1 up"),
         ("openai:m?reading=words", 'did you mean "word"'),
         ("openai:m?retries=-1", "retries: expected a whole number"),
         ("openai:m?temperature=1", 'no option "temperature"'),
@@ -386,11 +403,12 @@ def test_bad_options_are_named(
 
 
 @pytest.fixture
-def bench(stub: Stub, photos: Path) -> Bench:
+def bench(stub: Stub, photos: Path, tmp_path: Path) -> Bench:
     """Sixteen questions that the policy answers with "unknown", so that the model is asked about each."""
     rows = [{"image": "map.png", "question": f"What is at {number}?", "answer": "a well"} for number in range(16)]
-    path = photos / "questions.jsonl"
+    path = tmp_path / "questions.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    shutil.copy(photos / "map.png", tmp_path)
     judge = f"openai:m?base_url={stub.url}&retries=0"
     return Bench(f"local:{path}", policies=("always",), env={"min_pixels": 100, "max_pixels": 4000}, judge=judge)
 
@@ -434,7 +452,7 @@ def test_failed_verdicts_are_counted_and_left_out(
     arm = report.arms[0]
     assert (arm.episodes, arm.failed, arm.accuracy.n) == (16, 3, 13)
     assert arm.accuracy.value == pytest.approx(12 / 13)
-    assert "the judge failed on 3 of 16 episodes; they are left out of accuracy" in str(report.warnings)
+    assert "the judge failed on 3 of 16 episodes; they are left out of all numbers" in str(report.warnings)
     assert caplog.text.count("an episode has no verdict: m gave no verdict") == 1
     assert "3 of 16 episodes have no verdict, the first because: m gave no verdict" in caplog.text
     written = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -126,9 +126,9 @@ def test_anls_by_hand():
 
 
 def test_the_edit_distance_is_bounded():
-    start = time.perf_counter()
+    start = time.process_time()
     assert anls(task(answer="x" * 9000), "y" * 9000).score == 0.0
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 TARGET = (0.0, 0.0, 0.5, 0.5)
@@ -203,11 +203,11 @@ def test_similarity_is_bounded_and_symmetric(a, b):
 @pytest.mark.parametrize("junk", ["A ", "1", "1,", "(", "\\boxed{", "<answer>", "answer is ", " -", "$", "B or "])
 def test_long_answers_cost_little(junk):
     answer = junk * (5 * MAX_ANSWER // len(junk))
-    start = time.perf_counter()
+    start = time.process_time()
     for name in RULES:
         JUDGES[name](task("choice", "B", COLOURS), answer, None)
         JUDGES[name](task(answer="5"), answer, None)
-    assert time.perf_counter() - start < 4.0
+    assert time.process_time() - start < 4.0
 
 
 def test_make_judge():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image
 
-from o3gym.suites.base import SuiteError, make_suite
+from o3gym.suites.base import BadTask, SuiteError, make_suite
 from o3gym.suites.local import Local
 from o3gym.types import Source, Target
 
@@ -130,9 +130,23 @@ def test_boxes_may_be_fractions_and_pictures_elsewhere(write: Write, tmp_path: P
         (row(answer=" ", boxes=[]), "answer", "a text or number"),
         (row(answer=True), "answer", "a text or number"),
         (row(answer=["red"]), "answer", "a text or number"),
+        (row(answer=float("nan")), "answer", "a text or number, got nan"),
+        (row(answer=float("-inf"), boxes=[]), "answer", "a text or number, got nan"),
+        ('{"image": "a.png", "question": "?", "answer": 1e999}', "answer", "a text or number, got inf"),
+        (row(question=float("nan")), "question", "a text, got nan"),
+        (row(question_id=float("nan")), "question_id", "a text or number, got nan"),
+        (row(question_id=["x"]), "question_id", "a text or number, got ['x']"),
+        (row(image="x" * 5000), "image", "an existing file"),
+        (row(image="a\0.png"), "image", "a path of a file"),
         (row(options="A. red\nB. blue", answer="C"), "answer", "one of the letters AB, got 'C'"),
         (row(options="A. red\nB. blue", answer="AB"), "answer", "one of the letters AB"),
-        (row(options="A. red\nB. blue", answer="red"), "answer", "one of the letters AB"),
+        (
+            row(options="A. red\nB. blue", answer="red"),
+            "answer",
+            'one of the letters AB (did you mean "A"?), got',
+        ),
+        (row(options="A. red\nB. blue", answer="b."), "answer", 'one of the letters AB (did you mean "B"?), got'),
+        (row(options="A. red\nB. Red", answer="red."), "answer", "one of the letters AB, got 'red.'"),
         (row(options="A. red\nB. blue", answer=""), "answer", "a text or number"),
         (row(options="A. red\nB. blue", answer=None, boxes=[]), "answer", "one of the letters AB"),
         (row(options="A. red"), "options", "2 to 26 options"),
@@ -165,18 +179,23 @@ def test_boxes_may_be_fractions_and_pictures_elsewhere(write: Write, tmp_path: P
 def test_a_bad_row_is_reported_with_file_line_field_and_expectation(
     write: Write, bad: Any, field: str, expected: str
 ) -> None:
-    path = write(row(question_id="first"), "", bad)
-    with pytest.raises(SuiteError) as caught:
-        Local(str(path))
+    path = write(row(question_id="first"), "", bad, row())
+    suite = Local(str(path))
+    assert [suite[index].id for index in (0, 2)] == ["local/first", "local/4"]
+    with pytest.raises(BadTask) as caught:
+        suite[1]
+    assert (caught.value.file, caught.value.row, caught.value.field) == (str(path), "line 3", field)
     message = str(caught.value)
     assert message.startswith(f'{path}, line 3, field "{field}": expected ')
     assert expected in message
     assert len(message) < 600
 
 
-def test_the_first_bad_row_is_shown_and_the_others_counted(write: Write) -> None:
-    with pytest.raises(SuiteError, match=r'line 2, field "question".*\(and 2 more bad rows\)$'):
-        Local(str(write(row(), row(question=3), row(image="x"), row(answer={}))))
+def test_a_file_without_a_good_row_is_an_error_that_names_five_of_them(write: Write) -> None:
+    with pytest.raises(SuiteError, match=r'line 1, field "question".*line 5, field "answer": [^;]*\(and 2 more\)$'):
+        Local(str(write(*[row(question=3)] * 4, *[row(answer={})] * 3)))
+    with pytest.raises(SuiteError, match=r"line 1, .*no row of the file is good"):
+        Local(str(write("<html>", "<body>")))
 
 
 def test_files_that_are_not_there_empty_or_not_text(write: Write, tmp_path: Path) -> None:
@@ -192,8 +211,8 @@ def test_files_that_are_not_there_empty_or_not_text(write: Write, tmp_path: Path
     with pytest.raises(SuiteError, match=r"found index.jsonl, other.jsonl; name the file"):
         Local(str(tmp_path))
     path.write_bytes(json.dumps(row()).encode() + b"\n" + '{"question": "größer?"}'.encode("latin-1"))
-    with pytest.raises(SuiteError, match=r"index.jsonl, line 2: expected UTF-8 text"):
-        Local(str(path))
+    with pytest.raises(BadTask, match=r'index.jsonl, line 2, field "\(whole row\)": expected UTF-8 text'):
+        Local(str(path))[1]
     with pytest.raises(ValueError, match='box_frame: unknown "pixels"; did you mean "pixel"'):
         Local(str(path), box_frame="pixels")
 
@@ -213,3 +232,71 @@ def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
         index.write_text(json.dumps({"image": "a.png", "question": "?", "answer": answer}))
         os.utime(index, ns=(number * 10**9, number * 10**9))
         assert make_suite(f"local:{index}")[0].answer == answer
+
+
+def test_missing_categories_are_written_as_nan(write: Write) -> None:
+    assert Local(str(write(row(subset=float("nan"), category="x"))))[0].tags == {"category": "x"}
+
+
+def test_lone_surrogates_are_replaced_and_counted(write: Write) -> None:
+    path = write('{"image": "a.png", "question": "a\\ud83d?", "answer": "\\udc80"}', row(question="\U0001f600"))
+    suite = Local(str(path))
+    assert (suite[0].question, suite[0].answer, suite[1].question) == ("a\ufffd?", "\ufffd", "\U0001f600")
+    assert suite.warnings == ("local: 1 rows contain lone surrogates, which were replaced by U+FFFD",)
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder for a stranger's file, and one with a private picture beside it."""
+    for name in ("theirs", "private"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "a.png")
+    (tmp_path / "theirs" / "link.png").symlink_to(tmp_path / "private" / "a.png")
+    (tmp_path / "theirs" / "folder").symlink_to(tmp_path / "private")
+    return tmp_path / "theirs", tmp_path / "private"
+
+
+@pytest.mark.parametrize(
+    "name", ["../private/a.png", "{private}/a.png", "link.png", "folder/a.png", "./../private/a.png"]
+)
+def test_a_strangers_file_reads_no_pictures_elsewhere(name: str, stranger: tuple[Path, Path]) -> None:
+    theirs, private = stranger
+    name = name.format(private=private)
+    index = theirs / "index.jsonl"
+    index.write_text("".join(json.dumps(row(image=image)) + "\n" for image in ("a.png", name, "./a.png")))
+    suite = Local(str(index))
+    assert len([suite[0], suite[2]]) == 2
+    with pytest.raises(
+        BadTask, match=rf"expected a file below {theirs} \(roots= names further folders\), got"
+    ) as caught:
+        suite[1]
+    assert caught.value.field == "image"
+    assert make_suite(f"local:{index}?roots=/nowhere+{private}")[1].sources[0].ref == str(theirs / name)
+
+
+def test_a_file_address_is_no_path(stranger: tuple[Path, Path]) -> None:
+    theirs, private = stranger
+    (theirs / "index.jsonl").write_text(
+        "".join(json.dumps(row(image=i)) + "\n" for i in ("a.png", f"file://{private}/a.png"))
+    )
+    with pytest.raises(BadTask, match="expected an existing file"):
+        make_suite(f"local:{theirs}")[1]
+
+
+def test_the_folder_of_images_is_a_root(stranger: tuple[Path, Path]) -> None:
+    theirs, private = stranger
+    (theirs / "index.jsonl").write_text(json.dumps(row()))
+    assert make_suite(f"local:{theirs}?images={private}")[0].sources[0].ref == str(private / "a.png")
+
+
+def test_the_fingerprint_changes_with_the_file_and_with_its_pictures(write: Write, tmp_path: Path) -> None:
+    path = write(row(), row(image="turned.jpg"))
+    first = Local(str(path)).fingerprint()
+    assert Local(str(path)).fingerprint() == first
+    os.utime(tmp_path / "turned.jpg", ns=(1, 1))
+    touched = Local(str(path)).fingerprint()
+    assert {key for key in first if touched[key] != first[key]} == {"pictures_sha256"}
+    os.utime(tmp_path / "broken.png", ns=(1, 1))  # no row names it
+    assert Local(str(path)).fingerprint() == touched
+    edited = Local(str(write(row(), row(image="turned.jpg", answer="blue")))).fingerprint()
+    assert {key for key in first if touched[key] != edited[key]} == {"file_sha256"}

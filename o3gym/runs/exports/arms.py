@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from math import sqrt
 from statistics import stdev
 from typing import Any
 
+from o3gym.judges.answers import normalise
 from o3gym.judges.base import references
 from o3gym.registry import closest
 from o3gym.runs.metrics import ArmMetrics, EpisodeOutcome, measure, task_means
@@ -32,7 +32,9 @@ class ArmRun:
         numbers: group → number of its task: its row in the suite, or its rank among the groups if rows are unknown.
         sizes: group → number of its episodes.
         options: largest number of options of a task.
-        read: number of stored episodes read for these values; a run that is still being written may have more by now.
+        tags: names of the tags that at least one task has.
+        yes_no: whether every task is a question to be answered with yes or no.
+        lines: number of stored lines read for these values; a run that is still being written may have more by now.
     """
 
     run: Run
@@ -42,7 +44,9 @@ class ArmRun:
     numbers: Mapping[str, int]
     sizes: Mapping[str, int]
     options: int
-    read: int
+    tags: frozenset[str]
+    yes_no: bool
+    lines: int
 
     @property
     def slug(self) -> str:
@@ -77,7 +81,7 @@ class ArmRun:
         Only unfinished groups are held in memory; samples of a task are close together in a stored run.
         """
         waiting: dict[str, list[Trajectory]] = {}
-        for trajectory in islice(self.run.records(), self.read):
+        for trajectory in self.run.records(self.lines):
             if trajectory.arm == self.label:
                 group = waiting.setdefault(trajectory.group, [])
                 group.append(trajectory)
@@ -92,12 +96,17 @@ class _Tally:
     outcomes: list[EpisodeOutcome] = field(default_factory=list)
     rows: dict[str, int | None] = field(default_factory=dict)
     options: int = 0
+    tags: set[str] = field(default_factory=set)
+    yes_no: bool = True
 
     def add(self, trajectory: Trajectory) -> None:
         row = trajectory.task.origin.get("index")
         self.outcomes.append(EpisodeOutcome.of(trajectory))
         self.rows[trajectory.group] = row if isinstance(row, int) else None
         self.options = max(self.options, len(trajectory.task.choices))
+        self.tags |= {name for name, value in trajectory.task.tags.items() if value}
+        truths = set(map(normalise, references(trajectory.task)))
+        self.yes_no = self.yes_no and trajectory.task.kind == "free" and len(truths) == 1 and truths <= {"yes", "no"}
 
     def numbers(self) -> dict[str, int]:
         rows = {group: row for group, row in self.rows.items() if row is not None}
@@ -112,18 +121,18 @@ def read_arms(run: Run, label: str = "") -> list[ArmRun]:
         ValueError: the run has no episodes, or no such arm; the message suggests the closest label.
     """
     tallies: dict[str, _Tally] = {}
-    read = 0
-    for read, trajectory in enumerate(run.records(), 1):  # noqa: B007 - the count is used after the loop
+    lines = run.line_count()
+    for trajectory in run.records(lines):
         tallies.setdefault(trajectory.arm, _Tally()).add(trajectory)
     if not tallies:
         raise ValueError(f"{run.path} has no episodes yet")
     if label and label not in tallies:
         known = ", ".join(sorted(tallies))
         raise ValueError(f'{run.path}: no arm "{label}"{closest(label, tallies)} (it has: {known})')
-    return [_arm(run, name, tallies[name], read) for name in sorted(tallies) if label in ("", name)]
+    return [_arm(run, name, tallies[name], lines) for name in sorted(tallies) if label in ("", name)]
 
 
-def _arm(run: Run, label: str, tally: _Tally, read: int) -> ArmRun:
+def _arm(run: Run, label: str, tally: _Tally, lines: int) -> ArmRun:
     episodes = sorted(tally.outcomes, key=lambda o: (o.group, o.sample))
     means = list(task_means(episodes).values())
     return ArmRun(
@@ -134,7 +143,9 @@ def _arm(run: Run, label: str, tally: _Tally, read: int) -> ArmRun:
         numbers=tally.numbers(),
         sizes=Counter(o.group for o in episodes),
         options=tally.options,
-        read=read,
+        tags=frozenset(tally.tags),
+        yes_no=tally.yes_no,
+        lines=lines,
     )
 
 

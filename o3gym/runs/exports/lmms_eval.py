@@ -3,8 +3,10 @@
 Keys are those of EvolvingLMMs-Lab/lmms-eval in 2026 (the versions whose samples have `token_counts`), as found in
 `lmms_eval/evaluator.py` (a sample, the results), `evaluator_utils.py` ("metric,filter" and its standard error) and
 `loggers/evaluation_tracker.py` (`save_results_aggregated`, `save_results_samples`: file names, and that a sample's
-first argument is written as `input`). We add `doc`, `verdicts`, `scores` and `stops` to a sample and the block `o3gym`
-to the results. We omit `token_counts`, `git_hash`, times and `task_hashes`, which a stored run does not have.
+first argument is written as `input`). A later run is compared with a sample's number `score` (`baselines/loader.py` of
+release 0.7.3). If a sample has none, lmms-eval compares `filtered_resps` with `target` itself; a task without a verdict
+therefore has no `filtered_resps`. We add `doc`, `answers`, `verdicts`, `graded` and `stops` to a sample and the block
+`o3gym` to the results. We omit `token_counts`, `git_hash`, times and `task_hashes`, which a stored run does not have.
 """
 
 from __future__ import annotations
@@ -39,17 +41,21 @@ def _sample(number: int, episodes: Sequence[Trajectory]) -> dict[str, Any]:
     task = episodes[0].task
     doc = _doc(task)
     hits = [value for value in map(hit, episodes) if value is not None]
+    accuracy = fmean(hits) if hits else None
+    answers = [episode.answer for episode in episodes]
     return {
         "doc_id": number,
         "doc": doc,
         "target": truth_text(task),
         "input": task.text,
         "resps": [[turn.reply.text for turn in episode.turns] for episode in episodes],
-        "filtered_resps": [episode.answer for episode in episodes],
+        "filtered_resps": answers if hits else [],
         "doc_hash": hashlib.sha256(json.dumps(doc, sort_keys=True).encode()).hexdigest(),
-        "accuracy": fmean(hits) if hits else None,
+        "accuracy": accuracy,
+        "score": accuracy,
+        "answers": answers,
         "verdicts": [episode.verdict or None for episode in episodes],
-        "scores": [episode.score for episode in episodes],
+        "graded": [episode.score for episode in episodes],
         "stops": [episode.stop for episode in episodes],
     }
 

@@ -9,21 +9,40 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from o3gym.registry import closest
-from o3gym.suites.base import BadRow, Suite, SuiteError
+from o3gym.suites.base import BadRow, BadTask, Suite, SuiteError
 from o3gym.suites.released import hub
+from o3gym.suites.released.fields import folders, picture
 from o3gym.suites.released.rows import open_table
-from o3gym.suites.released.table import TableRow
-from o3gym.types import Task
+from o3gym.suites.released.table import WHOLE_ROW, TableRow
+from o3gym.types import Source, Task
 
 BY_MODEL = "published numbers come from a model judge; here a correct answer in other words counts as wrong"
 """`Suite.wants_judge` of suites with free-text answers."""
 TABLES = (".tsv", ".json", ".jsonl", ".parquet")
 """Suffixes of table files."""
+
+
+OWN_SCORING = "o3gym"
+"""The default of `scoring`: what the answer says is scored, without the known errors of released code."""
+
+
+@dataclass(frozen=True)
+class ReleasedScoring:
+    """A scoring rule that somebody released, as a suite offers it under its owner's name.
+
+    Attributes:
+        source: repository, version or commit, and file of the released code.
+        judge: name of the judge that scores as this code does; "" if it differs from the suite's own scoring only in
+            which rows count, or in how verdicts are aggregated.
+    """
+
+    source: str
+    judge: str = ""
 
 
 class Released(Suite):
@@ -37,7 +56,10 @@ class Released(Suite):
         revision: branch, tag or commit of the hub repository; by default the newest.
         category: the categories to keep, joined by "+".
         n: maximum number of tasks; 0 for all.
-        scoring: "o3gym", or "official" for the released scoring rule with its known flaws, if it has any.
+        roots: further folders, joined by "+", below which pictures may lie that the table names by path. By default,
+            these are only the data folder and the folder of the table.
+        scoring: "o3gym", or the owner of a released scoring rule in `scorings`, which is applied with its known flaws:
+            "authors" or "lmms-eval".
 
     Attributes:
         repository: hub id.
@@ -50,11 +72,10 @@ class Released(Suite):
         pictures: columns that hold pictures in the table itself.
         identity: columns that together identify a row and are checked to be unique; empty where rows are identified by
             their number.
-        repeats: whether the released file is known to contain duplicate rows. Duplicates are used once, except with
-            `scoring="official"`.
+        repeats: whether the released file is known to contain duplicate rows. Duplicates are used once, except with a
+            released scoring.
         judge: name of the tasks' judge; "" for the default judge of their kind.
-        official: name of a judge that scores as the released code does, where that code is known to err; "" otherwise.
-        two_scorings: whether official scoring changes the suite's aggregate metric.
+        scorings: released scoring rules by owner, where the released code differs from the suite's own scoring.
         root: the data folder or table file.
         folder: the folder of the table file, which paths of pictures in the table are relative to.
         table: the rows.
@@ -70,8 +91,7 @@ class Released(Suite):
     identity: ClassVar[tuple[str, ...]] = ()
     repeats: ClassVar[bool] = False
     judge: ClassVar[str] = ""
-    official: ClassVar[str] = ""
-    two_scorings: ClassVar[bool] = False
+    scorings: ClassVar[Mapping[str, ReleasedScoring]] = {}
 
     def __init__(
         self,
@@ -82,7 +102,8 @@ class Released(Suite):
         revision: str = "",
         category: str = "",
         n: int = 0,
-        scoring: Literal["o3gym", "official"] = "o3gym",
+        scoring: str = OWN_SCORING,
+        roots: str = "",
     ) -> None:
         super().__init__(argument, split)
         if type(n) is not int or n < 0:
@@ -90,12 +111,14 @@ class Released(Suite):
         self._n, self.scoring, self._checked = n, self._known_scoring(scoring), False
         self.root, self.revision = self._locate(data or argument, revision)
         files = self._table_files()
+        self.opened_files, self._roots = tuple(files), (*([self.root] if self.root.is_dir() else []), *folders(roots))
         self.folder, self.table = files[0].parent, open_table(files, self.pictures)
         self.table.need(self.columns, self.root)
         if self.table.replaced:
             self._warn(
                 f"{self.name}: {self.table.replaced} rows contain lone surrogates, which were replaced by U+FFFD"
             )
+        self._repeated: dict[int, BadRow] = {}
         self._selected = self._select(category)
 
     @classmethod
@@ -119,6 +142,10 @@ class Released(Suite):
     @abstractmethod
     def convert(self, row: TableRow) -> Task:
         """Convert a row to a task, whose id is the row's own id, or "" to use the row's number. Raises `BadRow`."""
+
+    def picture(self, *names: str, field: str = "image") -> Source:
+        """The picture file that a row names by its path, which is relative to the table's folder."""
+        return picture(self.folder, names[0], field, self._roots)
 
     def belongs(self, row: TableRow) -> bool:
         """Whether a row of the file belongs to the suite."""
@@ -149,15 +176,34 @@ class Released(Suite):
         return super().__getitem__(index)
 
     def task(self, index: int) -> Task:
-        """The task at `index`."""
-        row = index if self._selected is None else self._selected[index]
+        """The task at `index`. Raises `BadTask` if its row is bad."""
+        number = index if self._selected is None else self._selected[index]
         try:
-            return self._with_origin(self.convert(self.table[row]), row)
+            row = self._row(number)
+            if number in self._repeated:
+                raise self._repeated[number].with_traceback(None)
+            return self._with_origin(self._converted(row, number), number)
         except BadRow as problem:
-            raise SuiteError(f"{self.table.where(row)}, {problem}") from problem
+            raise problem.at(self.table.where(number)) from problem
+
+    def _row(self, number: int) -> dict[str, Any]:
+        """A row of the table, with None for every column that it does not have. Raises `BadRow`."""
+        row: TableRow = self.table[number]
+        return {**dict.fromkeys(self.table.columns), **row}
+
+    def _converted(self, row: TableRow, number: int) -> Task:
+        """The task of a row. Raises `BadRow` or `BadTask`, whatever is wrong with the row."""
+        try:
+            return self.convert(row)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, RecursionError) as error:
+            # A value of an unexpected type may fail anywhere. One such row among thousands must not end a run; if it is
+            # the reader that is wrong, most rows fail, which is an error.
+            reason = str(error) if isinstance(error, SuiteError) else f"{type(error).__name__}: {error}"
+            raise BadTask(self.table.where(number), WHOLE_ROW, f"cannot be read ({reason:.200})") from error
 
     def _with_origin(self, task: Task, row: int) -> Task:
-        judge = self.judge if self.scoring == "o3gym" else self.official or self.judge
+        released = self.scorings.get(self.scoring)
+        judge = released.judge or self.judge if released else self.judge
         origin = {
             "suite": self.name,
             "version": self.version,
@@ -165,7 +211,7 @@ class Released(Suite):
             "index": row,
             **({"revision": self.revision} if self.revision else {}),
             **({"judge": judge} if judge else {}),
-            **({"scoring": self.scoring} if self.scoring != "o3gym" else {}),
+            **({"scoring": self.scoring, "scoring_source": released.source} if released else {}),
         }
         occurrence = f"#{self._occurrences[row]}" if row in self._occurrences else ""
         return replace(
@@ -180,18 +226,30 @@ class Released(Suite):
         if not category and not self.repeats and type(self).belongs is Released.belongs:
             return None
         self._check_rows()
-        rows = [i for i, row in enumerate(self.table) if self.belongs(row)]
-        rows = self._without_repeats(rows) if self.repeats else rows
+        categories = self._categories()
+        rows = self._without_repeats(list(categories)) if self.repeats else list(categories)
         if not category:
             return rows
-        categories, wanted = {i: self.category_of(self.table[i]) for i in rows}, category.split("+")
-        known = sorted(set(categories.values()))
+        wanted = category.split("+")
+        known = sorted({name for name in categories.values() if name is not None})
         for name in wanted:
             if name not in known:
                 raise SuiteError(
                     f'{self.name}: no category "{name}"{closest(name, known)} (it has: {", ".join(known)})'
                 )
-        return [i for i in rows if categories[i] in wanted]
+        return [i for i in rows if categories[i] in (None, *wanted)]
+
+    def _categories(self) -> dict[int, str | None]:
+        """The categories of the rows that belong to the suite, by number; None for bad rows, which belong anywhere."""
+        found: dict[int, str | None] = {}
+        for number in range(len(self.table)):
+            try:
+                row = self._row(number)
+                if self.belongs(row):
+                    found[number] = self.category_of(row)
+            except (BadRow, LookupError, TypeError, ValueError, AttributeError):
+                found[number] = None
+        return found
 
     def _without_repeats(self, rows: Sequence[int]) -> list[int]:
         """Drop exact copies of earlier rows. Kept rows that share an id get occurrence numbers: 2, 3, …."""
@@ -199,9 +257,13 @@ class Released(Suite):
         ids: Counter[str] = Counter()
         kept = []
         for i in rows:
-            values = {column: value for column, value in self.table[i].items() if column not in self.pictures}
+            try:
+                values = {column: value for column, value in self._row(i).items() if column not in self.pictures}
+            except BadRow:
+                kept.append(i)
+                continue
             content, identity = repr(values), repr([values[column] for column in self.identity])
-            if content in seen and self.scoring == "o3gym":
+            if content in seen and self.scoring == OWN_SCORING:
                 continue
             seen.add(content)
             ids[identity] += 1
@@ -212,17 +274,17 @@ class Released(Suite):
             self._warn(f"{self.name}: {len(rows) - len(kept)} of {len(rows)} rows are duplicates and were left out")
         return kept
 
-    def _known_scoring(self, scoring: str) -> Literal["o3gym", "official"]:
-        if scoring == "o3gym":
-            return "o3gym"
-        if scoring != "official":
-            raise ValueError(f'scoring: expected "o3gym" or "official", got "{scoring}"')
-        if not (self.official or self.repeats or self.two_scorings):
-            raise ValueError(f'scoring: {self.name} has only "o3gym"; its official scoring has no known flaws')
-        return "official"
+    def _known_scoring(self, scoring: str) -> str:
+        known = [OWN_SCORING, *self.scorings]
+        if scoring not in known:
+            names = ", ".join(f'"{name}"' for name in known)
+            raise ValueError(
+                f'scoring: {self.name} has no scoring "{scoring}"{closest(scoring, known)} (it has: {names})'
+            )
+        return scoring
 
     def _check_rows(self) -> None:
-        """Warn if the row count differs from the authors', and raise `SuiteError` for ids that are not unique."""
+        """Warn if the row count differs from the authors', and note rows whose ids are not unique as bad."""
         if self._checked:
             return
         if self.identity and not self.repeats:
@@ -237,14 +299,12 @@ class Released(Suite):
 
     def _check_ids(self) -> None:
         seen: dict[tuple[str, ...], int] = {}
-        for i, row in enumerate(self.table):
+        for i, row in self.table.readable():
             identity = tuple(str(row.get(column)) for column in self.identity)
-            if identity in seen:
-                raise SuiteError(
-                    f'{self.table.where(i)}, field "{self.identity[-1]}": expected a unique id, '
-                    f"got {identity[-1]!r}, which {self.table.where(seen[identity])} has too"
-                )
-            seen[identity] = i
+            first = seen.setdefault(identity, i)
+            if first != i:
+                expected = f"a unique id ({self.table.where(first)} has it, too)"
+                self._repeated[i] = BadRow(self.identity[-1], expected, identity[-1])
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from o3gym.suites.base import BadRow
-from o3gym.suites.released.base import BY_MODEL, Released
+from o3gym.suites.released.base import BY_MODEL, Released, ReleasedScoring
 from o3gym.suites.released.fields import packed, text, word
 from o3gym.suites.released.table import TableRow
 from o3gym.types import Task
@@ -26,8 +26,8 @@ class CharXivReasoning(Released):
     As in the paper, the question states the form of the answer, including the number of decimals if the answer is a
     number that does not appear in the chart. `category` is one of the four forms ("text in chart", …).
 
-    The released scoring uses a model judge and counts a verdict that cannot be parsed as −1. Official scoring here
-    counts failed verdicts in the same way; otherwise they are left out of accuracy and reported as failed.
+    The released scorings use a model judge. A verdict that cannot be parsed gets −1, which `scoring="authors"` counts
+    as 0 and `scoring="lmms-eval"` as −1; otherwise failed verdicts are left out of accuracy and reported as failed.
     """
 
     name: ClassVar[str] = "charxiv-reasoning"
@@ -40,7 +40,10 @@ class CharXivReasoning(Released):
     }
     counts: ClassVar[Mapping[str, int]] = {"test": 1000}
     columns: ClassVar[tuple[str, ...]] = ("image", "reasoning_q", "reasoning_a", "reasoning_q_source")
-    two_scorings: ClassVar[bool] = True
+    scorings: ClassVar[Mapping[str, ReleasedScoring]] = {
+        "authors": ReleasedScoring("princeton-nlp/CharXiv@54d3279, src/get_stats.py"),
+        "lmms-eval": ReleasedScoring("EvolvingLMMs-Lab/lmms-eval 0.7.3, lmms_eval/tasks/charxiv/utils.py"),
+    }
     measure: ClassVar[str] = "charxiv"
 
     def category_of(self, row: TableRow) -> str:

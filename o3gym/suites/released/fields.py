@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ ROUNDING = 2.0
 KEPT_SHARE = 0.5
 """Share of a training box's area that must lie inside its picture. Boxes with less of it inside were drawn on another
 page or at another scale, and what is left of them would be a wrong target."""
+ROOTS_HINT = " (roots= names further folders)"
 
 
 def text(row: Mapping[str, Any], field: str) -> str:
@@ -45,13 +47,53 @@ def word(row: Mapping[str, Any], field: str) -> str:
     return str(value).strip()
 
 
-def picture(folder: Path, name: str, field: str = "image") -> Source:
-    """A picture file, which must exist."""
+def picture(folder: Path, name: str, field: str = "image", roots: Sequence[Path] | None = None) -> Source:
+    """A picture file, which must exist and lie below `folder` or one of `roots`, see `check_below`.
+
+    `roots` is None where no option can name further folders.
+    """
     path = folder / name
-    if not path.is_file():
+    check_below((folder, *(roots or ())), path, field, "" if roots is None else ROOTS_HINT)
+    if not is_file(path):
         hint = closest(path.name, [p.name for p in path.parent.glob("*")][:1000] if path.parent.is_dir() else [])
         raise BadRow(field, f"an existing file{hint}", str(path))
     return Source.file(str(path))
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is a file; False for a name that no file can have, where `Path.is_file` may raise."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def check_below(roots: Sequence[Path], path: Path, field: str, hint: str = ROOTS_HINT) -> None:
+    """Raise `BadRow` if a file lies below none of `roots`, once symbolic links and ".." are resolved.
+
+    Pictures are sent to the servers of policies. A table from a stranger must not choose other files of this machine.
+    """
+    try:
+        resolved = path.resolve()
+    except (OSError, ValueError, RuntimeError):  # too long a name, a null byte, a loop of links
+        raise BadRow(field, "a path of a file", str(path)) from None
+    if not any(resolved.is_relative_to(inside) for root in roots for inside in _resolved_roots(root.absolute())):
+        folders = " or ".join(dict.fromkeys(map(str, roots)))
+        raise BadRow(field, f"a file below {folders}{hint}", str(resolved))
+
+
+@lru_cache(maxsize=256)
+def _resolved_roots(root: Path) -> tuple[Path, ...]:
+    """A folder without symbolic links; and if it is in the hub's cache, the folder that its files are links into."""
+    resolved = root.resolve()
+    # The cache has the files of a repository in REPOSITORY/blobs, and REPOSITORY/snapshots/COMMIT links to them.
+    snapshots = next((path for path in (resolved, *resolved.parents) if path.parent.name == "snapshots"), None)
+    return (resolved,) if snapshots is None else (resolved, snapshots.parent.parent / "blobs")
+
+
+def folders(joined: str) -> tuple[Path, ...]:
+    """The folders that the option `roots` names, joined by "+"."""
+    return tuple(Path(name) for name in joined.split("+") if name)
 
 
 def packed(row: Mapping[str, Any], field: str = "image") -> Source:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from o3gym.suites.released.base import Released
+from o3gym.suites.released.base import Released, ReleasedScoring
 from o3gym.suites.released.fields import packed, text, word, yes_or_no
 from o3gym.suites.released.table import TableRow
 from o3gym.types import Task
@@ -18,7 +18,7 @@ class MMEReasoning(Released):
     """The four reasoning categories of MME (Fu et al. 2023): two yes/no questions about each picture.
 
     A category scores 100 × (accuracy + share of pictures with both answers right), so the total is at most 800. The
-    file also contains the perception categories, 2,374 rows in all. Official scoring reads only the first four
+    file also contains the perception categories, 2,374 rows in all. `scoring="lmms-eval"` reads only the first four
     characters of an answer.
     """
 
@@ -30,7 +30,11 @@ class MMEReasoning(Released):
     counts: ClassVar[Mapping[str, int]] = {"test": 2374}
     columns: ClassVar[tuple[str, ...]] = ("question_id", "image", "question", "answer", "category")
     judge: ClassVar[str] = "yes_no"
-    official: ClassVar[str] = "yes_no_prefix"
+    scorings: ClassVar[Mapping[str, ReleasedScoring]] = {
+        "lmms-eval": ReleasedScoring(
+            "EvolvingLMMs-Lab/lmms-eval 0.7.3, lmms_eval/tasks/mme/utils.py", judge="yes_no_prefix"
+        )
+    }
     measure: ClassVar[str] = "mme"
 
     def belongs(self, row: TableRow) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from o3gym.suites.base import BadRow
-from o3gym.suites.released.base import Released
+from o3gym.suites.released.base import Released, ReleasedScoring
 from o3gym.suites.released.fields import packed, text, word
 from o3gym.suites.released.options import letter, lettered
 from o3gym.suites.released.table import TableRow
@@ -17,8 +17,11 @@ class MMERealWorld(Released):
     """MME-RealWorld in English: 23,609 questions about large pictures from five domains.
 
     Options keep their letters. E means "not in the picture", in words that differ by subtask. The score is accuracy
-    over all questions; `category` is the domain ("Monitoring", "OCR with Complex Context", …). Official scoring takes
-    the first character from A to E anywhere in the answer, so "A man …" is read as A; "" is read as A too.
+    over all questions; `category` is the domain ("Monitoring", "OCR with Complex Context", …).
+
+    `scoring="authors"` and `scoring="lmms-eval"` take the first character from A to E anywhere in the answer, so
+    "A man …" is read as A; "" is read as A too. They differ in the phrases that are removed first, and in answers
+    without such a character.
 
     Where two options have the same letter, only the first is used. Two rows of the lite set call two options D. The
     second, "None of the above", says the same as the right option E, "All the above answers are wrong"; without it, the
@@ -43,7 +46,14 @@ class MMERealWorld(Released):
     pictures: ClassVar[tuple[str, ...]] = ("bytes",)
     identity: ClassVar[tuple[str, ...]] = ("index",)
     repeats: ClassVar[bool] = True
-    official: ClassVar[str] = "first_letter"
+    scorings: ClassVar[Mapping[str, ReleasedScoring]] = {
+        "authors": ReleasedScoring(
+            "yfzhang114/MME-RealWorld@11af66f, evaluation/eval_your_results.py", judge="first_letter"
+        ),
+        "lmms-eval": ReleasedScoring(
+            "EvolvingLMMs-Lab/lmms-eval 0.7.3, lmms_eval/tasks/mme_realworld/utils.py", judge="first_bare_letter"
+        ),
+    }
     measure: ClassVar[str] = "mme_realworld"
 
     def category_of(self, row: TableRow) -> str:
@@ -70,7 +80,7 @@ class MMERealWorld(Released):
 class MMERealWorldLite(MMERealWorld):
     """MME-RealWorld-Lite: 1,782 questions in 1,919 rows, 137 of which are duplicates.
 
-    Official scoring uses all rows. Everything else is as in `MMERealWorld`.
+    The released scorings use all rows. Everything else is as in `MMERealWorld`.
     """
 
     name: ClassVar[str] = "mme-realworld-lite"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from o3gym.suites.base import BadRow
-from o3gym.suites.released.base import Released
+from o3gym.suites.released.base import Released, ReleasedScoring
 from o3gym.suites.released.fields import packed, text, word
 from o3gym.suites.released.options import letter, lettered_lines
 from o3gym.suites.released.table import TableRow
@@ -33,9 +33,9 @@ class MMStar(Released):
     models saw them when the published numbers were measured, and in two rows, where it must have been "None", "nan" is
     the right option.
 
-    lmms-eval reports the mean over the 18 subtasks, VLMEvalKit the mean over all questions; reports contain both.
-    Official scoring looks for the letter at the start of the answer only, so "The answer: B" (which starts with "t") is
-    wrong.
+    lmms-eval reports the mean over the 18 subtasks, the authors and VLMEvalKit the mean over all questions; reports
+    contain both. `scoring="authors"` looks for the letter at the start of the answer only, so "The answer: B" (which
+    starts with "t") is wrong. `scoring="lmms-eval"` ranks all capital letters by the form in which they occur.
     """
 
     name: ClassVar[str] = "mmstar"
@@ -46,7 +46,14 @@ class MMStar(Released):
     counts: ClassVar[Mapping[str, int]] = {"test": 1500}
     columns: ClassVar[tuple[str, ...]] = ("index", "question", "image", "answer", "category", "l2_category")
     identity: ClassVar[tuple[str, ...]] = ("index",)
-    official: ClassVar[str] = "leading_letter"
+    scorings: ClassVar[Mapping[str, ReleasedScoring]] = {
+        "authors": ReleasedScoring(
+            "MMStar-Benchmark/MMStar@79e6d1c, eval/vlmeval/evaluate/mmstar.py", judge="leading_letter"
+        ),
+        "lmms-eval": ReleasedScoring(
+            "EvolvingLMMs-Lab/lmms-eval 0.7.3, lmms_eval/tasks/_task_utils/mcq_extract.py", judge="ranked_letter"
+        ),
+    }
     measure: ClassVar[str] = "mmstar"
 
     def convert(self, row: TableRow) -> Task:

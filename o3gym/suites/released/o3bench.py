@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released
-from o3gym.suites.released.fields import picture, pixel_box, text
+from o3gym.suites.released.fields import pixel_box, text
 from o3gym.suites.released.options import letter, lettered_lines
 from o3gym.suites.released.table import TableRow
 from o3gym.types import Source, Target, Task
@@ -41,7 +41,7 @@ class O3Bench(Released):
 
     def convert(self, row: TableRow) -> Task:
         """A question with the regions that are needed to answer it."""
-        image = picture(self.folder, text(row, "file_name"), "file_name")
+        image = self.picture(text(row, "file_name"), field="file_name")
         _, choices = lettered_lines(text(row, "options"), "options")
         if self.category_of(row) not in ("chart", "map"):
             raise BadRow("subset", '"chart" or "map"', row["subset"])

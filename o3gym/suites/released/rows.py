@@ -5,21 +5,22 @@ Embedded pictures are not copied: their values are `Source`s that point into the
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from o3gym.media.embedded import in_cell
 from o3gym.registry import require
-from o3gym.suites.base import SuiteError
-from o3gym.suites.released.table import Table, utf8_text
+from o3gym.suites.base import BadRow, SuiteError
+from o3gym.suites.released.table import WHOLE_ROW, Table, utf8_cell, utf8_text
 from o3gym.suites.released.tsv import TsvTable
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 """Matches a lone surrogate. The JSON parser has already joined the pairs."""
-SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 """Matches the escape of a surrogate, lone or in a pair. JSON text without any need not be searched value by value."""
 
 
@@ -29,38 +30,64 @@ class JsonTable(Table):
     Args:
         path: the file; the suffix `.jsonl` means JSON Lines.
         lines: read the file as JSON Lines, whatever its suffix.
+        missing: the value of NaN and Infinity, which are not JSON, but which pandas writes for missing values.
+
+    Raises:
+        SuiteError: the file is not JSON, is not a list, or none of its rows is an object.
     """
 
-    def __init__(self, path: Path, lines: bool = False) -> None:
+    def __init__(self, path: Path, lines: bool = False, missing: Any = None) -> None:
         self.path = path
         self._lines = lines or path.suffix == ".jsonl"
-        text = _content(path)
-        self._rows = self._parse_lines(text) if self._lines else self._parse_list(text)
-        if SURROGATE_ESCAPE.search(text):
-            rows = [(number, _without_surrogates(row)) for number, row in self._rows]
-            self.replaced = sum(new != old for new, old in zip(rows, self._rows, strict=True))
-            self._rows = rows
-        self.columns = tuple(dict.fromkeys(key for _, row in self._rows for key in row))
+        self._missing = missing
+        raw = path.read_bytes()
+        self._rows = list(self._parse_lines(raw) if self._lines else self._parse_list(raw))
+        if self._rows and all(isinstance(row, BadRow) for _, row in self._rows):
+            raise SuiteError(f"{self.where(0)}, {self._rows[0][1]}; no row of the file is good")
+        if SURROGATE_ESCAPE.search(raw):
+            self._replace_surrogates()
+        self.columns = tuple(dict.fromkeys(key for _, row in self._rows if isinstance(row, dict) for key in row))
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: Any) -> Any:
-        return self._rows[index][1]
+        row = self._rows[index][1]
+        if isinstance(row, BadRow):
+            raise row.with_traceback(None)  # otherwise the traceback would grow with every request
+        return row
+
+    def number(self, index: int) -> int:
+        """The line of the row at `index`, or its number in the list, counted from 1."""
+        return self._rows[index][0]
 
     def where(self, index: int) -> str:
         """The file and line, or the file and the number of the object in the list."""
-        return f"{self.path}, {'line' if self._lines else 'row'} {self._rows[index][0]}"
+        return f"{self.path}, {'line' if self._lines else 'row'} {self.number(index)}"
 
-    def _parse_lines(self, text: str) -> list[tuple[int, dict[str, Any]]]:
-        lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-        return [(number, _object(_json(line, self.path, number), self.path, number)) for number, line in lines]
+    def _parse_lines(self, raw: bytes) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
+        for number, line in enumerate(raw.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
+            if not line.strip():
+                continue
+            try:
+                yield number, _object(_json(utf8_cell(line, WHOLE_ROW), self._missing))
+            except BadRow as problem:
+                yield number, problem
 
-    def _parse_list(self, text: str) -> list[tuple[int, dict[str, Any]]]:
-        value = _json(text, self.path, 1)
-        if not isinstance(value, list):
-            raise SuiteError(f"{self.path}: expected a list of objects, got {type(value).__name__}")
-        return [(number, _object(item, self.path, number)) for number, item in enumerate(value, 1)]
+    def _parse_list(self, raw: bytes) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
+        values = _whole_json(raw, self.path, self._missing)
+        if not isinstance(values, list):
+            raise SuiteError(f"{self.path}: expected a list of objects, got {type(values).__name__}")
+        for number, value in enumerate(values, 1):
+            try:
+                yield number, _object(value)
+            except BadRow as problem:
+                yield number, problem
+
+    def _replace_surrogates(self) -> None:
+        rows = [(number, _without_surrogates(row)) for number, row in self._rows]
+        self.replaced = sum(new != old for new, old in zip(rows, self._rows, strict=True))
+        self._rows = rows
 
 
 class ParquetTable(Table):
@@ -75,12 +102,12 @@ class ParquetTable(Table):
         parquet = require("pyarrow.parquet", "suites")
         self._pictures = pictures
         self._places: list[tuple[Path, int]] = []
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[dict[str, Any] | BadRow] = []
         for path in paths:
             try:
                 schema = parquet.read_schema(path)
                 columns = [name for name in schema.names if name not in pictures]
-                rows = parquet.read_table(path, columns=columns).to_pylist()
+                rows = parquet_rows(parquet.read_table(path, columns=columns))
             except Exception as error:  # pyarrow raises many kinds of errors; all mean a broken or incomplete file
                 raise SuiteError(f"{path}: not a complete Parquet file ({error})") from error
             self.columns = self.columns or tuple(schema.names)
@@ -88,15 +115,18 @@ class ParquetTable(Table):
                 known, names = ", ".join(self.columns), ", ".join(schema.names)
                 raise SuiteError(f"{path}: expected the columns of the files before it ({known}), got {names}")
             self._places += [(path, row) for row in range(len(rows))]
-            self._rows += [{column: None if _is_nan(value) else value for column, value in row.items()} for row in rows]
+            self._rows += rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: Any) -> Any:
         path, row = self._places[index]
+        values = self._rows[index]
+        if isinstance(values, BadRow):
+            raise values.with_traceback(None)
         pictures = [column for column in self._pictures if column in self.columns]
-        return {**self._rows[index], **{column: in_cell(path, column, row) for column in pictures}}
+        return {**values, **{column: in_cell(path, column, row) for column in pictures}}
 
     def where(self, index: int) -> str:
         """The file and row of the row at `index`."""
@@ -135,24 +165,56 @@ def open_table(files: Sequence[Path], pictures: Sequence[str] = ("image",)) -> T
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON file that contains one object."""
-    value: dict[str, Any] = _without_surrogates(_object(_json(_content(path), path, 1), path, 1))
+    """Read a JSON file that contains one object. Raises `SuiteError` if it does not, `OSError` if it cannot be read."""
+    value: Any = _without_surrogates(_whole_json(path.read_bytes(), path, None))
+    if not isinstance(value, dict):
+        raise SuiteError(f"{path}: expected a JSON object, got {type(value).__name__}")
     return value
 
 
-def _content(path: Path) -> str:
-    return utf8_text(path.read_bytes(), str(path)).lstrip("\ufeff")
-
-
-def _json(text: str, path: Path, number: int) -> Any:
+def _whole_json(raw: bytes, path: Path, missing: Any) -> Any:
     try:
-        return json.loads(text, parse_constant=_null)
+        return json.loads(utf8_text(raw, str(path)).lstrip("\ufeff"), parse_constant=lambda _: missing)
     except (ValueError, RecursionError) as error:
-        raise SuiteError(f"{path}, line {number}: expected JSON ({error}); is the download complete?") from error
+        if isinstance(error, SuiteError):
+            raise
+        raise SuiteError(f"{path}: expected JSON ({error}); is the download complete?") from error
 
 
-def _null(constant: str) -> None:
-    """The value of NaN and Infinity, which are not JSON, but which pandas writes for missing values."""
+def _json(text: str, missing: Any) -> Any:
+    try:
+        return json.loads(text, parse_constant=lambda _: missing)
+    except (ValueError, RecursionError) as error:
+        raise BadRow(WHOLE_ROW, f"a JSON object ({error})", text) from error
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadRow(WHOLE_ROW, "a JSON object", value)
+    return value
+
+
+def parquet_rows(table: Any) -> list[dict[str, Any] | BadRow]:
+    """The rows of a table, with null for NaN. A row with a text that is not UTF-8 is a `BadRow`."""
+    try:
+        rows: list[dict[str, Any]] = table.to_pylist()
+    except UnicodeDecodeError:
+        if len(table) == 1:
+            return [BadRow(WHOLE_ROW, "UTF-8 text", _broken_columns(table))]
+        middle = len(table) // 2
+        return [*parquet_rows(table.slice(0, middle)), *parquet_rows(table.slice(middle))]
+    return [{column: None if _is_nan(value) else value for column, value in row.items()} for row in rows]
+
+
+def _broken_columns(table: Any) -> str:
+    """The names of the columns of a table of one row whose text is not UTF-8."""
+    names = []
+    for name in table.column_names:
+        try:
+            table.column(name).to_pylist()
+        except UnicodeDecodeError:
+            names.append(name)
+    return f"other bytes in {', '.join(names)}"
 
 
 def _is_nan(value: object) -> bool:
@@ -167,10 +229,4 @@ def _without_surrogates(value: Any) -> Any:
         return [_without_surrogates(item) for item in value]
     if isinstance(value, dict):
         return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
-    return value
-
-
-def _object(value: Any, path: Path, number: int) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise SuiteError(f"{path}, row {number}: expected an object, got {type(value).__name__}")
     return value

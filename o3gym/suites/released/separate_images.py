@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from o3gym.suites.released.base import Released
-from o3gym.suites.released.fields import picture
+from o3gym.suites.released.fields import is_file, picture
 from o3gym.types import Source
 
 
@@ -24,10 +24,8 @@ class SeparateImages(Released):
         self.images = images
         super().__init__(argument, split, **options)
 
-    def picture(self, *names: str) -> Source:
+    def picture(self, *names: str, field: str = "image") -> Source:
         """The first of these files that exists in the image folder."""
         root = Path(self.images) if self.images else self.root if self.root.is_dir() else self.folder
-        for name in names[1:]:
-            if (root / name).is_file():
-                return Source.file(str(root / name))
-        return picture(root, names[0], "image")
+        name = next((name for name in names[1:] if is_file(root / name)), names[0])
+        return picture(root, name, field, self._roots)

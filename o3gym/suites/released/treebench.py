@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from o3gym.suites.released.base import Released
+from o3gym.suites.released.base import Released, ReleasedScoring
 from o3gym.suites.released.fields import evidence, packed, text, word
 from o3gym.suites.released.options import columns_of_options, letter, lettered_lines
 from o3gym.suites.released.table import TableRow
@@ -31,7 +31,7 @@ class TreeBench(Released):
     words all the same, as in the released script (which means to leave them out, but compares the category with "OCR").
 
     The paper's `mIoU` takes the best IoU of any predicted box for each evidence box, and averages these over the
-    evidence boxes; additional predictions are not penalised. Official scoring accepts only the bare letter.
+    evidence boxes; additional predictions are not penalised. `scoring="authors"` accepts only the bare letter.
     """
 
     name: ClassVar[str] = "treebench"
@@ -42,7 +42,9 @@ class TreeBench(Released):
     counts: ClassVar[Mapping[str, int]] = {"test": 405}
     columns: ClassVar[tuple[str, ...]] = ("index", "image", "question", "answer", "category", "target_instances", "A")
     identity: ClassVar[tuple[str, ...]] = ("index",)
-    official: ClassVar[str] = "verbatim"
+    scorings: ClassVar[Mapping[str, ReleasedScoring]] = {
+        "authors": ReleasedScoring("Haochen-Wang409/TreeVGR@4823ad8, inference_treebench.py", judge="verbatim")
+    }
     measure: ClassVar[str] = "treebench"
 
     def convert(self, row: TableRow) -> Task:

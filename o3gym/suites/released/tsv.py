@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from o3gym.media.embedded import in_text
-from o3gym.suites.base import SuiteError
-from o3gym.suites.released.table import Table, utf8_text
+from o3gym.suites.base import BadRow, SuiteError
+from o3gym.suites.released.table import WHOLE_ROW, Table, utf8_cell, utf8_text
 from o3gym.types import Source
 
 CHUNK = 1 << 20
@@ -23,8 +23,8 @@ class TsvTable(Table):
     """A TSV file with base64 pictures, which may be many gigabytes.
 
     Access to a row scans the file for row ends up to that row, keeping only their offsets, and then reads the row. Its
-    text and the places of its pictures are cached. `len` scans the whole file at disk speed but parses only the last
-    row, because that is the row that an incomplete download truncates.
+    text and the places of its pictures are cached. `len` scans the whole file at disk speed but parses only a last row
+    without a line break, because that is the row that an incomplete download truncates.
 
     Args:
         path: the file; its first line contains the column names.
@@ -45,8 +45,6 @@ class TsvTable(Table):
 
     def __len__(self) -> int:
         self._scan(None)
-        if self._starts:
-            self._row(len(self._starts) - 1)
         return len(self._starts)
 
     def __bool__(self) -> bool:
@@ -70,16 +68,43 @@ class TsvTable(Table):
         if self._done or (index is not None and index < len(self._starts)):
             return
         with self.path.open("rb", buffering=0) as file:
-            file.seek(self._end)
-            for ends in _ends(file, self._end):
-                for end in ends:
-                    self._add(file, end)
-                if index is not None and index < len(self._starts):
-                    return
-            if self._end < file.seek(0, 2):
-                where = self.where(len(self._starts))
-                raise SuiteError(f"{where}: unclosed quote; is the download complete?")
+            while not self._scanned(file, index):
+                self._skip_stray_quote(file)
+
+    def _scanned(self, file: BinaryIO, index: int | None) -> bool:
+        """Scan as far as `_scan` says. False if a quote is still open at the end of the file."""
+        file.seek(self._end)
+        for ends in _ends(file, self._end):
+            for end in ends:
+                self._add(file, end)
+            if index is not None and index < len(self._starts):
+                return True
+        if self._end < file.seek(0, 2):
+            return False
+        self._check_end(file)
         self._done = True
+        return True
+
+    def _skip_stray_quote(self, file: BinaryIO) -> None:
+        """End the row with the open quote at its first line break if whole rows follow it; such a row is bad.
+
+        Raises `SuiteError` if none follows: then the file ends inside of that row.
+        """
+        with self.path.open("rb") as lines:
+            lines.seek(self._end)
+            line, following = lines.readline(), lines.readline()
+        if following.count(b"\t") != len(self.columns) - 1:
+            raise SuiteError(f"{self.where(len(self._starts))}: unclosed quote; is the download complete?")
+        self._add(file, self._end + len(line))
+
+    def _check_end(self, file: BinaryIO) -> None:
+        """Raise `SuiteError` if the file ends inside of a row: without a line break and with too few fields."""
+        if not self._starts or os.pread(file.fileno(), 1, self._end - 1) == b"\n":
+            return
+        fields = len(list(_fields(os.pread(file.fileno(), self._end - self._starts[-1], self._starts[-1]))))
+        if fields < len(self.columns):
+            where = self.where(len(self._starts) - 1)
+            raise SuiteError(f"{where}: expected {len(self.columns)} fields, got {fields}; is the download complete?")
 
     def _add(self, file: BinaryIO, end: int) -> None:
         """Record the row that ends at `end`, unless its line is empty."""
@@ -88,27 +113,28 @@ class TsvTable(Table):
             self._starts.append(start)
 
     def _row(self, index: int) -> dict[str, Any]:
-        """The row at `index`, whose start must be known. References to other rows' pictures are not resolved."""
+        """The row at `index`, whose start must be known. References to other rows' pictures are not resolved.
+
+        Raises `BadRow` if it has another number of fields than the header, or is not UTF-8.
+        """
         if index not in self._cache:
             start, end = (*self._starts[index : index + 2], self._end)[:2]
             with self.path.open("rb") as file:
                 file.seek(start)
-                self._cache[index] = self._parse(file.read(end - start), start, self.where(index))
+                self._cache[index] = self._parse(file.read(end - start), start)
         return self._cache[index]
 
-    def _parse(self, record: bytes, start: int, where: str) -> dict[str, Any]:
+    def _parse(self, record: bytes, start: int) -> dict[str, Any]:
         fields = list(_fields(record))
         if len(fields) != len(self.columns):
-            raise SuiteError(
-                f"{where}: expected {len(self.columns)} fields, got {len(fields)}; is the download complete?"
-            )
+            raise BadRow(WHOLE_ROW, f"{len(self.columns)} fields", len(fields))
         row: dict[str, Any] = {}
         for column, (begin, raw) in zip(self.columns, fields, strict=True):
             if column in self._pictures and len(raw) > REFERENCE:
                 quote = int(raw[0] == QUOTE)
                 row[column] = in_text(self.path, start + begin + quote, len(raw) - 2 * quote)
             else:
-                row[column] = utf8_text(_unquoted(raw), where)
+                row[column] = utf8_cell(_unquoted(raw, column), column)
         return row
 
     def _resolved(self, column: str, value: Any) -> Any:
@@ -116,33 +142,63 @@ class TsvTable(Table):
         if column not in self._pictures or isinstance(value, Source) or not value:
             return value
         while value not in self._by_index and self._has(self._indexed):
-            self._by_index.setdefault(self._row(self._indexed).get("index", ""), self._indexed)
+            self._by_index.setdefault(str((self._readable(self._indexed) or {}).get("index", "")), self._indexed)
             self._indexed += 1
-        row = self._by_index.get(value)
-        source = None if row is None else self._row(row)[column]
+        row = self._readable(self._by_index[value]) if value in self._by_index else None
+        source = None if row is None else row[column]
         if not isinstance(source, Source):
-            raise SuiteError(f'{self.path}: column "{column}" refers to row {value!r}, which has no picture')
+            raise BadRow(column, "a picture, or the index of a row that has one", value)
         return source
+
+    def _readable(self, index: int) -> dict[str, Any] | None:
+        try:
+            return self._row(index)
+        except BadRow:
+            return None
 
 
 def _ends(file: BinaryIO, position: int) -> Iterator[list[int]]:
     """Yield the offsets of record ends from `position` on, chunk by chunk.
 
-    A line break ends a record if the number of quotes before it is even; otherwise it is inside a quoted field. A last
-    record without a line break ends at the end of the file, unless the file ends inside a quoted field.
+    A line break inside a quoted field ends no record. A last record without a line break ends at the end of the file,
+    unless the file ends inside a quoted field.
     """
-    quotes = 0
+    quoting = _Quoting(position)
     while chunk := file.read(CHUNK):
         ends, at = [], 0
         while found := chunk.find(b"\n", at) + 1:
-            quotes += _quotes(chunk, at, found)
+            quoting.read(chunk, position, at, found)
             at = found
-            if quotes % 2 == 0:
+            if not quoting.inside:
                 ends.append(position + found)
-        quotes += _quotes(chunk, at, len(chunk))
+        quoting.read(chunk, position, at, len(chunk))
+        quoting.before = chunk[-1]
         position += len(chunk)
         yield ends
-    yield [] if quotes % 2 else [position]
+    yield [] if quoting.inside else [position]
+
+
+class _Quoting:
+    """Whether a position of a TSV file is inside a quoted field.
+
+    As in pandas, a quote opens a field only at its start; elsewhere it is text. So a quote that is not closed makes one
+    bad row of those up to the next quote, and the rows after that are read as they should be.
+    """
+
+    def __init__(self, position: int) -> None:
+        self.inside, self.before = False, ord("\n")
+        self._closed = position - 2
+
+    def read(self, chunk: bytes, position: int, begin: int, end: int) -> None:
+        """Read `chunk[begin:end]`; `position` is the offset of the chunk in the file."""
+        while (at := chunk.find(b'"', begin, end)) >= 0:
+            if self.inside:
+                self.inside, self._closed = False, position + at
+            else:
+                # A quote right after a closing one belongs to an escaped pair, so the field has not ended.
+                pair = position + at - 1 == self._closed
+                self.inside = pair or (chunk[at - 1] if at else self.before) in b"\t\n"
+            begin = at + 1
 
 
 def _quotes(chunk: bytes, begin: int, end: int) -> int:
@@ -169,6 +225,9 @@ def _fields(record: bytes) -> Iterator[tuple[int, memoryview]]:
         begin = end + 1
 
 
-def _unquoted(raw: memoryview) -> bytes:
+def _unquoted(raw: memoryview, column: str) -> bytes:
+    """The text of a field. Raises `BadRow` if a quote that is not closed has swallowed the rows after it."""
     text = bytes(raw)
+    if text[:1] == b'"' and b"\n" in text and b'"' in text[1:-1].replace(b'""', b""):
+        raise BadRow(column, "text in quotes that are closed before the end of the row", text)
     return text.removesuffix(b'"')[1:].replace(b'""', b'"') if text[:1] == b'"' else text

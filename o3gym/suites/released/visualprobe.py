@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import BY_MODEL, Released
-from o3gym.suites.released.fields import IMAGE_MARK, picture, text, unmarked, word
+from o3gym.suites.released.fields import IMAGE_MARK, text, unmarked, word
 from o3gym.suites.released.table import TableRow
 from o3gym.types import Task
 
@@ -44,7 +44,7 @@ class VisualProbeEasy(Released):
             raise BadRow("problem", f"a question with one {IMAGE_MARK}", problem)
         return Task(
             id=word(row, "doc_id"),
-            sources=(picture(self.folder, str(inside), "images"),),
+            sources=(self.picture(str(inside), field="images"),),
             question=question,
             answer=word(row, "solution"),
             tags={"category": self.category_of(row)} if self.category_of(row) else {},

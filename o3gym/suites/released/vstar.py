@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from o3gym.geometry import from_xywh, is_box
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released
-from o3gym.suites.released.fields import picture, pixel_box, text, word
+from o3gym.suites.released.fields import pixel_box, text, word
 from o3gym.suites.released.options import letter, lettered_lines, shuffled_options
 from o3gym.suites.released.rows import read_object
 from o3gym.suites.released.table import TableRow
@@ -67,7 +67,7 @@ class VStar(Released):
 
     def convert(self, row: TableRow) -> Task:
         """A question with its options in order and the boxes of the things it is about."""
-        image = picture(self.folder, text(row, "image"))
+        image = self.picture(text(row, "image"))
         annotation = _annotation(Path(image.ref))
         beginning, choices = lettered_lines(INSTRUCTION.sub("", text(row, "text")), "text")
         question, answer = " ".join(beginning.split()), letter(row, "label", choices)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from statistics import fmean, stdev
@@ -10,6 +11,7 @@ from o3gym.runs.exports import export_run
 from o3gym.runs.store import open_run
 from tests.runs import sample_run
 from tests.runs.exports.export_runs import benched, lines, small
+from tests.runs.exports.harness_rules import baseline_scores
 
 
 @pytest.mark.parametrize("k", [1, 2])
@@ -50,10 +52,29 @@ def test_without_a_verdict_accuracy_is_null_and_not_zero(tmp_path: Path) -> None
     half, none = lines(samples)
     assert (half["accuracy"], half["verdicts"]) == (0.5, ["correct", "wrong"])
     assert (none["accuracy"], none["verdicts"], none["stops"]) == (None, ["failed", "failed"], ["answered", "error"])
+    assert (none["score"], none["filtered_resps"], none["answers"]) == (None, [], ["C", ""])
     assert results.name == "20270115_080000_results.json"
     rates = json.loads(results.read_text("utf-8"))["results"]["sample"]
     assert (rates["accuracy,none"], rates["accuracy_stderr,none"]) == (0.5, "N/A")
     assert rates["accuracy_relation,none"] is None
+
+
+def test_lmms_eval_compares_with_the_accuracy_of_every_judged_task(tmp_path: Path) -> None:
+    for arm in benched(2)[1].arms:
+        samples = export_run(benched(2)[0], "lmms-eval", tmp_path / arm.arm, arm.arm)[1]
+        scores = baseline_scores(samples)
+        assert scores == {doc["doc_id"]: doc["accuracy"] for doc in lines(samples)}
+        assert fmean(scores.values()) == arm.accuracy.value
+    samples = export_run(small(tmp_path / "run"), "lmms-eval", tmp_path / "small")[1]
+    assert baseline_scores(samples) == {0: 0.5}  # the other task has no verdict, and is not compared by its text
+
+
+@pytest.mark.harness
+def test_lmms_eval_reads_the_same_scores(tmp_path: Path) -> None:
+    loader = importlib.import_module("lmms_eval.baselines.loader")
+    for run, arm in ((benched(2)[0], "random"), (small(tmp_path / "run"), "")):
+        samples = export_run(run, "lmms-eval", tmp_path / f"exported {arm}", arm)[1]
+        assert loader.load_baseline(str(samples), "any task")[0] == baseline_scores(samples)
 
 
 def test_text_that_utf_8_cannot_hold_becomes_an_escape(tmp_path: Path) -> None:

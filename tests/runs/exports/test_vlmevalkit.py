@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from pathlib import Path
 from statistics import fmean
@@ -11,9 +12,12 @@ from hypothesis import strategies as st
 
 from o3gym.runs.exports import export_run
 from o3gym.runs.exports.vlmevalkit import write_tsv
-from o3gym.runs.store import open_run
+from o3gym.runs.store import RunStore, open_run
+from o3gym.runs.suite_metrics import mme
+from o3gym.types import Trajectory
 from tests.runs import sample_run
 from tests.runs.exports.export_runs import benched, small, table
+from tests.runs.exports.harness_rules import mme_rating, report_acc, report_acc_hrbench, yes_no_scores
 
 AWKWARD = st.text(st.characters(exclude_categories=("Cs",)) | st.sampled_from("\t\n\r\"'\\,\x00\u2028"))
 
@@ -75,3 +79,62 @@ def test_tasks_without_options_leave_their_cells_empty(tmp_path: Path) -> None:
     assert [choice[letter] for letter in "ABCD"] == list(sample_run.task(0).choices)
     assert [box[letter] for letter in "ABCD"] == [""] * 4
     assert box["answer"].startswith("[[0.")
+
+
+def judged(number: int, verdict: str, answer: str, truth: str, **tags: str) -> Trajectory:
+    """An episode of a free question, or of one with options where `truth` is a letter."""
+    base = sample_run.episode(number, verdict=verdict, turns=1)
+    kind = "choice" if len(truth) == 1 else "free"
+    choices = base.task.choices if kind == "choice" else ()
+    task = dataclasses.replace(base.task, answer=truth, choices=choices, kind=kind, tags=tags)  # type: ignore[arg-type]
+    return dataclasses.replace(base, task=task, answer=answer, score=None if verdict == "failed" else base.score)
+
+
+def exported(folder: Path, suite: str, *episodes: Trajectory) -> Path:
+    """The table of a run of this suite."""
+    with RunStore(folder / "run", {**sample_run.PROTOCOL, "suite_name": suite}) as store:
+        for one in episodes:
+            store.append(one)
+    return export_run(folder / "run", "vlmevalkit", folder / "out")[0]
+
+
+def test_hrbench_is_rated_by_its_cycles(tmp_path: Path) -> None:
+    rows = [("correct", "single", "0"), ("wrong", "single", "0"), ("correct", "single", "1"), ("wrong", "cross", "0")]
+    episodes = [judged(i, v, "A", "A", category=kind, cycle=cycle) for i, (v, kind, cycle) in enumerate(rows)]
+    table_file = exported(tmp_path, "hrbench-4k", *episodes)
+    assert table_file.name == "oracle_HRBench4K.tsv"
+    assert report_acc_hrbench(table_file) == pytest.approx({"all": (1 / 3 + 1) / 2, "cross": 0.0, "single": 0.75})
+    assert "l2-category" not in table(table_file)[0]
+
+
+def test_mme_and_pope_are_rated_by_what_was_extracted(tmp_path: Path) -> None:
+    rows = [("correct", "Yes, it is", "yes", "a"), ("correct", "nope", "no", "a"), ("wrong", "perhaps", "yes", "b")]
+    rows += [("wrong", "yeah", "no", "b"), ("correct", "y", "yes", "c"), ("wrong", "no", "yes", "c")]
+    tags = {"category": "code_reasoning"}
+    episodes = [judged(i, v, said, truth, pair=pair, **tags) for i, (v, said, truth, pair) in enumerate(rows)]
+    table_file = exported(tmp_path, "mme-reasoning", *episodes)
+    cells = table(table_file)
+    assert [row["extracted"] for row in cells] == ["Yes", "No", "Unknown", "Yes", "Yes", "No"]
+    assert [row["answer"] for row in cells] == ["Yes", "No", "Yes", "No", "Yes", "Yes"]
+    assert yes_no_scores(table_file) == [row["score"] == "1.0" for row in cells] == [v == "correct" for v, *_ in rows]
+    ours = mme.total([mme.read(episode) for episode in episodes])["code_reasoning (of 200)"]
+    assert mme_rating(table_file) == pytest.approx({"code_reasoning": ours})
+
+
+def test_there_is_no_category_called_nan(tmp_path: Path) -> None:
+    rows = [judged(0, "correct", "A", "A", category="a", subtask="x"), judged(1, "wrong", "B", "A", category="a")]
+    assert report_acc(exported(tmp_path / "some", "mmstar", *rows)) == {"Overall": 0.5, "a": 0.5, "x": 1.0, "none": 0.0}
+    bare = [judged(i, "correct", "A", "A") for i in range(2)]
+    table_file = exported(tmp_path / "none", "vstar", *bare)
+    assert report_acc(table_file) == {"Overall": 1.0}
+    assert table_file.name == "oracle_VStarBench.tsv"
+    small_table = export_run(small(tmp_path / "run"), "vlmevalkit", tmp_path / "out")[0]
+    assert set(report_acc(small_table)) == {"Overall", "hidden", "relation"}
+
+
+def test_mme_realworld_and_treebench_have_the_columns_that_rate_them(tmp_path: Path) -> None:
+    one = judged(0, "correct", "A", "A", category="Monitoring", ability="perception", subtask="vehicle/counting")
+    (row,) = table(exported(tmp_path / "mme", "mme-realworld-lite", one))
+    assert (row["category"], row["l2-category"], row["score"]) == ("Perception/Monitoring", "vehicle/counting", "1.0")
+    (row,) = table(exported(tmp_path / "tree", "treebench", judged(0, "wrong", "B", "A", category="Perception/OCR")))
+    assert (row["category"], row["score"], row["iou"]) == ("Perception/OCR", "0.0", "0.0")

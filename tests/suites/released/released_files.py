@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import atexit
 import base64
-import csv
 import functools
-import io
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from o3gym.registry import SUITES
 from o3gym.suites.base import make_suite
+from tests.suites.released import more_files
+from tests.suites.released.writing import embedded, jpeg, parquet, tsv
 
 HR_COLUMNS = ("index", "question", "answer", "category", "A", "B", "C", "D", "cycle_category", "image")
-
-
-def jpeg(colour: str = "red", size: tuple[int, int] = (64, 48)) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", size, colour).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-def tsv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Path:
-    """As pandas writes it: fields with quotes, tabs or line breaks are quoted."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([[row[column] for column in columns] for row in rows])
-    return path
 
 
 def hrbench(folder: Path, questions: int = 2, name: str = "hr_bench_4k.tsv", **changes: Any) -> Path:
@@ -84,16 +67,6 @@ def visualprobe(folder: Path, level: str = "Easy", split: str = "val", **changes
     return root
 
 
-def parquet(path: Path, rows: Sequence[Mapping[str, Any]], group: int = 3) -> Path:
-    """Pictures as the hub embeds them: a struct of bytes and path."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), path, row_group_size=group)
-    return path
-
-
 def infovqa(folder: Path, **changes: Any) -> Path:
     rows = [
         {
@@ -117,11 +90,6 @@ def chartqa(folder: Path, **changes: Any) -> Path:
     ]
     parquet(folder / "data" / "test-00000-of-00001.parquet", rows)
     return folder
-
-
-def embedded(number: int) -> dict[str, Any]:
-    """A picture whose width tells which it is."""
-    return {"image": {"bytes": jpeg(size=(40 + number, 30)), "path": f"{number}.jpg"}}
 
 
 def treebench(folder: Path, **changes: Any) -> Path:
@@ -297,6 +265,7 @@ FILES: dict[str, Callable[..., Path]] = {
     "vstar-train": vstar_train,
     "deepeyes-47k": deepeyes,
     "infovqa-regions": regions,
+    **more_files.FILES,
 }
 """Suite to what writes its files; `changes` are of every row."""
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,8 @@ from o3gym.bench.definition import Bench
 from o3gym.bench.run import run
 from o3gym.judges.rules import auto
 from o3gym.media.images import PictureError, shared_store
-from o3gym.suites.base import SuiteError, make_suite
+from o3gym.registry import JUDGES, SUITES
+from o3gym.suites.base import BadRow, SuiteError, make_suite
 from o3gym.suites.released.hrbench import HRBench4K
 from o3gym.suites.released.rows import ParquetTable
 from o3gym.suites.released.tsv import TsvTable
@@ -34,11 +36,12 @@ from tests.suites.released.released_files import FILES, opened
 def test_every_suite_passes_the_checks_and_says_that_it_is_not_whole(name: str, tmp_path: Path) -> None:
     suite = opened(name, tmp_path)
     check_suite(suite)
-    if suite.counts:
-        expected = next(iter(suite.counts.values()))
+    counted = suite.split in suite.counts
+    if counted:
+        expected = suite.counts[suite.split]
         assert f"expected {expected} rows" in suite.warnings[0]
         assert f"got {len(suite.table)};" in suite.warnings[0]
-    assert len(suite.warnings) == bool(suite.counts) + suite.repeats
+    assert len(suite.warnings) == counted + suite.repeats
     assert all(task.origin["suite"] == name for task in suite)
     assert pickle.loads(pickle.dumps(suite))[0] == suite[0]
 
@@ -49,7 +52,7 @@ def test_the_oracle_is_right_and_the_report_repeats_the_warnings(name: str, tmp_
     bench = Bench(name, suite.split, {"data": str(tmp_path)}, episodes=2, env={"min_pixels": 100, "max_pixels": 4000})
     report = run(bench, tmp_path / "run")
     assert report.arms[0].accuracy.value == 1.0
-    assert any("rows in" in warning for warning in report.warnings) == bool(suite.counts)
+    assert any("rows in" in warning for warning in report.warnings) == (suite.split in suite.counts)
     assert any("scored by rules" in warning for warning in report.warnings) == bool(suite.wants_judge)
     assert bool(report.arms[0].measures) == bool(suite.measure)
 
@@ -174,7 +177,7 @@ def test_a_short_text_in_place_of_a_picture_names_the_row_that_has_it(tmp_path: 
     rows = [{"index": 7, "image": "x" * 100}, {"index": 8, "image": "7"}, {"index": 9, "image": "10"}]
     table = TsvTable(released.tsv(tmp_path / "a.tsv", ("index", "image"), rows))
     assert table[1]["image"] == table[0]["image"]
-    with pytest.raises(SuiteError, match="refers to row '10', which has no picture"):
+    with pytest.raises(BadRow, match="expected a picture, or the index of a row that has one, got '10'"):
         table[2]
 
 
@@ -217,7 +220,7 @@ def test_treebench_has_boxes_of_evidence_and_up_to_eleven_options(tmp_path: Path
     assert len(drawn.choices) == 4
 
 
-def test_mme_realworld_uses_copies_once_but_for_official_scoring(tmp_path: Path) -> None:
+def test_mme_realworld_uses_copies_once_but_for_released_scorings(tmp_path: Path) -> None:
     suite = opened("mme-realworld-lite", tmp_path)
     assert [task.id.rpartition("/")[2] for task in suite] == ["0", "1", "2", "3"]
     assert suite[0].choices == ("red", "blue", "green", "white", "The image does not feature the colour.")
@@ -228,9 +231,10 @@ def test_mme_realworld_uses_copies_once_but_for_official_scoring(tmp_path: Path)
         "B",
         "B",
     ]
-    official = make_suite("mme-realworld-lite", data=str(tmp_path), scoring="official")
-    assert [task.id.rpartition("/")[2] for task in official] == ["0", "1", "1#2", "2", "3"]
-    assert official[0].origin["judge"] == "first_letter"
+    for scoring, judge in (("authors", "first_letter"), ("lmms-eval", "first_bare_letter")):
+        theirs = make_suite("mme-realworld-lite", data=str(tmp_path), scoring=scoring)
+        assert [task.id.rpartition("/")[2] for task in theirs] == ["0", "1", "1#2", "2", "3"]
+        assert theirs[0].origin["judge"] == judge
 
 
 def test_o3_bench_points_at_the_regions_that_a_question_needs(tmp_path: Path) -> None:
@@ -312,21 +316,32 @@ def test_bad_rows_of_every_suite(name: str, changes: dict[str, Any], expected: s
         opened(name, tmp_path, changes)[0]
 
 
-@pytest.mark.parametrize("name", ["treebench", "mmstar", "hrbench-4k"])
-def test_two_rows_with_one_id_are_an_error(name: str, tmp_path: Path) -> None:
-    suite = opened(name, tmp_path, {"index": 3})
-    with pytest.raises(SuiteError, match=r'row 2, field "index": expected a unique id, got .*row 1 has too'):
-        len(suite)
+def test_released_scorings_are_named_after_their_owners(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r'vstar has no scoring "authors" \(it has: "o3gym"\)'):
+        opened("vstar", tmp_path, scoring="authors")
+    with pytest.raises(ValueError, match=r'scoring "official" \(it has: "o3gym", "authors", "lmms-eval"\)'):
+        opened("pope", tmp_path, scoring="official")
+    with pytest.raises(ValueError, match=r'no scoring "lmms_eval"; did you mean "lmms-eval"\?'):
+        opened("pope", tmp_path, scoring="lmms_eval")
+    assert "scoring" not in opened("pope", tmp_path)[0].origin
+    harness = opened("pope", tmp_path, scoring="lmms-eval")[0]
+    assert harness.origin["scoring"] == "lmms-eval"
+    assert harness.origin["scoring_source"] == "EvolvingLMMs-Lab/lmms-eval 0.7.3, lmms_eval/tasks/pope/utils.py"
+    assert auto(harness, "Yes, there is.").verdict == "wrong"
+    assert auto(opened("pope", tmp_path, scoring="authors")[0], "Yes, there is.").verdict == "correct"
 
 
-def test_official_scoring_is_only_where_it_differs(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="its official scoring has no known flaws"):
-        opened("vstar", tmp_path, scoring="official")
-    with pytest.raises(ValueError, match=r'expected "o3gym" or "official", got "offical"'):
-        opened("pope", tmp_path, scoring="offical")
-    official = opened("pope", tmp_path, scoring="official")[0]
-    assert auto(official, "Yes, there is.").verdict == "wrong"
-    assert auto(opened("pope", tmp_path)[0], "Yes, there is.").verdict == "correct"
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "suites.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(name for name in SUITES if getattr(SUITES[name], "scorings", None)))
+def test_every_released_scoring_names_its_code_and_an_existing_judge(name: str) -> None:
+    for owner, scoring in SUITES[name].scorings.items():
+        assert owner in ("authors", "lmms-eval", "vlmevalkit")
+        assert re.search(r"@[0-9a-f]{7}\b|lmms-eval 0\.7\.3|ms-vlmeval 0\.0\.20", scoring.source), scoring.source
+        assert scoring.judge == "" or scoring.judge in JUDGES
+        file = scoring.source.partition(" ")[2].partition(", without")[0].rpartition(" ")[2].removeprefix("lmms_eval/")
+        assert f"`{file}`" in DOCUMENT, f"docs/suites.md does not name {file}"
 
 
 def test_missing_columns_files_and_categories_are_named(tmp_path: Path) -> None:
