@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from o3gym.registry import DIALECTS, build_plugin, parse_spec
+from o3gym.calls import noop
+from o3gym.registry import DIALECTS
+from o3gym.specs import build_plugin, parse_spec
 from o3gym.tools.base import Tool
-from o3gym.types import Call, Error, Parsed, Task, View, noop
+from o3gym.types import Call, Error, Parsed, Reply, Task, View
 
 MAX_REPLY = 200_000
 """Maximum number of characters read, taken from the end of a reply, so that parsing takes bounded time."""
@@ -61,7 +63,8 @@ class Dialect:
             views: the new views of this step: the task's pictures at reset, none after an invalid call.
             text: the environment's text: the question at reset, feedback later.
             info: the environment's info. `info["turn"]` is 0 at reset, and `info["error"]` is "" after a valid call.
-                The rollout adds `info["calls_left"]`, the remaining tool calls, or None if there is no limit.
+                The rollout adds `info["calls_left"]`, the remaining tool calls, or None if there is no limit, and
+                `info["views"]`, all views so far, so that a refused box can be explained in the dialect's own numbers.
         """
         raise NotImplementedError
 
@@ -71,6 +74,18 @@ class Dialect:
         "void" means that the reply has neither a call nor an answer, "parse" that it attempts one that is unreadable.
         """
         raise NotImplementedError
+
+    def parse_cut(self, text: str, views: Sequence[View]) -> Parsed:
+        """Parses a reply that was cut by its token limit, which must count only if its call or answer is complete.
+
+        Whatever the cut reply was about to say is unknown: `[100, 20, 600, 75` may have become 750. The default is
+        `parse`, so dialects whose `parse` completes unfinished text override this.
+        """
+        return self.parse(text, views)
+
+    def read(self, reply: Reply, views: Sequence[View]) -> Parsed:
+        """Parses a policy's reply, with `parse_cut` if its token limit cut it."""
+        return (self.parse_cut if reply.finish == "length" else self.parse)(reply.text, views)
 
     def format(self, call: Call, views: Sequence[View], thought: str = "") -> str:
         """Writes a call as a model would. `parse(format(call)) == call` holds up to the dialect's own rounding."""
@@ -84,6 +99,10 @@ class Dialect:
 def unreadable(kind: Error, reason: str, thought: str = "") -> Parsed:
     """A `Parsed` for a reply without a usable call."""
     return Parsed(noop(kind, reason[:500]), well_formed=False, thought=thought)
+
+
+CUT = "the reply was cut by its token limit before a call or an answer was complete"
+"""The reason given for a cut reply without a complete call or answer."""
 
 
 def make_dialect(spec: str, **options: Any) -> Dialect:

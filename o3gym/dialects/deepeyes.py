@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from math import fmod
+from typing import Any, ClassVar
 
 from o3gym.dialects.frames import UNIT, Frame, check_frame, shown_pixels
 from o3gym.dialects.functions import Functions
-from o3gym.types import View
+from o3gym.dialects.lenient_json import number
+from o3gym.dialects.tags import TagBlock, tag_blocks
+from o3gym.tools.base import Arg
+from o3gym.types import Call, View
 
 
 @dataclass(frozen=True)
@@ -17,8 +21,8 @@ class DeepEyes(Functions):
 
     Boxes are xyxy in whole pixels of the first picture (view 0), and every crop is taken from that picture. A crop may
     carry a "label". `image_rotate_tool` rotates the first picture by an `angle`. If a reply has both an answer and a
-    call, the answer counts; of several calls, the last one counts. Arguments beside the name, without "arguments", are
-    accepted as well, because an official prompt that is not in use writes them that way.
+    call, the answer counts; of several calls, the last one counts. Empty blocks count as absent. Arguments beside the
+    name, without "arguments", are accepted as well, because an official prompt that is not in use writes them that way.
 
     Attributes:
         frame: the pixels that boxes are measured in. "shown" (the default) means the picture as displayed to the
@@ -40,6 +44,20 @@ class DeepEyes(Functions):
 
     def __post_init__(self) -> None:
         check_frame(self.frame, ("shown", "native"))
+
+    def choose(self, text: str) -> TagBlock | None:
+        """Chooses the answer, or else the call, that counts, and takes empty blocks for absent."""
+        return next((block for block in tag_blocks(text, self.tags) if block.body), None)
+
+    def read_value(self, key: str, arg: Arg, value: Any, views: Sequence[View], view: int) -> Any:
+        """Reads an argument as other dialects do, and takes whole turns off an angle that `rotate` would refuse."""
+        degrees = number(value) if key == "angle" else None
+        value = value if degrees is None or abs(degrees) <= arg.high else fmod(degrees, 360.0)
+        return super().read_value(key, arg, value, views, view)
+
+    def write_answer(self, call: Call, views: Sequence[View]) -> str:
+        """The body of an answer; an empty one is written as a space, because an empty block counts as absent."""
+        return super().write_answer(call, views) or " "
 
     def frame_of(self, views: Sequence[View], view: int) -> Frame:
         """The size of view 0, as shown or native."""

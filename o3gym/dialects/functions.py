@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from o3gym.dialects.lenient_json import number, numbers, read_json, whole_number
+from o3gym.dialects.lenient_json import number, numbers, read_json, read_lenient, whole_number
 from o3gym.dialects.tagged import Tagged, Unreadable
 from o3gym.dialects.wording import compose_prompt
 from o3gym.registry import TOOLS
@@ -17,6 +17,8 @@ from o3gym.types import Call, Task, View
 
 MISSING: Any = object()
 """Stands for an argument that is absent or does not have the declared shape."""
+FUNCTION, PARAMETER = "<function=", "<parameter="
+"""Starts of the tags of an XML call, which continue with a name and ">"."""
 ONE_PICTURE: Mapping[str, str] = {
     "crop": "Look at a part of the picture in full resolution.",
     "zoom": "Magnify the picture around a point.",
@@ -58,6 +60,31 @@ def named(body: str) -> tuple[str, dict[str, Any], bool]:
     return name.strip(), arguments, strict and set(value) == {"name", "arguments"}
 
 
+def named_in_xml(body: str) -> tuple[str, dict[str, Any], bool] | None:
+    """Reads the body of a call in Qwen3.5's XML form as `named` does; None if it has another form.
+
+    The strict form is `<function=NAME>`, one `<parameter=KEY>` with its closing tag per argument, and `</function>`,
+    with nothing but white space between them. Closing tags may be missing. All values are texts;
+    `Functions.read_value` converts them by the declared arguments of the tool.
+    """
+    text = body.strip()
+    if not text.startswith(FUNCTION) or ">" not in text:
+        return None
+    name, _, inner = text.removeprefix(FUNCTION).partition(">")
+    inner, closing, rest = inner.partition("</function>")
+    first, *parts = inner.split(PARAMETER)
+    strict = bool(closing) and not first.strip() and not rest.strip()
+    arguments = {}
+    for part in parts:
+        key, mark, value = part.partition(">")
+        value, end, after = value.partition("</parameter>")
+        strict = strict and bool(mark and end) and not after.strip() and key not in arguments
+        arguments[key.strip()] = value.strip("\n" if end else None)
+    if not name.strip():
+        raise Unreadable("the call has no function name")
+    return name.strip(), arguments, strict
+
+
 @dataclass(frozen=True)
 class Functions(Tagged):
     """Base of the dialects whose calls are `<tool_call>{"name": …, "arguments": {…}}</tool_call>`.
@@ -87,13 +114,17 @@ class Functions(Tagged):
 
     def read_call(self, body: str, views: Sequence[View]) -> tuple[Call, bool]:
         """Reads a call. A call of an unknown function keeps its name, so that the environment refuses it."""
-        name, arguments, strict = named(body)
+        name, arguments, strict = self.read_named(body)
         tool = self.tool_of(name)
         if tool:
             return self.read_function(tool, arguments, views, strict)
         if name in TOOLS:
             raise Unreadable(f'there is no function "{name}"; there are {", ".join(map(self.written, self.tools))}')
         return Call(name[:80], {}), False
+
+    def read_named(self, body: str) -> tuple[str, dict[str, Any], bool]:
+        """Reads the body of a call as (function name, arguments, strict). Raises `Unreadable`."""
+        return named(body)
 
     def written(self, tool: str) -> str:
         """The name that this dialect writes for a tool."""
@@ -154,6 +185,7 @@ class Functions(Tagged):
         return value[:MAX_TEXT] if isinstance(value, str) else MISSING if number(value) is None else str(value)
 
     def _read_boxes(self, value: Any, views: Sequence[View], view: int) -> Any:
+        value = read_lenient(value) if isinstance(value, str) else value
         boxes = [value] if numbers(value, 4) is not None else value
         if not isinstance(boxes, list) or not 0 < len(boxes) <= MAX_BOXES:
             return MISSING

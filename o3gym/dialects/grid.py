@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from o3gym.dialects.base import MAX_REPLY, Dialect, unreadable
+from o3gym.calls import answer, crop, locate
+from o3gym.dialects.base import CUT, MAX_REPLY, Dialect, unreadable
+from o3gym.dialects.wording import refused_box
 from o3gym.geometry import iou, pad
 from o3gym.tools.base import MAX_TEXT, Tool
-from o3gym.types import Box, Call, Parsed, Task, View, answer, crop, locate
+from o3gym.types import Box, Call, Parsed, Task, View
 
 GRID_ROWS = "abcdefghi"
 CELL_MARGIN = 1.25
@@ -104,7 +106,7 @@ class Grid(Dialect):
         parts: list[str | View] = []
         for view in views:
             parts += [f"picture {view.index}", view]
-        shown = text if info.get("turn", 0) == 0 or info.get("error") else ""
+        shown = text if info.get("turn", 0) == 0 else _refusal(text, info["error"]) if info.get("error") else ""
         return [*parts, f"\n{shown}" if views else shown] if shown else parts
 
     def parse(self, text: str, views: Sequence[View]) -> Parsed:
@@ -126,6 +128,17 @@ class Grid(Dialect):
         call = crop(cell_box(columns, rows, column, row), int(found["view"] or 0))
         return Parsed(call, len(starts) == 1 and found.end() == len(action), thought)
 
+    def parse_cut(self, text: str, views: Sequence[View]) -> Parsed:
+        """Parses a reply that was cut by its token limit: only a finished line "look …" counts.
+
+        An answer extends to the end of the reply, so a cut one is never complete.
+        """
+        parsed = self.parse(text, views)
+        finished = (
+            parsed.call.tool == "crop" and "\n" in text[[found.start() for found in _ACTION.finditer(text)][-1] :]
+        )
+        return parsed if finished or parsed.call.tool == "noop" else unreadable("parse", CUT, parsed.thought)
+
     def format(self, call: Call, views: Sequence[View], thought: str = "") -> str:
         """Writes a call. Raises ValueError for a tool that the format cannot express."""
         thought = _disarmed(thought.strip())
@@ -140,6 +153,15 @@ class Grid(Dialect):
         if call.tool != "crop":
             raise ValueError(f'dialect {self.name} cannot express "{call.tool}"; it has {", ".join(self.tools)}')
         return f"{lead}look {nearest(call.args['box'])}{_in_view(call)}"
+
+
+def _refusal(text: str, error: str) -> str:
+    """The environment's feedback on a call that was refused, without the numbers of a box, which this format lacks."""
+    box = refused_box(text)
+    if box is None:
+        return text
+    fault = "too narrow" if error == "aspect" else "too small"
+    return f"that cell of picture {box.view} is {fault}; look at a larger one"
 
 
 def _box_form() -> str:

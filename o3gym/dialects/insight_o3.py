@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, ClassVar
 
+from o3gym.calls import locate, noop
+from o3gym.dialects.base import MAX_REPLY
 from o3gym.dialects.frames import THOUSANDTHS, Frame, check_frame, shown_pixels
 from o3gym.dialects.functions import Functions, named
 from o3gym.dialects.lenient_json import numbers, read_json
 from o3gym.dialects.tagged import Unreadable
-from o3gym.dialects.tags import TagBlock, first_block, tag_blocks
+from o3gym.dialects.tags import TagBlock, first_block, last_block
+from o3gym.geometry import clamp, is_empty
 from o3gym.tools.base import Tool
-from o3gym.types import Call, Task, View, locate
+from o3gym.types import Call, Parsed, Task, View
+
+MAX_CALLS = 64
+"""Maximum number of calls in a reply that are tried, so that parsing takes bounded time."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +28,13 @@ class InsightO3(Functions):
     """DeepEyes' tool call, and `<answer>[x1, y1, x2, y2]</answer>` to end; all zeros mean "not in the picture".
 
     Boxes are xyxy of the first picture (view 0), and every crop is taken from that picture. If a reply has both a call
-    and an answer, the call counts; of several calls the first one counts, of several answers the last one. The reason
-    is that the released loop runs one call and looks for an answer only in the reply that ends the episode. In
+    and an answer, the call counts; of several calls the first readable one counts, of several answers the last one. The
+    reason is that the released loop runs one call and looks for an answer only in the reply that ends the episode. In
     well-formed replies, the numbers are integers with 0 ≤ x1 < x2 and 0 ≤ y1 < y2.
+
+    As in that loop, a reply without a readable call ends the episode. It is void if its answer is unreadable too. A
+    reply that is nothing but a list of four integers is an answer. A readable call with unsuitable arguments is
+    refused, and the episode continues.
 
     Attributes:
         frame: "shown" (the default) means whole pixels of view 0 as displayed to the model, as with Qwen2.5-VL.
@@ -50,11 +61,30 @@ class InsightO3(Functions):
         """The size of view 0 as shown, or the thousandths grid."""
         return shown_pixels(views, 0) if self.frame == "shown" else THOUSANDTHS
 
+    def parse(self, text: str, views: Sequence[View]) -> Parsed:
+        """Parses a reply as other dialects do, but an unreadable answer is void and ends the episode."""
+        parsed = super().parse(text, views)
+        block = self.choose(self.actionable(text[-MAX_REPLY:]))
+        if parsed.call.tool == "noop" and block is not None and block.tag == "answer":
+            return replace(parsed, call=noop("void", parsed.call.args["reason"]))
+        return parsed
+
     def choose(self, text: str) -> TagBlock | None:
-        """Chooses the first call; if there is none, the last answer."""
-        found = tag_blocks(text, self.tags)
-        first = first_block(text, self.call_tag)
-        return first if first and found[0].tag == self.call_tag else found[0] if found else None
+        """Chooses the first readable call; if there is none, the last answer, which may be the bare text of a box."""
+        calls = list(islice(_calls(text, self.call_tag), MAX_CALLS))
+        for closed in (True, False):
+            for block in calls:
+                if block.closed == closed and _is_call(block.body):
+                    return block
+        if (answered := last_block(text, "answer")) is not None:
+            return answered
+        bare = read_json(text)[0] if text.lstrip().startswith("[") else None
+        return TagBlock("answer", 0, text, False) if _is_proper(bare) or _integers(bare) == [0, 0, 0, 0] else None
+
+    def missing(self, text: str) -> str:
+        """The feedback on a reply without a readable call or an answer."""
+        called = f"<{self.call_tag}>" in text
+        return "the call is not a readable JSON object with a name and arguments" if called else super().missing(text)
 
     def read_call(self, body: str, views: Sequence[View]) -> tuple[Call, bool]:
         """Reads a crop of the first picture."""
@@ -69,7 +99,10 @@ class InsightO3(Functions):
             raise Unreadable(f"the answer must be a box {self.corners} of four numbers")
         if not any(box):
             return locate(None), strict and _integers(value) == [0, 0, 0, 0]
-        return locate(self.to_unit(box, views, 0)), strict and _is_proper(value)
+        unit = self.to_unit(box, views, 0)
+        if is_empty(clamp(unit)):
+            raise Unreadable("the box of the answer has no area inside the picture")
+        return locate(unit), strict and _is_proper(value)
 
     def write_answer(self, call: Call, views: Sequence[View]) -> str:
         """Writes the box as a list. Raises ValueError for a box of another view than 0."""
@@ -113,6 +146,22 @@ class InsightO3(Functions):
     def observation(self, parts: list[str | View]) -> list[str | View]:
         """Wraps the parts in tool_response tags."""
         return ["<tool_response>", *parts, "</tool_response>", self.reminder]
+
+
+def _calls(text: str, tag: str) -> Iterator[TagBlock]:
+    """Yields the `<tag>` blocks of a text in order."""
+    start = 0
+    while (block := first_block(text[start:], tag)) is not None:
+        yield block._replace(start=start + block.start)
+        start += block.start + len(block.body) + len(f"<{tag}>")
+
+
+def _is_call(body: str) -> bool:
+    """Whether the body of a call can be read as a function name with arguments."""
+    try:
+        return bool(named(body)[1])
+    except Unreadable:
+        return False
 
 
 def _integers(box: object) -> list[int] | None:

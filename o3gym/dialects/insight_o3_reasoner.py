@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from o3gym.calls import search
 from o3gym.dialects.base import MAX_REPLY, unreadable
 from o3gym.dialects.functions import dump
 from o3gym.dialects.lenient_json import read_json, whole_number
 from o3gym.dialects.tagged import Tagged, Unreadable, on_lines
 from o3gym.dialects.tags import TagBlock, boxed_block, disarm, first_block, thought_before
-from o3gym.dialects.wording import compose_prompt
+from o3gym.dialects.wording import compose_prompt, in_own_numbers, refused_box
 from o3gym.latex import BOXED, escape_boxed, first_boxed
 from o3gym.tools.base import MAX_TEXT, Tool
-from o3gym.types import Call, Parsed, Task, View, search
+from o3gym.types import Call, Parsed, Task, View
 
 RATINGS = ("NA", "helpful", "unhelpful")
 RATING_KEY = "region_description"
@@ -101,7 +102,8 @@ class InsightO3Reasoner(Tagged):
     def well_formed(self, text: str, block: TagBlock) -> bool:
         """Whether the reply is a think block, the rating if it is required, then one call alone or one boxed answer."""
         head, end, tail = text.strip().partition(THOUGHT_END)
-        if not (end and head.startswith("<think>") and head.count("<think>") == 1 and THOUGHT_END not in tail):
+        # the opening tag may be missing, because some chat templates write it in the generation prompt
+        if not end or THOUGHT_END in tail or head.count("<think>") != head.startswith("<think>"):
             return False
         rest = tail.strip().removeprefix(_tagged(_rating(text))).strip()
         if f"<{RATED}>" in rest or (self.feedback and rest == tail.strip()):
@@ -181,7 +183,10 @@ class InsightO3Reasoner(Tagged):
             pictures = [part for view in views for part in ((f"Image {view.index}:", view) if views[1:] else (view,))]
             return on_lines([*pictures, text])
         if info.get("error"):
-            return [self._repair(self.rename(text), info)]
+            own = in_own_numbers(self, text, info.get("views", views))
+            return [self._repair(self.rename(own), info)]
+        if (box := refused_box(text)) is not None:  # a box of the searcher, whose numbers mean nothing to the reasoner
+            text = f"{text[: box.start]}the box that was found cannot be shown."
         left = info.get("calls_left") != 0
         found = ["This was found for your description:", *views] if views else [text]
         after = (self.reminder if views else self.elsewise) if left else self.at_limit

@@ -80,9 +80,19 @@ def read_lenient(text: str) -> Any:
     Tolerated slips: surrounding text, code fences, single quotes, missing quotes, trailing or missing commas, round
     brackets, "=" instead of ":", and missing closing brackets.
     """
+    return _scan(text)[0]
+
+
+def is_whole(text: str) -> bool:
+    """Whether the first object or list in `text` has all its closing brackets, so that it was not cut."""
+    return _scan(text)[1]
+
+
+def _scan(text: str) -> tuple[Any, bool]:
+    """The first object or list in `text`, and whether it is closed."""
     starts = [start for start in (text.find("{"), text.find("[")) if start >= 0]
     if not starts:
-        return None
+        return None, False
     start = min(starts)
     stack: list[_Open] = []
     for token in TOKEN.finditer(text, start, start + MAX_LENIENT):
@@ -91,16 +101,16 @@ def read_lenient(text: str) -> Any:
             stack[-1].add(_scalar(token))
         elif mark in "{[(":
             if len(stack) == MAX_DEPTH:
-                return None
+                return None, False
             stack.append(_Open(mark))
         elif mark in "}])":
             value = stack.pop().value()
             if not stack:
-                return value
+                return value, True
             stack[-1].add(value)
         elif mark != ",":
             stack[-1].name()
-    return _close(stack)
+    return _close(stack), False
 
 
 def _close(stack: list[_Open]) -> Any:

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from o3gym.calls import crop
 from o3gym.dialects.functions import dump
 from o3gym.dialects.lenient_json import numbers, read_json
 from o3gym.dialects.tagged import Tagged, Unreadable
 from o3gym.dialects.wording import compose_prompt
 from o3gym.tools.base import Tool
-from o3gym.types import Call, Task, View, crop
+from o3gym.types import Call, Task, View
 
 SOURCE = re.compile(r"\s*(?:(original_image)(?:_([0-9]{1,6}))?|observation[_ ]([0-9]{1,6}))\s*", re.IGNORECASE)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from o3gym.dialects.base import CUT, MAX_REPLY, unreadable
 from o3gym.dialects.functions import Functions, dump
-from o3gym.dialects.lenient_json import read_json
+from o3gym.dialects.lenient_json import is_whole, read_json
 from o3gym.dialects.wording import opening_words
 from o3gym.registry import TOOLS
 from o3gym.tools.base import Tool
-from o3gym.types import Task, View
+from o3gym.types import Parsed, Task, View
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,19 @@ class OpenAIFunctions(Functions):
             "Coordinates are fractions (0 to 1) of the width and height of the view they refer to, counted from its "
             "top left corner. Views are numbered from 0 in the order they are shown."
         )
+
+    def parse_cut(self, text: str, views: Sequence[View]) -> Parsed:
+        """Parses a cut reply as other dialects do; the arguments of a native call must be whole as well.
+
+        The backend writes the closing tag of a native call itself, so the tag says nothing about the arguments, which
+        stay text if they are no JSON.
+        """
+        block = self.choose(self.actionable(text[-MAX_REPLY:], cut=True))
+        value = read_json(block.body)[0] if block and block.tag == self.call_tag else None
+        arguments = value.get("arguments") if isinstance(value, dict) else None
+        if isinstance(arguments, str) and not is_whole(arguments):
+            return unreadable("parse", CUT)
+        return super().parse_cut(text, views)
 
     def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
         """Explains the coordinates and how to end the episode; the functions themselves are in `schema(tools)`."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from o3gym.dialects.frames import UNIT, check_frame, read_box, shown_pixels, write_box
+from o3gym.dialects.frames import UNIT, Frame, check_frame, read_box, shown_pixels, write_box
 from o3gym.dialects.functions import Functions
 from o3gym.dialects.tags import TagBlock, boxed_block, last_block
 from o3gym.latex import BOXED, escape_boxed, last_boxed
@@ -20,15 +20,18 @@ class PixelReasoner(Functions):
 
     Boxes are xyxy of the named picture. `target_image` counts from 1 through the task's pictures and then the crops, so
     view i is picture i + 1. If the reply ends with `</tool_call>`, the last call counts; otherwise the last `\boxed{…}`
-    is the answer. Boxes are written with four decimals.
+    is the answer. As in the released code, even white space after `</tool_call>` means that there is no call, and a
+    lone `</tool_call>` at the end is a call that cannot be read. Boxes are written with four decimals.
 
     The system grows each crop by 10% of the picture on every side, which is the size rule "pixel_reasoner". It also
     crops the displayed picture, whereas o3gym crops native pixels. Its video tool `select_frames` is not supported.
 
     Attributes:
-        frame: how to tell fractions from pixels of the named picture as shown. "unit" (the default) takes a box for
-            fractions if no coordinate is above 1. "released" takes it for fractions if all coordinates are below 1, as
-            the released code does, where [0, 0, 1, 1] means one pixel and not the whole picture.
+        frame: how to tell fractions from pixels. "unit" (the default) takes a box for fractions if no coordinate is
+            above 1, and other boxes for pixels of the named picture as shown. "released" takes it for fractions if all
+            coordinates are below 1, as the released code does, where [0, 0, 1, 1] means one pixel and not the whole
+            picture. Pixels of a crop then are those of the picture that it was cropped from, because the code keeps
+            crops at the size that they had before they were resized for the model.
 
     Source: github.com/TIGER-AI-Lab/Pixel-Reasoner (curiosity_driven_rl, experience_maker.py), arXiv 2505.15966.
     """
@@ -53,17 +56,31 @@ class PixelReasoner(Functions):
 
     def to_unit(self, values: Sequence[float], views: Sequence[View], view: int) -> list[float]:
         """Keeps fractions and divides pixels by the size of the picture as shown."""
-        return read_box(values, UNIT if self.is_fraction(values) else shown_pixels(views, view))
+        return read_box(values, UNIT if self.is_fraction(values) else self.pixels_of(views, view))
+
+    def pixels_of(self, views: Sequence[View], view: int) -> Frame:
+        """The frame of a box in pixels of a view."""
+        if self.frame == "unit" or not 0 <= view < len(views) or views[view].parent < 0:
+            return shown_pixels(views, view)
+        region = views[view].box
+        given = next((one.shown for one in views if one.source == views[view].source), views[view].shown)
+        width, height = (region[2] - region[0]) * given[0], (region[3] - region[1]) * given[1]
+        return Frame(max(round(width), 1), max(round(height), 1))
 
     def from_unit(self, values: Sequence[float], views: Sequence[View], view: int) -> list[Any]:
         """Writes fractions, or pixels where the frame would mistake these fractions for pixels."""
-        fractions = write_box(values, UNIT)
-        return list(fractions if self.is_fraction(fractions) else write_box(values, shown_pixels(views, view)))
+        return list(write_box(values, self.frame_for(values, views, view)))
+
+    def frame_for(self, values: Sequence[float], views: Sequence[View], view: int) -> Frame:
+        """Fractions, or pixels where the frame would mistake these fractions for pixels."""
+        return UNIT if self.is_fraction(write_box(values, UNIT)) else self.pixels_of(views, view)
 
     def choose(self, text: str) -> TagBlock | None:
         """Chooses the call at the very end of the reply, else the last boxed answer."""
-        block = last_block(text, self.call_tag) if text.rstrip().endswith(f"</{self.call_tag}>") else None
-        return block if block and block.closed else boxed_block(last_boxed(text))
+        if not text.endswith(f"</{self.call_tag}>"):
+            return boxed_block(last_boxed(text))
+        block = last_block(text, self.call_tag)
+        return block if block and block.closed else TagBlock(self.call_tag, len(text), "", True)
 
     def missing(self, text: str) -> str:
         r"""The feedback on a reply without a call at its end and without `\boxed`."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from o3gym.dialects.frames import THOUSANDTHS, Frame
-from o3gym.dialects.functions import Functions
+from o3gym.dialects.functions import Functions, named_in_xml
 from o3gym.registry import TOOLS
 from o3gym.types import View
 
@@ -22,8 +22,11 @@ class Qwen3VL(Functions):
     are `<answer>…</answer>`; a region search ends with a call of `locate`. The last call or answer counts, so that a
     thinking model may mention tags while it thinks.
 
-    Source: the agent cookbook of github.com/QwenLM/Qwen3-VL ("think with images"). Tools other than zooming in are
-    ours.
+    Calls in Qwen3.5's form, `<tool_call><function=NAME><parameter=KEY>VALUE</parameter></function></tool_call>`, are
+    read too, with values of the declared types of the tool's arguments. Calls are always written and described as JSON.
+
+    Source: the agent cookbook of github.com/QwenLM/Qwen3-VL ("think with images"). The XML form is that of the chat
+    template of Qwen3.5. Tools other than zooming in are ours.
     """
 
     name: ClassVar[str] = "qwen3_vl"
@@ -38,6 +41,10 @@ class Qwen3VL(Functions):
     }
     numbered: ClassVar[bool] = True
     labelled: ClassVar[bool] = True
+
+    def read_named(self, body: str) -> tuple[str, dict[str, Any], bool]:
+        """Reads the body of a call in JSON or in XML. Raises `Unreadable`."""
+        return named_in_xml(body) or super().read_named(body)
 
     def frame_of(self, views: Sequence[View], view: int) -> Frame:
         """Thousandths, whatever the view."""

@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from o3gym.dialects.base import MAX_REPLY, Dialect, unreadable
+from o3gym.calls import answer, locate
+from o3gym.dialects.base import CUT, MAX_REPLY, Dialect, unreadable
 from o3gym.dialects.frames import UNIT, Frame, read_box, write_box, write_point
 from o3gym.dialects.lenient_json import numbers, read_json
-from o3gym.dialects.tags import TagBlock, disarm, keeps_shape, tag_blocks, thought_before
+from o3gym.dialects.tags import TagBlock, disarm, keeps_shape, quote_in_thoughts, tag_blocks, thought_before
+from o3gym.dialects.wording import in_own_numbers
 from o3gym.tools.base import MAX_TEXT, Tool
-from o3gym.types import Call, Parsed, Task, View, answer, locate
+from o3gym.types import Call, Parsed, Task, View
 
 
 def on_lines(parts: Sequence[str | View]) -> list[str | View]:
@@ -45,6 +47,8 @@ class Tagged(Dialect):
     the dialect's calls use on view 0. This form is our own: released systems without region search have none.
 
     Attributes:
+        thought_answers: whether `<answer>` inside a think block counts, as in the released code of most systems. By
+            default, a model may weigh an answer in its thoughts without giving it.
         call_tag: the tag of a call.
         wins: the tag that takes precedence if a reply has both a call and an answer; "" if the last block counts.
         think: whether the reasoning is in one `<think>` block rather than plain text.
@@ -52,6 +56,7 @@ class Tagged(Dialect):
         reminder: the text that follows new pictures.
     """
 
+    thought_answers: bool = False
     call_tag: ClassVar[str] = "tool_call"
     wins: ClassVar[str] = ""
     think: ClassVar[bool] = True
@@ -66,6 +71,10 @@ class Tagged(Dialect):
     def frame_of(self, views: Sequence[View], view: int) -> Frame:
         """The coordinate frame of calls on view `view`: unit coordinates unless a dialect overrides this."""
         return UNIT
+
+    def frame_for(self, values: Sequence[float], views: Sequence[View], view: int) -> Frame:
+        """The frame in which the unit coordinates `values` of view `view` are written."""
+        return self.frame_of(views, view)
 
     def to_unit(self, values: Sequence[float], views: Sequence[View], view: int) -> list[float]:
         """Converts a written box or point to unit coordinates of view `view`, without clamping."""
@@ -87,7 +96,7 @@ class Tagged(Dialect):
     def parse(self, text: str, views: Sequence[View]) -> Parsed:
         """Parses a reply. `wins` decides between a call and an answer; of several calls or answers, the last counts."""
         text = text[-MAX_REPLY:]
-        block = self.choose(text)
+        block = self.choose(self.actionable(text))
         if block is None:
             return unreadable("void", self.missing(text), thought_before(text, len(text)))
         thought = thought_before(text, block.start)
@@ -98,8 +107,21 @@ class Tagged(Dialect):
             return unreadable("parse", str(problem), thought)
         return Parsed(call, strict and self.well_formed(text, block), thought)
 
+    def parse_cut(self, text: str, views: Sequence[View]) -> Parsed:
+        """Parses a reply that was cut by its token limit: only a block with its closing tag counts."""
+        text = self.actionable(text[-MAX_REPLY:], cut=True)
+        block = self.choose(text)
+        if block is None or not block.closed:
+            end = block.start if block else len(text)
+            return unreadable("parse" if block else "void", CUT, thought_before(text, end))
+        return self.parse(text, views)
+
+    def actionable(self, text: str, cut: bool = False) -> str:
+        """`text` with the answers in its thoughts quoted, unless the dialect reads them; positions do not move."""
+        return text if self.thought_answers else quote_in_thoughts(text, "answer", cut)
+
     def choose(self, text: str) -> TagBlock | None:
-        """Chooses the block that counts."""
+        """Chooses the block that counts, from a text whose thoughts hold no answers."""
         found = tag_blocks(text, self.tags)
         return found[0] if found and self.wins else max(found, key=lambda block: block.start, default=None)
 
@@ -181,6 +203,7 @@ class Tagged(Dialect):
             parts += [label, view] if (label := self.label(view)) else [view]
         if info.get("turn", 0) == 0:
             return on_lines([*parts, text])
+        text = in_own_numbers(self, text, info.get("views", views))
         if info.get("error"):
             return on_lines([*parts, self.trouble(self.rename(text))])
         return on_lines(self.observation(parts + ([self.rename(text)] if text else [])))

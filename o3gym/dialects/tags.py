@@ -56,10 +56,39 @@ def thought_before(text: str, end: int) -> str:
     return text[:end].replace("<think>", "").replace("</think>", "").strip()
 
 
+def thoughts(text: str, cut: bool = False) -> list[tuple[int, int]]:
+    """The (start, end) of each think block's body, in order, without think tags.
+
+    The first block may lack its opening tag, because some chat templates open it in the generation prompt. A block that
+    is never closed is none, unless the text was `cut` by a token limit: a model that stopped there was still thinking,
+    whereas one that went on to act forgot the tag.
+    """
+    spans: list[tuple[int, int]] = []
+    opening, closing, at = "<think>", "</think>", 0
+    while (end := text.find(closing, at)) >= 0:
+        start = text.find(opening, at, end)
+        if start >= 0 or not spans:
+            spans.append((0 if start < 0 else start + len(opening), end))
+        at = end + len(closing)
+    if cut and (start := text.find(opening, at)) >= 0:
+        spans.append((start + len(opening), len(text)))
+    return spans
+
+
+def quote_in_thoughts(text: str, tag: str, cut: bool = False) -> str:
+    """`text` with the angle brackets of `tag` replaced by round ones in its thoughts, so that positions do not move."""
+    parts, at = [], 0
+    for start, end in thoughts(text, cut):
+        parts += [text[at:start], disarm(text[start:end], (tag,))]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
 def keeps_shape(text: str, tag: str, tags: Iterable[str], think: bool) -> bool:
     """Whether a reply is reasoning followed by exactly one `<tag>` block, with none of the other `tags` anywhere.
 
-    With `think`, the reasoning must be exactly one think block; otherwise any text is allowed.
+    With `think`, the reasoning must be exactly one think block, whose opening tag may be missing because the chat
+    template has written it; otherwise any text is allowed.
     """
     text = text.strip()
     if not text.endswith(f"</{tag}>"):
@@ -71,10 +100,11 @@ def keeps_shape(text: str, tag: str, tags: Iterable[str], think: bool) -> bool:
     if not think:
         return True
     head = text[: text.index(f"<{tag}>")].strip()
+    opened = text.count("<think>")
     return (
-        head.startswith("<think>")
-        and head.endswith("</think>")
-        and text.count("<think>") == text.count("</think>") == 1
+        head.endswith("</think>")
+        and text.count("</think>") == 1
+        and (opened == 0 or (opened == 1 and head.startswith("<think>")))
     )
 
 

@@ -1,13 +1,65 @@
-"""Wording shared by the system prompts of all dialects."""
+"""Wording shared by the dialects: system prompts, and refusals of boxes in a dialect's own numbers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from o3gym.types import Task
+from o3gym.dialects.frames import THOUSANDTHS, UNIT, Frame
+from o3gym.tools.crop import PIXELS_HINT
+from o3gym.types import Task, View
 
 if TYPE_CHECKING:
     from o3gym.dialects.tagged import Tagged
+
+NUMBER = r"-?[0-9]{1,16}(?:\.[0-9]{1,10})?(?:e-[0-9]{1,2})?"
+REFUSED_BOX = re.compile(
+    rf"\bbox \[({NUMBER}(?:, {NUMBER}){{3}})\] (?=(?:has no area inside|of) view ([0-9]{{1,6}})\b)"
+)
+"""How tools write a box that they refuse: in fractions of a view."""
+MEASURE = re.compile(rf"\b({NUMBER})×({NUMBER}) pixels")
+"""How size rules write a size: in native pixels of that view."""
+
+
+class RefusedBox(NamedTuple):
+    """A box in the environment's feedback: unit xyxy of a view, and where it is written."""
+
+    values: tuple[float, ...]
+    view: int
+    start: int
+    end: int
+
+
+def refused_box(text: str) -> RefusedBox | None:
+    """Finds the box that the environment's feedback says was refused; None if it names none."""
+    found = REFUSED_BOX.search(text)
+    if found is None:
+        return None
+    return RefusedBox(tuple(map(float, found[1].split(", "))), int(found[2]), found.start(), found.end())
+
+
+def in_own_numbers(dialect: Tagged, text: str, views: Sequence[View]) -> str:
+    """The environment's feedback with a refused box, and the sizes in pixels after it, as the dialect writes numbers.
+
+    `views` are all views of the episode. Sizes of a view that is not among them stay in native pixels.
+    """
+    box = refused_box(text)
+    if box is None:
+        return text
+    written, rest = dialect.from_unit(box.values, views, box.view), text[box.end :]
+    if box.view < len(views):
+        (width, height), frame = views[box.view].native, dialect.frame_for(box.values, views, box.view)
+        per_pixel = (frame.width / width, frame.height / height)
+        rest = rest if frame is UNIT else rest.replace(PIXELS_HINT, "")
+        rest = MEASURE.sub(lambda m: _sides(float(m[1]) * per_pixel[0], float(m[2]) * per_pixel[1], frame), rest)
+    return f"{text[: box.start]}box {written} {rest}"
+
+
+def _sides(width: float, height: float, frame: Frame) -> str:
+    digits = 4 if frame.decimals else 1
+    unit = "" if frame in (UNIT, THOUSANDTHS) else " pixels"
+    return f"{round(width, digits):g}{unit} wide and {round(height, digits):g}{unit} high"
 
 
 def opening_words(task: Task, looking: bool) -> str:

@@ -14,9 +14,10 @@ can be computed:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from o3gym.types import Trajectory
 
@@ -24,6 +25,10 @@ TermScope: TypeAlias = Literal["step", "end", "trajectory", "group", "parent"]
 EpisodeTerm: TypeAlias = Callable[[Trajectory], float]
 GroupTerm: TypeAlias = Callable[[Sequence[Trajectory]], Sequence[float]]
 ParentTerm: TypeAlias = Callable[[Trajectory, Trajectory], float]
+
+
+class RewardError(ValueError):
+    """A reward term or formula raised, or its value is not a finite number; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,20 @@ class Term:
         if self.scope not in get_args(TermScope):
             raise ValueError(f'term "{self.name}": expected a scope of {get_args(TermScope)}, got "{self.scope}"')
 
+    def value(self, *episodes: Trajectory) -> float:
+        """Computes the term of an episode; with scope parent, of an episode and its parent. Raises `RewardError`."""
+        return _finite(cast(Callable[..., float], self.compute), f'reward term "{self.name}"', *episodes)
+
+    def values(self, siblings: Sequence[Trajectory]) -> list[float]:
+        """Computes a term with scope group, one value per sibling. Raises `RewardError`."""
+        try:
+            values = list(cast(GroupTerm, self.compute)(siblings))
+        except Exception as error:
+            raise RewardError(f'reward term "{self.name}" raised {type(error).__name__}: {error}') from error
+        if len(values) != len(siblings):
+            raise RewardError(f'reward term "{self.name}" has {len(values)} values for {len(siblings)} siblings')
+        return [_finite(lambda v=value: v, f'reward term "{self.name}"') for value in values]
+
 
 @dataclass(frozen=True)
 class RewardRecipe:
@@ -57,12 +76,20 @@ class RewardRecipe:
         terms: all terms; the environment computes those with scope step and end.
         combine: computes the total from the term values, which include every name of `terms`.
         source: the published reward that the recipe reproduces, and the origin of its constants.
+        answer: reads the answer that `settle` has judged from an episode with its replies; None judges the episode's
+            own answer. Released systems read it from the text of all replies, which an episode may have ended without.
     """
 
     name: str
     terms: tuple[Term, ...]
     combine: Callable[[Mapping[str, float]], float]
     source: str
+    answer: Callable[[Trajectory], str] | None = None
+
+    def judged_answer(self, trajectory: Trajectory) -> str:
+        """The answer to judge: `answer` of the episode, or the episode's own. A located box is never read from text."""
+        own = self.answer is None or trajectory.task.kind == "box"
+        return trajectory.answer if own or self.answer is None else self.answer(trajectory)
 
     @property
     def needs_parent(self) -> bool:
@@ -71,5 +98,23 @@ class RewardRecipe:
 
     @property
     def pending(self) -> bool:
-        """Whether the total is only known after `settle`, because a term has scope trajectory, group or parent."""
-        return any(term.scope in ("trajectory", "group", "parent") for term in self.terms)
+        """Whether the total is only known after `settle`.
+
+        That is so if a term has scope trajectory, group or parent, or if the answer is read from the replies.
+        """
+        scopes = {term.scope for term in self.terms}
+        return self.answer is not None or not scopes.isdisjoint(("trajectory", "group", "parent"))
+
+    def total(self, terms: Mapping[str, float]) -> float:
+        """Combines the values of all terms. Raises `RewardError` if that fails or gives no finite number."""
+        return _finite(self.combine, f'reward "{self.name}"', terms)
+
+
+def _finite(compute: Callable[..., Any], what: str, *arguments: Any) -> float:
+    try:
+        value = float(compute(*arguments))
+    except Exception as error:
+        raise RewardError(f"{what} raised {type(error).__name__}: {error}") from error
+    if not math.isfinite(value):
+        raise RewardError(f"{what} is {value}, expected a finite number")
+    return value

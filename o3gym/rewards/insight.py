@@ -1,14 +1,18 @@
 """Reward terms of InSight-o3's searcher: tool conditions, shaped IoU, and the reasoner's feedback.
 
 The paper and the released training code differ, and both are implemented. In the code, the tool condition also forbids
-two consecutive calls for nearly the same region, and the IoU counts only for boxes that cover the target.
+two consecutive calls for nearly the same region, and the IoU counts only for boxes that cover the target. The code
+judges boxes as they are written: a call that is refused, for example because its box is too narrow, counts in the tool
+condition like one that is executed, and a located box is rounded to whole native pixels.
 """
 
 from __future__ import annotations
 
-from o3gym.geometry import coverage, iou, to_root, union
+from typing import Any
+
+from o3gym.geometry import clamp, compose, coverage, from_pixels, iou, is_box, to_pixels, to_root, union
 from o3gym.rewards.base import Term
-from o3gym.rewards.terms import absence, carried_out, target_boxes
+from o3gym.rewards.terms import absence, target_boxes, tried
 from o3gym.types import FULL, Box, Source, Trajectory
 
 PAPER = "InSight-o3 paper, section 4.1, equation 1; constants in the training details of the appendix"
@@ -38,13 +42,14 @@ def shaped_iou(trajectory: Trajectory) -> float:
 def covering_iou(trajectory: Trajectory) -> float:
     """The code's IoU: the minimum over targets of the best IoU of a covering box (full picture or located box).
 
-    The result is stretched as in the paper, where α mostly removes the baseline that the full picture provides. The
-    original data has no absent targets; here they follow the same rule as in `shaped_iou`.
+    The located box is first rounded to native pixels of the picture, as in the code. The result is stretched as in the
+    paper, where α mostly removes the baseline that the full picture provides. The original data has no absent targets;
+    here they follow the same rule as in `shaped_iou`.
     """
     rule = absence(trajectory)
     if rule is not None or trajectory.located is None:
         return rule or 0.0
-    guesses = (FULL, trajectory.located)
+    guesses = (FULL, _in_whole_pixels(trajectory, trajectory.located))
     return stretch(min(max(_covered(guess, truth) for guess in guesses) for truth in target_boxes(trajectory)))
 
 
@@ -52,20 +57,34 @@ def _covered(guess: Box, truth: Box) -> float:
     return iou(guess, truth) if coverage(guess, truth) > COVERED else 0.0
 
 
+def _in_whole_pixels(trajectory: Trajectory, box: Box) -> Box:
+    if not trajectory.views:
+        return box
+    size = trajectory.views[0].native
+    return from_pixels([round(edge) for edge in to_pixels(box, size)], size)
+
+
 def regions(trajectory: Trajectory) -> list[tuple[Source, Box]]:
-    """The regions shown by valid calls, in order, mapped to the pictures that derived sources come from (unit xyxy)."""
+    """The regions that calls asked for, in order, mapped to the pictures that derived sources come from (unit xyxy).
+
+    The region of a crop is the box in the call, even if a size rule enlarged or refused it. The regions of other tools
+    are the views that they showed.
+    """
     found: list[tuple[Source, Box]] = []
-    for turn in carried_out(trajectory):
-        for index in turn.views:
-            if index < len(trajectory.views) and trajectory.views[index].source < len(trajectory.sources):
+    for turn in tried(trajectory):
+        call = turn.parsed.call
+        box: Any = call.args.get("box") if call.tool == "crop" else None
+        asked = [(call.args.get("view", 0), clamp(box))] if is_box(box) else [(index, FULL) for index in turn.views]
+        for index, part in asked:
+            if 0 <= index < len(trajectory.views) and trajectory.views[index].source < len(trajectory.sources):
                 view = trajectory.views[index]
-                source = trajectory.sources[view.source]
-                found.append(to_root(source, view.box) or (source, view.box))
+                source, region = trajectory.sources[view.source], compose(view.box, part)
+                found.append(to_root(source, region) or (source, region))
     return found
 
 
 def fresh_looks(trajectory: Trajectory) -> float:
-    """The code's tool condition: 1 if there is a valid call and no two consecutive regions have an IoU above 0.6.
+    """The code's tool condition: 1 if there is a call and no two consecutive regions have an IoU above 0.6.
 
     The first region is compared with the full picture, so that "zooming" into the whole picture earns nothing.
     """

@@ -35,11 +35,16 @@ def _accuracy(values: Values) -> float:
 
 OUTCOME = RewardRecipe("outcome", (terms.OUTCOME_TERM,), _outcome, "o3gym: the judge's score")
 IOU = RewardRecipe("iou", (terms.BOX_IOU_TERM,), _iou, "o3gym: IoU of region search")
-MINI_O3 = RewardRecipe(
-    "mini_o3",
+MINI_O3_SOURCE = (
+    "Mini-o3/Mini-o3 verl/workers/reward_manager/naive_multithreads_tool.py; its recipe sets all other weights to 0"
+)
+MINI_O3 = RewardRecipe("mini_o3", (terms.ACCURACY_TERM,), _accuracy, MINI_O3_SOURCE)
+MINI_O3_CODE = RewardRecipe(
+    "mini_o3_code",
     (terms.ACCURACY_TERM,),
     _accuracy,
-    "Mini-o3/Mini-o3 verl/workers/reward_manager/naive_multithreads_tool.py; its recipe sets all other weights to 0",
+    f"{MINI_O3_SOURCE}; its strict tags take the first closed <answer> of all turns",
+    terms.first_answer,
 )
 
 
@@ -169,6 +174,7 @@ DEEPEYES = RewardRecipe(
     (terms.DEEPEYES_ACCURACY_TERM, terms.DEEPEYES_FORMAT_TERM, terms.DEEPEYES_TOOL_TERM),
     deepeyes_total,
     terms.DEEPEYES_SOURCE,
+    terms.deepeyes_answer,
 )
 PIXEL_REASONER = RewardRecipe(
     "pixel_reasoner", (exploration.PIXEL_ACCURACY, exploration.CURIOSITY), pixel_reasoner_total, exploration.PIXEL_CODE
@@ -181,14 +187,16 @@ PIXEL_REASONER_PAPER = RewardRecipe(
 )
 THYME = RewardRecipe(
     "thyme",
-    (terms.ACCURACY_TERM, terms.FORMAT_TERM, terms.CONSISTENCY_TERM),
+    (terms.ACCURACY_TERM, terms.THYME_FORMAT_TERM, terms.CONSISTENCY_TERM),
     thyme_total,
     f"{terms.THYME_SOURCE} with VQA_NORM=0",
+    terms.first_answer,
 )
 THYME_CODE = RewardRecipe(
     "thyme_code",
-    (terms.SIGNED_ACCURACY_TERM, terms.FORMAT_TERM, terms.CONSISTENCY_TERM),
+    (terms.SIGNED_ACCURACY_TERM, terms.THYME_FORMAT_TERM, terms.CONSISTENCY_TERM),
     thyme_code_total,
     f"{terms.THYME_SOURCE} with its default VQA_NORM=1",
+    terms.first_answer,
 )
 VPRL = RewardRecipe("vprl", (exploration.PROGRESS, terms.OUTCOME_TERM), vprl_total, exploration.VPRL_PAPER)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from threading import BoundedSemaphore, Lock
 from types import TracebackType
-from typing import cast
 
 from o3gym.judges.base import Judge, Judgement, failed, has_truth
 from o3gym.judges.rules import auto
-from o3gym.rewards.base import EpisodeTerm, GroupTerm, ParentTerm, RewardRecipe, Term
+from o3gym.registry import REWARDS
+from o3gym.rewards.base import RewardError, RewardRecipe, Term
 from o3gym.rewards.terms import judged
 from o3gym.types import EpisodeKey, Trajectory
 
@@ -25,7 +26,7 @@ JUDGE_THREADS = 16
 
 def settle(
     groups: Sequence[Sequence[Trajectory]],
-    recipe: RewardRecipe,
+    recipe: RewardRecipe | str,
     judge: Judge | None = None,
     parents: Mapping[EpisodeKey, Trajectory] | None = None,
     workers: int = JUDGE_THREADS,
@@ -44,21 +45,28 @@ def settle(
     - Terms with scope parent need the settled episode that delegated this one; `parents` maps a child's key to it, see
       `parents_of`. Such a reward depends on the parent's verdict and not on the child's own, which may have failed. A
       child without a parent, or whose parent's verdict is pending or failed, has no reward.
+    - A term that raises, or whose value is not a finite number, is left out, and its episode has no reward (with a
+      group term: no episode of the group has one). Neither has an episode whose total raises or is not finite. A
+      warning names the first such term and its episode.
 
     Args:
         groups: the rollouts of one task each; group terms compare the trajectories of a group.
-        recipe: the reward.
+        recipe: the reward, or the name of a registered recipe such as "outcome".
         judge: replaces the offline judge, for the verdict and for every term that depends on it.
         parents: child key → settled parent.
         workers: number of concurrent calls of `judge`.
     """
+    recipe = REWARDS[recipe] if isinstance(recipe, str) else recipe
     flat = [trajectory for group in groups for trajectory in group]
-    judgements = _judge_all(flat, judge, workers)
+    judgements = _judge_all(flat, recipe, judge, workers)
     if not recipe.needs_parent:  # with such a recipe, these verdicts are not used
         _warn([judgement.reason for judgement in judgements if _unsure(judgement)], len(flat))
     known = parents or {}
-    done = iter([_settle(*pair, recipe, known) for pair in zip(flat, judgements, strict=True)])
-    return [_settle_group([next(done) for _ in group], recipe) for group in groups]
+    faults: list[str] = []
+    done = iter([_settle(*pair, recipe, known, faults) for pair in zip(flat, judgements, strict=True)])
+    settled = [_settle_group([next(done) for _ in group], recipe, faults) for group in groups]
+    _warn_of_faults(faults)
+    return settled
 
 
 def parents_of(trajectories: Iterable[Trajectory]) -> dict[EpisodeKey, Trajectory]:
@@ -66,11 +74,11 @@ def parents_of(trajectories: Iterable[Trajectory]) -> dict[EpisodeKey, Trajector
     return {child.key: parent for parent in trajectories for child in parent.children}
 
 
-def _judge_all(flat: Sequence[Trajectory], judge: Judge | None, workers: int) -> list[Judgement]:
+def _judge_all(flat: Sequence[Trajectory], recipe: RewardRecipe, judge: Judge | None, workers: int) -> list[Judgement]:
     if judge is None or len(flat) == 1:
-        return [_judge_one(trajectory, judge) for trajectory in flat]
+        return [_judge_one(trajectory, recipe, judge) for trajectory in flat]
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        return list(pool.map(partial(_judge_one, judge=judge), flat))
+        return list(pool.map(partial(_judge_one, recipe=recipe, judge=judge), flat))
 
 
 def _unsure(judgement: Judgement) -> bool:
@@ -78,12 +86,17 @@ def _unsure(judgement: Judgement) -> bool:
     return judgement.verdict == "failed" and judgement.reason != ""
 
 
+def _warn_of_faults(faults: Sequence[str]) -> None:
+    if faults:
+        _logger.warning("%d reward values could not be computed, the first: %s", len(faults), faults[0])
+
+
 def _warn(reasons: Sequence[str], episodes: int) -> None:
     if reasons:
         _logger.warning("%d of %d episodes have no verdict, the first because: %s", len(reasons), episodes, reasons[0])
 
 
-def _judge_one(trajectory: Trajectory, judge: Judge | None) -> Judgement:
+def _judge_one(trajectory: Trajectory, recipe: RewardRecipe, judge: Judge | None) -> Judgement:
     if trajectory.stop == "error":
         return failed("")
     if judge is None and trajectory.verdict:
@@ -91,28 +104,42 @@ def _judge_one(trajectory: Trajectory, judge: Judge | None) -> Judgement:
     if not has_truth(trajectory.task):
         return failed(f"task {trajectory.task.id} has no ground truth")
     try:
-        judgement: object = (judge or auto)(trajectory.task, trajectory.answer, trajectory.located)
+        judgement: object = (judge or auto)(trajectory.task, recipe.judged_answer(trajectory), trajectory.located)
     except Exception as error:
         return failed(f"the judge raised {type(error).__name__}: {error}")
     return judgement if isinstance(judgement, Judgement) else failed(f"the judge returned a {type(judgement).__name__}")
 
 
 def _settle(
-    trajectory: Trajectory, judgement: Judgement, recipe: RewardRecipe, parents: Mapping[EpisodeKey, Trajectory]
+    trajectory: Trajectory,
+    judgement: Judgement,
+    recipe: RewardRecipe,
+    parents: Mapping[EpisodeKey, Trajectory],
+    faults: list[str],
 ) -> Trajectory:
-    """Computes the verdict, the score and all terms but those with scope group; a failed episode gets no terms."""
+    """Computes the verdict, the score and all terms but those with scope group; a failed episode gets no terms.
+
+    Appends a description of each term that cannot be computed to `faults`.
+    """
     settled = replace(trajectory, verdict=judgement.verdict, score=judgement.score, terms={}, reward=None)
     if trajectory.stop == "error" or (judgement.verdict == "failed" and not recipe.needs_parent):
         return settled
     values: dict[str, float] = {}
     for term in recipe.terms:
-        if term.scope == "step":
-            values[term.name] = _summed(trajectory, term)
-        elif term.scope == "parent":
-            values.update(_with_parent(settled, term, parents.get(trajectory.key)))
-        elif term.scope != "group":
-            values[term.name] = float(cast(EpisodeTerm, term.compute)(settled))
+        try:
+            values.update(_term(settled, term, parents.get(trajectory.key)))
+        except RewardError as error:
+            faults.append(f"episode {trajectory.key}: {error}")
     return replace(settled, terms=values)
+
+
+def _term(trajectory: Trajectory, term: Term, parent: Trajectory | None) -> dict[str, float]:
+    """Returns the value of a term by its name; nothing if the term has scope group or lacks a parent."""
+    if term.scope == "group":
+        return {}
+    if term.scope == "parent":
+        return _with_parent(trajectory, term, parent)
+    return {term.name: _summed(trajectory, term) if term.scope == "step" else term.value(trajectory)}
 
 
 def _with_parent(trajectory: Trajectory, term: Term, parent: Trajectory | None) -> dict[str, float]:
@@ -120,17 +147,18 @@ def _with_parent(trajectory: Trajectory, term: Term, parent: Trajectory | None) 
         return {}
     if trajectory.key not in {child.key for child in parent.children}:
         return {}
-    return {term.name: float(cast(ParentTerm, term.compute)(trajectory, parent))}
+    return {term.name: term.value(trajectory, parent)}
 
 
 def _summed(trajectory: Trajectory, term: Term) -> float:
     """The sum of a step term over the turns. If a turn lacks it, it is computed on the record as of that turn."""
-    compute = cast(EpisodeTerm, term.compute)
-    parts = (
-        turn.terms[term.name] if term.name in turn.terms else compute(upto(trajectory, count))
+    total = sum(
+        turn.terms[term.name] if term.name in turn.terms else term.value(upto(trajectory, count))
         for count, turn in enumerate(trajectory.turns, start=1)
     )
-    return float(sum(parts))
+    if not math.isfinite(total):
+        raise RewardError(f'reward term "{term.name}" is {total}, expected a finite number')
+    return float(total)
 
 
 def upto(trajectory: Trajectory, count: int) -> Trajectory:
@@ -143,22 +171,29 @@ def upto(trajectory: Trajectory, count: int) -> Trajectory:
     return replace(kept, terminated=False, truncated=False)
 
 
-def _settle_group(group: list[Trajectory], recipe: RewardRecipe) -> list[Trajectory]:
+def _settle_group(group: list[Trajectory], recipe: RewardRecipe, faults: list[str]) -> list[Trajectory]:
     """Adds the group terms and the total; failed episodes are left out of the group and get no reward."""
     counted = [i for i, trajectory in enumerate(group) if trajectory.verdict != "failed"]
     values: list[dict[str, float]] = [dict(trajectory.terms) for trajectory in group]
     for term in recipe.terms:
         if term.scope == "group" and counted:
-            compute: Callable[..., Sequence[float]] = cast(GroupTerm, term.compute)
-            for i, value in zip(counted, compute([group[i] for i in counted]), strict=True):
-                values[i][term.name] = float(value)
-    return [_total(trajectory, terms, recipe) for trajectory, terms in zip(group, values, strict=True)]
+            try:
+                for i, value in zip(counted, term.values([group[i] for i in counted]), strict=True):
+                    values[i][term.name] = value
+            except RewardError as error:
+                faults.append(f"group {group[0].group} with episode {group[0].key}: {error}")
+    return [_total(trajectory, terms, recipe, faults) for trajectory, terms in zip(group, values, strict=True)]
 
 
-def _total(trajectory: Trajectory, terms: dict[str, float], recipe: RewardRecipe) -> Trajectory:
+def _total(trajectory: Trajectory, terms: dict[str, float], recipe: RewardRecipe, faults: list[str]) -> Trajectory:
     ordered = {term.name: terms[term.name] for term in recipe.terms if term.name in terms}
-    complete = len(ordered) == len(recipe.terms)
-    return replace(trajectory, terms=ordered, reward=float(recipe.combine(ordered)) if complete else None)
+    reward = None
+    if len(ordered) == len(recipe.terms):
+        try:
+            reward = recipe.total(ordered)
+        except RewardError as error:
+            faults.append(f"episode {trajectory.key}: {error}")
+    return replace(trajectory, terms=ordered, reward=reward)
 
 
 class AsyncJudge:
@@ -170,7 +205,8 @@ class AsyncJudge:
     dropped instead: they are not passed to `keep`, so that a resumed run plays them again.
 
     Args:
-        recipe: the reward. Group terms see a group of one episode, and terms that need a parent are left out.
+        recipe: the reward, or its name. Group terms see a group of one episode, and terms that need a parent are left
+            out.
         judge: as in `settle`.
         keep: called with each settled episode, possibly from another thread, but never concurrently. An exception that
             it raises is raised again by the next `put` or on leaving the context, and `keep` is not called any more.
@@ -179,15 +215,17 @@ class AsyncJudge:
 
     def __init__(
         self,
-        recipe: RewardRecipe,
+        recipe: RewardRecipe | str,
         judge: Judge | None,
         keep: Callable[[Trajectory], object],
         workers: int = JUDGE_THREADS,
     ) -> None:
-        self._recipe, self._judge, self._keep = recipe, judge, keep
+        self._recipe: RewardRecipe = REWARDS[recipe] if isinstance(recipe, str) else recipe
+        self._judge, self._keep = judge, keep
         self._pool = ThreadPoolExecutor(workers) if getattr(judge, "blocks", False) else None
         self._free, self._lock = BoundedSemaphore(workers), Lock()
         self._reasons: list[str] = []
+        self._warned = False
         self._count = 0
         self._failure: BaseException | None = None
         self._stopped = False
@@ -213,8 +251,14 @@ class AsyncJudge:
         self._pool.submit(self._work, trajectory)
 
     def _settled(self, trajectory: Trajectory) -> tuple[Trajectory, Judgement]:
-        judgement = _judge_one(trajectory, self._judge)
-        return _settle_group([_settle(trajectory, judgement, self._recipe, {})], self._recipe)[0], judgement
+        judgement = _judge_one(trajectory, self._recipe, self._judge)
+        faults: list[str] = []
+        settled = _settle(trajectory, judgement, self._recipe, {}, faults)
+        (settled,) = _settle_group([settled], self._recipe, faults)
+        if faults and not self._warned:  # once: a faulty term would otherwise be reported for every episode
+            self._warned = True
+            _warn_of_faults(faults)
+        return settled, judgement
 
     def _work(self, trajectory: Trajectory) -> None:
         try:

@@ -6,6 +6,8 @@ InSight-o3's terms are in `o3gym.rewards.insight`, and terms that compare steps 
 
 from __future__ import annotations
 
+import re
+
 from o3gym.geometry import iou, union
 from o3gym.judges.answers import mentions, normalise, read_letter, unwrap
 from o3gym.judges.base import Judgement
@@ -65,6 +67,24 @@ def format_kept(trajectory: Trajectory) -> float:
     return float(well_formed(trajectory) and trajectory.stop in ("answered", "located"))
 
 
+def replies_of(trajectory: Trajectory) -> str:
+    """The text of all replies, joined by blanks; "" inside `env.step`, which never sees text."""
+    return " ".join(turn.reply.text for turn in trajectory.turns)
+
+
+def first_answer(trajectory: Trajectory) -> str:
+    """The first closed `<answer>` block of all replies, "" if none is closed.
+
+    This is how the code of Mini-o3 and Thyme finds the answer: in thoughts and in replies that go on, too. Episodes
+    whose replies have no such tag, because their dialect answers in another form, keep their own answer.
+    """
+    text = replies_of(trajectory)
+    if "<answer>" not in text:
+        return trajectory.answer
+    found = re.search(r"<answer>(.*?)</answer>", text, re.DOTALL)
+    return found[1].strip() if found else ""
+
+
 def target_boxes(trajectory: Trajectory) -> list[Box]:
     """The target boxes in the first picture, which is where boxes are located."""
     return [target.box for target in trajectory.task.targets if target.source == 0]
@@ -103,14 +123,35 @@ DEEPEYES_ANSWER_LENGTH = 1000
 """Length in characters from which on an answer is a format error and never correct."""
 
 
+_PAIRED_TAGS = (("<think>", "</think>"), ("<|vision_start|>", "<|vision_end|>"), ("<answer>", "</answer>"))
+
+
+def deepeyes_answer(trajectory: Trajectory) -> str:
+    """The answer as DeepEyes' code reads it: after the last `<answer>`, closed or not, or else all that was written.
+
+    Episodes that answered in another form than `<answer>` keep their own answer.
+    """
+    text = replies_of(trajectory)
+    _, tag, tail = text.rpartition("<answer>")
+    if tag:
+        return tail.partition("</answer>")[0].strip()
+    return trajectory.answer or text.strip()
+
+
 def deepeyes_accuracy(trajectory: Trajectory) -> float:
     """1 if the answer is judged correct and shorter than 1000 characters, else 0."""
-    return accuracy_term(trajectory) if len(trajectory.answer) < DEEPEYES_ANSWER_LENGTH else 0.0
+    return accuracy_term(trajectory) if len(deepeyes_answer(trajectory)) < DEEPEYES_ANSWER_LENGTH else 0.0
 
 
 def deepeyes_format(trajectory: Trajectory) -> float:
-    """−1 for any format error or an answer of 1000 or more characters, else 0."""
-    return 0.0 if well_formed(trajectory) and len(trajectory.answer) < DEEPEYES_ANSWER_LENGTH else -1.0
+    """−1 for an answer of 1000 or more characters, or unequal numbers of opening and closing tags; else 0.
+
+    The tags are think, vision and answer, counted over all replies; however untidy a reply is otherwise, it costs
+    nothing. Text without `<answer>` is one answer. The released code also counts the words of observations there.
+    """
+    text = replies_of(trajectory)
+    balanced = all(text.count(opening) == text.count(closing) for opening, closing in _PAIRED_TAGS)
+    return 0.0 if balanced and len(deepeyes_answer(trajectory)) < DEEPEYES_ANSWER_LENGTH else -1.0
 
 
 def deepeyes_tool(trajectory: Trajectory) -> float:
@@ -127,28 +168,42 @@ DEEPEYES_TOOL_TERM = Term("deepeyes_tool", "end", deepeyes_tool, DEEPEYES_SOURCE
 
 THYME_TAIL = 500
 """Number of characters at the end of the thought that are searched for the conclusion."""
+_THYME_SHAPE = re.compile(r"<think>.*?</think>\s<answer>.*?</answer>", re.DOTALL)
+
+
+def thyme_format(trajectory: Trajectory) -> float:
+    """1 if the format is kept and a last reply with a think block has exactly one white space before its answer.
+
+    Thyme's own regular expression demands that single white space, and nothing around the two blocks. Replies without
+    think tags, in dialects that have none, are held to their dialect's format only.
+    """
+    if not format_kept(trajectory):
+        return 0.0
+    last = trajectory.turns[-1].reply.text
+    return float("<think>" not in last or _THYME_SHAPE.fullmatch(last) is not None)
 
 
 def signed_accuracy(trajectory: Trajectory) -> float:
     """1 if correct, −1 if wrong, 0 without an answer (`VQA_NORM=1`)."""
-    if not trajectory.answer.strip():
+    if not first_answer(trajectory).strip():
         return 0.0
     return 2.0 * accuracy_term(trajectory) - 1.0
 
 
 def consistency(trajectory: Trajectory) -> float:
-    """1 if the last reply's reasoning concludes with the answer that it gives, else 0.
+    """1 if the last reply's reasoning concludes with the answer that was given, else 0.
 
     Thyme asks a model. This offline substitute requires that the answer (or the letter or the text of the option it
     names) occurs as whole words in the last 500 characters of the reasoning.
     """
-    if not trajectory.turns or not trajectory.answer.strip():
+    given = first_answer(trajectory)
+    if not trajectory.turns or not given.strip():
         return 0.0
     tail = trajectory.turns[-1].parsed.thought[-THYME_TAIL:]
     if trajectory.task.kind != "choice":
-        return float(_occurs(trajectory.answer, tail))
+        return float(_occurs(given, tail))
     letters = trajectory.task.letters or DRAWN_LETTERS
-    letter, _ = read_letter(trajectory.answer, letters, trajectory.task.choices)
+    letter, _ = read_letter(given, letters, trajectory.task.choices)
     if not letter:
         return 0.0
     text = dict(zip(letters, trajectory.task.choices, strict=False)).get(letter, "")
@@ -161,5 +216,6 @@ def _occurs(part: str, text: str) -> bool:
     return bool(words) and f" {words} " in f" {' '.join(map(normalise, text.split()))} "
 
 
+THYME_FORMAT_TERM = Term("format", "trajectory", thyme_format, THYME_SOURCE)
 SIGNED_ACCURACY_TERM = Term("signed_accuracy", "end", signed_accuracy, THYME_SOURCE)
 CONSISTENCY_TERM = Term("consistency", "trajectory", consistency, THYME_SOURCE)

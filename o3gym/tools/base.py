@@ -145,6 +145,7 @@ class ToolContext:
         size_of: returns the native (width, height) of a source in pixels.
         size_rule: converts boxes to pixels, see `o3gym.tools.size_rules`.
         focus: the effect of `crop`: "crop", "draw" (draws the box on the view) or "reuse" (shows the view again).
+        keeps_canvas: whether a rotated picture keeps its size, so that its corners are lost.
     """
 
     task: Task
@@ -153,6 +154,7 @@ class ToolContext:
     size_of: Callable[[Source], Size]
     size_rule: SizeRule
     focus: str = "crop"
+    keeps_canvas: bool = False
 
     def view(self, index: int) -> View:
         """The view with that index. Raises `Invalid("bad_view")`, which names the existing ones, if there is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from o3gym.geometry import clamp, compose, from_pixels, is_empty
@@ -11,6 +11,12 @@ from o3gym.tools.base import Arg, Invalid, Tool, ToolContext, ToolResult, ViewRe
 from o3gym.types import Box, View
 
 VIEW = Arg("view", "number of the view that coordinates refer to; 0 is the original picture", default=0, required=False)
+
+
+PIXELS = 2.0
+"""Right and lower edges beyond this many widths and heights of a view are taken for pixels."""
+PIXELS_HINT = "; fractions 0..1 expected, these look like pixels"
+"""Added to the refusal of a box whose edges look like pixels. Dialects with another frame than fractions drop it."""
 
 
 class Crop(Tool):
@@ -50,5 +56,21 @@ def within(context: ToolContext, view: View, box: list[float]) -> Box:
     """
     inside = clamp(box)
     if is_empty(inside):
-        raise Invalid("bad_box", f"box {[round(v, 4) for v in box]} has no area inside view {view.index}")
-    return compose(view.box, from_pixels(context.size_rule(inside, view.native), view.native))
+        raise no_area(box, view.index)
+    try:
+        pixels = context.size_rule(inside, view.native)
+    except Invalid as refused:
+        named = f"box {written_box(box)} of view {view.index}"
+        raise Invalid(refused.kind, f"{named} is refused: {refused.reason}") from refused
+    return compose(view.box, from_pixels(pixels, view.native))
+
+
+def no_area(box: Sequence[float], view: int) -> Invalid:
+    """The refusal of a box that is empty or lies outside of a view."""
+    hint = PIXELS_HINT if min(box[2:]) > PIXELS else ""
+    return Invalid("bad_box", f"box {written_box(box)} has no area inside view {view}{hint}")
+
+
+def written_box(box: Sequence[float]) -> list[float]:
+    """A unit box as refusals write it: precise enough for dialects to recover the pixels of any picture."""
+    return [round(float(edge), 7) for edge in box]

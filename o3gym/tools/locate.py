@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from o3gym.geometry import clamp, compose, is_empty, to_root
 from o3gym.tools.base import Arg, Invalid, Tool, ToolContext, ToolResult
-from o3gym.tools.crop import VIEW
+from o3gym.tools.crop import VIEW, no_area
 from o3gym.types import Box
 
 
@@ -34,7 +34,7 @@ class Locate(Tool):
         view = context.view(index)
         inside = clamp(box)
         if is_empty(inside):
-            raise Invalid("bad_box", f"box {[round(v, 4) for v in box]} has no area inside view {index}")
+            raise no_area(box, index)
         root = to_root(context.sources[view.source], compose(view.box, inside), context.task.sources)
         if root is None or root[0] != context.sources[0]:
             raise Invalid("bad_view", f"view {index} is not a part of the first picture; locate there")

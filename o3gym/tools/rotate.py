@@ -20,8 +20,9 @@ MAX_TURNED = 120_000_000
 class Rotate(Tool):
     """Derives a source: the whole view, rotated counter-clockwise by `angle` degrees, on a grey background.
 
-    Later crops of it use its own coordinates; `Source.affine` maps them back to the picture.
-    Source of the idea: DeepEyes' `image_rotate_tool`.
+    The canvas grows so that nothing is lost. With the size rule "deepeyes" it keeps the view's size, the corners are
+    lost, and the background is black, as in the released code. Later crops of it use its own coordinates;
+    `Source.affine` maps them back to the picture. Source of the idea: DeepEyes' `image_rotate_tool`.
     """
 
     name: ClassVar[str] = "rotate"
@@ -36,13 +37,15 @@ class Rotate(Tool):
         view = context.view(args["view"])
         parent = context.sources[view.source]
         x0, y0, x1, y1 = snap(view.box, context.size_of(parent))
-        width, height = rotated_size((x1 - x0, y1 - y0), args["angle"])
-        if width * height > MAX_TURNED:
+        size, angle = (x1 - x0, y1 - y0), float(args["angle"])
+        canvas = size if context.keeps_canvas else rotated_size(size, angle)
+        if canvas[0] * canvas[1] > MAX_TURNED:
             raise Invalid(
-                "bad_args", f"turned, view {view.index} would have {width}×{height} pixels; turn a smaller part"
+                "bad_args", f"turned, view {view.index} would have {canvas[0]}×{canvas[1]} pixels; turn a smaller part"
             )
-        affine = _affine((x1 - x0, y1 - y0), float(args["angle"]), context.size_of(parent), (x0, y0))
-        source = Source.derived(parent, "rotate", affine, region=list(view.box), angle=float(args["angle"]))
+        affine = _affine(size, canvas, angle, context.size_of(parent), (x0, y0))
+        kept = {"keeps_canvas": True} if context.keeps_canvas else {}
+        source = Source.derived(parent, "rotate", affine, region=list(view.box), angle=angle, **kept)
         return ToolResult((ViewRequest(len(context.sources), FULL, view.index),), (source,))
 
 
@@ -52,25 +55,30 @@ def rotated_size(size: Size, angle: float) -> Size:
     return (math.ceil(size[0] * c + size[1] * s - 1e-6), math.ceil(size[0] * s + size[1] * c - 1e-6))
 
 
-def _inverse(size: Size, angle: float) -> Affine:
+def _inverse(size: Size, canvas: Size, angle: float) -> Affine:
     """The map from pixels of the rotated canvas to pixels of the picture.
 
     The y axis points down, so a counter-clockwise rotation has a negative angle.
     """
     c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    (w, h), (w2, h2) = size, rotated_size(size, angle)
+    (w, h), (w2, h2) = size, canvas
     return (c, -s, w / 2 - c * w2 / 2 + s * h2 / 2, s, c, h / 2 - s * w2 / 2 - c * h2 / 2)
 
 
-def _affine(size: Size, angle: float, parent: Size, origin: tuple[int, int]) -> Affine:
+def _affine(size: Size, canvas: Size, angle: float, parent: Size, origin: tuple[int, int]) -> Affine:
     """`_inverse` in unit coordinates, from the rotated canvas to the whole parent with the region at `origin`."""
-    a, b, c, d, e, f = _inverse(size, angle)
-    (w2, h2), (pw, ph) = rotated_size(size, angle), parent
+    a, b, c, d, e, f = _inverse(size, canvas, angle)
+    (w2, h2), (pw, ph) = canvas, parent
     return (a * w2 / pw, b * h2 / pw, (c + origin[0]) / pw, d * w2 / ph, e * h2 / ph, (f + origin[1]) / ph)
 
 
-def rotate_pixels(image: Image.Image, angle: float) -> Image.Image:
-    """The image operation: rotates `image` counter-clockwise by `angle` degrees on a canvas of `rotated_size`."""
+def rotate_pixels(image: Image.Image, angle: float, keeps_canvas: bool = False) -> Image.Image:
+    """The image operation: rotates `image` counter-clockwise by `angle` degrees on a canvas of `rotated_size`.
+
+    With `keeps_canvas`, it does what Pillow's `rotate` does by default: nearest pixels, black corners, the same size.
+    """
+    if keeps_canvas:
+        return image.rotate(angle)
     canvas = rotated_size(image.size, angle)
     # Multiples of 90° are transpositions, which move pixels without resampling them.
     exact = {90.0: Image.Transpose.ROTATE_90, 180.0: Image.Transpose.ROTATE_180, 270.0: Image.Transpose.ROTATE_270}
@@ -81,7 +89,7 @@ def rotate_pixels(image: Image.Image, angle: float) -> Image.Image:
     return image.transform(
         canvas,
         Image.Transform.AFFINE,
-        _inverse(image.size, angle),
+        _inverse(image.size, canvas, angle),
         resample=Image.Resampling.BICUBIC,
         fillcolor=(128, 128, 128),
     )

@@ -7,20 +7,27 @@ touches.
 
 Systems differ in how they round an edge that lies inside a pixel, and each rule names its rounding: `snap` (outwards),
 `nearest_pixels` (as Pillow's `crop` does with floats) or `int` (towards zero). Most of them check their thresholds
-before they round, on the sides in fractions of a pixel; `exact_pixels` gives those.
+before they round, on the sides in fractions of a pixel; `exact_pixels` gives those. Refusals write sizes as "30×12
+pixels", always in native pixels of the view, which dialects convert to their own numbers. `DISPLAYS` holds what else a
+system does to pictures, by the name of its size rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
-from o3gym.geometry import SNAP, center, clamp, snap, to_pixels
+from o3gym.geometry import SNAP, center, clamp, fit, from_pixels, snap, to_pixels
 from o3gym.tools.base import Invalid
-from o3gym.types import Box, Size
+from o3gym.types import Box, Resampling, Size
 
 Pixelbox = tuple[int, int, int, int]
 AnyPixels = TypeVar("AnyPixels", Pixelbox, Box)
+
+
+PADDING = 0.1
+"""Share of the view's width or height by which Pixel Reasoner pads a box on each side."""
 
 
 def exact_pixels(box: Sequence[float], size: Size) -> Box:
@@ -78,28 +85,38 @@ def insight_o3_size(box: Sequence[float], size: Size) -> Pixelbox:
     """Enlarges a box with a side under 28 pixels; requires an aspect ratio of at most 100.
 
     The box grows about its centre, at the same aspect ratio, until its shorter side has 28 pixels, and is then shifted
-    inside the view.
+    inside the view; a box that would outgrow the view is refused. Grown edges are rounded outwards, all others to the
+    nearest pixel.
 
     Source: m-Just/InSight-doc, verl/tools/image_zoom_in_tool.py.
     """
-    x0, y0, x1, y1 = _refuse_aspect(snap(box, size), 100)
-    short = min(x1 - x0, y1 - y0)
-    if short >= 28:
-        return (x0, y0, x1, y1)
-    if min(size) < 28:
-        raise Invalid("too_small", f"the view is {size[0]}×{size[1]} pixels; a crop needs 28 on both sides")
-    grow = 28 / short
-    return _grow((x0, y0, x1, y1), round((x1 - x0) * grow), round((y1 - y0) * grow), size)
+    exact = _refuse_aspect(exact_pixels(box, size), 100)
+    sides = _sides(exact)
+    grow = 28 / min(sides)
+    if grow <= 1:
+        return nearest_pixels(box, size)
+    width, height = (_without_error(side * grow) for side in sides)
+    if width > size[0] or height > size[1]:
+        raise Invalid(
+            "too_small",
+            f"the box is {sides[0]:g}×{sides[1]:g} pixels; enlarged to at least 28×28 pixels, it would be "
+            f"{width:g}×{height:g} pixels, which is more than the view's {size[0]}×{size[1]} pixels",
+        )
+    x, y = center(exact)
+    left, top = min(max(x - width / 2, 0), size[0] - width), min(max(y - height / 2, 0), size[1] - height)
+    return snap(from_pixels((left, top, left + width, top + height), size), size)
 
 
 def pixel_reasoner_size(box: Sequence[float], size: Size) -> Pixelbox:
-    """Pads by 10% of the view (at most 600 pixels) on each side; both sides of the result must exceed 28 pixels.
+    """Pads by 10% of the view on each side and rounds to the nearest pixel; both sides must then exceed 28 pixels.
+
+    The released code also has a tool that caps the padding at 600 pixels, but does not register it.
 
     Source: TIGER-AI-Lab/Pixel-Reasoner, curiosity_driven_rl/openrlhf/trainer/ppo_utils/experience_maker.py.
     """
-    pad_x, pad_y = min(0.1, 600 / size[0]), min(0.1, 600 / size[1])
-    padded = clamp((box[0] - pad_x, box[1] - pad_y, box[2] + pad_x, box[3] + pad_y))
-    return _refuse_small(snap(padded, size), 28)
+    padded = clamp((box[0] - PADDING, box[1] - PADDING, box[2] + PADDING, box[3] + PADDING))
+    _refuse_small(exact_pixels(padded, size), 28)
+    return nearest_pixels(padded, size)
 
 
 def thyme_size(box: Sequence[float], size: Size) -> Pixelbox:
@@ -124,17 +141,80 @@ def _refuse_aspect(box: AnyPixels, limit: float, *, inclusive: bool = False) -> 
     w, h = _sides(box)
     ratio = max(w / h, h / w)
     if ratio > limit or (inclusive and ratio == limit):
-        raise Invalid("aspect", f"the box is {w:g}×{h:g} pixels; its sides may differ at most by a factor of {limit:g}")
+        least = math.floor(max(w, h) / limit) + 1 if inclusive else math.ceil(max(w, h) / limit)
+        raise Invalid(
+            "aspect",
+            f"the box is {w:g}×{h:g} pixels; in pixels, its sides may differ at most by a factor of {limit:g}, so it "
+            f"needs at least {max(w, least):g}×{max(h, least):g} pixels",
+        )
     return box
 
 
 def _refuse_small(box: AnyPixels, limit: int) -> AnyPixels:
     w, h = _sides(box)
     if min(w, h) <= limit:
-        raise Invalid("too_small", f"the crop would be {w:g}×{h:g} pixels; both sides must exceed {limit}")
+        raise Invalid("too_small", f"the crop would be {w:g}×{h:g} pixels; it must exceed {limit}×{limit} pixels")
     return box
 
 
 def _sides(box: Sequence[float]) -> tuple[float, float]:
     """Width and height in pixels, without the rounding error of the subtraction."""
     return _without_error(box[2] - box[0]), _without_error(box[3] - box[1])
+
+
+class Display(NamedTuple):
+    """How a system shows pictures, apart from the boxes that it crops.
+
+    Attributes:
+        fit: the size at which an observation is shown, given its native size, `min_pixels` and `max_pixels`.
+        given, observed: the resampling of the task's pictures and of observations.
+        least, most: `fit` may leave the budget, down to `least` pixels and up to `most`; 0 if it never does.
+        keeps_canvas: whether a rotated picture keeps its size.
+    """
+
+    fit: Callable[[Size, int, int], Size] = fit
+    given: Resampling = "bicubic"
+    observed: Resampling = "bicubic"
+    least: int = 0
+    most: int = 0
+    keeps_canvas: bool = False
+
+    def bounds(self, min_pixels: int, max_pixels: int) -> tuple[int, int]:
+        """The least and the greatest number of pixels of a picture that is shown within a budget."""
+        return min(min_pixels, self.least or min_pixels), max(max_pixels, self.most)
+
+
+MINI_O3_SIDE = 28
+"""Minimum side in pixels of an observation of Mini-o3: one patch of Qwen2.5-VL's vision encoder."""
+
+
+def mini_o3_fit(size: Size, min_pixels: int, max_pixels: int) -> Size:
+    """The size at which Mini-o3 shows an observation.
+
+    It is scaled to the budget with sides truncated to whole pixels. Then a side below 28 pixels is raised above that by
+    scaling both, and an aspect ratio of 200 or more is reduced to 190 by stretching the shorter side. Where this would
+    take far more pixels than the budget, which only other calls than grounding can cause, `fit` decides.
+    """
+    w, h = size
+    if not min_pixels <= w * h <= max_pixels:
+        scale = math.sqrt((max_pixels if w * h > max_pixels else min_pixels) / (w * h))
+        w, h = int(w * scale), int(h * scale)
+    if min(w, h) < MINI_O3_SIDE:
+        scale = MINI_O3_SIDE / max(min(w, h), 1)
+        w, h = int(w * scale) + 1, int(h * scale) + 1
+    if max(w, h) >= 200 * min(w, h):
+        w, h = max(w, h // 190 + 1), max(h, w // 190 + 1)
+    return (w, h) if w * h <= max(max_pixels, MINI_O3_MOST) else fit(size, min_pixels, max_pixels)
+
+
+MINI_O3_MOST = 200_000
+"""More pixels than any observation of a grounding has that was scaled up to the minimum side: 29 times 29 · 200."""
+DISPLAYS: Mapping[str, Display] = {
+    "mini_o3": Display(mini_o3_fit, "lanczos", "nearest", least=MINI_O3_SIDE**2, most=MINI_O3_MOST),
+    "deepeyes": Display(keeps_canvas=True),
+}
+"""What systems do to pictures, by the name of their size rule; all others show them as `Display()` does.
+
+Source: Mini-o3/Mini-o3, verl/workers/rollout/vllm_rollout (the first picture LANCZOS, observations NEAREST);
+Visual-Agent/DeepEyes, verl/workers/agent/envs/mm_process_engine/visual_toolbox_v2.py (Pillow's `rotate`).
+"""

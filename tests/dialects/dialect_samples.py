@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from o3gym.calls import answer, crop, locate, reuse, search, zoom
 from o3gym.registry import TOOLS
-from o3gym.types import FULL, Call, Source, Task, View, answer, crop, locate, reuse, search, zoom
+from o3gym.types import FULL, Call, Source, Task, View
 
 SPECS = (
     "mini_o3",

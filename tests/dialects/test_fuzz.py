@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 import pytest
 
+from o3gym.calls import answer, crop, locate, reuse, search, zoom
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.registry import DIALECTS, TOOLS
-from o3gym.types import Call, Parsed, answer, crop, locate, reuse, search, zoom
+from o3gym.types import Call, Parsed
 from tests.dialects.dialect_samples import SPECS, VIEWS
 
 N = int(os.environ.get("O3GYM_FUZZ", "5000"))

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from o3gym.calls import answer, crop, locate
 from o3gym.dialects.grid import GRID_SHAPES, PLACES, Grid, cell_box, nearest, place_box
 from o3gym.geometry import coverage, iou
-from o3gym.types import Call, answer, crop, locate
+from o3gym.types import Call
 from tests.dialects.dialect_samples import BOX, CHOICE, FREE, TOOLSET, VIEWS, boxes
 
 GRID = Grid()

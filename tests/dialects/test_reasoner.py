@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from o3gym.calls import answer, locate, search
 from o3gym.dialects.base import make_dialect
-from o3gym.types import Call, answer, locate, search
+from o3gym.types import Call
 from tests.dialects.dialect_samples import CHOICE, FREE, TOOLSET, VIEWS
 
 ONE = VIEWS[:1]
@@ -37,6 +38,8 @@ RATED = THINK + "\n<tool_feedback>helpful</tool_feedback>"
         (f"{THINK}<tool_call>{{'region_description': 'the legend'}}</tool_call>", search("the legend"), 0),
         (f"{THINK}\nAnswer: \\boxed{{B}}", answer("B"), 1),
         (f"{THINK}\nIt is \\boxed{{\\text{{B}}}}.", answer("\\text{B}"), 1),
+        ("The legend must be small.</think>\nAnswer: \\boxed{B}", answer("B"), 1),  # the template opened the thought
+        ("It <think>must</think>\nAnswer: \\boxed{B}", answer("B"), 0),
         ("Answer: \\boxed{B}", answer("B"), 0),
         ("<think>Is it \\boxed{A} or <tool_call>?</think>Answer: \\boxed{B}", answer("B"), 1),
         (f"{THINK}<tool_call>region_description={{a}}</tool_call>\\boxed{{B}}", search("a"), 0),

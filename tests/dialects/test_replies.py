@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from o3gym.calls import answer, crop, locate, reuse, zoom
 from o3gym.dialects.base import make_dialect
 from o3gym.dialects.openai import call_text
-from o3gym.types import Call, answer, crop, locate, reuse, zoom
+from o3gym.types import Call
 from tests.dialects.dialect_samples import TOOLSET, VIEWS
 
 T = "<think>The sign is far away.</think>"
@@ -121,6 +122,10 @@ ODD: list[tuple[str, str, Call]] = [
     ("deepeyes", "<answer>A</answer>" + call(ZOOM), answer("A")),
     ("deepeyes", call(ZOOM.replace("300", "200")) + call(ZOOM), PIXELS),
     ("insight_o3", call(ZOOM) + call(ZOOM.replace("300", "200")) + "<answer>[0,0,0,0]</answer>", PIXELS),
+    ("insight_o3", call("not json") + call(ZOOM), PIXELS),
+    ("insight_o3", call("not json") + "<answer>[0,0,0,0]</answer>", locate(None)),
+    ("insight_o3", "[100, 150, 300, 300]", locate([0.1, 0.2, 0.3, 0.4])),
+    ("insight_o3", "[0, 0, 0, 0]", locate(None)),
     ("qwen3_vl", call(ZOOM) + "<answer>A</answer>", answer("A")),
     ("simple_o3", '<answer>A</answer><function>{"name":"reuse","arguments":{}}</function>', reuse()),
     ("pixel_reasoner", r"\boxed{A} \boxed{B}", answer("B")),
@@ -187,8 +192,16 @@ UNUSABLE = [
     ("deepeyes", call('{"name": "draw", "arguments": {}}'), "parse"),
     ("deepeyes", call(ZOOM.replace("100", "1" + "0" * 5000)), "parse"),
     ("deepeyes", call(ZOOM.replace("100", "1e999")), "parse"),
-    ("insight_o3", "<answer>B</answer>", "parse"),
-    ("insight_o3", "<answer></answer>", "parse"),
+    ("insight_o3", "<answer>B</answer>", "void"),
+    ("insight_o3", "<answer></answer>", "void"),
+    ("insight_o3", T + "<answer>[100, 150, 100, 300]</answer>", "void"),
+    ("insight_o3", T + "<answer>[1000, 750, 1100, 800]</answer>", "void"),  # outside of the picture
+    ("insight_o3", T + call("not json"), "void"),
+    ("insight_o3", T + call('{"name": "image_zoom_in_tool"}'), "void"),
+    ("insight_o3", "[300, 150, 100, 300]", "void"),
+    ("insight_o3", T + call(ZOOM.replace("[100, 150, 300, 300]", "[100, 150]")), "parse"),
+    ("pixel_reasoner", call('{"name":"crop_image_normalized","arguments":{"bbox_2d":[0,0,1,1]}}') + "\n", "void"),
+    ("pixel_reasoner", r"\boxed{A} so </tool_call>", "parse"),
     ("pixel_reasoner", call('{"name":"crop_image_normalized","arguments":{"bbox_2d":[0,0,1,1]}}') + " Done.", "void"),
     ("qwen3_vl", call(ZOOM.replace('"label"', '"img_idx": "last", "label"')), "parse"),
     ("openai", call_text("crop", '{"view": 0, "box": [0, 0, '), "parse"),
@@ -215,7 +228,7 @@ LOOSE_FORM = [
     ("mini_o3", T + '<grounding>{"bbox_2d": [0, 0, 1, 1]}</grounding>'),
     ("deepeyes", T + call(ZOOM) + "<answer>A</answer>"),
     ("insight_o3", T + "<answer>[100.5, 150, 300, 300]</answer>"),
-    ("insight_o3", T + "<answer>[100, 150, 100, 300]</answer>"),
+    ("insight_o3", "[100, 150, 300, 300]"),
     ("insight_o3", T + "<answer>[-1, 150, 100, 300]</answer>"),
     ("insight_o3", T + "<answer>[0.0, 0, 0, 0]</answer>"),
     ("insight_o3", T + call(ZOOM.replace("100", "100.0"))),
@@ -288,3 +301,68 @@ def test_the_openai_schema_is_what_the_api_takes() -> None:
 def test_an_unknown_frame_is_refused(spec: str) -> None:
     with pytest.raises(ValueError, match="unknown frame"):
         make_dialect(spec)
+
+
+CROP = '{"bbox_2d": [0, 0, 1, 1], "source": "original_image"}'
+
+
+@pytest.mark.parametrize(
+    ("spec", "text", "expected"),
+    [
+        ("deepeyes", "<think>Is it <answer>B</answer>?</think><answer>A</answer>", answer("A")),
+        ("deepeyes", f"<think>Is it <answer>B</answer>?</think>{call(ZOOM)}", PIXELS),
+        ("deepeyes", f"Is it <answer>B</answer>?</think>{call(ZOOM)}", PIXELS),  # the template opened the block
+        ("mini_o3", f"<think>Is it <answer>B</answer>?</think><grounding>{CROP}</grounding>", crop([0, 0, 1, 1])),
+        ("qwen3_vl", f"Is it <answer>B</answer>?</think>{call(ZOOM)}", crop([0.1, 0.15, 0.3, 0.3])),
+        ("insight_o3", "<think><answer>[0, 0, 9, 9]</answer></think><answer>[0, 0, 0, 0]</answer>", locate(None)),
+        # two thoughts, and an answer between them
+        ("deepeyes", "<think>a</think><answer>A</answer><think>or <answer>B</answer></think>", answer("A")),
+        # a thought that was never closed before the answer is no thought
+        ("deepeyes", "<think>It is A. <answer>A</answer>", answer("A")),
+        ("mini_o3", "<think>a</think></think><answer>A</answer>", answer("A")),
+    ],
+)
+def test_an_answer_inside_a_thought_is_none(spec: str, text: str, expected: Call) -> None:
+    parsed = make_dialect(spec).parse(text, VIEWS)
+    assert parsed.call.tool == expected.tool
+    assert parsed.call.args == {
+        key: pytest.approx(value) if isinstance(value, list) else value for key, value in expected.args.items()
+    }
+
+
+@pytest.mark.parametrize("spec", ["deepeyes", "mini_o3", "qwen3_vl"])
+def test_only_a_thought_with_an_answer_is_void_unless_thoughts_are_read(spec: str) -> None:
+    text = "<think>maybe <answer>B</answer></think>"
+    assert make_dialect(spec).parse(text, VIEWS).call.args["kind"] == "void"
+    parsed = make_dialect(spec, thought_answers=True).parse(text, VIEWS)
+    assert parsed.call == answer("B")
+    assert not parsed.well_formed or spec == "qwen3_vl"
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ("deepeyes", f"It is far.</think>\n{call(ZOOM)}"),
+        ("mini_o3", f"It is far.</think><grounding>{CROP}</grounding>"),
+        ("mini_o3", "It is far.</think><answer>A</answer>"),
+        ("insight_o3", f"It is far.</think>\n{call(ZOOM)}"),
+        ("insight_o3", "</think><answer>[100, 150, 300, 300]</answer>"),
+    ],
+)
+def test_a_reply_that_begins_in_a_thought_opened_by_the_template_is_well_formed(spec: str, text: str) -> None:
+    parsed = make_dialect(spec).parse(text, VIEWS)
+    assert parsed.call.tool != "noop"
+    assert parsed.well_formed
+    assert parsed.thought == text.partition("</think>")[0]
+    assert not make_dialect(spec).parse(f"</think>{text}", VIEWS).well_formed
+    assert not make_dialect(spec).parse(f"a<think>{text}", VIEWS).well_formed
+
+
+def test_deepeyes_takes_empty_blocks_for_absent_and_whole_turns_off_angles() -> None:
+    dialect = make_dialect("deepeyes")
+    assert dialect.parse("<think>a</think><answer></answer>", VIEWS).call.args["kind"] == "void"
+    assert dialect.parse("<tool_call></tool_call>", VIEWS).call.args["kind"] == "void"
+    assert dialect.parse("<answer></answer>" + call(ZOOM), VIEWS).call.tool == "crop"
+    for angle, expected in ((720, 0), (-450, -90), (360, 360), (90, 90)):
+        text = call(f'{{"name": "image_rotate_tool", "arguments": {{"angle": {angle}}}}}')
+        assert dialect.parse(text, VIEWS).call == Call("rotate", {"view": 0, "angle": expected})

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from o3gym.calls import answer, crop, noop
 from o3gym.dialects.base import Dialect, make_dialect
+from o3gym.dialects.pixel_reasoner import PixelReasoner
 from o3gym.geometry import is_empty
-from o3gym.types import Call, Size, View, answer, crop, noop
+from o3gym.types import Call, Size, View
 from tests.dialects.dialect_samples import CALLS, SPECS, VIEWS, boxes, texts, views
 
 UNNUMBERED = ("deepeyes", "insight_o3", "simple_o3")
@@ -27,8 +29,9 @@ def steps(dialect: Dialect, call: Call, shown: tuple[View, ...], box: list[float
         return shown[0].native
     if dialect.name in ("simple_o3", "qwen3_vl") or frame == "grid1000":
         return (1000, 1000)
-    if frame == "released" and max(box) > 1 - 1e-4:  # fractions that reach 1 would be read as pixels
-        return shown[call.args["view"]].shown
+    if isinstance(dialect, PixelReasoner) and frame == "released" and max(box) > 1 - 1e-4:
+        pixels = dialect.pixels_of(shown, call.args["view"])  # fractions that reach 1 would be read as pixels
+        return pixels.width, pixels.height
     return (10_000, 10_000)
 
 

@@ -4,21 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from o3gym.types import (
-    FULL,
-    Parsed,
-    Reply,
-    Source,
-    Target,
-    Task,
-    Trajectory,
-    Turn,
-    View,
-    answer,
-    crop,
-    locate,
-    noop,
-)
+from o3gym.calls import answer, crop, locate, noop
+from o3gym.types import FULL, Parsed, Reply, Source, Target, Task, Trajectory, Turn, View
 
 PICTURE = Source.generated("synthetic", seed=7)
 CHOICES = ("red", "blue")
@@ -58,6 +45,12 @@ def episode(asked, *turns, said=None, located=None, thought="so it is B", well_f
         stop = "located" if asked.kind == "box" else "answered"
         ending = {"stop": stop, "terminated": True, "answer": said, "located": located}
     return Trajectory(asked, asked.sources, tuple(views), tuple(numbered), **{**ending, **fields})
+
+
+def replying(trajectory, *texts):
+    """The episode with these texts as the replies of its turns."""
+    turns = zip(trajectory.turns, texts, strict=True)
+    return replace(trajectory, turns=tuple(replace(turn, reply=Reply(text)) for turn, text in turns))
 
 
 def search(box, *turns, targets=(), **fields):

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from o3gym.calls import answer, crop, noop
 from o3gym.rewards import insight
-from o3gym.types import Parsed, Reply, Source, Turn, answer, noop
+from o3gym.types import Parsed, Reply, Source, Turn
 from tests.rewards.reward_episodes import FULL, PICTURE, episode, look, search, task
 
 LEFT, TOP_LEFT = (0.0, 0.0, 0.5, 1.0), (0.0, 0.0, 0.5, 0.5)
@@ -62,10 +63,37 @@ def test_fresh_looks(boxes, value):
 def test_fresh_looks_follow_derived_sources_and_tell_pictures_apart():
     turned = Source.derived(PICTURE, "rotate", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
     base = search(LEFT, look(LEFT), look(LEFT), targets=[LEFT])
-    views = (*base.views[:2], replace(base.views[2], source=1))
-    assert insight.fresh_looks(replace(base, views=views, sources=(PICTURE, turned))) == 0.0
+    second = replace(base.turns[1], parsed=Parsed(crop(LEFT, view=1), True))
+    views = (base.views[0], replace(base.views[1], source=1, box=FULL), base.views[2])
+    base = replace(base, views=views, turns=(base.turns[0], second, base.turns[2]))
+    assert insight.fresh_looks(replace(base, sources=(PICTURE, turned))) == 0.0
     other = Source.generated("synthetic", seed=8)
-    assert insight.fresh_looks(replace(base, views=views, sources=(PICTURE, other))) == 1.0
+    assert insight.fresh_looks(replace(base, sources=(PICTURE, other))) == 1.0
+
+
+def refused(box, error="too_small"):
+    """A turn with a crop that was refused."""
+    return replace(look(box), error=error)
+
+
+def test_a_refused_call_counts_in_the_tool_condition_as_it_is_written():
+    assert insight.fresh_looks(search(LEFT, refused(LEFT), targets=[LEFT])) == 1.0
+    assert insight.fresh_looks(search(LEFT, look(LEFT), refused(LEFT), targets=[LEFT])) == 0.0
+    assert insight.fresh_looks(search(LEFT, refused(FULL, "aspect"), targets=[LEFT])) == 0.0
+    unreadable = Turn(Reply("?"), Parsed(noop("parse", "?")), "parse")
+    assert insight.fresh_looks(search(LEFT, unreadable, targets=[LEFT])) == 0.0
+
+
+def test_a_small_box_counts_as_asked_for_and_not_as_enlarged():
+    first, second = (0.5, 0.5, 0.52, 0.52), (0.53, 0.5, 0.55, 0.52)
+    base = search(LEFT, look(first), look(second), targets=[LEFT])
+    views = (base.views[0], *(replace(view, box=(0.4, 0.4, 0.7, 0.7)) for view in base.views[1:]))
+    assert insight.fresh_looks(replace(base, views=views)) == 1.0
+
+
+def test_covering_iou_rounds_the_box_to_native_pixels():
+    box = (0.0, 0.0, 0.504, 1.0)  # 50.4 of 100 pixels
+    assert insight.covering_iou(search(box, targets=[LEFT])) == pytest.approx(1.0)
 
 
 def family(feedback, verdict, extra_turn=True):

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from o3gym.judges.base import Judgement
 from o3gym.registry import REWARDS, UnknownName
 from o3gym.rewards import recipes
 from o3gym.rewards.base import RewardRecipe
 from o3gym.rewards.recipes import make_recipe
 from o3gym.rewards.settle import settle
-from tests.rewards.reward_episodes import FULL, episode, look, mistake, search, task
+from tests.rewards.reward_episodes import FULL, episode, look, mistake, replying, search, task
 
 LEFT, TOP_LEFT = (0.0, 0.0, 0.5, 1.0), (0.0, 0.0, 0.5, 0.5)
 ALL = {recipe.name: recipe for recipe in vars(recipes).values() if isinstance(recipe, RewardRecipe)}
@@ -106,13 +107,53 @@ def test_ablations_of_insight_o3(name):
         (episode(task(), look(LEFT), said="B"), 2.0),
         (episode(task(), said="B"), 0.8),
         (episode(task(), look(LEFT), said="A"), 0.0),
-        (episode(task(), look(LEFT), said="B", well_formed=False), 1.8),
-        (episode(task(), said="A", well_formed=False), -0.2),
-        (episode(task()), -0.2),
+        (episode(task(), look(LEFT), said="B", well_formed=False), 2.0),
+        (episode(task(), said="A", well_formed=False), 0.0),
+        (replying(episode(task(), said="A"), "<think>a<answer>A</answer>"), -0.2),
+        (episode(task()), 0.0),
     ],
 )
 def test_deepeyes(trajectory, value):
     assert reward(recipes.DEEPEYES, trajectory) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("texts", "mini_o3", "mini_o3_code", "deepeyes", "thyme"),
+    [
+        (["<think>a</think> <answer>B</answer>"], 1, 1, 0.8, 1.5),
+        (["<answer>A</answer>", "<answer>B</answer>"], 1, 0, 0.8, 0.5),
+        (["<answer>B</answer>", "<answer>A</answer>"], 0, 1, 0.0, 1.5),
+        (["<think>a</think>\n\n<answer>B</answer>"], 1, 1, 0.8, 1.0),
+        (["<answer>B"], 1, 0, 0.6, 0.5),
+        (["the answer is B"], 1, 1, 0.8, 1.5),  # in the words of another dialect
+    ],
+)
+def test_systems_read_the_answer_from_all_replies(texts, mini_o3, mini_o3_code, deepeyes, thyme):
+    said = "A" if "A</answer>" in texts[-1] else "B"
+    looks = [mistake()] * (len(texts) - 1)
+    trajectory = replying(episode(task(), *looks, said=said, thought=""), *texts)
+    names = ("MINI_O3", "MINI_O3_CODE", "DEEPEYES", "THYME")
+    given = [reward(getattr(recipes, name), trajectory) for name in names]
+    assert given == pytest.approx([mini_o3, mini_o3_code, deepeyes, thyme])
+    assert settle([[trajectory]], recipes.MINI_O3_CODE)[0][0].answer == said  # the episode's own answer is kept
+
+
+def test_a_judge_is_asked_about_the_answer_that_the_recipe_reads():
+    asked = []
+
+    def judge(task, answer, located):
+        asked.append(answer)
+        return Judgement("correct", 1.0)
+
+    trajectory = replying(episode(task(), mistake(), said="B"), "<answer>A</answer>", "<answer>B</answer>")
+    for recipe in (recipes.MINI_O3, recipes.MINI_O3_CODE):
+        settle([[trajectory]], recipe, judge)
+    assert asked == ["B", "A"]
+
+
+def test_a_located_box_is_not_read_from_text():
+    trajectory = replying(search(None), '<answer>{"bbox_2d": null}</answer>')
+    assert reward(recipes.MINI_O3_CODE, trajectory) == 1.0
 
 
 def test_pixel_reasoner():

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from o3gym.calls import answer, noop
 from o3gym.rewards import exploration, insight, terms
 from o3gym.rewards.base import Term
-from o3gym.types import Parsed, Reply, Target, Task, Turn, View, answer, noop
-from tests.rewards.reward_episodes import EMPTY, FULL, PICTURE, episode, look, mistake, search, task
+from o3gym.types import Parsed, Reply, Target, Task, Turn, View
+from tests.rewards.reward_episodes import EMPTY, FULL, PICTURE, episode, look, mistake, replying, search, task
 
 LEFT, TOP_LEFT = (0.0, 0.0, 0.5, 1.0), (0.0, 0.0, 0.5, 0.5)
 RIGHT = (0.5, 0.0, 1.0, 1.0)
@@ -85,10 +86,30 @@ def test_tried_calls_are_neither_answers_nor_silence():
 def test_deepeyes_terms():
     right = episode(task(), look(LEFT), said="B")
     assert values(terms.DEEPEYES_FORMAT_TERM, right) == [0.0]
-    assert values(terms.DEEPEYES_FORMAT_TERM, episode(task(), mistake("parse"), said="B")) == [-1.0]
+    # However ill-formed, replies cost nothing as long as tags come in pairs.
+    assert values(terms.DEEPEYES_FORMAT_TERM, episode(task(), mistake("parse"), said="B")) == [0.0]
     assert values(terms.DEEPEYES_TOOL_TERM, right, episode(task(), said="B")) == [1.0, 0.0]
     assert values(terms.DEEPEYES_TOOL_TERM, episode(task(), look(LEFT), said="A")) == [0.0]
     assert values(terms.DEEPEYES_TOOL_TERM, episode(task(), mistake(), said="B")) == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("texts", "value"),
+    [
+        (["<think>a</think><tool_call>oops</tool_call>", "so <answer>B</answer> bye"], 0.0),
+        (["<think>a", "</think><answer>B</answer>"], 0.0),  # counted over all replies
+        (["look", "<think>a<answer>B</answer>"], -1.0),
+        (["look", "<answer>B"], -1.0),
+        (["<|vision_start|>", "<answer>B</answer>"], -1.0),
+        (["x" * 500, "x" * 500], -1.0),  # without <answer>, all text is one answer
+        (["x" * 500, "x" * 400], 0.0),
+    ],
+)
+def test_deepeyes_format_counts_tags_and_characters(texts, value):
+    answered = "<answer>" in texts[1]
+    silent = episode(task(), mistake("parse"), mistake("void"), stop="void")
+    trajectory = episode(task(), mistake("parse"), said="B") if answered else silent
+    assert terms.deepeyes_format(replying(trajectory, *texts)) == value
 
 
 def test_deepeyes_rejects_answers_of_a_thousand_characters():
@@ -117,6 +138,21 @@ def test_deepeyes_rejects_answers_of_a_thousand_characters():
 )
 def test_consistency_of_a_choice(said, thought, value):
     assert terms.consistency(episode(task(), said=said, thought=thought)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("<think>a</think>\n<answer>B</answer>", 1.0),
+        ("<think>a</think><answer>B</answer>", 0.0),
+        ("<think>a</think>\n\n<answer>B</answer>", 0.0),
+        ("<think>a</think> <answer>B</answer>\n", 0.0),
+        ("no tags: B", 1.0),
+    ],
+)
+def test_thyme_demands_one_white_space_before_the_answer(text, value):
+    assert terms.thyme_format(replying(episode(task(), said="B"), text)) == value
+    assert terms.thyme_format(replying(episode(task(), said="B", well_formed=False), text)) == 0.0
 
 
 @pytest.mark.parametrize(("thought", "value"), [("it says 'Main Street 5'.", 1.0), ("Main Street 55", 0.0), ("", 0.0)])

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from o3gym.calls import answer
 from o3gym.judges.base import Judgement
 from o3gym.judges.rules import anls
 from o3gym.rewards import recipes
 from o3gym.rewards.base import RewardRecipe, Term
 from o3gym.rewards.settle import AsyncJudge, parents_of, settle, upto
-from o3gym.types import Parsed, Reply, Turn, answer
+from o3gym.types import Parsed, Reply, Turn
 from tests.rewards.reward_episodes import FULL, episode, look, mistake, search, task
 
 LEFT = (0.0, 0.0, 0.5, 1.0)
@@ -27,6 +28,16 @@ def test_verdict_score_terms_and_reward():
     assert (right.verdict, right.score, right.terms, right.reward) == ("correct", 1.0, {"outcome": 1.0}, 1.0)
     assert (wrong.verdict, wrong.score, wrong.terms, wrong.reward) == ("wrong", 0.0, {"outcome": 0.0}, 0.0)
     assert RIGHT.verdict == ""
+
+
+def test_a_recipe_may_be_named():
+    assert settle([[RIGHT, WRONG]], "outcome") == settle([[RIGHT, WRONG]], recipes.OUTCOME)
+    with pytest.raises(ValueError, match='unknown reward "outcomes"; did you mean "outcome"'):
+        settle([[RIGHT]], "outcomes")
+    kept = []
+    with AsyncJudge("outcome", None, kept.append) as judging:
+        judging.put(RIGHT)
+    assert kept == settle([[RIGHT]], "outcome")[0]
 
 
 def test_order_is_kept():

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from o3gym.calls import crop, search
 from o3gym.envs import VisualSearchEnv
-from o3gym.types import Call, crop, search
+from o3gym.types import Call
 
 Make = Callable[..., VisualSearchEnv]
 CHOICE, PAIR = 0, 3

@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 import o3gym
+from o3gym.codec import encode
 from o3gym.envs import VisualSearchEnv
 from o3gym.geometry import apply_affine, to_root
-from o3gym.media.images import Pixels, shared_store
+from o3gym.media.images import shared_store
+from o3gym.media.pixels import Pixels
 from o3gym.tools import rotate as rotation
 from o3gym.tools.rotate import rotated_size
 from o3gym.types import FULL, Call, Source, View
@@ -166,6 +168,52 @@ def test_quarter_turns_are_exact_and_counter_clockwise(env: VisualSearchEnv, ang
     shown(env, o3gym.crop((0.1, 0.2, 0.5, 0.9)))
     plain = shared_store().region(env.episode.sources[0], env.views[1].box)
     assert np.array_equal(shown(env, Call("rotate", {"view": 1, "angle": angle}))[0], np.rot90(plain, turns))
+
+
+def test_mini_o3_resizes_the_picture_with_lanczos_and_observations_to_the_nearest_pixel(make_env: Make) -> None:
+    env = make_env(size_rule="mini_o3", min_pixels=40_000, max_pixels=2_000_000)
+    observation, _ = env.reset(options={"task": CHOICE})
+    source = env.episode.sources[0]
+    picture = Image.fromarray(shared_store().region(source))
+    (given,) = env.views
+    expected = [np.array(picture.resize(given.shown, Image.Resampling.LANCZOS))]
+    assert np.array_equal(observation["images"][0], expected[0])
+    pixels, view = shown(env, o3gym.crop((0.1, 0.25, 0.5, 0.75)))
+    # 96×80 pixels, enlarged by sqrt(40000 / 7680) and truncated
+    assert (view.native, view.shown) == ((96, 80), (219, 182))
+    crop = picture.crop((24, 40, 120, 120))
+    expected.append(np.array(crop.resize(view.shown, Image.Resampling.NEAREST)))
+    assert np.array_equal(pixels, expected[1])
+    assert env.observation_space["images"].feature_space.contains(pixels)
+    for index, known in enumerate(env.views):  # what is stored of a view is enough to show it again
+        again = View(**decoded(encode(known)))
+        assert again == known
+        assert np.array_equal(shared_store().region(source, again.box, again.shown, again.resampling), expected[index])
+
+
+def decoded(data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(json.dumps(data)).items()
+    }
+
+
+def test_other_views_are_stored_without_their_resampling(env: VisualSearchEnv) -> None:
+    assert "resampling" not in encode(env.views[0])
+
+
+@pytest.mark.parametrize("angle", [0, 45, 90, 180, -30])
+def test_deepeyes_keeps_the_canvas_as_pillow_does(make_env: Make, angle: float) -> None:
+    env = make_env(tools=ALL, size_rule="deepeyes", min_pixels=1, max_pixels=1_000_000)
+    env.reset(options={"task": CHOICE})
+    turned, view = shown(env, Call("rotate", {"angle": angle}))
+    picture = Image.fromarray(shared_store().region(env.episode.sources[0]))
+    assert np.array_equal(turned, np.array(picture.rotate(angle)))
+    assert view.native == picture.size
+    # A box around a pixel of the rotated picture is traced back to the pixel that it shows.
+    affine = env.episode.sources[1].affine
+    assert affine is not None
+    centre = apply_affine(affine, (0.5, 0.5, 0.5, 0.5))
+    assert centre == pytest.approx((0.5, 0.5, 0.5, 0.5))
 
 
 def test_turning_again_and_again_is_refused_before_it_fills_the_memory(
