@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from o3gym.media.images import PictureError
 from o3gym.policies.local.encoding import Encoder
 from o3gym.registry import require
-from o3gym.train.data.mixture import MAX_DRAWS, Mixture
+from o3gym.train.data.mixture import MAX_DRAWS, Mixture, MixtureRow
+from o3gym.train.data.sources import BadDemonstration
 from o3gym.train.loss_mask import IGNORED, BatchError, TrainingRow, runs_of, training_row
 from o3gym.train.recipe import SftRecipe, Stage
 
@@ -49,28 +51,41 @@ class Collator:
         return {"parts": parts, "labels": require("torch", "train").cat([part["labels"].flatten() for part in parts])}
 
     def row(self, index: int) -> TrainingRow:
-        """Returns row `index`, or a replacement from the same source if it is longer than the context.
+        """Returns row `index`, or a replacement from the same source if it is bad or longer than the context.
 
         Rows are never truncated: a cut could remove a picture's pads but not its pixels, or the final answer. The
         replacement follows from `index` alone, so that every process and a resumed training pick the same one.
 
         Raises:
-            BatchError: none of `MAX_DRAWS` replacements fits either, or a row has no token with a loss.
+            BatchError: none of `MAX_DRAWS` replacements fits either.
+            SourceError: more than 5% of the demonstrations of a source are bad, or the last replacement is, too.
         """
         first = self.mixture.where(index)
-        length = 0
+        length = bad = 0
         for attempt in range(MAX_DRAWS + 1):
             at = self.mixture.next_to(first, attempt) if attempt else first
-            turns = self.stage.data[at.part].last_turns
-            row = training_row(self.mixture.example(at), self.encoder, self.recipe, turns)
+            try:
+                row = self._demonstration(at)
+            except (BadDemonstration, PictureError, BatchError) as problem:
+                if attempt == MAX_DRAWS:
+                    raise
+                self.mixture.note(at, problem)
+                bad += 1
+                continue
+            self.mixture.note(at)
             length = len(row.ids)
             if length <= self.stage.context:
-                return row._replace(passed=attempt)
+                return row._replace(passed=attempt - bad, bad=bad)
         source = self.stage.data[first.part].source
         raise BatchError(
             f"{MAX_DRAWS + 1} demonstrations of {source} in a row are longer than context = {self.stage.context} "
             f"tokens (the last has {length}): raise context, or lower max_pixels"
         )
+
+    def _demonstration(self, at: MixtureRow) -> TrainingRow:
+        """Returns the row of a demonstration. Reads its pictures, any of which may be broken."""
+        turns = self.stage.data[at.part].last_turns
+        return training_row(self.mixture.example(at), self.encoder, self.recipe, turns)
 
 
 def portions(rows: Sequence[Any], count: int) -> list[Sequence[Any]]:
@@ -86,8 +101,8 @@ def batch_of(rows: Sequence[TrainingRow], encoder: Encoder) -> dict[str, Any]:
         Tensors. Of shape (rows, longest) and dtype int64: input_ids, attention_mask (0 on padding only), labels
         (`IGNORED` where there is no loss) and mm_token_type_ids (1 on picture tokens, from which Qwen models compute
         M-RoPE positions). If there are pictures, the tensors of `Encoder.inputs`: for the Qwen families pixel_values,
-        float32 (patches, values per patch), and image_grid_thw, int64 (pictures, 3). And passed, int64 of shape (): the
-        number of demonstrations that were skipped because they were too long.
+        float32 (patches, values per patch), and image_grid_thw, int64 (pictures, 3). And passed and bad, int64 of shape
+        (): the numbers of demonstrations that were skipped because they were too long, or could not be read.
 
     Raises:
         BatchError: a row's mask and ids differ in length.
@@ -110,6 +125,7 @@ def batch_of(rows: Sequence[TrainingRow], encoder: Encoder) -> dict[str, Any]:
         # Padding is excluded, in case a tokenizer pads with the picture token.
         "mm_token_type_ids": ((ids == encoder.image_id) & (attention == 1)).astype(np.int64),
         "passed": np.array(sum(row.passed for row in rows)),
+        "bad": np.array(sum(row.bad for row in rows)),
     }
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     return {**tensors, **encoder.inputs([row.images for row in rows])}

@@ -46,12 +46,14 @@ class TrainingRow(NamedTuple):
         mask: the loss mask, int64 of shape (n,): 1 where the loss is taken, 0 elsewhere.
         images: its pictures in order, as `Encoder.row` returns them.
         passed: demonstrations that were skipped in favour of this one because they were too long.
+        bad: demonstrations that were skipped in favour of this one because they could not be read.
     """
 
     ids: NDArray[np.int64]
     mask: NDArray[np.int64]
     images: tuple[EncodedImage, ...] = ()
     passed: int = 0
+    bad: int = 0
 
     @property
     def labels(self) -> NDArray[np.int64]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import load_processor, save_processor
-from o3gym.registry import build_plugin, import_attribute, parse_spec, require
+from o3gym.registry import import_attribute, require
+from o3gym.specs import build_plugin, parse_spec
 from o3gym.train.recipe import Lora, RecipeError, TrainingRecipe
 
 TOWER = re.compile(r"(^|\.)(visual|vision_tower|vision_model)\.")

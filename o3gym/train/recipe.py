@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from o3gym.codec import DecodeError, decode, encode
-from o3gym.registry import UnknownName, closest, parse_value
+from o3gym.registry import UnknownName, closest
+from o3gym.specs import parse_value
 
 Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
@@ -132,7 +133,7 @@ class TrainingRecipe:
         threads: torch's number of threads; 0 leaves it unchanged.
         log_steps, save_steps: intervals between log entries and between checkpoints, in optimiser steps.
         report_to: further destinations of the log: "tensorboard" (below OUT/checkpoints/), "trackio" (its own folder).
-        keep: number of checkpoints that are kept.
+        keep: number of checkpoints that are kept; with 1 there is none to return to if it is damaged.
     """
 
     model: str
@@ -154,7 +155,7 @@ class TrainingRecipe:
     log_steps: int = 10
     save_steps: int = 500
     report_to: tuple[Tracker, ...] = ()
-    keep: int = 1
+    keep: int = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,7 +347,7 @@ def _check(recipe: SftRecipe, where: str) -> None:
 
 def at_least(value: float, least: float, where: str) -> None:
     """Raises `RecipeError` if a number is too small."""
-    if value < least:
+    if not value >= least:  # also refuses nan
         raise RecipeError(f"{where}: expected at least {least}, got {value}")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -20,14 +22,65 @@ CURSOR = "tasks.json"
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
+MANIFEST = "o3gym_files.json"
+"""File that is written last into a checkpoint and lists its files with their sizes."""
+DAMAGED = "damaged-"
+"""Prefix of the name that a damaged checkpoint is given, so that it is neither resumed nor counted."""
+
+_logger = logging.getLogger(__name__)
+
+
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Returns the newest complete checkpoint in a folder, or None. Removes incomplete checkpoints."""
-    # transformers writes the trainer's state last, so a checkpoint without it was being written when the training died.
-    found: list[Path] = sorted(folder.glob("checkpoint-*"), key=step_of)
-    for path in [path for path in found if not (path / STATE).is_file()]:
-        shutil.rmtree(path)
-        found.remove(path)
-    return found[-1] if found else None
+    """Returns the newest whole checkpoint in a folder, or None.
+
+    Checkpoints after it are damaged, or were being written when the training died. A warning names each of them and
+    what is wrong, and the main process sets it aside under another name, because the training will write a checkpoint
+    of that step again.
+    """
+    for path in sorted(folder.glob("checkpoint-*"), key=step_of, reverse=True):
+        if not (fault := checkpoint_fault(path)):
+            return path
+        aside = path.with_name(DAMAGED + path.name)
+        _logger.warning("checkpoint %s is left out: %s; the one before is used. It is kept as %s", path, fault, aside)
+        if os.environ.get("RANK", "0") == "0":
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+    return None
+
+
+def checkpoint_fault(checkpoint: Path) -> str:
+    """Returns what is wrong with a checkpoint: a file that is missing or has another size, or invalid JSON; else ""."""
+    try:
+        sizes: Mapping[str, int] = json.loads((checkpoint / MANIFEST).read_text("utf-8"))["files"]
+        for name, size in sizes.items():
+            path = checkpoint / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if path.stat().st_size != size:
+                return f"{name} has {path.stat().st_size} bytes instead of {size}"
+            if path.suffix == ".json":
+                json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return f"it has no {MANIFEST}, so it was not finished"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"its files cannot be read ({type(error).__name__}: {error})"
+    return ""
+
+
+def seal_checkpoint(checkpoint: Path, keep: int) -> None:
+    """Marks a checkpoint as whole and removes older ones until `keep` are left.
+
+    Called when all files are written. Whoever is killed before leaves a checkpoint that `newest_checkpoint` passes
+    over, and the older ones are still there.
+    """
+    sizes = {
+        str(path.relative_to(checkpoint)): path.stat().st_size
+        for path in sorted(checkpoint.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    write_whole(checkpoint / MANIFEST, (json.dumps({"files": sizes}, indent=1) + "\n").encode())
+    for old in sorted(checkpoint.parent.glob("checkpoint-*"), key=step_of)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -43,7 +96,7 @@ def open_record(recipe: TrainingRecipe, out: Path, changeable: tuple[str, ...]) 
     new = {"recipe": json.loads(json.dumps(as_json(recipe))), "command": sys.argv, "packages": packages(*PACKAGES)}
     path = out / RECORD
     if path.is_file():
-        old: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        old = _stored(path)
         different = [
             f"\n  {key}: there {json.dumps(old['recipe'].get(key)):.200}, here {json.dumps(value):.200}"
             for key, value in new["recipe"].items()
@@ -58,6 +111,19 @@ def open_record(recipe: TrainingRecipe, out: Path, changeable: tuple[str, ...]) 
         raise RecipeError(f"cannot create the folder {out}: {error.strerror}") from error
     write_record(path, new)
     return new
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        if not isinstance(record["recipe"], dict):
+            raise TypeError("no recipe")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecipeError(
+            f"{path}: not the record of a training ({type(error).__name__}: {error}); choose another folder, or remove "
+            "the file to train from the folder's checkpoints with the recipe given now"
+        ) from error
+    return record
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

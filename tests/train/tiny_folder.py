@@ -103,15 +103,16 @@ def model(words: Any, hidden: int = 64, init: float = 0.1) -> Any:
     return made
 
 
-def fresh(hidden: int = 64) -> tuple[Any, Any]:
+def fresh(hidden: int = 64, words: Any = None) -> tuple[Any, Any]:
     """Model and processor with random weights, for `model = "tiny_folder:fresh"`."""
-    prepared = processor()
+    prepared = processor(words)
     return model(prepared.tokenizer, hidden), prepared
 
 
-def write_folder(folder: Path) -> Path:
+def write_folder(folder: Path, texts: Sequence[str] = ()) -> Path:
+    """Writes a model whose tokenizer has learnt to spell the texts in few tokens, so that its rows are short."""
     torch.manual_seed(0)
-    made, prepared = fresh()
+    made, prepared = fresh(words=tokenizer(texts, 1000) if texts else None)
     made.save_pretrained(folder)
     save_processor(prepared, folder)
     return folder

@@ -24,9 +24,11 @@ from typing import Any
 
 from o3gym.policies.dialogue import Message
 from o3gym.registry import require
+from o3gym.suites.base import BadRow
+from o3gym.suites.released.rows import parquet_rows
 from o3gym.train.data.dialogues import labels, pictures, png, read_turns, stored_turns
 from o3gym.train.data.sharegpt import NAMES
-from o3gym.train.data.sources import RunSource, SourceError
+from o3gym.train.data.sources import BadDemonstration, RunSource, SourceError
 from o3gym.types import Source
 
 COLD_START_COLUMNS = ("images", "conversations")
@@ -37,7 +39,7 @@ class ColdStart:
     """The dialogues of a parquet file. Texts are held in memory; pictures are read with their row group.
 
     Raises:
-        SourceError: the file is not as expected; the message names the file, row and field.
+        SourceError: the file is not as expected; the message names the file and column.
     """
 
     def __init__(self, argument: str) -> None:
@@ -59,20 +61,23 @@ class ColdStart:
         self._group = lru_cache(2)(self._read_group)
 
     def example(self, index: int, seed: int) -> list[Message]:
-        """Returns the dialogue of the `index`-th row that is kept."""
+        """Returns the dialogue of the `index`-th row that is kept. Raises `BadDemonstration` if it is bad."""
         row = self._kept[index]
         where = f"{self.path}: row {row}"
         try:
             turns = json.loads(self._texts_of[row])
-        except (TypeError, ValueError) as error:
-            raise SourceError(f"{where}: conversations: not JSON ({error})") from error
-        return read_turns(turns, [_source(image, where) for image in self._images(row) or []], where)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise BadDemonstration(f"{where}: conversations: not JSON ({error})") from error
+        images = self._images(row) or []
+        if not isinstance(images, list):
+            raise BadDemonstration(f"{where}: images: expected a list, got {type(images).__name__}")
+        return read_turns(turns, [_source(image, where) for image in images], where)
 
     def _texts(self) -> list[dict[str, Any]]:
         wanted = ("conversations", "sample_index", "rollout_index")
         columns = [name for name in wanted if name in self._file.schema_arrow.names]
-        rows: list[dict[str, Any]] = self._file.read(columns=columns).to_pylist()
-        return rows
+        rows = parquet_rows(self._file.read(columns=columns))
+        return [{"conversations": None} if isinstance(row, BadRow) else row for row in rows]
 
     def _images(self, row: int) -> Any:
         group = 0
@@ -96,7 +101,7 @@ class ColdStart:
 def _source(image: Any, where: str) -> Source:
     data = image.get("bytes") if isinstance(image, Mapping) else image
     if not isinstance(data, bytes):
-        raise SourceError(f"{where}: images: expected encoded pictures, got {type(data).__name__} {data!r:.80}")
+        raise BadDemonstration(f"{where}: images: expected encoded pictures, got {type(data).__name__} {data!r:.80}")
     return Source.of_bytes(data)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from o3gym.dialects.base import Dialect
 from o3gym.envs.visual_search import default_tools
-from o3gym.media.images import resample, shared_store
+from o3gym.media.images import shared_store
+from o3gym.media.pixels import resample
 from o3gym.policies.dialogue import Message, Part, Picture
 from o3gym.registry import CONTROLS, TOOLS
 from o3gym.suites.base import make_suite
@@ -74,7 +75,8 @@ def _fitted(part: Part, vision_size: Callable[[int, int], Size]) -> Part:
 
 def picture_of(trajectory: Trajectory, view: View) -> Picture:
     """Returns a view of an episode as a picture whose pixels are made again on demand."""
-    return Picture(view, partial(shared_store().region, trajectory.sources[view.source], view.box, view.shown))
+    source = trajectory.sources[view.source]
+    return Picture(view, partial(shared_store().region, source, view.box, view.shown, view.resampling))
 
 
 def _user(trajectory: Trajectory, dialect: Dialect, views: Sequence[View], text: str, info: dict[str, Any]) -> Message:
@@ -84,7 +86,8 @@ def _user(trajectory: Trajectory, dialect: Dialect, views: Sequence[View], text:
 
 def _answered(trajectory: Trajectory, dialect: Dialect, turn: Turn, number: int) -> Message:
     views = [trajectory.views[index] for index in turn.views]
-    return _user(trajectory, dialect, views, turn.feedback, {"turn": number, "error": turn.error})
+    info = {"turn": number, "error": turn.error, "views": trajectory.views}
+    return _user(trajectory, dialect, views, turn.feedback, info)
 
 
 def _tools(trajectory: Trajectory) -> dict[str, Tool]:

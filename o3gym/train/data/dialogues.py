@@ -15,7 +15,8 @@ from PIL import Image
 
 from o3gym.media.images import PictureError, shared_store
 from o3gym.policies.dialogue import Message, Part, Picture
-from o3gym.train.data.sources import SourceError
+from o3gym.suites.released.rows import SURROGATE
+from o3gym.train.data.sources import BadDemonstration
 from o3gym.types import FULL, Source, View
 
 StoredRole: TypeAlias = Literal["system", "user", "assistant"]
@@ -58,27 +59,30 @@ def read_turns(turns: Any, sources: Sequence[Source], where: str) -> list[Messag
         where: file and row, for error messages.
 
     Raises:
-        SourceError: the turns are malformed; the message names the row and field, what was expected and what was found.
+        BadDemonstration: the turns are malformed, or a picture cannot be opened; the message names the row and field,
+            what was expected and what was found.
     """
     if not isinstance(turns, list) or not turns:
-        raise SourceError(f"{where}: expected a list of messages, got {turns!r:.80}")
+        raise BadDemonstration(f"{where}: expected a list of messages, got {turns!r:.80}")
     left = iter(enumerate(sources))
     messages = [_message(turn, left, f"{where}: message {number}") for number, turn in enumerate(turns)]
     if (spare := len(list(left))) > 0:
-        raise SourceError(f"{where}: {len(sources)} pictures, but {len(sources) - spare} {PLACE} placeholders")
+        raise BadDemonstration(f"{where}: {len(sources)} pictures, but {len(sources) - spare} {PLACE} placeholders")
     if messages[-1].role != "assistant":
-        raise SourceError(f"{where}: expected the last message to be the assistant's, got {turns[-1]!r:.80}")
+        raise BadDemonstration(f"{where}: expected the last message to be the assistant's, got {turns[-1]!r:.80}")
     return messages
 
 
 def _message(turn: Any, left: Any, where: str) -> Message:
     if not isinstance(turn, Mapping):
-        raise SourceError(f"{where}: expected an object, got {turn!r:.80}")
+        raise BadDemonstration(f"{where}: expected an object, got {turn!r:.80}")
     role, text = turn.get("from", turn.get("role")), turn.get("value", turn.get("content"))
-    if role not in ROLES:
-        raise SourceError(f"{where}: role: expected one of {', '.join(ROLES)}, got {role!r:.80}")
+    if not isinstance(role, str) or role not in ROLES:
+        raise BadDemonstration(f"{where}: role: expected one of {', '.join(ROLES)}, got {role!r:.80}")
     if not isinstance(text, str):
-        raise SourceError(f"{where}: text: expected a string, got {type(text).__name__} {text!r:.80}")
+        raise BadDemonstration(f"{where}: text: expected a string, got {type(text).__name__} {text!r:.80}")
+    # A lone surrogate is no character: no tokenizer could encode it.
+    text = SURROGATE.sub("\ufffd", text)
     return Message(ROLES[role], tuple(part for part in _parts(text, left, where) if part != ""))
 
 
@@ -88,17 +92,17 @@ def _parts(text: str, left: Any, where: str) -> list[Part]:
     for words in rest:
         index, source = next(left, (0, None))
         if source is None:
-            raise SourceError(f"{where}: more {PLACE} placeholders than pictures")
-        parts += [whole_picture(source, index), words]
+            raise BadDemonstration(f"{where}: more {PLACE} placeholders than pictures")
+        parts += [whole_picture(source, index, where), words]
     return parts
 
 
-def whole_picture(source: Source, index: int) -> Picture:
-    """Returns a whole picture in its own size, as view `index`. Raises `SourceError` if it cannot be opened."""
+def whole_picture(source: Source, index: int, where: str) -> Picture:
+    """Returns a whole picture in its own size, as view `index`. Raises `BadDemonstration` if it cannot be opened."""
     try:
         size = shared_store().size(source)
     except PictureError as error:
-        raise SourceError(str(error)) from error
+        raise BadDemonstration(f"{where}: {error!s:.300}") from error
     return Picture(View(index, index, FULL, size, size), partial(shared_store().region, source))
 
 

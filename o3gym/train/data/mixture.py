@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,16 @@ import numpy as np
 
 from o3gym.policies.dialogue import Message
 from o3gym.rollout.records import derive_seed
-from o3gym.train.data.sources import Demonstrations, open_source, shuffled_order, size_of
+from o3gym.suites.base import NAMED_ROWS
+from o3gym.suites.drawing import BadRows
+from o3gym.train.data.sources import Demonstrations, SourceError, open_source, size_of
+from o3gym.train.data.task_order import shuffled_order
 from o3gym.train.recipe import MixturePart, RecipeError, Stage
 from o3gym.types import Size
 
 MAX_DRAWS = 16
-"""Maximum number of replacements that are tried for a demonstration that is longer than the context."""
+"""Maximum number of replacements that are tried for a demonstration that is bad or longer than the context."""
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,16 @@ class Mixture:
     Attributes:
         rows: total number of rows.
         steps: total number of optimiser steps.
+        bad: for each part, the demonstrations that this process could not read, by their number in the source.
     """
 
     def __init__(self, stage: Stage, seed: int) -> None:
         self.stage, self.seed = stage, seed
         self.sources: tuple[Demonstrations, ...] = tuple(map(_open, stage.data))
         self.sizes = tuple(map(size_of, self.sources))
+        self.bad = tuple(
+            BadRows(part.source, range(size), SourceError) for part, size in zip(stage.data, self.sizes, strict=True)
+        )
         rng = np.random.default_rng(derive_seed(seed, "order"))
         self._parts = self._epochs(rng) if stage.epochs else self._weighted(rng)
         self.rows, self.steps = len(self._parts), len(self._parts) // stage.batch
@@ -67,11 +76,25 @@ class Mixture:
 
     def example(self, row: MixtureRow) -> Sequence[Message]:
         """Returns the demonstration of a row. Ranks beyond the rows of the stage are allowed, see `next_to`."""
-        size, seed = self.sizes[row.part], derive_seed(self.seed, row.part)
-        if not size:
-            return self.sources[row.part].example(row.rank, seed)
+        return self.sources[row.part].example(self._number(row), derive_seed(self.seed, row.part))
+
+    def _number(self, row: MixtureRow) -> int:
+        """Returns the number of a row's demonstration in its source."""
+        if not (size := self.sizes[row.part]):
+            return row.rank
         epoch, place = divmod(row.rank, size)
-        return self.sources[row.part].example(shuffled_order(seed, epoch, size)[place], seed)
+        return shuffled_order(derive_seed(self.seed, row.part), epoch, size)[place]
+
+    def note(self, row: MixtureRow, problem: Exception | None = None) -> None:
+        """Notes that the demonstration of a row was read, or why it could not be, and logs the latter.
+
+        Raises:
+            SourceError: more than 5% of the demonstrations that were read are bad, see `BadRows.drawn`.
+        """
+        bad = self.bad[row.part]
+        bad.drawn(self._number(row), problem)
+        for new in bad.unnamed()[: max(0, NAMED_ROWS + 1 - len(bad))]:
+            _logger.warning("%s: a demonstration is skipped: %s", self.stage.data[row.part].source, new)
 
     def next_to(self, row: MixtureRow, attempt: int) -> MixtureRow:
         """Returns the replacement of a row that cannot be used, for attempt 1 to `MAX_DRAWS`.

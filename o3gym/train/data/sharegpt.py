@@ -4,7 +4,8 @@
       "images": ["FILE.images/0-0.png", …]}, …]
 
 It also reads `messages` with `role` and `content`, and JSON lines. Pictures are paths, either relative to the file,
-absolute, or with `file://`.
+absolute, or with `file://`. They must lie below the folder of the file, or below a folder that `roots` names: nobody
+else's file should choose which pictures of this machine a model learns from.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from o3gym.policies.dialogue import Message
+from o3gym.suites.base import BadRow
+from o3gym.suites.released.fields import check_below, folders
 from o3gym.train.data.dialogues import StoredRole, pictures, png, read_turns, stored_turns
-from o3gym.train.data.sources import RunSource, SourceError
+from o3gym.train.data.sources import BadDemonstration, RunSource, SourceError
 from o3gym.types import Source
 
 NAMES: Mapping[StoredRole, str] = {"system": "system", "user": "human", "assistant": "gpt"}
@@ -27,53 +30,78 @@ NAMES: Mapping[StoredRole, str] = {"system": "system", "user": "human", "assista
 class ShareGPT:
     """The dialogues of a .json or .jsonl file. Pictures are opened on demand.
 
+    Args:
+        argument: path of the file.
+        roots: further folders, joined by "+", below which pictures may lie.
+
     Raises:
-        SourceError: the file is not as expected; the message names the file, row and field.
+        SourceError: the file is not as expected; the message names the file.
     """
 
-    def __init__(self, argument: str) -> None:
+    def __init__(self, argument: str, roots: str = "") -> None:
         self.path = Path(argument)
+        self._roots = (self.path.parent, *folders(roots))
         try:
             data = self.path.read_bytes()
         except OSError as error:
             raise SourceError(f"{self.path}: cannot be read: {error.strerror}") from error
         self.fingerprint = hashlib.sha256(data).hexdigest()
-        self.rows = _rows(data.decode("utf-8", "replace"), self.path)
+        self.rows = _rows(data.decode("utf-8-sig", "replace"), self.path)
         self.size = len(self.rows)
         if not self.rows:
             raise SourceError(f"{self.path}: the file has no rows")
 
     def example(self, index: int, seed: int) -> list[Message]:
-        """Returns the dialogue of row `index`."""
+        """Returns the dialogue of row `index`. Raises `BadDemonstration` if it is not as expected."""
         row, where = self.rows[index], f"{self.path}: row {index}"
+        if isinstance(row, BadDemonstration):
+            raise row.with_traceback(None)  # otherwise the traceback would grow with every request
         if not isinstance(row, dict):
-            raise SourceError(f"{where}: expected an object, got {row!r:.80}")
+            raise BadDemonstration(f"{where}: expected an object, got {row!r:.80}")
         images = row.get("images") or []
         if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
-            raise SourceError(f"{where}: images: expected a list of paths, got {images!r:.80}")
+            raise BadDemonstration(f"{where}: images: expected a list of paths, got {images!r:.80}")
         turns = row.get("conversations", row.get("messages"))
         if turns is None:
-            raise SourceError(f'{where}: expected "conversations" or "messages", got {", ".join(row) or "nothing"}')
-        return read_turns(turns, [self._source(image) for image in images], where)
+            raise BadDemonstration(
+                f'{where}: expected "conversations" or "messages", got {", ".join(row) or "nothing"}'
+            )
+        return read_turns(turns, [self._source(image, where) for image in images], where)
 
-    def _source(self, path: str) -> Source:
-        return Source.file(str(self.path.parent / path.removeprefix("file://")))
+    def _source(self, name: str, where: str) -> Source:
+        path = self.path.parent / name.removeprefix("file://")
+        try:
+            check_below(self._roots, path, "images")
+        except BadRow as problem:
+            raise BadDemonstration(f"{where}: {problem}") from problem
+        return Source.file(str(path))
 
 
 def _rows(text: str, path: Path) -> list[Any]:
-    """Parses JSON or, if the file's suffix is .jsonl, JSON lines."""
+    """Parses JSON or, if the file's suffix is .jsonl, JSON lines, where a `BadDemonstration` stands for a bad line."""
     if path.suffix == ".jsonl":
-        return [_json(line, f"{path}:{n}") for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+        lines = enumerate(text.split("\n"), 1)  # splitlines would split at U+2028, too
+        rows = [_line(line, f"{path}:{number}") for number, line in lines if line.strip()]
+        if rows and all(isinstance(row, BadDemonstration) for row in rows):
+            raise SourceError(str(rows[0]))
+        return rows
     data = _json(text, str(path))
     if not isinstance(data, list):
         raise SourceError(f"{path}: expected a list of rows, got {type(data).__name__}")
     return data
 
 
+def _line(text: str, where: str) -> Any:
+    try:
+        return _json(text, where)
+    except SourceError as error:
+        return BadDemonstration(str(error))
+
+
 def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceError(f"{where}: not JSON ({error})") from error
 
 

@@ -12,23 +12,22 @@ import importlib.util
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
-
-import numpy as np
 
 from o3gym.dialects.base import make_dialect
 from o3gym.envs.visual_search import default_tools
 from o3gym.judges.base import make_judge
 from o3gym.policies.base import make_policy
 from o3gym.policies.dialogue import Message
-from o3gym.registry import DEMONSTRATIONS, POLICIES, REWARDS, build_plugin, parse_spec
+from o3gym.registry import DEMONSTRATIONS, POLICIES, REWARDS
 from o3gym.rewards.settle import settle
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job, derive_seed
 from o3gym.runs.store import open_run
+from o3gym.specs import build_plugin, parse_spec
 from o3gym.suites.base import make_suite
 from o3gym.train.data.demonstrations import dialogue_of
+from o3gym.train.data.task_order import TaskOrder
 from o3gym.types import Size, Trajectory
 
 ATTEMPTS = 16
@@ -39,12 +38,19 @@ class SourceError(ValueError):
     """A source is unusable; the message names the file, row and field, what was expected and what was found."""
 
 
+class BadDemonstration(SourceError):  # noqa: N818 - the name says it
+    """A single demonstration that cannot be read. Trainings skip it, count it and take another one."""
+
+
 @runtime_checkable
 class Demonstrations(Protocol):
     """The interface of a source of demonstrations; the attributes `size` and `fingerprint` are optional."""
 
     def example(self, index: int, seed: int) -> Sequence[Message]:
-        """Returns demonstration number `index`; 0 ≤ index < size for a source with a `size`."""
+        """Returns demonstration number `index`; 0 ≤ index < size for a source with a `size`.
+
+        Raises `BadDemonstration` if this one cannot be read, although others can.
+        """
         ...
 
 
@@ -74,13 +80,6 @@ def open_source(spec: str, **options: Any) -> Demonstrations:
 def size_of(source: Demonstrations) -> int:
     """Returns the number of demonstrations of a source; 0 for an endless one."""
     return int(getattr(source, "size", 0))
-
-
-@lru_cache(8)
-def shuffled_order(seed: int, epoch: int, size: int) -> list[int]:
-    """Returns the numbers below `size` in a random order that follows from seed and epoch."""
-    order: list[int] = np.random.default_rng(derive_seed(seed, "shuffle", epoch)).permutation(size).tolist()
-    return order
 
 
 def _is_module(name: str) -> bool:
@@ -162,6 +161,7 @@ class PolicySource:
         self.policy = make_policy(policy)
         self.dialect = make_dialect(dialect)
         self._suite = make_suite(suite, split, **(suite_args or {}))
+        self._order = TaskOrder(self._suite)
         base = {"suite": suite, "split": split, "suite_args": dict(suite_args or {}), "reward": reward}
         default = [name for name in default_tools(self._suite) if name in self.dialect.tools]
         arguments = {**base, "size_rule": self.dialect.size_rule, "tools": default, **(env or {})}
@@ -182,7 +182,8 @@ class PolicySource:
         """Returns the first correct episode for `index`. Task and policy choices follow from index and seed."""
         for attempt in range(ATTEMPTS):
             own = derive_seed(seed, index, attempt)
-            task = own % len(self._suite) if attempt else self._task(index, seed)
+            # The order uses every task of the suite before it repeats one.
+            task = self._order.or_another(own % len(self._suite), own) if attempt else self._order.at(seed, index)
             trajectory = self._run(Job(task, f"{index}", attempt, own))
             if trajectory.verdict == "correct":
                 return trajectory
@@ -191,11 +192,6 @@ class PolicySource:
             f'policy "{self.arm.policy}" was not correct in {ATTEMPTS} episodes of {self._suite.name} '
             f"(last: {trajectory.stop}, {trajectory.verdict or 'pending'}), so there is nothing to imitate"
         )
-
-    def _task(self, index: int, seed: int) -> int:
-        """Returns the task of `index`, in an order that uses every task of the suite before it repeats one."""
-        epoch, place = divmod(index, len(self._suite))
-        return shuffled_order(seed, epoch, len(self._suite))[place]
 
     def _run(self, job: Job) -> Trajectory:
         """Plays one episode. The rollout loop and its environment stay alive between calls.

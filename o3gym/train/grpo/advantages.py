@@ -16,12 +16,14 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from o3gym.types import OVER_TURN
+from o3gym.rewards.terms import tried
+from o3gym.types import OVER_TURN, Trajectory
 
 Norm: TypeAlias = Literal["group", "global", "leave_one_out"]
 Stats: TypeAlias = Literal["include", "exclude"]
 Denominator: TypeAlias = Literal["all", "kept"]
 Void: TypeAlias = Literal["penalise", "mask"]
+OverTurn: TypeAlias = Literal["valid", "attempted"]
 Mean: TypeAlias = Literal["token", "sequence"]
 Floats: TypeAlias = NDArray[np.float64]
 Flags: TypeAlias = NDArray[np.bool_]
@@ -31,16 +33,30 @@ def kept(stops: Sequence[str], over_turn_masking: bool, void: Void = "penalise")
     """Returns which rollouts have a loss; bool of shape (rollouts,).
 
     Over-turn masking removes the rollouts that still wanted to look when a budget ran out (`OVER_TURN`): they are
-    neither
-    right nor wrong, and punishing them would teach the policy to guess early. It removes no others: unreadable text is
-    punished however long it runs. `void="mask"` also removes rollouts that ended with neither a call nor an answer.
+    neither right nor wrong, and punishing them would teach the policy to guess early. It removes no others: unreadable
+    text is punished however long it runs. `void="mask"` also removes rollouts that ended with neither a call nor an
+    answer.
 
-    Source: M_i of Mini-o3 (arXiv 2509.07969, section 3.3). The set of stops is that of its code, which sets "exceed"
-    only after a valid call and trains on void episodes unless `ignore_void` is set (github.com/Mini-o3/Mini-o3,
-    vllm_async_engine.py, ray_trainer.py).
+    Source: M_i of Mini-o3 (arXiv 2509.07969, section 3.3). That the last call must be valid is ours; `masking_stop`
+    offers the rule of Mini-o3's code. That code trains on void episodes unless `ignore_void` is set
+    (github.com/Mini-o3/Mini-o3, vllm_async_engine.py, ray_trainer.py).
     """
     masked = set(OVER_TURN if over_turn_masking else ()) | ({"void"} if void == "mask" else set())
     return np.array([stop not in masked for stop in stops], bool)
+
+
+def masking_stop(trajectory: Trajectory, over_turn: OverTurn = "valid") -> str:
+    """Returns the stop by which `kept` decides about a rollout: its own, or "over_turn".
+
+    With "attempted", a rollout also counts as over-turn if its last reply held a call that was unreadable or refused.
+    Mini-o3's code does so: it sets "exceed" as soon as a closed grounding block occurs in the last round, before it
+    parses the block (vllm_async_engine.py). With "valid", such rollouts are punished, because masking them would let a
+    policy escape punishment by calls that cannot be carried out.
+    """
+    attempted = over_turn == "attempted" and trajectory.stop == "malformed"
+    if attempted and trajectory.turns and tried(trajectory)[-1:] == [trajectory.turns[-1]]:
+        return "over_turn"
+    return trajectory.stop
 
 
 def advantages(
@@ -60,8 +76,9 @@ def advantages(
         norm: "group": r − mean of its group (GRPO, arXiv 2402.03300, section 4.1.2). "global": r − mean of all
             rollouts, for groups of varying size (InSight-o3, `global_norm`). "leave_one_out": r − mean of the other
             siblings (RLOO, arXiv 2402.14740).
-        std: whether to divide by the standard deviation of the same rollouts (unbiased, n − 1) plus `epsilon`. Mini-o3,
-            DeepEyes and InSight-o3 (1e-6) and Thyme (1e-4) do; Pixel Reasoner and Dr. GRPO (arXiv 2503.20783) do not.
+        std: whether to divide by the standard deviation of the same rollouts plus `epsilon`. The deviation is unbiased
+            (n − 1), except with norm "global" (n), as in the released code. Mini-o3, DeepEyes and InSight-o3 (1e-6) and
+            Thyme (1e-4) do; Pixel Reasoner and Dr. GRPO (arXiv 2503.20783) do not.
         epsilon: added to the standard deviation.
         counted: rollouts over which mean and deviation are taken; all others get an advantage of 0. None counts all.
 
@@ -82,7 +99,8 @@ def advantages(
     for rows in [np.flatnonzero(counts)] if norm == "global" else _rows(groups, counts):
         if len(rows) > 1:
             result[rows] = _centred(values[rows], norm == "leave_one_out")
-            result[rows] /= values[rows].std(ddof=1) + epsilon if std else 1.0
+            # InSight-o3's global norm takes the deviation of the population, all group norms that of a sample.
+            result[rows] /= values[rows].std(ddof=0 if norm == "global" else 1) + epsilon if std else 1.0
     return result
 
 

@@ -6,6 +6,7 @@ Advantages are normalised in `o3gym.train.grpo.advantages`; token rows and loss 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,9 +15,13 @@ import numpy as np
 
 from o3gym.rollout.records import derive_seed
 from o3gym.train.batches import portions
-from o3gym.train.grpo.advantages import advantages, divisor, kept, uniform
+from o3gym.train.grpo.advantages import advantages, divisor, kept, masking_stop, uniform
 from o3gym.train.grpo.recipe import GrpoRecipe
+from o3gym.train.loss_mask import BatchError
 from o3gym.types import OVER_TURN, Trajectory
+
+LOGPROB_TOLERANCE = 1e-3
+"""Log-probabilities above this are refused: they are something else, such as probabilities."""
 
 
 class EpisodeStats(NamedTuple):
@@ -68,12 +73,13 @@ class Experience:
 
 
 def usable(group: Sequence[Trajectory]) -> bool:
-    """Returns whether every sibling has a reward and the exact tokens of its replies.
+    """Returns whether every sibling has a finite reward and the exact tokens of its replies.
 
-    A group with a failed judge or a crashed environment is left out whole. A failure must never count as a wrong
-    answer, and without it the others would be compared within a smaller group than the recipe asks for.
+    A group with a failed judge, a reward that cannot be computed or a crashed environment is left out whole. A failure
+    must never count as a wrong answer, and without it the others would be compared within a smaller group than the
+    recipe asks for.
     """
-    return all(map(_is_usable, group))
+    return not any(map(unusable, group))
 
 
 def usable_searches(group: Sequence[Trajectory]) -> list[Trajectory]:
@@ -82,11 +88,21 @@ def usable_searches(group: Sequence[Trajectory]) -> list[Trajectory]:
     Searches for a reasoner that failed, or whose judge failed, have no reward. Unlike in `usable` the others are kept,
     because in-loop groups have no fixed size.
     """
-    return [t for t in group if _is_usable(t)]
+    return [t for t in group if not unusable(t)]
 
 
-def _is_usable(trajectory: Trajectory) -> bool:
-    return trajectory.reward is not None and trajectory.stop != "error" and tokens_written(trajectory) > 0
+def unusable(trajectory: Trajectory) -> str:
+    """Returns why nothing can be learnt from an episode, which the text names; "" if something can."""
+    reason = ""
+    if trajectory.stop == "error":
+        reason = (trajectory.turns[-1].reply.error if trajectory.turns else "") or "it ended with an error"
+    elif trajectory.reward is None:
+        reason = "its verdict failed" if trajectory.verdict == "failed" else "its reward could not be computed"
+    elif not math.isfinite(trajectory.reward):
+        reason = f"its reward is {trajectory.reward}"
+    elif not tokens_written(trajectory):
+        reason = "the tokens of its replies are not known"
+    return reason and f"episode {trajectory.key}: {reason}"
 
 
 def informative(group: Sequence[Trajectory]) -> bool:
@@ -123,7 +139,7 @@ def experience(
     in_loop = [False] * len(groups) + [True] * len(searches)
     assigned = list(zip([*groups, *searches], updates, in_loop, strict=True))
     episodes = [(t, update) for group, update, _ in assigned for t in group]
-    stats = [_stats(t, rank, update, inside) for group, update, inside in assigned for t in group]
+    stats = [_stats(t, rank, update, inside, recipe) for group, update, inside in assigned for t in group]
     # Only these small tuples travel between processes, never trajectories or pictures. Every process then computes the
     # same advantages and totals for all episodes, and picks its own.
     shares = everyone(stats)
@@ -140,9 +156,10 @@ def experience(
     return Experience(tuple(samples), totals)
 
 
-def _stats(trajectory: Trajectory, rank: int, update: int, in_loop: bool) -> EpisodeStats:
+def _stats(trajectory: Trajectory, rank: int, update: int, in_loop: bool, recipe: GrpoRecipe) -> EpisodeStats:
     group, reward = f"{rank}/{trajectory.group}", float(trajectory.reward or 0.0)
-    return EpisodeStats(group, reward, trajectory.stop, tokens_written(trajectory), update, in_loop)
+    stop = masking_stop(trajectory, recipe.over_turn)
+    return EpisodeStats(group, reward, stop, tokens_written(trajectory), update, in_loop)
 
 
 def compute_advantages(stats: Sequence[EpisodeStats], recipe: GrpoRecipe) -> tuple[Any, Any, tuple[float, ...]]:
@@ -175,11 +192,30 @@ def _assign_updates(count: int, updates: int, seed: int) -> list[int]:
 
 
 def sampling_logprobs(trajectory: Trajectory) -> list[float]:
-    """Returns the log-probability at which each token of `sample_row` was sampled; 0 where the policy did not write."""
+    """Returns the log-probability at which each token of `sample_row` was sampled; 0 where the policy did not write.
+
+    Raises:
+        BatchError: a reply does not have one log-probability per token, or one of them is not finite or above 0. A 0 in
+            place of an unknown one would claim that the token was certain, and the ratio in the loss would be wrong.
+    """
     values: list[float] = []
-    for turn in trajectory.turns:
+    for number, turn in enumerate(trajectory.turns):
+        ids, logprobs = turn.reply.token_ids or (), turn.reply.logprobs
+        if logprobs is None or len(logprobs) != len(ids):
+            count = "no" if logprobs is None else len(logprobs)
+            raise BatchError(
+                f"episode {trajectory.key}: reply {number} has {len(ids)} tokens and {count} log-probabilities; "
+                'set old_logprobs = "compute" if the sampler cannot report them'
+            )
+        for token, value in enumerate(logprobs):
+            # A softmax in float32 may round to slightly more than 1.
+            if not (math.isfinite(value) and value < LOGPROB_TOLERANCE):
+                raise BatchError(
+                    f"episode {trajectory.key}: reply {number}: the log-probability of token {token} is {value}, "
+                    "expected a finite number of at most 0"
+                )
         values += [0.0] * len(turn.reply.new_prompt_ids or ())
-        values += turn.reply.logprobs or [0.0] * len(turn.reply.token_ids or ())
+        values += logprobs
     return values
 
 
@@ -215,6 +251,7 @@ def measures(groups: Sequence[Sequence[Trajectory]]) -> Mapping[str, float]:
         "valid_calls": _mean([not turn.error and turn.parsed.call.tool != "noop" for turn in calls]),
         "failed": _mean([t.reward is None for t in flat]),
         "uniform_groups": _mean([not informative(group) for group in groups]),
+        "unusable_groups": _mean([not usable(group) for group in groups]),
         "tokens": _mean([tokens_written(t) for t in flat]),
     }
 

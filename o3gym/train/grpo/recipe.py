@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from o3gym.policies.two_agent import CALLS
 from o3gym.registry import UnknownName, closest
-from o3gym.train.grpo.advantages import Denominator, Mean, Norm, Stats, Void
+from o3gym.train.grpo.advantages import Denominator, Mean, Norm, OverTurn, Stats, Void
 from o3gym.train.recipe import (
     RecipeError,
     Schedule,
@@ -87,11 +87,13 @@ class GrpoRecipe(TrainingRecipe):
         samples: episodes per task; they form a group.
         updates: optimiser steps that a rollout is split over. With 1 the training is on-policy.
         old_logprobs: log-probabilities of the policy that acted, needed with more than one update: "compute" makes a
-            forward pass for them, as the released systems do; "rollout" takes those of the sampling, at no cost.
+            forward pass for them, as the released systems do; "rollout" takes those of the sampling, at no cost. vLLM
+            cannot supply them with `top_p` below 1, which is refused.
         clip_low, clip_high: the probability ratio of a token is clipped to 1 − clip_low … 1 + clip_high.
         kl: coefficient of the divergence from the starting weights (k3 estimator); 0 needs no reference model.
         norm, std, epsilon: see `o3gym.train.grpo.advantages.advantages`.
         over_turn_masking, void: see `o3gym.train.grpo.advantages.kept`.
+        over_turn: which last replies count as over-turn, see `o3gym.train.grpo.advantages.masking_stop`.
         stats: whether masked episodes count in their group's statistics. By default they do, as in Mini-o3's code.
         mean, denominator: see `o3gym.train.grpo.advantages.weights`.
         refills: additional rollouts that may be played until `prompts` groups have rewards that differ; 0 keeps uniform
@@ -127,6 +129,7 @@ class GrpoRecipe(TrainingRecipe):
     std: bool = True
     epsilon: float = 1e-6
     over_turn_masking: bool = False
+    over_turn: OverTurn = "valid"
     void: Void = "penalise"
     stats: Stats = "include"
     mean: Mean = "token"
@@ -201,12 +204,33 @@ def read_grpo(data: Mapping[str, Any], where: str = "recipe") -> GrpoRecipe:
         raise RecipeError(
             f"{where}: sampler, sight: expected one of the two, because vLLM shows pictures at the processor's sizes"
         )
+    _check_sampling(recipe, where)
     if recipe.save_steps % recipe.updates or recipe.steps % recipe.updates:
         raise RecipeError(
             f"{where}: steps, save_steps: expected multiples of updates = {recipe.updates}, because a training is "
             f"resumed at the start of a rollout; got {recipe.steps} and {recipe.save_steps}"
         )
     return recipe
+
+
+def _check_sampling(recipe: GrpoRecipe, where: str) -> None:
+    """Raises `RecipeError` if replies cannot be sampled as the recipe says, or lack log-probabilities that it needs."""
+    if not 0 < recipe.temperature < math.inf:
+        raise RecipeError(
+            f"{where}: temperature: expected a number above 0, got {recipe.temperature}; at 0 the episodes of a group "
+            "would all be the same"
+        )
+    if not 0 < recipe.top_p <= 1:
+        raise RecipeError(f"{where}: top_p: expected a number above 0 and up to 1, got {recipe.top_p}")
+    # The trainer computes log-probabilities over all tokens, after the temperature. The model itself records the same
+    # when it samples, whatever top_p is.
+    if recipe.sampler and recipe.old_logprobs == "rollout" and recipe.top_p < 1:
+        raise RecipeError(
+            f"{where}: sampler, top_p, old_logprobs: vLLM applies the temperature and top_p = {recipe.top_p} before it "
+            "reports log-probabilities, and does not say how much probability top_p cut off; so the trainer, which "
+            "takes them over all tokens, cannot compare them with its own (vLLM's raw ones lack the temperature). Set "
+            'old_logprobs = "compute", or top_p = 1, or sampler = "" (the model itself reports them over all tokens)'
+        )
 
 
 def _check_in_loop(in_loop: InLoop, where: str) -> None:

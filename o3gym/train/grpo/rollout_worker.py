@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,14 +20,15 @@ from o3gym.rewards.settle import settle
 from o3gym.rollout.loop import collect, rollout
 from o3gym.rollout.records import Arm, Job, derive_seed
 from o3gym.runs.store import RunStore
-from o3gym.suites.base import Suite, make_suite
-from o3gym.train.data.sources import shuffled_order
+from o3gym.suites.base import make_suite, some_of
+from o3gym.train.data.task_order import TaskOrder
 from o3gym.train.grpo.experience import (
     Experience,
     experience,
     in_loop_measures,
     informative,
     measures,
+    unusable,
     usable,
     usable_searches,
 )
@@ -34,6 +36,8 @@ from o3gym.train.grpo.reasoner_in_loop import ReasonerInLoop
 from o3gym.train.grpo.recipe import GrpoRecipe
 from o3gym.train.recipe import devices
 from o3gym.types import Sampling, Trajectory
+
+_logger = logging.getLogger(__name__)
 
 Gather = Callable[[Any], list[Any]]
 """Takes this process's value and returns the values of all processes, in rank order."""
@@ -69,17 +73,20 @@ class RolloutWorker:
         defaults = {"suite": "synthetic", "split": "train", "size_rule": self.dialect.size_rule}
         self.env = {**defaults, **recipe.env, "reward": recipe.reward}
         self.suite = make_suite(self.env["suite"], self.env["split"], **self.env.get("suite_args", {}))
+        self.order = TaskOrder(self.suite)
         self.env["tools"] = expressible(self.env.get("tools"), self.dialect, self.suite)
         self.reward = REWARDS[recipe.reward]
         self.judge = make_judge(recipe.judge) if recipe.judge else None
         sampling = Sampling(recipe.temperature, recipe.top_p, recipe.max_tokens)
         self.in_loop = ReasonerInLoop(recipe) if recipe.in_loop.prompts else None
+        self.in_loop_order = TaskOrder(self.in_loop.suite) if self.in_loop else None
         self.arm = Arm("train", self.env, recipe.name, recipe.dialect, sampling)
 
     def __call__(self, number: int, policy: Policy) -> tuple[Experience, Mapping[str, float]]:
         """Plays rollout `number`. Returns this process's experience, and statistics over all processes for the log."""
         started, played, kept = time.monotonic(), list[list[Trajectory]](), list[list[Trajectory]]()
         share, seed = self.recipe.share(devices()), derive_seed(self.recipe.seed, number)
+        skipped = self._skipped_rows()
         tasks, searches = self._play_in_loop(number, policy)
         for attempt in range(self.recipe.refills + 1):
             groups = self._groups(number, attempt, policy)
@@ -91,42 +98,54 @@ class RolloutWorker:
             # apart, and the next gathering call would wait for a process that never comes.
             if min(self.everyone(len(kept))) >= share:
                 break
+        _warn_of_unusable(number, played)
+        self._warn_of_bad_rows(number)
         self._store(number, [*played, tasks])
         seconds = time.monotonic() - started
         inside = [usable_searches(group) for group in searches]
         samples = experience(kept[:share], self.recipe, seed, self.everyone, self.rank, inside)
         more = in_loop_measures(tasks, searches) if self.in_loop else {}
+        more = {**more, "skipped_rows": float(self._skipped_rows() - skipped)}
         return samples, self._statistics([*played, *searches], {**measures(played), **more}, attempt, seconds)
 
     def _play_in_loop(self, number: int, policy: Policy) -> tuple[list[Trajectory], list[list[Trajectory]]]:
         """Returns this process's share of the in-loop half: the reasoner's episodes, and the searches of each task."""
-        if self.in_loop is None:
+        if self.in_loop is None or self.in_loop_order is None:
             return [], []
-        settings, suite = self.recipe.in_loop, self.in_loop.suite
+        settings, order = self.recipe.in_loop, self.in_loop_order
         mine = range(number * settings.prompts + self.rank, (number + 1) * settings.prompts, devices())
-        jobs = [
-            self._task(suite, f"{number:06d}.in_loop.{place:08d}", place, sample, "in_loop")
-            for place in mine
-            for sample in range(settings.samples)
-        ]
-        return self.in_loop.play(jobs, policy)
+        groups = {f"{number:06d}.in_loop.{place:08d}": self._task(order, "in_loop", place) for place in mine}
+        return self.in_loop.play(self._jobs(groups, settings.samples), policy)
 
     def _groups(self, number: int, attempt: int, policy: Policy) -> list[list[Trajectory]]:
         """Plays and settles this process's share of the next tasks: every `devices()`-th one, starting at its rank."""
         mine = range(self.cursor + self.rank, self.cursor + self.recipe.prompts, devices())
         self.cursor += self.recipe.prompts
-        jobs = [self._job(number, attempt, place, sample) for place in mine for sample in range(self.recipe.samples)]
+        groups = {f"{number:06d}.{attempt}.{place:08d}": self._task(self.order, "tasks", place) for place in mine}
+        jobs = self._jobs(groups, self.recipe.samples)
         episodes = rollout(jobs, policy, self.dialect, self.arm, in_flight=self.recipe.in_flight)
         return settle(collect(episodes), self.reward, self.judge)
 
-    def _job(self, number: int, attempt: int, place: int, sample: int) -> Job:
-        return self._task(self.suite, f"{number:06d}.{attempt}.{place:08d}", place, sample, "tasks")
+    def _task(self, order: TaskOrder, name: str, place: int) -> int:
+        return order.at(derive_seed(self.recipe.seed, name), place)
 
-    def _task(self, suite: Suite, group: str, place: int, sample: int, order: str) -> Job:
-        """Returns a job for the task at `place` of a suite's endless order, which is shuffled anew for each epoch."""
-        epoch, rank = divmod(place, len(suite))
-        task = shuffled_order(derive_seed(self.recipe.seed, order), epoch, len(suite))[rank]
-        return Job(task, group, sample, derive_seed(self.recipe.seed, group, sample))
+    def _jobs(self, groups: Mapping[str, int], samples: int) -> list[Job]:
+        """Returns the jobs of some groups, given their names and tasks."""
+        return [
+            Job(task, group, sample, derive_seed(self.recipe.seed, group, sample))
+            for group, task in groups.items()
+            for sample in range(samples)
+        ]
+
+    def _skipped_rows(self) -> int:
+        """Returns how many draws of tasks have met a bad row so far."""
+        return self.order.replaced + (self.in_loop_order.replaced if self.in_loop_order is not None else 0)
+
+    def _warn_of_bad_rows(self, number: int) -> None:
+        """Logs the bad rows that were not logged before."""
+        for order in filter(None, (self.order, self.in_loop_order)):
+            if new := order.bad.unnamed():
+                _logger.warning("rollout %d: bad rows of %s are skipped: %s", number, order.suite.name, some_of(new))
 
     def _store(self, number: int, played: Sequence[Sequence[Trajectory]]) -> None:
         if not self.recipe.watch or number % self.recipe.watch:
@@ -148,7 +167,7 @@ class RolloutWorker:
         means = {name: sum(share[name] for share in shares) / len(shares) for name in shares[0]}
         return {
             **means,
-            "tokens_per_second": means["tokens_per_second"] * len(shares),
+            **{name: means[name] * len(shares) for name in ("tokens_per_second", "skipped_rows")},
             "refills": float(refills),
             "seconds": seconds,
         }
@@ -157,3 +176,16 @@ class RolloutWorker:
         """Closes the reasoner, if there is one."""
         if self.in_loop is not None:
             self.in_loop.close()
+
+
+def _warn_of_unusable(number: int, played: Sequence[Sequence[Trajectory]]) -> None:
+    """Logs how many groups of a rollout nothing is learnt from, and what is wrong with the first of them."""
+    reasons = [next(filter(None, map(unusable, group)), "") for group in played]
+    if left_out := [reason for reason in reasons if reason]:
+        _logger.warning(
+            "rollout %d: %d of %d groups are left out, the first because %s",
+            number,
+            len(left_out),
+            len(played),
+            left_out[0],
+        )

@@ -22,6 +22,7 @@ GRPO_CHANGEABLE = ("threads", "log_steps", "save_steps", "report_to", "keep", "s
 """Recipe keys that may change when a training is resumed, because the result does not depend on them."""
 NOTED = (
     *("loss", "reward", "accuracy", "turns", "over_turn", "answered", "valid_calls", "failed", "uniform_groups"),
+    *("unusable_groups", "skipped_rows", "skipped_updates"),
     *("tokens", "tokens_per_second", "refills", "kl", "entropy", "grad_norm", "learning_rate"),
     *("in_loop/reward", "in_loop/accuracy", "in_loop/searches", "in_loop/found", "in_loop/failed"),
     "clip_ratio/region_mean",

@@ -14,7 +14,8 @@ from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.transformers import InMemory
 from o3gym.policies.local.vllm import Vllm
 from o3gym.policies.local.vllm_server import VllmServer
-from o3gym.registry import build_plugin, parse_spec, require
+from o3gym.registry import require
+from o3gym.specs import build_plugin, parse_spec
 from o3gym.train.grpo.recipe import GrpoRecipe
 from o3gym.train.models import function, save_limits
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import json
 import math
 import os
 import signal
@@ -31,7 +30,7 @@ from o3gym.train.grpo.trl_batch import blank_row, to_trl
 from o3gym.train.loss_mask import TrainingRow, sample_row
 from o3gym.train.recipe import devices
 from o3gym.train.record import CURSOR
-from o3gym.train.sft.trainer import Follow, StepReport, common
+from o3gym.train.sft.trainer import Follow, StepReport, common, seal
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 torch = require("torch", "train")
@@ -85,6 +84,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
     Attributes:
         sampler: makes the policy that plays with the current weights.
         phases: seconds since the last log entry, by activity.
+        skipped: optimiser steps without update since the last log entry, because no episode had a loss.
     """
 
     def __init__(
@@ -101,7 +101,9 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         self.sampler = make_sampler(recipe, folder.parent / "sampler")
         self.passes = recipe.accumulation(devices())
         self.phases = dict.fromkeys(("rollout", "logprobs", "update"), 0.0)
+        self.skipped = 0
         self._ready: list[dict[str, Any]] = []
+        self._totals: tuple[float, ...] = ()
         # With sharded weights, every layer of every sampled token would be a collective call. So a sharded model plays
         # as a whole copy, made here, before TRL wraps the model.
         self._whole = copy.deepcopy(model).requires_grad_(False) if sharded() else None
@@ -115,6 +117,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         self.remove_callback(transformers.PrinterCallback)
         self.interrupt = Interrupt(recipe.updates)
         self.add_callback(self.interrupt)
+        self.add_callback(SkipEmpty(self))
         self.add_callback(Follow(report))
 
     @property
@@ -159,12 +162,10 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
                 self.sampler.close()
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Saves a checkpoint, with the number of tasks that have been used up."""
-        # The cursor does not follow from the step: refills use up more tasks, depending on rewards.
+        """Saves a checkpoint, with the number of tasks that have been used up, and marks it as whole."""
         super()._save_checkpoint(model, trial)
-        if self.accelerator.is_main_process:
-            folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-            (folder / CURSOR).write_text(json.dumps({"cursor": self.worker.cursor}) + "\n", "utf-8")
+        # The cursor does not follow from the step: refills use up more tasks, depending on rewards.
+        seal(self, self.recipe.keep, {CURSOR: {"cursor": self.worker.cursor}})
 
     def get_train_dataloader(self) -> Any:
         """Returns a loader that merely counts forward passes: the episodes come from `worker`."""
@@ -179,6 +180,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         if place == 0:
             with self._phase("rollout"):
                 experience, measured = self._played(self.state.global_step // self.recipe.updates)
+            self._totals = experience.totals
             with self._phase("logprobs"):
                 self._ready = self._batches(experience)
             for name, value in measured.items():
@@ -194,8 +196,10 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
+        synchronise()  # a GPU may still be busy with the phase before
         started = time.monotonic()
         yield
+        synchronise()
         self.phases[name] += time.monotonic() - started
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
@@ -207,11 +211,20 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         return loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Logs, and adds the seconds of each phase since the last log entry."""
+        """Logs, and adds the seconds of each phase and the skipped updates since the last log entry."""
         if "loss" in logs:
-            logs = {**logs, **{f"seconds/{name}": value for name, value in self.phases.items()}}
-            self.phases = dict.fromkeys(self.phases, 0.0)
+            phases = {f"seconds/{name}": value for name, value in self.phases.items()}
+            logs = {**logs, **phases, "skipped_updates": float(self.skipped)}
+            self.phases, self.skipped = dict.fromkeys(self.phases, 0.0), 0
         super().log(logs, *args, **kwargs)
+
+    def skip_empty_update(self) -> None:
+        """Discards the gradients of the current update if no episode of any process had a loss in it."""
+        if not self._totals[self.state.global_step % self.recipe.updates]:
+            self.skipped += 1
+            # Without gradients, AdamW leaves a parameter alone. With gradients of 0 it would still decay it, and move
+            # it by the momentum of earlier steps.
+            self.model.zero_grad(set_to_none=True)
 
     @cached_property
     def _blank(self) -> TrainingRow:
@@ -299,6 +312,17 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         """Does nothing: `training.json` holds what a model card would, and more."""
 
 
+class SkipEmpty(_TrainerCallback):  # type: ignore[misc]
+    """Makes a step without update where there is nothing to learn from, as when all groups of a rollout failed."""
+
+    def __init__(self, trainer: GrpoTrainer) -> None:
+        self.trainer = trainer
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Discards the gradients of an empty update."""
+        self.trainer.skip_empty_update()
+
+
 class Interrupt(_TrainerCallback):  # type: ignore[misc]
     """Stops a training on SIGINT where it can be resumed exactly: with a checkpoint, when a rollout is used up.
 
@@ -331,6 +355,12 @@ class Interrupt(_TrainerCallback):  # type: ignore[misc]
         """Saves and stops if a SIGINT has arrived and the rollout is used up."""
         if self.asked and state.global_step % self.updates == 0 and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True
+
+
+def synchronise() -> None:
+    """Waits until the GPU, if there is one, has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def grpo_settings(recipe: GrpoRecipe, folder: Path) -> Any:

@@ -34,7 +34,7 @@ def to_trl(rows: Sequence[TrainingRow], encoder: Encoder) -> dict[str, Any]:
         raise BatchError("a row begins with a token that the policy wrote: it has no prompt")
     ids, attention = batch.pop("input_ids"), batch.pop("attention_mask")
     written = (batch.pop("labels") != IGNORED).long()
-    del batch["passed"]
+    del batch["passed"], batch["bad"]
     return {
         "prompt_ids": ids[:, :1],
         "prompt_mask": attention[:, :1],

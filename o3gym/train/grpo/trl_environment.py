@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 from PIL import Image
 
+from o3gym.calls import answer, crop, reuse, zoom
 from o3gym.registry import REWARDS
 from o3gym.rewards.settle import settle
-from o3gym.types import OVER_TURN, Call, answer, crop, reuse, zoom
+from o3gym.train.data.task_order import TaskOrder
+from o3gym.types import OVER_TURN, Call
+
+_logger = logging.getLogger(__name__)
 
 
 class SearchTools:
@@ -52,10 +57,17 @@ class SearchTools:
         arguments = {"tools": ["crop", "zoom", "reuse", "answer"], **(env or {}), "reward": reward}
         self._env = gym.make("o3gym/VisualSearch-v0", **arguments)
         self._reward, self._masking = REWARDS[reward], over_turn_masking
+        self._order = TaskOrder(self._env.unwrapped.suite)  # type: ignore[attr-defined]
 
     def reset(self, task: int = 0, **row: Any) -> list[dict[str, Any]]:
-        """Starts the episode of a row, whose column `task` is an index into the suite."""
-        observation, _ = self._env.reset(seed=task, options={"task": task})
+        """Starts the episode of a row, whose column `task` is an index into the suite.
+
+        If the row of the suite is bad, another one takes its place, the same one for the whole group.
+        """
+        good = self._order.or_another(task, task)
+        for problem in self._order.bad.unnamed():
+            _logger.warning("a bad row of the suite is skipped: %s", problem)
+        observation, _ = self._env.reset(seed=task, options={"task": good})
         return _blocks(observation)
 
     def crop(self, x0: float, y0: float, x1: float, y1: float, view: int = 0) -> list[dict[str, Any]]:

@@ -89,21 +89,22 @@ class _Training:
         return self.out
 
     def _stage(self, number: int) -> None:
-        """Runs a stage, or resumes it from its newest checkpoint.
+        """Runs a stage, or resumes it from its newest whole checkpoint.
 
-        A finished stage only supplies its weights, and those only if the next stage has no checkpoint of its own.
+        A finished stage only supplies its weights, and those only if no later stage has a checkpoint of its own.
         """
         last = newest_checkpoint(self._folder(number))
-        mixture = self.mixtures[number]
-        if last is not None and step_of(last) >= mixture.steps:
-            if str(number) not in self.record.get("stages", {}):  # stopped after the checkpoint, before the record
-                self._note(number, json.loads((last / STATE).read_text("utf-8")))
-            if newest_checkpoint(self._folder(number + 1)) is None:
-                trainer = self._trainer(number)
-                trainer._load_from_checkpoint(str(last))
-                self.model = trainer.model
+        finished = last is not None and step_of(last) >= self.mixtures[number].steps
+        if last is not None and finished and str(number) not in self.record.get("stages", {}):
+            # The training was stopped between the last checkpoint of the stage and its record.
+            self._note(number, json.loads((last / STATE).read_text("utf-8")))
+        if any(newest_checkpoint(self._folder(later)) for later in range(number + 1, len(self.recipe.stages))):
             return
         trainer = self._trainer(number)
+        if finished:
+            trainer._load_from_checkpoint(str(last))
+            self.model = trainer.model
+            return
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
         self._note(number, dataclasses.asdict(trainer.state))
         self.model = trainer.model
@@ -132,6 +133,7 @@ class _Training:
         stages[str(number)] = {
             "steps": state["global_step"],
             "passed_over": int(sum(entry.get("passed", 0) for entry in history)),
+            "bad": int(sum(entry.get("bad", 0) for entry in history)),
             "data": self.mixtures[number].describe(),
             "curve": [[entry["step"], entry["loss"], entry["learning_rate"]] for entry in history],
             "token_accuracy": [[entry["step"], entry["mean_token_accuracy"]] for entry in history],

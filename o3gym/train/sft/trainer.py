@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from o3gym.policies.local.transformers_api import check_transformers
@@ -12,6 +14,7 @@ from o3gym.registry import require
 from o3gym.train.batches import Collator, check_batch
 from o3gym.train.data.mixture import Mixture
 from o3gym.train.recipe import Rates, RecipeError, SftRecipe, Stage, TrainingRecipe, devices
+from o3gym.train.record import seal_checkpoint
 
 torch = require("torch", "train")
 transformers = require("transformers", "train")
@@ -65,8 +68,8 @@ class Trainer(_SFTTrainer):  # type: ignore[misc]
         folder: Path,
         report: StepReport | None = None,
     ) -> None:
-        self.collate = collator
-        self.passed = 0
+        self.collate, self.keep = collator, recipe.keep
+        self.passed = self.bad = 0
         mixture = collator.mixture
         super().__init__(
             model=model,
@@ -89,15 +92,22 @@ class Trainer(_SFTTrainer):  # type: ignore[misc]
 
     def _loss(self, model: Any, part: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         self.passed += int(part.pop("passed"))
+        self.bad += int(part.pop("bad"))
         merge = getattr(self.collate.encoder.processor.image_processor, "merge_size", 1)
         check_batch(part, self.collate.encoder.image_id, merge)
         return super().compute_loss(model, part, *args, **kwargs)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Logs, and adds how many demonstrations were skipped as too long since the last log entry."""
+        """Logs, and adds how many demonstrations were skipped since the last log entry, as too long and as bad."""
         if "loss" in logs:
-            logs["passed"], self.passed = self.passed, 0
+            logs["passed"], logs["bad"] = self.passed, self.bad
+            self.passed = self.bad = 0
         super().log(logs, *args, **kwargs)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Saves a checkpoint and, when all processes have written their files, marks it as whole."""
+        super()._save_checkpoint(model, trial)
+        seal(self, self.keep)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Does nothing: `training.json` holds what a model card would, and more."""
@@ -120,6 +130,22 @@ class Follow(_TrainerCallback):  # type: ignore[misc]
             raise RuntimeError(f"the loss is {logs['loss']} at step {state.global_step}: lower the learning rate")
         if self.report is not None:
             self.report(state.global_step, logs)
+
+
+def seal(trainer: Any, keep: int, files: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Completes the checkpoint of a trainer's current step, see `seal_checkpoint`.
+
+    Args:
+        trainer: the trainer; every process calls this.
+        keep: number of checkpoints that are kept.
+        files: further files of the checkpoint: name → value, which is written as JSON.
+    """
+    trainer.accelerator.wait_for_everyone()  # each process writes its random states, and its part of sharded weights
+    if trainer.accelerator.is_main_process:
+        folder = Path(trainer.args.output_dir) / f"checkpoint-{trainer.state.global_step}"
+        for name, value in files.items():
+            (folder / name).write_text(json.dumps(value) + "\n", "utf-8")
+        seal_checkpoint(folder, keep)
 
 
 def common(recipe: TrainingRecipe, rates: Rates, steps: int, seed: int, folder: Path) -> dict[str, Any]:
@@ -145,7 +171,7 @@ def common(recipe: TrainingRecipe, rates: Rates, steps: int, seed: int, folder: 
         CHECKPOINTING: recipe.gradient_checkpointing,
         "seed": seed % 2**32,
         "save_steps": recipe.save_steps,
-        "save_total_limit": recipe.keep,
+        "save_total_limit": None,  # older checkpoints are removed by `seal`, once the new one is whole
         "logging_steps": recipe.log_steps,
         "logging_first_step": True,
         "logging_nan_inf_filter": False,

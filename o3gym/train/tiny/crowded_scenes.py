@@ -15,7 +15,7 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from o3gym.media.images import Pixels
+from o3gym.media.pixels import Pixels
 from o3gym.policies.dialogue import Message, Picture
 from o3gym.policies.tiny.view_size import SIDE
 from o3gym.registry import closest

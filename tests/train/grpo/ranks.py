@@ -1,9 +1,10 @@
-"""One process of several trainings, one after the other, for `test_ranks.py`: START OUT TRAINING…, under torchrun."""
+"""One process of several, which makes one training after the other, for `test_ranks.py`."""
 
 from __future__ import annotations
 
 import os
-import sys
+import traceback
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import torch
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
-RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+IMPORTED = ("o3gym.train.grpo.trainer", "tests.train.grpo.test_grpo_run", "tests.train.grpo.test_reasoner_in_loop")
+"""What takes long to import and is imported once for all processes."""
 
 
 def allow_fsdp_on_a_cpu() -> None:
@@ -28,6 +30,10 @@ def allow_fsdp_on_a_cpu() -> None:
     AcceleratorState.__init__ = make
 
 
+def rank_and_world() -> tuple[int, int]:
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+
 def gradients(mean: str, start: Path, out: Path) -> None:
     """The gradients of one step over given episodes, this process's share of them."""
     from o3gym.policies.local.encoding import Encoder
@@ -40,7 +46,8 @@ def gradients(mean: str, start: Path, out: Path) -> None:
 
     made = recipe(start, mean=mean)
     encoder = Encoder(load_processor(str(start)))
-    groups = rewarded(played(encoder), REWARDS)[RANK::WORLD]
+    rank, world = rank_and_world()
+    groups = rewarded(played(encoder), REWARDS)[rank::world]
 
     def play(number: int, policy: Any) -> Any:
         return experience(groups, made, 0, trainer.everyone, trainer.rank), {}
@@ -52,7 +59,7 @@ def gradients(mean: str, start: Path, out: Path) -> None:
     trainer.add_callback(spy)
     trainer.train()
     grads = {name.removeprefix("module."): grad for name, grad in spy.steps[0][1].items()}
-    torch.save(grads, out / f"{RANK}.pt")
+    torch.save(grads, out / f"{rank}.pt")
 
 
 def whole(start: Path, out: Path) -> None:
@@ -61,7 +68,7 @@ def whole(start: Path, out: Path) -> None:
     from tests.train.grpo.test_grpo_run import recipe, register_share_of_e
 
     register_share_of_e()
-    train_grpo(recipe(start, updates=2, refills=1, watch=2), out)
+    train_grpo(recipe(start, updates=2, refills=1, watch=2, steps=2), out)
 
 
 def in_loop(start: Path, out: Path) -> None:
@@ -70,7 +77,7 @@ def in_loop(start: Path, out: Path) -> None:
     from tests.train.grpo.test_reasoner_in_loop import recipe, registered
 
     registered()
-    train_grpo(recipe(start), out)
+    train_grpo(recipe(start, steps=1, save_steps=1), out)
 
 
 TRAININGS = {
@@ -80,12 +87,18 @@ TRAININGS = {
     "in_loop": in_loop,
 }
 
-if __name__ == "__main__":
+
+def run(variables: Mapping[str, str], start: Path, out: Path, trainings: Sequence[str]) -> None:
+    """Makes the trainings, each in a folder of its own; what goes wrong is written to a file."""
+    os.environ.update(variables)
     torch.set_num_threads(1)
     allow_fsdp_on_a_cpu()
-    for name in sys.argv[3:]:
-        folder = Path(sys.argv[2]) / name
-        folder.mkdir(exist_ok=True)
-        TRAININGS[name](Path(sys.argv[1]), folder)
+    try:
+        for name in trainings:
+            (out / name).mkdir(exist_ok=True)
+            TRAININGS[name](start, out / name)
+    except BaseException:
+        (out / f"error-{os.environ['RANK']}.txt").write_text(traceback.format_exc())
+        os._exit(1)  # the other process may wait for this one in a collective call
     if torch.distributed.is_initialized():  # left to the exit, gloo's threads may abort it
         torch.distributed.destroy_process_group()

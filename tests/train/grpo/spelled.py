@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from o3gym.dialects.base import Dialect
 from o3gym.dialects.grid import Grid
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Request
@@ -46,6 +47,29 @@ class Spelled(Policy):
 
     def vision_size(self, width: int, height: int) -> tuple[int, int]:
         return self.encoder.vision_size(width, height)
+
+
+class Listener(Policy):
+    """Keeps what it reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    def act(self, requests: Sequence[Request]) -> list[Reply]:
+        self.heard += [message.text for request in requests for message in request.dialogue.messages]
+        return [Reply("answer nothing") for _ in requests]
+
+
+def prompts(dialect: Dialect, env: Mapping[str, Any] = ENV) -> list[str]:
+    """The texts that open an episode, for a tokenizer that spells them in few tokens."""
+    listener = Listener()
+    list(
+        rollout(
+            [Job(task, f"{task}", 0, seed=0) for task in range(4)], listener, dialect, Arm("", {**env, "max_turns": 2})
+        )
+    )
+    return listener.heard
 
 
 LOOKS = ["look 2x2 a1", "look 2x2 b2", "look 3x3 b2"]

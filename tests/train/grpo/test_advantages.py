@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -10,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o3gym.train.grpo.advantages import Denominator, Mean, Norm, advantages, kept, uniform, weights
-from o3gym.types import OVER_TURN, Stop
+from o3gym.calls import crop, noop
+from o3gym.train.grpo.advantages import Denominator, Mean, Norm, advantages, kept, masking_stop, uniform, weights
+from o3gym.train.grpo.experience import _stats
+from o3gym.train.grpo.recipe import load_grpo
+from o3gym.types import FULL, OVER_TURN, Call, Parsed, Reply, Source, Stop, Task, Trajectory, Turn
 
 STOPS = get_args(Stop)
 
@@ -34,6 +38,8 @@ def test_global_statistics_go_over_all_groups() -> None:
     rewards, groups = [1.0, 1.0, 0.0, 0.0], ["a", "a", "b", "b"]
     assert not advantages(rewards, groups).any()
     assert advantages(rewards, groups, norm="global", std=False) == pytest.approx([0.5, 0.5, -0.5, -0.5])
+    # the deviation of the population: 0.5
+    assert advantages(rewards, groups, norm="global") == pytest.approx([1, 1, -1, -1], abs=1e-5)
 
 
 @pytest.mark.parametrize("stop", STOPS)
@@ -41,6 +47,37 @@ def test_only_who_still_wanted_to_look_is_masked(stop: str) -> None:
     assert kept([stop], over_turn_masking=False).all()
     assert kept([stop], over_turn_masking=True).all() == (stop not in ("over_turn", "over_views", "over_context"))
     assert kept([stop], over_turn_masking=False, void="mask").all() == (stop != "void")
+
+
+def ended(stop: str, error: str = "", tool: str = "crop") -> Trajectory:
+    call = noop("parse", "?") if error in ("parse", "void") else Call(tool, {})
+    turns = (Turn(Reply("x"), Parsed(crop(FULL)), ""), Turn(Reply("x"), Parsed(call), error))
+    task = Task("t", (Source.file("a.png"),), "?")
+    return Trajectory(task, task.sources, (), turns, stop=stop)
+
+
+@pytest.mark.parametrize(
+    ("trajectory", "attempted"),
+    [
+        (ended("over_turn", "budget"), "over_turn"),
+        (ended("malformed", "parse"), "over_turn"),
+        (ended("malformed", "bad_box"), "over_turn"),
+        (ended("malformed", "void"), "malformed"),
+        (ended("malformed", "bad_args", "answer"), "malformed"),
+        (ended("answered"), "answered"),
+        (ended("void", "void"), "void"),
+        (replace(ended("malformed"), turns=()), "malformed"),
+    ],
+)
+def test_attempted_calls_in_the_last_turn_are_masked_on_request(trajectory: Trajectory, attempted: str) -> None:
+    assert masking_stop(trajectory) == trajectory.stop
+    assert masking_stop(trajectory, "attempted") == attempted
+
+
+@pytest.mark.parametrize(("over_turn", "stop"), [("valid", "malformed"), ("attempted", "over_turn")])
+def test_a_recipe_chooses_whether_attempted_calls_are_masked(over_turn: str, stop: str) -> None:
+    recipe = load_grpo("mini_o3", [f"over_turn={over_turn}"])
+    assert _stats(ended("malformed", "bad_box"), 0, 0, False, recipe).stop == stop
 
 
 def test_gibberish_to_the_limit_is_punished_with_masking_on() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ from o3gym.train.grpo.experience import (
     measures,
     sampling_logprobs,
     tokens_written,
+    unusable,
     usable,
 )
 from o3gym.train.grpo.recipe import GrpoRecipe
@@ -126,6 +128,8 @@ def test_a_group_with_a_failure_is_left_out_whole(groups: Groups) -> None:
     reply = replace(groups[0][0].turns[0].reply, token_ids=None)
     unknown = replace(groups[0][0], turns=(replace(groups[0][0].turns[0], reply=reply),))
     assert not usable([unknown, *groups[0][1:]])
+    assert not usable([replace(groups[0][0], reward=math.nan), *groups[0][1:]])
+    assert "its reward is inf" in unusable(replace(groups[0][0], reward=math.inf))
 
 
 def test_a_blank_row_goes_through_the_vision_tower_and_has_no_loss(encoder: Encoder) -> None:
@@ -142,6 +146,26 @@ def _change(turn: int, **fields: Callable[[Any], Any]) -> Callable[[Trajectory],
         return replace(t, turns=(*t.turns[:turn], replace(t.turns[turn], reply=reply), *t.turns[turn + 1 :]))
 
     return changed
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "said"),
+    [
+        (lambda known: None, r"g0.*reply 1 has \d+ tokens and no log-probabilities"),
+        (lambda known: known[1:], r"g0.*reply 1 has (\d+) tokens and \d+ log-probabilities"),
+        (lambda known: (), r"reply 1 has \d+ tokens and 0 log-probabilities"),
+        (lambda known: (math.nan, *known[1:]), r"g0.*reply 1: the log-probability of token 0 is nan"),
+        (lambda known: (*known[:-1], -math.inf), r"reply 1: the log-probability of token \d+ is -inf"),
+        (
+            lambda known: (0.9, *known[1:]),
+            r"the log-probability of token 0 is 0.9, expected a finite number of at most 0",
+        ),
+    ],
+)
+def test_log_probabilities_that_are_not_known_are_no_zeros(groups: Groups, logprobs: Any, said: str) -> None:
+    assert sampling_logprobs(_change(1, logprobs=lambda known: (1e-7, *known[1:]))(groups[0][2]))
+    with pytest.raises(BatchError, match=said):
+        sampling_logprobs(_change(1, logprobs=logprobs)(groups[0][2]))
 
 
 FAULTS: dict[str, tuple[Callable[[Encoder], Callable[[Trajectory], Trajectory]], str]] = {
@@ -196,5 +220,6 @@ def test_measures_of_a_rollout(groups: Groups) -> None:
     assert said["over_turn"] == pytest.approx(1 / 6)
     assert said["failed"] == pytest.approx(1 / 6)
     assert said["uniform_groups"] == 0.5
+    assert said["unusable_groups"] == 0.5
     assert said["valid_calls"] == 1
     assert measures([])["reward"] == 0

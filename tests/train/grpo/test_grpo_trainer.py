@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,21 @@ import pytest
 import torch
 import transformers
 
+from o3gym.dialects.grid import Grid
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import load_processor
+from o3gym.policies.local.transformers import InMemory
+from o3gym.rollout.loop import rollout
+from o3gym.rollout.records import Arm, Job
 from o3gym.train.batches import batch_of
+from o3gym.train.grpo import trainer as grpo_trainer
 from o3gym.train.grpo.experience import experience
 from o3gym.train.grpo.recipe import GrpoRecipe, read_grpo
+from o3gym.train.grpo.samplers import ItsOwn
 from o3gym.train.grpo.trainer import GrpoTrainer
-from o3gym.train.loss_mask import sample_row
-from o3gym.types import Trajectory
-from tests.train.grpo.spelled import played, rewarded
+from o3gym.train.loss_mask import BatchError, sample_row
+from o3gym.types import Sampling, Trajectory
+from tests.train.grpo.spelled import ENV, played, prompts, rewarded
 from tests.train.tiny_folder import write_folder
 
 REWARDS = [[1, 0, 0.5], [0, 1, 1]]
@@ -27,7 +34,7 @@ REWARDS = [[1, 0, 0.5], [0, 1, 1]]
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_folder(tmp_path_factory.mktemp("start"))
+    return write_folder(tmp_path_factory.mktemp("start"), prompts(Grid()))
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +66,17 @@ class Spy(transformers.TrainerCallback):
 
 
 def whole(tensor: Any) -> torch.Tensor:
-    """A copy; of a tensor that several processes share out, all of it."""
+    """A copy on the CPU; of a tensor that several processes share out, all of it."""
     full: torch.Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-    return full.clone()
+    return full.detach().to("cpu", copy=True)
 
 
-def trained(made: GrpoRecipe, groups: list[list[Trajectory]], folder: Path) -> tuple[Spy, Any]:
+def trained(made: GrpoRecipe, groups: list[list[Trajectory]], folder: Path, play: Any = None) -> tuple[Spy, Any]:
     processor = load_processor(made.model)
     model = transformers.AutoModelForImageTextToText.from_pretrained(made.model, dtype=torch.float32)
     encoder, spy = Encoder(processor), Spy()
     learnt = experience(groups, made, 0)
-    worker: Any = lambda number, policy: (learnt, {})  # noqa: E731
+    worker: Any = play or (lambda number, policy: (learnt, {}))
     worker.cursor = 0
     trainer = GrpoTrainer(model, processor, made, encoder, worker, folder)
     trainer.add_callback(spy)
@@ -132,7 +139,7 @@ CASES: Mapping[str, Mapping[str, Any]] = {
     "by sequence": {"over_turn_masking": True, "mean": "sequence"},
     "by sequence, divided by all": {"over_turn_masking": True, "mean": "sequence", "denominator": "all"},
     "without deviation, warm": {"std": False, "temperature": 0.7},
-    "one pass": {"micro_batch": 0},
+    "one pass, activations computed twice": {"micro_batch": 0, "gradient_checkpointing": True},
     "two updates": {"updates": 2, "steps": 2, "clip_low": 0.05, "clip_high": 0.1},
     "two updates by sequence, with KL": {"updates": 2, "steps": 2, "mean": "sequence", "kl": 0.2},
 }
@@ -170,14 +177,97 @@ def sampled(groups: list[list[Trajectory]], made: GrpoRecipe, encoder: Encoder) 
     return [[recorded(t) for t in group] for group in groups]
 
 
-@pytest.mark.parametrize("mean", ["token", "sequence"])
+RECORDED: Mapping[str, Mapping[str, Any]] = {
+    "two updates": {"updates": 2, "steps": 2},
+    "two updates by sequence": {"updates": 2, "steps": 2, "mean": "sequence"},
+    "one update, another sampler": {"sampler": "vllm"},
+}
+
+
+@pytest.mark.parametrize("case", RECORDED)
 def test_ratios_are_to_the_log_probabilities_of_sampling_token_by_token(
-    start: Path, encoder: Encoder, groups: list[list[Trajectory]], tmp_path: Path, mean: str
+    start: Path,
+    encoder: Encoder,
+    groups: list[list[Trajectory]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    case: str,
 ) -> None:
-    made = recipe(start, updates=2, steps=2, old_logprobs="rollout", mean=mean)
+    monkeypatch.setattr(grpo_trainer, "make_sampler", lambda *arguments: ItsOwn())
+    made = recipe(start, old_logprobs="rollout", **RECORDED[case])
     episodes = sampled(groups, made, encoder)
     spy, _ = trained(made, episodes, tmp_path)
     for update, (weights, grads) in enumerate(spy.steps):
         _, wanted = oracle(made, episodes, weights, spy.steps[0][0], update)
         for name, grad in wanted.items():
             torch.testing.assert_close(grads[name], grad, rtol=1e-4, atol=2e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_gradients_tell_log_probabilities_that_are_shifted_by_one_token(
+    start: Path, encoder: Encoder, groups: list[list[Trajectory]], tmp_path: Path
+) -> None:
+    """So the tests above would notice a shift in the sampler, in the row or in the trainer."""
+    made = recipe(start, updates=2, steps=2, old_logprobs="rollout")
+    episodes = sampled(groups, made, encoder)
+    right = trained(made, episodes, tmp_path / "right")[0].steps[0][1]
+    for by in (1, -1):
+        wrong = trained(made, [[shifted(t, by) for t in g] for g in episodes], tmp_path / f"{by}")[0].steps[0][1]
+        gap = sum(float((right[name] - wrong[name]).norm()) for name in right)
+        assert gap > 0.1 * sum(float(grad.norm()) for grad in right.values())
+
+
+def shifted(t: Trajectory, by: int) -> Trajectory:
+    """The episode with the log-probabilities of each reply rotated by so many tokens."""
+    replies = [turn.reply for turn in t.turns]
+    rolled = [replace(r, logprobs=(*(r.logprobs or ())[by:], *(r.logprobs or ())[:by])) for r in replies]
+    return replace(t, turns=tuple(replace(turn, reply=r) for turn, r in zip(t.turns, rolled, strict=True)))
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.9])
+def test_what_the_model_records_when_it_samples_is_what_the_trainer_computes(
+    start: Path, encoder: Encoder, tmp_path: Path, top_p: float
+) -> None:
+    """At a temperature, and below top_p 1 as well: both are over all tokens (sampling leaves out those of pictures)."""
+    made = recipe(start, temperature=1.3, top_p=top_p, updates=2, steps=2, old_logprobs="rollout", max_tokens=8)
+    sampling = Sampling(made.temperature, made.top_p, made.max_tokens)
+    model = _loaded(made.model, {}).eval()
+    policy = InMemory(model, encoder, 4, 0, nullcontext, None)
+    arm = Arm("train", {**ENV, "max_turns": 2, "on_void": "continue"}, "", "", sampling)
+    group = [
+        replace(t, reward=float(t.sample))
+        for t in rollout([Job(0, "g", n, seed=n) for n in range(3)], policy, Grid(), arm)
+    ]
+    worker: Any = lambda number, policy: (experience([group], made, 0), {})  # noqa: E731
+    trainer = GrpoTrainer(model, load_processor(made.model), made, encoder, worker, tmp_path)
+    (batch, *_) = trainer._batches(experience([group], replace(made, kl=1.0), 0))
+    written = batch["tool_mask"].bool()
+    assert written.sum() >= 3
+    computed = trainer._logprobs(model, batch)
+    torch.testing.assert_close(batch["old_per_token_logps"][written], computed[written], rtol=0, atol=0.02)
+    assert float((batch["old_per_token_logps"] - computed.roll(1, 1))[written].abs().max()) > 0.1
+
+
+def test_a_step_without_anything_to_learn_from_changes_nothing(
+    start: Path, groups: list[list[Trajectory]], tmp_path: Path
+) -> None:
+    """Not even by the momentum of the step before it."""
+    made = recipe(start, steps=2, weight_decay=0.1)
+    rollouts = iter([experience(groups, made, 0), experience([], made, 0)])
+    spy, trainer = trained(made, groups, tmp_path, lambda number, policy: (next(rollouts), {}))
+    after_one, after_two = spy.steps[1][0], dict(trainer.model.named_parameters())
+    assert not all(torch.equal(after_one[name], spy.steps[0][0][name]) for name in after_one)
+    assert all(torch.equal(after_one[name], after_two[name]) for name in after_one)
+    assert [entry["skipped_updates"] for entry in trainer.state.log_history if "loss" in entry] == [0, 1]
+
+
+def test_a_missing_log_probability_ends_the_training_and_names_the_episode(
+    start: Path, groups: list[list[Trajectory]], tmp_path: Path
+) -> None:
+    made = recipe(start, updates=2, steps=2, old_logprobs="rollout")
+    first = groups[1][0]
+    turn = replace(first.turns[0], reply=replace(first.turns[0].reply, logprobs=None))
+    broken = [groups[0], [replace(first, turns=(turn,)), *groups[1][1:]]]
+    with pytest.raises(
+        BatchError, match=r"episode \('train', 'g1', 0, 'main'\): reply 0 has \d+ tokens and no log-prob"
+    ):
+        trained(made, broken, tmp_path)

@@ -1,52 +1,85 @@
 """Several processes (gloo, on a CPU): the gradients of one, whatever each has, and none waits for ever.
 
-Starting a process that imports torch and TRL takes longer than any training here, so that the trainings of one
-configuration run one after the other in the same two processes.
+Importing torch and TRL takes longer than any training here. So one process imports them once, and the others are forked
+from it (multiprocessing's "forkserver"), and the trainings of one configuration run one after the other in them.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import multiprocessing
+import socket
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils.launch import prepare_multi_gpu_env
 
+from o3gym.dialects.base import make_dialect
+from o3gym.dialects.grid import Grid
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import load_processor
 from o3gym.runs.store import open_run
-from tests.train.grpo.spelled import played, rewarded
+from tests.train.grpo import ranks
+from tests.train.grpo.spelled import played, prompts, rewarded
 from tests.train.grpo.test_grpo_trainer import REWARDS, recipe, trained
 from tests.train.tiny_folder import same, write_folder
 
-HERE = Path(__file__).parent
+WORLD = 2
 
 
-def launch(start: Path, out: Path, config: str, *trainings: str) -> None:
-    """Runs `ranks.py` in two processes, by torchrun or with a configuration of accelerate."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+@pytest.fixture(scope="module")
+def processes() -> Any:
+    """Processes that begin with everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([ranks.__name__, *ranks.IMPORTED])
+    return context
+
+
+def settings(config: str) -> dict[str, str]:
+    """The variables that torchrun sets, or accelerate with a configuration."""
+    variables = {"WORLD_SIZE": str(WORLD), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     if config:
-        path = HERE.parents[2] / "examples" / "accelerate" / config
-        command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(path)]
-        command += ["--mixed_precision", "no", "--num_processes", "2", "--main_process_port", "0"]  # any free port
-    variables = {"PYTHONPATH": str(HERE.parents[2]), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(
-        [*command, str(HERE / "ranks.py"), str(start), str(out), *trainings],
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+        path = Path(__file__).parents[3] / "examples" / "accelerate" / config
+        given = ["--config_file", str(path), "--mixed_precision", "no", "--num_processes", str(WORLD), "script.py"]
+        arguments, _, _ = _validate_launch_command(launch_command_parser().parse_args(given))
+        made = prepare_multi_gpu_env(arguments)
+        variables = {
+            **{key: value for key, value in made.items() if key.startswith(("ACCELERATE", "FSDP"))},
+            **variables,
+        }
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return {**variables, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+
+
+def launch(processes: Any, start: Path, out: Path, variables: Mapping[str, str], *trainings: str) -> None:
+    started = [
+        processes.Process(
+            target=ranks.run,
+            args=({**variables, "RANK": str(rank), "LOCAL_RANK": str(rank)}, start, out, trainings),
+        )
+        for rank in range(WORLD)
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(timeout=300)
+    codes = [process.exitcode for process in started]
+    for process in started:
+        process.kill()
+    assert codes == [0] * WORLD, "".join(path.read_text() for path in out.glob("error-*.txt"))
 
 
 @pytest.mark.parametrize("config", ["", "fsdp.yaml"])
-def test_two_processes_train_as_one_does(tmp_path: Path, config: str) -> None:
-    start = write_folder(tmp_path / "start")
-    launch(start, tmp_path, config, "token", "sequence", "whole", *([] if config else ["in_loop"]))
+def test_two_processes_train_as_one_does(processes: Any, tmp_path: Path, config: str) -> None:
+    variables = settings(config)
+    assert (variables.get("ACCELERATE_USE_FSDP") == "true") == bool(config)
+    start = write_folder(tmp_path / "start", [*prompts(Grid()), *prompts(make_dialect("qwen3_vl"))])
+    launch(processes, start, tmp_path, variables, "token", "sequence", "whole", *([] if config else ["in_loop"]))
     for mean in ("token", "sequence"):
         assert_gradients_of_one(start, tmp_path / mean, mean)
     assert_trained_on_tasks_of_their_own(start, tmp_path / "whole")

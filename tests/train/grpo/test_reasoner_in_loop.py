@@ -10,8 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from transformers import AutoModelForImageTextToText
 
+from o3gym.dialects.base import make_dialect
 from o3gym.policies.base import Policy, make_policy
+from o3gym.policies.local.encoding import Encoder
+from o3gym.policies.local.processors import load_processor
 from o3gym.registry import POLICIES, REWARDS, UnknownName
 from o3gym.rewards.base import RewardRecipe, Term
 from o3gym.rollout.records import Job
@@ -22,23 +27,26 @@ from o3gym.train.grpo.recipe import GrpoRecipe, InLoop, load_grpo, read_grpo
 from o3gym.train.grpo.run import grpo_arithmetic, train_grpo
 from o3gym.train.recipe import RecipeError
 from o3gym.types import Reply, Trajectory
+from tests.train.grpo.spelled import prompts
+from tests.train.grpo.test_grpo_trainer import logprobs
 from tests.train.tiny_folder import Stop, kill_at, same, write_folder
 
 E_SHARE = "share of the letter e, for a search"
 SUITE: Mapping[str, Any] = {"suite_args": {"family": "hidden", "difficulty": "easy", "pixels": 60_000}}
+REGIONS: Mapping[str, Any] = {"suite_args": {"family": "region", "difficulty": "easy", "pixels": 60_000}}
 PIXELS = {"min_pixels": 1024, "max_pixels": 4096}
 
 
 def registered() -> None:
     """A reward of searches that a model of noise can raise; like the real one it needs who asked."""
-
-    def share(trajectory: Trajectory, parent: Trajectory) -> float:
-        text = "".join(turn.reply.text for turn in trajectory.turns)
-        return text.count("e") / max(1, len(text))
-
     REWARDS.register(
         E_SHARE,
-        RewardRecipe(E_SHARE, (Term("e", "parent", share, "this test"),), lambda values: values["e"], "this test"),
+        RewardRecipe(
+            E_SHARE,
+            (Term("e", "parent", lambda search, parent: share(search), "this test"),),
+            lambda values: values["e"],
+            "this test",
+        ),
     )
 
 
@@ -52,12 +60,12 @@ def share_of_e() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_folder(tmp_path_factory.mktemp("start"))
+    """A model that spells the learner's prompts, of regions and of searches, in few tokens."""
+    return write_folder(tmp_path_factory.mktemp("start"), prompts(make_dialect("qwen3_vl"), {**REGIONS, **PIXELS}))
 
 
 def recipe(start: Path, **more: Any) -> GrpoRecipe:
     """Both halves; outside of the loop what is sought is a region of the synthetic suite."""
-    regions = {"suite_args": {"family": "region", "difficulty": "easy", "pixels": 60_000}}
     inside = {
         "reasoner": "random?stop=0.4",
         "env": {**SUITE, **PIXELS, "max_calls": 2},
@@ -67,7 +75,7 @@ def recipe(start: Path, **more: Any) -> GrpoRecipe:
     }
     base: dict[str, Any] = {
         **{"model": str(start), "dialect": "qwen3_vl", "reward": "iou", "save_dtype": "float32", "seed": 5},
-        **{"env": {**regions, **PIXELS, "max_turns": 2, "on_void": "continue"}},
+        **{"env": {**REGIONS, **PIXELS, "max_turns": 2, "on_void": "continue"}},
         "in_loop": {**inside, "prompts": 2, "samples": 3},
         **{"prompts": 2, "samples": 3, "micro_batch": 8, "max_tokens": 6, "learning_rate": 3e-3, "log_steps": 1},
         **{"steps": 4, "save_steps": 2, "watch": 1},
@@ -86,8 +94,9 @@ def test_searches_are_weighed_by_all_of_a_rollout_and_others_by_their_group() ->
     ]
     made = GrpoRecipe(model="", steps=1, epsilon=0.0)
     pushes, counted, totals = compute_advantages([*outside, *inside], made)
-    half = np.sqrt(0.5)
-    assert pushes == pytest.approx([half, -half, 0.0, -1.0, 0.0, 1.0])  # of 0, 1 and 2: mean 1, deviation 1
+    half, more = np.sqrt(0.5), np.sqrt(1.5)
+    # of 0, 1 and 2: mean 1, deviation √(2/3)
+    assert pushes == pytest.approx([half, -half, 0.0, -more, 0.0, more])
     assert counted.all()
     assert totals == (30.0,)
     ablated = replace(made, in_loop=InLoop(norm="group"))
@@ -138,17 +147,33 @@ def test_a_dialect_without_boxes_cannot_search() -> None:
         reasoning(dialect="mini_o3")
 
 
+def share(trajectory: Trajectory) -> float:
+    text = "".join(turn.reply.text for turn in trajectory.turns)
+    return text.count("e") / max(1, len(text))
+
+
 def test_searches_alone_are_learnt_from(start: Path, tmp_path: Path) -> None:
-    made = recipe(start, steps=9, prompts=0, learning_rate=2e-2, save_steps=100)
-    train_grpo(replace(made, in_loop=replace(made.in_loop, samples=8)), tmp_path)
+    """After one step, the searches with more than the mean reward are likelier than before, the others less likely."""
+    made = recipe(start, steps=1, save_steps=1, prompts=0, learning_rate=1e-3)
+    train_grpo(replace(made, in_loop=replace(made.in_loop, samples=4)), tmp_path)
     curves = json.loads((tmp_path / "training.json").read_text())["curves"]
-    rewards = curves["in_loop/reward"]
-    assert sum(rewards[-3:]) > 2 * sum(rewards[:3])
-    assert min(curves["in_loop/searches"]) > 0
+    tasks = open_run(tmp_path / "rollouts" / "000000-0").trajectories()
+    searches = [child for task in tasks for child in task.children]
+    assert curves["in_loop/searches"] == [len(searches) / 8]
+    rewards = np.array([share(search) for search in searches])
+    assert curves["in_loop/reward"] == pytest.approx([rewards.mean()])
+    encoder, before, after = (
+        Encoder(load_processor(str(start))),
+        *(AutoModelForImageTextToText.from_pretrained(path) for path in (start, tmp_path)),
+    )
+    with torch.no_grad():
+        gains = [float((logprobs(after, encoder, t, 1) - logprobs(before, encoder, t, 1)).sum()) for t in searches]
+    assert np.corrcoef(rewards, gains)[0, 1] > 0.5
 
 
 def test_a_training_of_both_halves_goes_on_where_it_was(start: Path, tmp_path: Path) -> None:
-    made = recipe(start, updates=2)
+    made = recipe(start, updates=2, prompts=1, watch=2)
+    made = replace(made, in_loop=replace(made.in_loop, prompts=1))
     train_grpo(made, tmp_path / "whole")
 
     with pytest.raises(Stop):
@@ -157,7 +182,7 @@ def test_a_training_of_both_halves_goes_on_where_it_was(start: Path, tmp_path: P
     assert same(tmp_path / "whole", tmp_path / "killed")
     assert not same(tmp_path / "whole", start)
     stored = list(open_run(tmp_path / "whole" / "rollouts" / "000000-0"))
-    assert [t.arm for t in stored].count("train") == [t.arm for t in stored].count("in_loop") == 6
+    assert [t.arm for t in stored].count("train") == [t.arm for t in stored].count("in_loop") == 3
     assert all(child.turns[0].reply.token_ids for t in stored for child in t.children)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import load_processor
-from o3gym.train.grpo.recipe import read_grpo
+from o3gym.train.grpo.recipe import load_grpo, read_grpo
 from o3gym.train.grpo.samplers import on_card, write_weights
 from o3gym.train.models import save_model, with_adapters
 from o3gym.train.recipe import Lora, RecipeError
@@ -58,8 +59,27 @@ def test_an_engine_sees_the_card_of_its_process(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("more", "said"), [({"sampler": "sglang"}, 'got "sglang"'), ({"sampler": "vllm", "sight": "a:b"}, "sampler, sight")]
+    ("more", "said"),
+    [
+        ({"sampler": "sglang"}, 'got "sglang"'),
+        ({"sampler": "vllm", "sight": "a:b"}, "sampler, sight"),
+        ({"temperature": 0}, "temperature: expected a number above 0, got 0"),
+        ({"temperature": math.nan}, "temperature: expected a number above 0, got nan"),
+        ({"top_p": 0.0}, "top_p: expected a number above 0 and up to 1"),
+        ({"top_p": 1.5}, "top_p: expected a number above 0 and up to 1"),
+        ({"kl": math.nan}, "kl: expected at least 0, got nan"),
+    ],
 )
 def test_what_a_recipe_may_not_say(more: Any, said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         read_grpo({"model": "m", "steps": 500, **more})
+
+
+@pytest.mark.parametrize("sampler", ["vllm", "vllm_server?url=http://localhost:8000"])
+def test_a_sampler_that_cannot_report_log_probabilities_is_refused(sampler: str) -> None:
+    """vLLM's are normalised over what top_p keeps; the model's own are over all tokens, like the trainer's."""
+    settings = [f'sampler="{sampler}"', 'old_logprobs="rollout"']
+    with pytest.raises(RecipeError, match=r"sampler, top_p, old_logprobs: .*does not say how much"):
+        load_grpo("thyme", settings)
+    for change in ("top_p=1.0", 'old_logprobs="compute"', 'sampler=""'):
+        load_grpo("thyme", [*settings, change])
