@@ -55,7 +55,7 @@ PROMPTS: Mapping[str, tuple[int, int]] = {"out_of_loop": (8, 0), "in_loop": (0, 
 SEARCHES, TASKS = 8, 5
 """Episodes per region search and per task of the reasoner, which takes one or two searches."""
 COLOURS = {"out_of_loop": "tab:orange", "in_loop": "tab:blue", "hybrid": "tab:green"}
-out = Console()
+out = Console(markup=False, emoji=False)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ GUESS = 0.12
 NAMES = {"masked": "masked", "unmasked": "not masked", "start": "start"}
 COLOURS = {"masked": "tab:blue", "not masked": "tab:orange", "start": "tab:gray"}
 LESSON = "o3gym.train.tiny.lessons:SearchLesson"
-out = Console()
+out = Console(markup=False, emoji=False)
 
 
 @dataclass(frozen=True)

@@ -17,28 +17,10 @@ from __future__ import annotations
 
 import gymnasium as _gymnasium
 
+from o3gym.calls import answer, crop, locate, noop, reuse, zoom
 from o3gym.env_ids import ENVS as _ENVS
 from o3gym.env_ids import RELEASED_ENVS as _RELEASED
-from o3gym.types import (
-    Box,
-    Call,
-    Parsed,
-    Reply,
-    Sampling,
-    Segment,
-    Source,
-    Target,
-    Task,
-    Trajectory,
-    Turn,
-    View,
-    answer,
-    crop,
-    locate,
-    noop,
-    reuse,
-    zoom,
-)
+from o3gym.types import Box, Call, Parsed, Reply, Sampling, Segment, Source, Target, Task, Trajectory, Turn, View
 
 __version__ = "0.1.0"
 __all__ = [

@@ -37,12 +37,7 @@ class AppendLog:
         self.path = path
         self._referenced: list[Path] = []
         self._synced = time.monotonic()
-        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            _lock(self._file, path)
-        except OSError:
-            os.close(self._file)
-            raise
+        self._file = _open_locked(path)
 
     @property
     def closed(self) -> bool:
@@ -136,6 +131,21 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _open_locked(path: Path) -> int:
+    """Opens a file for appending and locks it."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            _lock(file, path)
+            if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
+                return file
+        except OSError:
+            os.close(file)
+            raise
+        # Another process replaced the file before it was locked: this one is no longer at `path`.
+        os.close(file)
 
 
 def _lock(file: int, path: Path) -> None:

@@ -25,12 +25,13 @@ class DecodeError(ValueError):
 def encode(value: Any) -> Any:
     """Convert records to plain JSON values (dict, list, str, int, float, bool, None).
 
-    Dataclass fields declared with `metadata={"json": False}` are left out, because JSON cannot represent them.
+    Dataclass fields declared with `metadata={"json": False}` are left out, because JSON cannot represent them. Those
+    declared with `metadata={"json": "if set"}` are left out while they have their default.
     """
     if value is None or isinstance(value, (str, bool, int, float)):  # first, because token ids are by far the most
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: encode(getattr(value, f.name)) for f in _fields(type(value))}
+        return {f.name: encode(getattr(value, f.name)) for f in _fields(type(value)) if not _unset(value, f)}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return {k: encode(v) for k, v in value._asdict().items()}
     if isinstance(value, Mapping):
@@ -51,9 +52,22 @@ def decode(cls: type[_T], data: Any, where: str = "") -> _T:
     return typing.cast(_T, _decode(cls, data, where or getattr(cls, "__name__", str(cls))))
 
 
+def canonical(value: Any) -> Any:
+    """JSON values with whole floats as integers, for hashes that must not change if JSON turns 90.0 into 90."""
+    if isinstance(value, dict):
+        return {k: canonical(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [canonical(v) for v in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 @cache
 def _fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:
     return tuple(f for f in dataclasses.fields(cls) if f.metadata.get("json", True))
+
+
+def _unset(value: Any, field: dataclasses.Field[Any]) -> bool:
+    return field.metadata.get("json") == "if set" and getattr(value, field.name) == field.default
 
 
 @cache

@@ -39,6 +39,18 @@ RELEASED_ENVS: Mapping[str, Mapping[str, Any]] = {
             "POPE": "pope",
             "InfoVQA": "infovqa",
             "ChartQA": "chartqa",
+            "ZoomBench": "zoombench",
+            "RealWorldQA": "realworldqa",
+            "HallusionBench": "hallusionbench",
+            "MathVista-Testmini": "mathvista-testmini",
+            "ChartQAPro": "chartqapro",
+            "TallyQA-Complex": "tallyqa-complex",
+            "VisualToolBench": "visualtoolbench",
+        },
+        "val": {
+            "RefCOCO": "refcoco",
+            "RefCOCO-Plus": "refcoco+",
+            "RefCOCOg": "refcocog",
         },
         "train": {
             "VisualProbe-Train": "visualprobe-train",

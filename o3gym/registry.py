@@ -1,17 +1,13 @@
 """Every plug-in by name: each entry is a "module:attribute" path that is imported on first use.
 
-Each kind of plug-in (tools, dialects, suites, …) is one `Registry` below, filled from a table in this file. Third
-parties add entries with `Registry.register`, or without any code of ours through an entry point of their package in the
-group `o3gym.<kinds>`. Listing names imports no plug-in.
+Each kind of plug-in (tools, suites, …) is one `Registry` below, filled from a table in this file. Other packages add
+entries with `Registry.register` or by an entry point in the group `o3gym.<kinds>`. Listing names imports no plug-in.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
-import inspect
-import json
-import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
@@ -57,39 +53,6 @@ def is_missing(module: str, error: ModuleNotFoundError) -> bool:
     return f"{module}.".startswith(f"{error.name}.")
 
 
-def build_plugin(kind: str, name: str, factory: Any, argument: str = "", **options: Any) -> Any:
-    """Calls `factory` as the spec "name:argument?option=value" asks.
-
-    The factory receives the argument only if it has a parameter with the name `argument`.
-
-    Raises:
-        TypeError: the factory takes no argument, or has no such option; the message gives the closest option.
-    """
-    parameters = _parameters(factory)
-    if argument and "argument" not in parameters:
-        raise TypeError(f'{kind} "{name}" takes nothing after ":", got "{argument}"')
-    for option in options:
-        if option not in parameters:
-            known = ", ".join(p for p in parameters if p != "argument") or "none"
-            raise TypeError(f'{kind} "{name}" has no option "{option}"{closest(option, parameters)} (known: {known})')
-    return factory(**({"argument": argument} if "argument" in parameters else {}), **options)
-
-
-def _parameters(factory: Any) -> list[str]:
-    """Returns the parameter names; where a class passes `**options` on, those of its base class follow."""
-    signature = inspect.signature(factory).parameters.values()
-    names = [p.name for p in signature if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    if isinstance(factory, type) and any(p.kind is p.VAR_KEYWORD for p in signature):
-        names += [name for name in _parameters(factory.__mro__[1]) if name not in names]
-    return names
-
-
-def stands_alone(factory: Any, given: int = 0) -> bool:
-    """Whether a factory needs no arguments, such as a model's name or a file, beyond the first `given` ones."""
-    parameters = list(inspect.signature(factory).parameters.values())[given:]
-    return all(p.default is not p.empty for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
-
-
 def import_attribute(path: str) -> Any:
     """Imports "package.module:attribute"; the attribute may be dotted.
 
@@ -124,7 +87,7 @@ class Registry(Mapping[str, Any]):
         if name not in self._loaded:
             if name not in self:
                 known = ", ".join(sorted(self._paths))
-                raise UnknownName(f'unknown {self.kind} "{name}"{closest(name, self._paths)} (known: {known})')
+                raise UnknownName(f'unknown {self.kind} "{name}"{closest(str(name), self._paths)} (known: {known})')
             self._loaded[name] = import_attribute(self._paths[name])
         return self._loaded[name]
 
@@ -166,18 +129,16 @@ class Registry(Mapping[str, Any]):
             self._paths.setdefault(point.name, point.value.partition("[")[0].strip())  # "module:attribute [extra]"
 
 
+def _named(module: str, *names: str, title: bool = False) -> dict[str, str]:
+    """Entries with the names of a module's attributes; with `title`, of its classes, in small letters."""
+    return {name: f"o3gym.{module}:{name.title() if title else name}" for name in names}
+
+
 TOOLS = Registry(
     "tool",
     {
-        "crop": "o3gym.tools.crop:Crop",
-        "zoom": "o3gym.tools.zoom:Zoom",
-        "reuse": "o3gym.tools.reuse:Reuse",
-        "answer": "o3gym.tools.answer:Answer",
-        "locate": "o3gym.tools.locate:Locate",
-        "rotate": "o3gym.tools.rotate:Rotate",
-        "draw": "o3gym.tools.draw:Draw",
-        "search": "o3gym.tools.search:Search",
-        "noop": "o3gym.tools.noop:Noop",
+        name: f"o3gym.tools.{name}:{name.title()}"
+        for name in ("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw", "search", "noop")
     },
 )
 SIZE_RULES = Registry(
@@ -234,14 +195,13 @@ SUITES = Registry(
         "collage": "o3gym.suites.collage:Collage",
         "local": "o3gym.suites.local:Local",
         "vstar": "o3gym.suites.released.vstar:VStar",
-        "hrbench-4k": "o3gym.suites.released.hrbench:HRBench4K",
-        "hrbench-8k": "o3gym.suites.released.hrbench:HRBench8K",
+        **{f"hrbench-{size}k": f"o3gym.suites.released.hrbench:HRBench{size}K" for size in (4, 8)},
         "infovqa": "o3gym.suites.released.infovqa:InfoVQA",
         "chartqa": "o3gym.suites.released.chartqa:ChartQA",
-        "visualprobe-easy": "o3gym.suites.released.visualprobe:VisualProbeEasy",
-        "visualprobe-medium": "o3gym.suites.released.visualprobe:VisualProbeMedium",
-        "visualprobe-hard": "o3gym.suites.released.visualprobe:VisualProbeHard",
-        "visualprobe-train": "o3gym.suites.released.visualprobe:VisualProbeTrain",
+        **{
+            f"visualprobe-{level.lower()}": f"o3gym.suites.released.visualprobe:VisualProbe{level}"
+            for level in ("Easy", "Medium", "Hard", "Train")
+        },
         "treebench": "o3gym.suites.released.treebench:TreeBench",
         "mme-realworld": "o3gym.suites.released.mme_realworld:MMERealWorld",
         "mme-realworld-lite": "o3gym.suites.released.mme_realworld:MMERealWorldLite",
@@ -250,6 +210,16 @@ SUITES = Registry(
         "mme-reasoning": "o3gym.suites.released.mme:MMEReasoning",
         "pope": "o3gym.suites.released.pope:POPE",
         "mmstar": "o3gym.suites.released.mmstar:MMStar",
+        "zoombench": "o3gym.suites.released.zoombench:ZoomBench",
+        "realworldqa": "o3gym.suites.released.realworldqa:RealWorldQA",
+        "hallusionbench": "o3gym.suites.released.hallusionbench:HallusionBench",
+        "mathvista-testmini": "o3gym.suites.released.mathvista:MathVistaTestmini",
+        "chartqapro": "o3gym.suites.released.chartqapro:ChartQAPro",
+        "tallyqa-complex": "o3gym.suites.released.tallyqa:TallyQAComplex",
+        "visualtoolbench": "o3gym.suites.released.visualtoolbench:VisualToolBench",
+        "refcoco": "o3gym.suites.released.refcoco:RefCOCO",
+        "refcoco+": "o3gym.suites.released.refcoco:RefCOCOPlus",
+        "refcocog": "o3gym.suites.released.refcoco:RefCOCOg",
         "visual-cot": "o3gym.suites.released.visual_cot:VisualCoT",
         "vstar-train": "o3gym.suites.released.vstar_train:VStarTrain",
         "deepeyes-47k": "o3gym.suites.released.deepeyes_47k:DeepEyes47k",
@@ -261,7 +231,7 @@ REWARDS = Registry(
     {
         name: f"o3gym.rewards.recipes:{name.upper()}"
         for name in (
-            *("outcome", "iou", "mini_o3", "insight_o3", "insight_o3_code", "insight_o3_in_loop"),
+            *("outcome", "iou", "mini_o3", "mini_o3_code", "insight_o3", "insight_o3_code", "insight_o3_in_loop"),
             *("insight_o3_code_in_loop", "insight_o3_no_tool", "insight_o3_in_loop_no_tool"),
             *("insight_o3_in_loop_no_feedback", "insight_o3_in_loop_no_outcome", "deepeyes", "pixel_reasoner"),
             *("pixel_reasoner_paper", "thyme", "thyme_code", "vprl"),
@@ -271,33 +241,30 @@ REWARDS = Registry(
 JUDGES = Registry(
     "judge",
     {
-        **{
-            name: f"o3gym.judges.rules:{name}"
-            for name in ("auto", "choice", "exact", "numeric", "yes_no", "relaxed", "anls", "box")
-        },
-        **{
-            name: f"o3gym.judges.released:{name}"
-            for name in ("first_letter", "leading_letter", "yes_no_prefix", "verbatim")
-        },
+        **_named("judges.rules", "auto", "choice", "exact", "numeric", "yes_no", "relaxed", "anls", "box"),
+        **_named("judges.released", "first_letter", "first_bare_letter", "leading_letter", "ranked_letter"),
+        **_named("judges.released", "yes_no_prefix", "yes_unless_no", "verbatim", "relaxed_verbatim", "anls_verbatim"),
+        **_named("judges.lmms_eval", "ranked_or_bare", "yes_anywhere"),
+        **_named("judges.mathvista", "mathvista", "mathvista_released"),
+        **_named("judges.chartqapro", "chartqapro", "chartqapro_released", "chartqapro_harness"),
+        **_named("judges.golden", "golden"),
         "openai": "o3gym.judges.model:ModelJudge",
+        "rubric": "o3gym.judges.rubric:RubricJudge",
     },
 )
 MEASURES = Registry(
     "measure",
     {
-        name: f"o3gym.runs.suite_metrics:{name}"
-        for name in ("hrbench", "treebench", "mme_realworld", "o3_bench", "charxiv", "mme", "pope", "mmstar")
+        **_named("runs.suite_metrics", "hrbench", "treebench", "mme_realworld", "o3_bench", "charxiv", "mme", "pope"),
+        **_named("runs.suite_metrics", "mmstar"),
+        **_named("runs.graded_metrics", "zoombench", "hallusionbench", "mean_score", "refcoco", "visualtoolbench"),
     },
 )
 POLICIES = Registry(
     "policy",
     {
-        "random": "o3gym.policies.scripted:Random",
-        "oracle": "o3gym.policies.scripted:Oracle",
-        "asker": "o3gym.policies.scripted:Asker",
+        **_named("policies.scripted", "random", "oracle", "asker", "sweep", "always", title=True),
         "detour": "o3gym.policies.detour:Detour",
-        "sweep": "o3gym.policies.scripted:Sweep",
-        "always": "o3gym.policies.scripted:Always",
         "two_agent": "o3gym.policies.two_agent:TwoAgent",
         "openai": "o3gym.policies.openai.policy:OpenAIPolicy",
         "tiny": "o3gym.policies.tiny:Tiny",
@@ -339,57 +306,3 @@ REGISTRIES: Mapping[str, Registry] = {
     )
 }
 """Every kind of plug-in and its registry."""
-
-
-def parse_spec(spec: str) -> tuple[str, str, dict[str, Any]]:
-    """Splits "name:argument?key=value&key=value" into (name, argument, options).
-
-    Option values are parsed as JSON where they are JSON (numbers, true, lists) and are text otherwise:
-    `parse_spec("local:photos/index.jsonl?split=test")` gives `("local", "photos/index.jsonl", {"split": "test"})`.
-
-    A name that is composed of others is written "name(key=spec, key=spec)"; its options are those specs, as text.
-    """
-    if composed := re.match(r"\s*(\w+)\(", spec):
-        return composed[1], "", _parts(spec, composed.end())
-    head, _, tail = spec.partition("?")
-    name, _, argument = head.partition(":")
-    options: dict[str, Any] = {}
-    for item in filter(None, tail.split("&")):
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise ValueError(f'"{item}" in "{spec}": expected key=value')
-        options[key] = parse_value(value)
-    return name, argument, options
-
-
-def _parts(spec: str, start: int) -> dict[str, str]:
-    """Returns the parts of a composed spec by key; `start` is the place behind its opening bracket."""
-    parts: dict[str, str] = {}
-    for part in _split_parts(spec, start):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or key in parts:
-            raise ValueError(f'"{part.strip()}" in "{spec}": expected key=value, each key once')
-        parts[key] = value
-    return parts
-
-
-def _split_parts(spec: str, start: int) -> list[str]:
-    """Splits at commas that a "key=" follows, outside of inner brackets, up to the closing bracket of the spec."""
-    depth, marks = 1, [start]
-    for at in range(start, len(spec)):
-        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(spec[at], 0)
-        if depth == 1 and spec[at] == "," and re.match(r"\s*\w+\s*=", spec[at + 1 :]):
-            marks.append(at + 1)
-        if depth == 0:
-            break
-    if depth or spec[at + 1 :].strip():
-        raise ValueError(f'"{spec}": expected one closing bracket for each opening one, and nothing after the last')
-    return [spec[begin:end] for begin, end in zip(marks, [*(mark - 1 for mark in marks[1:]), at], strict=True)]
-
-
-def parse_value(text: str) -> Any:
-    """Returns a command-line value: parsed if it is JSON, otherwise the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from o3gym.codec import decode, encode
+from o3gym.arguments import check_real, check_whole
+from o3gym.codec import canonical, decode, encode
 
 Box: TypeAlias = tuple[float, float, float, float]
 Size: TypeAlias = tuple[int, int]
@@ -31,6 +32,7 @@ Error: TypeAlias = Literal[
 Stop: TypeAlias = Literal[
     "", "answered", "located", "void", "over_turn", "over_views", "over_context", "malformed", "length", "error"
 ]
+Resampling: TypeAlias = Literal["bicubic", "nearest", "lanczos"]
 Finish: TypeAlias = Literal["stop", "length", "error"]
 Verdict: TypeAlias = Literal["", "correct", "wrong", "failed"]
 
@@ -91,7 +93,7 @@ class Source:
     @cached_property
     def key(self) -> str:
         """Sixteen hex digits that identify the pixels. Sources are equal if and only if their keys are."""
-        text = json.dumps(_canonical(encode(self)), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(canonical(encode(self)), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def __eq__(self, other: object) -> bool:
@@ -99,15 +101,6 @@ class Source:
 
     def __hash__(self) -> int:
         return hash(self.key)
-
-
-def _canonical(value: Any) -> Any:
-    """JSON values with whole floats as integers, because JSON may turn 90.0 into 90 and the key must not change."""
-    if isinstance(value, dict):
-        return {k: _canonical(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_canonical(v) for v in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @dataclass(frozen=True)
@@ -170,6 +163,7 @@ class View:
         shown: size at which it was shown to the agent, after applying the pixel budget.
         parent: index of the view that the call referred to, −1 for the pictures shown at reset.
         time: `(t0, t1)` in seconds for a frame or clip, None for a picture.
+        resampling: how the region is resized to `shown`.
     """
 
     index: int
@@ -179,6 +173,7 @@ class View:
     shown: Size
     parent: int = -1
     time: tuple[float, float] | None = None
+    resampling: Resampling = field(default="bicubic", metadata={"json": "if set"})
 
 
 class Call(NamedTuple):
@@ -293,6 +288,11 @@ class Sampling:
     seed: int = 0
     choices: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_real("temperature", self.temperature, 0.0)
+        check_real("top_p", self.top_p, 0.0, 1.0, above=True)
+        check_whole("max_tokens", self.max_tokens, 1)
+
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -363,38 +363,3 @@ class Trajectory:
         if data.get("schema", SCHEMA) > SCHEMA:
             raise ValueError(f"trajectory has schema {data['schema']}, newest known is {SCHEMA}; upgrade o3gym")
         return decode(cls, data)
-
-
-def crop(box: Box | list[float], view: int = 0) -> Call:
-    """View `box` (unit xyxy of view `view`) at native resolution."""
-    return Call("crop", {"view": view, "box": [float(v) for v in box]})
-
-
-def zoom(center: tuple[float, float] | list[float], factor: float = 2.0, view: int = 0) -> Call:
-    """Magnify view `view` by `factor` around `center` (unit x, y of that view)."""
-    return Call("zoom", {"view": view, "center": [float(v) for v in center], "factor": float(factor)})
-
-
-def reuse(view: int = 0) -> Call:
-    """Show an earlier view again; 0 is the original picture."""
-    return Call("reuse", {"view": view})
-
-
-def search(description: str, view: int = 0) -> Call:
-    """Have another agent find the described region of picture `view`, and view it."""
-    return Call("search", {"view": view, "description": description})
-
-
-def answer(text: str) -> Call:
-    """End the episode with an answer: a letter for multiple choice, otherwise text."""
-    return Call("answer", {"text": text})
-
-
-def locate(box: Box | list[float] | None, view: int = 0) -> Call:
-    """End a region search with `box` (unit xyxy of view `view`), or None for "not in the picture"."""
-    return Call("locate", {"view": view, "box": None if box is None else [float(v) for v in box]})
-
-
-def noop(kind: Error, reason: str) -> Call:
-    """The call that a dialect returns for a reply without a usable call; `kind` is "parse" or "void"."""
-    return Call("noop", {"kind": kind, "reason": reason})

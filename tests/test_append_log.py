@@ -67,6 +67,27 @@ def test_a_log_has_one_writer(path: Path) -> None:
     subprocess.run(command, env=env, check=True)
 
 
+def test_a_file_that_is_replaced_before_it_is_locked_is_opened_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else lines would go to a file that is no longer there."""
+    path.write_bytes(b"old\n")
+    lock, replaced = append_log._lock, []
+
+    def late(file: int, locked: Path) -> None:
+        if not replaced:
+            write_whole(path, b"new\n")
+        replaced.append(file)
+        lock(file, locked)
+
+    monkeypatch.setattr(append_log, "_lock", late)
+    log = AppendLog(path)
+    log.append(b"more")
+    log.close()
+    assert lines(path) == [b"new\n", b"more\n"]
+    assert len(replaced) == 2
+
+
 def test_a_log_that_cannot_be_opened_is_the_systems_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         AppendLog(tmp_path / "missing" / "log.jsonl")

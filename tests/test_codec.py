@@ -6,23 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from o3gym.calls import crop, locate
 from o3gym.codec import DecodeError, decode, encode
-from o3gym.types import (
-    Call,
-    Parsed,
-    Reply,
-    Sampling,
-    Segment,
-    Source,
-    Target,
-    Task,
-    Trajectory,
-    Turn,
-    Usage,
-    View,
-    crop,
-    locate,
-)
+from o3gym.types import Call, Parsed, Reply, Sampling, Segment, Source, Target, Task, Trajectory, Turn, Usage, View
 
 PHOTO = Source("file", "täst.jpg", duration=2.5)
 TURNED = Source.derived(PHOTO, "rotate", (0.0, 1.0, 0.1, -1.0, 0.0, 1.0), region=[0.0, 0.0, 0.5, 0.5], angle=90.0)

@@ -169,7 +169,7 @@ def test_plugins_of_others_are_checked_by_the_path_of_their_module(spec: str) ->
         ("judge:shy_judge", r"answer '': expected a o3gym\.judges\.base\.Judgement, got None"),
         ("judge:agreeable:model", 'judge ".*agreeable" takes no argument and no options'),
         ("demonstration:Forgetful", "demonstration 0 (differs|does not end)"),
-        ("reward:ENDLESS_REWARD", "endless: the total is inf, expected a number"),
+        ("reward:ENDLESS_REWARD", r'reward "endless" is inf, expected a finite number'),
         ("reward:TWICE", "twice: its terms share a name: outcome, outcome"),
         ("reward:UNSOURCED", r"outcome\.outcome: source must not be empty"),
         ("measure:EMPTY_FAILS", "ZeroDivisionError"),

@@ -25,11 +25,18 @@ def run(script: str, *arguments: str, **settings: Any) -> str:
     return done.stdout
 
 
-def test_sb3_ppo(tmp_path: Path) -> None:
+def test_sb3_ppo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """In this process and with two environments instead of sixteen: one update on 256 steps."""
     pytest.importorskip("stable_baselines3")
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    script = importlib.import_module("sb3_ppo")
+    several = script.make_vec_env
+    monkeypatch.setattr(script, "make_vec_env", lambda make, n_envs, seed: several(make, n_envs=2, seed=seed))
     picture = tmp_path / "curve.svg"
     few = ["--steps", "100", "--episodes", "3", "--seeds", "1", "--out", str(picture)]
-    printed = run("sb3_ppo.py", *few, cwd=ROOT, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    monkeypatch.setattr(sys, "argv", ["sb3_ppo.py", *few])
+    script.main()
+    printed = capsys.readouterr().out
     for line in ("random agent", "seed 1  before", "with blank views"):
         assert line in printed
     assert "PPO, seed 1" in "".join(ElementTree.parse(picture).getroot().itertext())

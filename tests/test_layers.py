@@ -14,7 +14,7 @@ import o3gym
 
 ROOT = Path(o3gym.__file__).parent
 
-BASE = ("types", "codec", "geometry", "registry", "append_log", "latex")
+BASE = ("types", "arguments", "calls", "codec", "geometry", "registry", "specs", "append_log", "latex")
 ROOMS: dict[str, tuple[str, ...]] = {
     "media": BASE,
     "tools": BASE,
@@ -36,18 +36,21 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *(*BASE, "env_ids", "media", "tools", "dialects", "suites", "judges", "rewards", "envs", "policies"),
         *("rollout", "runs", "synthesis", "train"),
     ),
-    "cli": ("", "registry", "types", "env_ids", "suites", "runs", "bench", "testing", "train", "synthesis"),
+    "cli": ("", "registry", "specs", "types", "env_ids", "suites", "runs", "bench", "testing", "train", "synthesis"),
 }
 """Each room, and the rooms and root modules it may import, in the order of the layers: nothing points back."""
 
 ROOT_MODULES: dict[str, tuple[str, ...]] = {
-    "": ("env_ids", "types"),
+    "": ("calls", "env_ids", "types"),
+    "arguments": (),
+    "calls": ("types",),
     "codec": (),
     "registry": (),
+    "specs": ("registry",),
     "env_ids": (),
     "latex": (),
     "append_log": (),
-    "types": ("codec",),
+    "types": ("arguments", "codec"),
     "geometry": ("types",),
     "__main__": ("cli",),
 }
@@ -59,13 +62,20 @@ FORBIDDEN = [
     ("envs", "rollout"),
     ("policies", "envs"),
     ("policies", "rollout"),
-    # The model judge is the one judge that needs a policy. It is loaded by its registered name only, so environments
-    # and rewards, which import the other judges, never import policies through it.
+    # Judges that ask a model need a policy. They are loaded by their registered names only, so environments and
+    # rewards, which import the other judges, never import policies through them.
     ("judges.base", "policies"),
     ("judges.rules", "policies"),
     ("judges.answers", "policies"),
     ("judges.released", "policies"),
+    ("judges.golden", "policies"),
+    ("judges.lmms_eval", "policies"),
+    ("judges.mathvista", "policies"),
+    ("judges.chartqapro", "policies"),
+    *((room, "judges.asking") for room in ROOMS if room != "judges"),
+    ("judges.rules", "judges.asking"),
     ("*", "judges.model"),
+    ("*", "judges.rubric"),
     # A run must be readable on a machine that cannot play it.
     ("runs", "envs"),
     ("runs", "policies"),

@@ -11,8 +11,9 @@ import pytest
 
 from o3gym import registry
 from o3gym.env_ids import ENVS
-from o3gym.registry import REGISTRIES, MissingPackage, Registry, UnknownName, import_attribute, parse_spec, require
+from o3gym.registry import REGISTRIES, MissingPackage, Registry, UnknownName, import_attribute, require
 from o3gym.runs.suite_metrics import Measure
+from o3gym.specs import parse_spec
 from o3gym.tools.crop import Crop
 from o3gym.tools.zoom import Zoom
 

@@ -9,21 +9,25 @@ from __future__ import annotations
 import hashlib
 import itertools
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from o3gym.arguments import check_whole
 from o3gym.codec import encode
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.envs.visual_search import VisualSearchEnv, default_tools
 from o3gym.policies.base import Policy, make_policy, split_control
 from o3gym.policies.two_agent import agents
-from o3gym.registry import JUDGES, POLICIES, TOOLS, UnknownName, closest, parse_spec
+from o3gym.registry import JUDGES, POLICIES, TOOLS, UnknownName, closest
 from o3gym.rollout.delegation import check_reasoner, delegates, delegates_protocol, is_pair, reasoning_tools
 from o3gym.rollout.records import Arm, Job, derive_seed
 from o3gym.runs.report import VARIANT
-from o3gym.suites.base import Suite, make_suite
+from o3gym.specs import parse_spec
+from o3gym.suites.base import BadTask, Suite, make_suite, some_of
+from o3gym.suites.drawing import take_tasks
 from o3gym.types import Sampling, Task
 
 DEFAULT_DIALECT = "qwen3_vl"
@@ -43,7 +47,9 @@ class Bench:
             policies as one arm.
         dialect: dialect spec; "" selects each policy's own dialect, or `DEFAULT_DIALECT` if it has none.
         prompt_file: a file with the system prompt, which replaces the dialect's own; "" for none.
-        episodes: number of tasks, drawn by `seed`; 0 takes all tasks.
+        episodes: number of tasks, drawn by `seed`; 0 takes all tasks. Bad rows of the suite are skipped, and other rows
+            take their places.
+        strict: whether the first bad row is an error.
         turns: turn budgets. Episodes run with the largest one, and the report cuts them at the others.
         k: number of samples per task.
         seed: seed of the task draw and of every episode.
@@ -63,6 +69,7 @@ class Bench:
     dialect: str = ""
     prompt_file: str = ""
     episodes: int = 100
+    strict: bool = False
     turns: Sequence[int] = (6,)
     k: int = 1
     seed: int = 0
@@ -73,6 +80,17 @@ class Bench:
     force_answer: bool = False
     sampling: Sampling = field(default_factory=Sampling)
     base_url: str = ""
+
+    def __post_init__(self) -> None:
+        for name, least in (("episodes", 0), ("k", 1), ("seed", 0)):
+            check_whole(name, getattr(self, name), least)
+        for name in ("policies", "turns"):
+            values = getattr(self, name)
+            if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+                raise TypeError(f"{name}: expected a sequence with at least one entry, got {values!r:.60}")
+        for turns in self.turns:
+            check_whole("turns", turns, 1)
+        check_whole("the largest of turns", max(self.turns), 2)  # one call and the answer
 
     def open_suite(self) -> Suite:
         """Builds the suite."""
@@ -132,33 +150,41 @@ class Bench:
         return Arm(label, env, policy, dialect_spec, self.sampling, self.force_answer)
 
     def jobs(self) -> list[Job]:
-        """The episodes of an arm: `k` samples of each drawn task, each with its own seed. All arms share them."""
-        suite = self.open_suite()
-        indexes = suite.pick(self.episodes or len(suite), self.seed)
-        groups = [(index, suite[index].id) for index in indexes]
+        """The episodes of an arm: `k` samples of each drawn task, each with its own seed. All arms share them.
+
+        Raises:
+            SuiteError: more than 5% of the rows are bad, or, if `strict`, any row.
+        """
         return [
             Job(index, group, sample, derive_seed(self.seed, group, sample))
-            for index, group in groups
+            for index, group in self._draw(self.open_suite()).tasks
             for sample in range(self.k)
         ]
+
+    def _draw(self, suite: Suite) -> TaskDraw:
+        return _drawn(suite, self.episodes or len(suite), self.seed, self.strict)
 
     def protocol(self) -> dict[str, Any]:
         """Everything that the results depend on, as JSON."""
         suite, arms = self.open_suite(), self.arms()
+        draw, files = self._draw(suite), suite.fingerprint()
         delegated = {arm.label: others for arm in arms if (others := delegates(arm))}
         return {
-            **encode(self),
-            "prompt_sha256": self._prompt_hashes(arms, delegated, suite[0]),
+            **{key: value for key, value in encode(self).items() if key != "strict"},  # it changes no result
+            "prompt_sha256": self._prompt_hashes(arms, delegated, suite.first_task()),
             **self._judge_prompt(),
             "suite_name": suite.name,
             "suite_version": suite.version,
             **({"suite_revision": suite.revision} if suite.revision else {}),
+            **({"suite_files": files} if files else {}),
             "licence": suite.licence,
             **({"measure": suite.measure} if suite.measure else {}),
             "items": len(suite),
+            "tasks": len(draw.tasks),
+            **({"skipped": len(draw.bad), "skipped_indices": [index for index, _ in draw.bad]} if draw.bad else {}),
             "arms": {arm.label: encode(arm.env) for arm in arms},
             **({"delegates": delegates_protocol(delegated)} if delegated else {}),
-            "warnings": [*suite.warnings, *self._unjudged(suite)],
+            "warnings": [*suite.warnings, *draw.warnings(), *self._unjudged(suite)],
             "packages": packages(*(name for a in arms for one in policy_classes(a.policy) for name in one.packages)),
         }
 
@@ -184,6 +210,39 @@ class Bench:
         region = Task(task.id, task.sources, "", kind="box")
         specs = {arm.dialect for others in delegated.values() for arm in others.values()}
         return hashes | {f"{spec} (delegate)": _prompt_hash(make_dialect(spec), region) for spec in sorted(specs)}
+
+
+@dataclass(frozen=True)
+class TaskDraw:
+    """The tasks of a run.
+
+    Attributes:
+        tasks: index in the suite and id of each.
+        bad: the rows that were drawn and skipped, with their indices.
+    """
+
+    tasks: tuple[tuple[int, str], ...]
+    bad: tuple[tuple[int, BadTask], ...]
+
+    def warnings(self) -> list[str]:
+        """A warning that counts the skipped rows and names the first ones, if there are any."""
+        rows = len(self.tasks) + len(self.bad)
+        named = some_of([problem for _, problem in self.bad])
+        skipped = f"{len(self.bad)} of {rows} rows were skipped, because they are bad"
+        return [f"{skipped}; {len(self.tasks)} tasks were drawn: {named}"] if self.bad else []
+
+
+@lru_cache(maxsize=1)  # the jobs and the protocol of a run need it, and some suites take long to make their tasks
+def _drawn(suite: Suite, count: int, seed: int, strict: bool) -> TaskDraw:
+    first = suite.pick(count, seed)
+    tasks, bad = take_tasks(suite, itertools.chain(first, _others(suite, seed, first)), count, strict)
+    return TaskDraw(tuple((index, task.id) for index, task in tasks.items()), tuple(bad.items()))
+
+
+def _others(suite: Suite, seed: int, first: Sequence[int]) -> Iterator[int]:
+    """The rest of the suite in the order of `seed`. Nothing is drawn unless a bad row has to be replaced."""
+    used = set(first)
+    yield from (index for index in suite.pick(len(suite), seed) if index not in used)
 
 
 def packages(*more: str) -> dict[str, str]:

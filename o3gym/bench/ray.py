@@ -14,22 +14,28 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
+from o3gym.arguments import check_real, check_whole
 from o3gym.bench.definition import Bench
-from o3gym.bench.workers import BLOCK_SIZE, JobBlock, Workers
+from o3gym.bench.workers import BLOCK_SIZE, JobBlock, Workers, until_refused
 from o3gym.policies.base import Policy
 from o3gym.registry import require
 from o3gym.rollout.delegation import delegates_by_arm
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm
 from o3gym.runs.store import RunError, differences
+from o3gym.runs.viewer.thumbnails import ThumbnailStore, thumbnail_maker
 from o3gym.types import Trajectory
 
 MAX_STARTS = 3
 """Maximum number of starts of a block or a worker; after that many deaths of its worker it is given up."""
 CLOSING_SECONDS = 30.0
 """Time for the workers to close their policies at the end."""
+
+
+PlayedBlock: TypeAlias = tuple[list[Trajectory], Mapping[str, bytes]]
+"""What a worker returns: the episodes of a block, and their thumbnails by name."""
 
 
 class Worker:
@@ -47,12 +53,16 @@ class Worker:
             raise RunError(f"this worker would run a different protocol:{''.join(changes)}")
         self._policy(arm)
 
-    def run(self, block: JobBlock) -> list[Trajectory]:
-        """Plays the episodes of a block."""
+    def run(self, block: JobBlock, thumbnails: bool) -> PlayedBlock:
+        """Plays the episodes of a block. With `thumbnails`, also returns the thumbnails of their views."""
         arm = block.arm
         dialect = self.bench.open_dialect(arm.dialect)
         policy, others = delegates_by_arm(arm, self._policy(arm))
-        return list(rollout(block.jobs, policy, dialect, arm, in_flight=self.in_flight, delegates=others))
+        jobs = until_refused(block.jobs, self._policy(arm))
+        made: dict[str, bytes] = {}
+        on_view = thumbnail_maker(made) if thumbnails else None
+        episodes = rollout(jobs, policy, dialect, arm, in_flight=self.in_flight, delegates=others, on_view=on_view)
+        return list(episodes), made
 
     def _policy(self, arm: Arm) -> Policy:
         if arm.label not in self.policies:
@@ -107,6 +117,8 @@ class RayWorkers(Workers):
         count: int = 2,
         gpus: float = 0.0,
     ) -> None:
+        check_whole("count", count, 1)
+        check_real("gpus", gpus, 0.0)
         self.bench, self.in_flight, self.count = bench, in_flight, count
         self._arm = arms[0]  # the arm whose policy a new worker loads
         self._ray = require("ray", "ray")
@@ -120,6 +132,7 @@ class RayWorkers(Workers):
         self._idle: list[Any] = []
         self._failed: list[str] = []
         self._lost: list[str] = []
+        self._thumbnails: ThumbnailStore | None = None
         try:
             for _ in range(count):
                 self._start(_Task())
@@ -133,12 +146,13 @@ class RayWorkers(Workers):
         """Small enough for two blocks per worker, and bounded because a dying worker loses its whole block."""
         return min(max(BLOCK_SIZE, self.in_flight), -(-jobs // (2 * self.count)))
 
-    def run(self, blocks: Iterable[JobBlock]) -> Iterator[Trajectory]:
+    def run(self, blocks: Iterable[JobBlock], thumbnails: ThumbnailStore | None = None) -> Iterator[Trajectory]:
         """Yields episodes, block by block as the blocks end.
 
         Raises:
             RunError: a worker raised an exception; or, after all other blocks, `MAX_STARTS` workers died in one block.
         """
+        self._thumbnails = thumbnails
         waiting = deque(_Task(block) for block in blocks if block.jobs)
         while waiting or any(task.block for _, task in self._running.values()):
             while waiting and self._idle:
@@ -153,7 +167,7 @@ class RayWorkers(Workers):
 
     def _give(self, worker: Any, task: _Task) -> None:
         self._arm = task.block.arm if task.block else self._arm
-        self._submit(worker, task, worker.run.remote(task.block))
+        self._submit(worker, task, worker.run.remote(task.block, self._thumbnails is not None))
 
     def _submit(self, worker: Any, task: _Task, answer: Any) -> None:
         task.tries += 1
@@ -166,7 +180,7 @@ class RayWorkers(Workers):
         (answer,), _ = self._ray.wait(list(self._running), num_returns=1)
         worker, task = self._running.pop(answer)
         try:
-            episodes = self._ray.get(answer)
+            played: PlayedBlock | None = self._ray.get(answer)
         except self._ray.exceptions.RayTaskError as error:
             self._idle.append(worker)
             raise RunError(f"{task} failed: {type(error.cause).__name__}: {error.cause}") from error
@@ -175,7 +189,16 @@ class RayWorkers(Workers):
             self._retry(task, f"its worker died {task.tries} times ({_reason(error)})", waiting)
         else:
             self._idle.append(worker)
-            yield from episodes or ()
+            yield from self._unpacked(played) if played else ()
+
+    def _unpacked(self, played: PlayedBlock) -> list[Trajectory]:
+        """The episodes of a block, after its thumbnails have been kept."""
+        episodes, made = played
+        if self._thumbnails is not None:
+            for name, data in made.items():
+                if name not in self._thumbnails:
+                    self._thumbnails[name] = data
+        return episodes
 
     def _retry(self, task: _Task, problem: str, waiting: deque[_Task]) -> None:
         """Retries a task whose worker died, up to `MAX_STARTS` tries in total."""

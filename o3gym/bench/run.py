@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from o3gym.arguments import check_whole
 from o3gym.bench.definition import Bench, policy_classes
 from o3gym.bench.workers import JobBlock, LocalWorkers, Workers
 from o3gym.envs.visual_search import VisualSearchEnv
@@ -20,9 +23,10 @@ from o3gym.rollout.delegation import delegates
 from o3gym.rollout.loop import collect
 from o3gym.rollout.records import Arm, Job
 from o3gym.runs.report import Report, write_report
-from o3gym.runs.store import Run, RunStore, open_run
+from o3gym.runs.store import EPISODES, PROTOCOL, Run, RunStore, StoredEpisode, open_run
 from o3gym.runs.store import merge_runs as store_merge
 from o3gym.runs.viewer import write_viewer
+from o3gym.runs.viewer.thumbnails import THUMBS, ThumbnailFolder, copy_thumbnails
 from o3gym.types import EpisodeKey, Trajectory
 
 BenchProgress = Callable[[str, int, int], None]
@@ -36,9 +40,14 @@ def run(
     in_flight: int = 16,
     progress: BenchProgress | None = None,
     shard: tuple[int, int] = (1, 1),
+    thumbnails: bool = True,
+    retry: bool = True,
     workers: Callable[[Bench, Sequence[Arm], Mapping[str, Any], int], Workers] = LocalWorkers,
 ) -> Report:
     """Plays the episodes that are not stored in `out` yet, then settles and reports the whole run. Resumable.
+
+    Stored failures are tried again: episodes that stopped with an error are played anew, and those whose judge failed
+    are judged anew from the stored replies. What succeeds replaces the failure.
 
     Args:
         bench: the definition of the run.
@@ -47,37 +56,69 @@ def run(
         progress: see `BenchProgress`.
         shard: (number, count): plays only part `number`, from 1, of the tasks split into `count` parts.
             `merge_and_report` combines the parts.
-        workers: builds the workers that play the episodes.
+        thumbnails: whether to write the thumbnails of the HTML page while the pixels are at hand, see `page`. Made
+            later, they cost about as much time as the run.
+        retry: whether stored failures are tried again.
+        workers: builds the workers that play the episodes. Arms without an episode to play do not open their policy.
 
     Raises:
         ValueError, TypeError: an argument is wrong; raised before any episode starts.
         RunError: `out` holds a different run, is locked by another process, or cannot be written.
     """
+    check_whole("in_flight", in_flight, 1)
     arms, jobs, protocol = bench.arms(), _shard_jobs(bench.jobs(), *shard), bench.protocol()
     judge = make_judge(bench.judge) if bench.judge else None
     for arm in arms:  # a wrong argument of a later arm must show now and not hours later
         for one in (arm, *delegates(arm).values()):
             VisualSearchEnv(**one.env).close()
-    with workers(bench, arms, protocol, in_flight) as players, RunStore(out, protocol) as store:
-        stored, done = store.done(), Counter(key[0] for key in store.done())
+    before = open_run(out).stored() if (out / PROTOCOL).is_file() and (out / EPISODES).is_file() else {}
+    playing = [arm for arm in arms if _missing(arm, jobs, _played(before, retry))]
+    with ExitStack() as stack:
+        players = stack.enter_context(workers(bench, playing, protocol, in_flight)) if playing else None
+        store = stack.enter_context(RunStore(out, protocol))
+        played = _played(store.stored(), retry)
+        done = Counter(key[0] for key in played)
 
         def keep(trajectory: Trajectory) -> None:
-            store.append(trajectory)
+            if trajectory.key in played:  # judged again
+                if trajectory.verdict != "failed":
+                    store.put(trajectory)
+                return
+            store.put(trajectory)
             done[trajectory.arm] += 1
             if progress is not None:
                 progress(trajectory.arm, done[trajectory.arm], len(jobs))
 
-        with AsyncJudge(REWARDS[bench.reward], judge, keep) as judging:
-            blocks = (_unstored(block, stored) for block in _plan(arms, jobs, players.block))
-            for trajectory in players.run(blocks):
+        judging = stack.enter_context(AsyncJudge(REWARDS[bench.reward], judge, keep))
+        for trajectory in _unjudged(store) if retry else ():
+            judging.put(trajectory)
+        if players is not None:
+            blocks = (_unplayed(block, played) for block in _plan(playing, jobs, players.block))
+            kept = ThumbnailFolder(out / THUMBS, required=False) if thumbnails else None
+            for trajectory in players.run(blocks, kept):
                 judging.put(trajectory)
     return report(out)
 
 
-def _unstored(block: JobBlock, stored: set[EpisodeKey]) -> JobBlock:
+def _played(stored: Mapping[EpisodeKey, StoredEpisode], retry: bool) -> set[EpisodeKey]:
+    """The keys of the stored episodes that are not played again."""
+    return {key for key, entry in stored.items() if not (retry and entry.stop == "error")}
+
+
+def _missing(arm: Arm, jobs: Sequence[Job], played: Collection[EpisodeKey]) -> list[Job]:
+    return [job for job in jobs if (arm.label, job.group, job.sample, "main") not in played]
+
+
+def _unplayed(block: JobBlock, played: Collection[EpisodeKey]) -> JobBlock:
     """The block without the jobs whose episodes are stored."""
-    label = block.arm.label
-    return replace(block, jobs=[j for j in block.jobs if (label, j.group, j.sample, "main") not in stored])
+    return replace(block, jobs=_missing(block.arm, block.jobs, played))
+
+
+def _unjudged(store: RunStore) -> Iterator[Trajectory]:
+    """The stored episodes whose judge failed, as they were before they were judged."""
+    wanted = {key for key, entry in store.stored().items() if entry.verdict == "failed" and entry.stop != "error"}
+    for trajectory in store.records(only=wanted):
+        yield replace(trajectory, verdict="", score=None, terms={}, reward=None)
 
 
 def _shard_jobs(jobs: Sequence[Job], number: int, count: int) -> list[Job]:
@@ -91,6 +132,8 @@ def _shard_jobs(jobs: Sequence[Job], number: int, count: int) -> list[Job]:
 def merge_and_report(folders: Sequence[str | Path], out: Path) -> Report:
     """Merges the episodes of several runs with equal protocols into the folder `out`, and reports the merged run."""
     store_merge(folders, out)
+    for folder in folders:
+        copy_thumbnails(Path(folder), out)
     return report(out)
 
 
@@ -98,8 +141,7 @@ def _plan(arms: Sequence[Arm], jobs: Sequence[Job], size_of: Callable[[int, bool
     """The blocks of jobs in the order in which they are played.
 
     Arms with a model run one after the other, because two models may not fit into memory. Consecutive scripted arms
-    take turns, one block each, so that a picture is rendered once for all of them, and once more for the HTML page,
-    which reads episodes in the order in which they are stored.
+    take turns, one block each, so that a picture is rendered once for all of them.
     """
     for scripted, members in itertools.groupby(
         arms, lambda arm: all(one.privileged for one in policy_classes(arm.policy))
@@ -126,8 +168,7 @@ def settled(stored: Run) -> Iterator[Trajectory]:
 def page(out: Path, *, embed: bool = False, progress: Callable[[int, int], None] | None = None) -> Path:
     """Writes the HTML page of a stored run, see `o3gym.runs.viewer.write_viewer`."""
     stored = open_run(out)
-    episodes = list(_with_siblings(stored)) if _has_group_terms(stored) else None
-    return write_viewer(out, embed=embed, episodes=episodes, progress=progress)
+    return write_viewer(out, embed=embed, episodes=partial(settled, stored), progress=progress)
 
 
 def _has_group_terms(stored: Run) -> bool:
@@ -136,5 +177,16 @@ def _has_group_terms(stored: Run) -> bool:
 
 
 def _with_siblings(stored: Run) -> Iterator[Trajectory]:
-    for group in settle(collect(stored), REWARDS[stored.protocol["reward"]]):
-        yield from group
+    """Yields settled groups, each as soon as all its samples have been read, so that a long run is never in memory."""
+    protocol, groups = stored.protocol, dict[tuple[str, str], list[Trajectory]]()
+    for trajectory in stored.records():
+        group = groups.setdefault((trajectory.arm, trajectory.group), [])
+        group.append(trajectory)
+        if len(group) == protocol.get("k"):
+            yield from _settled_group(groups.pop((trajectory.arm, trajectory.group)), protocol["reward"])
+    for group in groups.values():
+        yield from _settled_group(group, protocol["reward"])
+
+
+def _settled_group(group: list[Trajectory], reward: str) -> list[Trajectory]:
+    return settle(collect(group), REWARDS[reward])[0]

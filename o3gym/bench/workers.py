@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,7 +11,8 @@ from o3gym.dialects.base import Dialect
 from o3gym.policies.base import Policy
 from o3gym.rollout.delegation import delegates_by_arm
 from o3gym.rollout.loop import rollout
-from o3gym.rollout.records import Arm, Job
+from o3gym.rollout.records import Arm, Job, ViewSink
+from o3gym.runs.viewer.thumbnails import ThumbnailStore, thumbnail_maker
 from o3gym.types import Trajectory
 
 BLOCK_SIZE = 16
@@ -18,6 +20,11 @@ BLOCK_SIZE = 16
 
 The pictures of that many jobs fit into the image store at 12 megapixels each, so all arms decode each picture once.
 """
+
+
+def until_refused(jobs: Iterable[Job], policy: Policy) -> Iterator[Job]:
+    """Yields jobs until the policy's server refuses a request, because it would refuse all others as well."""
+    return itertools.takewhile(lambda _: not policy.refusal(), jobs)
 
 
 class Opens(Protocol):
@@ -48,7 +55,10 @@ class JobBlock:
 
 
 class Workers:
-    """Base of the workers that play a run's episodes. The episodes do not depend on where they are played."""
+    """Base of the workers that play a run's episodes. The episodes do not depend on where they are played.
+
+    Once a server has refused a request of an arm (`Policy.refusal`), no further episode of this arm is started.
+    """
 
     def __enter__(self) -> Workers:
         return self
@@ -60,8 +70,8 @@ class Workers:
         """The size of a block, out of an arm's `jobs` jobs; `scripted` is False for a policy with a model."""
         raise NotImplementedError
 
-    def run(self, blocks: Iterable[JobBlock]) -> Iterator[Trajectory]:
-        """Yields episodes as they end, without verdicts."""
+    def run(self, blocks: Iterable[JobBlock], thumbnails: ThumbnailStore | None = None) -> Iterator[Trajectory]:
+        """Yields episodes as they end, without verdicts. Their thumbnails are put into `thumbnails` before."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -79,17 +89,23 @@ class LocalWorkers(Workers):
         """All jobs for a model; `BLOCK_SIZE` for a scripted policy."""
         return BLOCK_SIZE if scripted else jobs
 
-    def run(self, blocks: Iterable[JobBlock]) -> Iterator[Trajectory]:
+    def run(self, blocks: Iterable[JobBlock], thumbnails: ThumbnailStore | None = None) -> Iterator[Trajectory]:
         """Plays one block after the other."""
+        on_view = None if thumbnails is None else thumbnail_maker(thumbnails)
         for block in blocks:
-            arm = block.arm
-            if arm.label not in self._policies:
-                self._policies[arm.label] = self.bench.open_policy(arm.policy)
-            policy, dialect = self._policies[arm.label], self.bench.open_dialect(arm.dialect)
-            main, others = delegates_by_arm(arm, policy)
-            yield from rollout(block.jobs, main, dialect, arm, in_flight=self.in_flight, delegates=others)
-            if block.last:
-                self._policies.pop(arm.label).close()
+            if block.jobs:
+                yield from self._play(block, on_view)
+            if block.last and block.arm.label in self._policies:
+                self._policies.pop(block.arm.label).close()
+
+    def _play(self, block: JobBlock, on_view: ViewSink | None) -> Iterator[Trajectory]:
+        arm = block.arm
+        if arm.label not in self._policies:
+            self._policies[arm.label] = self.bench.open_policy(arm.policy)
+        policy, dialect = self._policies[arm.label], self.bench.open_dialect(arm.dialect)
+        main, others = delegates_by_arm(arm, policy)
+        jobs = until_refused(block.jobs, policy)
+        yield from rollout(jobs, main, dialect, arm, in_flight=self.in_flight, delegates=others, on_view=on_view)
 
     def close(self) -> None:
         """Closes the policies that are still open."""

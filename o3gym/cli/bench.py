@@ -13,6 +13,8 @@ from o3gym.cli.episodes import add_episode_options
 from o3gym.cli.values import (
     Subcommands,
     key_value_argument,
+    positive_number_argument,
+    real_number_argument,
     shard_argument,
     sweep_argument,
     timestamped_folder,
@@ -59,21 +61,26 @@ def _add_episodes(parser: argparse.ArgumentParser) -> None:
         metavar="T,T",
         help="turn budgets; episodes run once, at the largest, and are cut at the others (6)",
     )
-    add("-k", type=whole_number_argument, default=1, metavar="K", help="samples per task (%(default)s)")
+    add(
+        "--strict",
+        action="store_true",
+        help="stop at the first bad row of the suite (by default, up to 5%% are skipped)",
+    )
+    add("-k", type=positive_number_argument, default=1, metavar="K", help="samples per task (%(default)s)")
     add(
         "--env",
         type=key_value_argument,
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="argument of the environment; repeatable",
+        help="argument of the environment, like max_pixels=400000 or tools=crop+zoom+answer; repeatable",
     )
     add(
         "--sweep",
         type=sweep_argument,
         default={},
         metavar="K=V,V;K=V",
-        help="run one arm per combination of these arguments of the environment",
+        help="run one arm per combination of these arguments, like focus=crop,draw;tools=answer,crop+answer",
     )
 
 
@@ -101,32 +108,45 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help='run on a Ray cluster: a new local one, or "auto" or HOST:PORT to join one',
     )
-    add("--workers", type=whole_number_argument, metavar="N", help="worker processes on the Ray cluster (2)")
-    add("--worker-gpus", type=float, metavar="G", help="GPUs per worker process, may be a fraction (0)")
+    add("--workers", type=positive_number_argument, metavar="N", help="worker processes on the Ray cluster (2)")
+    add("--worker-gpus", type=real_number_argument, metavar="G", help="GPUs per worker process, may be a fraction (0)")
     add("--merge", nargs="+", type=Path, metavar="RUN", help="run nothing; merge runs of the same protocol into --out")
-    add("--no-view", action="store_true", help="do not write the HTML page")
+    add("--no-view", action="store_true", help="write neither the HTML page nor its thumbnails")
+    add(
+        "--no-retry",
+        action="store_true",
+        help="keep stored failures (by default, episodes with an error are played and failed verdicts judged again)",
+    )
 
 
-def _bench(args: argparse.Namespace) -> None:
+def _bench(args: argparse.Namespace) -> int:
     if args.merge:
-        _merge(args)
-        return
+        return _merge(args)
     from o3gym.bench.run import run
 
     bench = _bench_of(args)
     folder = args.out or timestamped_folder(args.suite.split(":")[0].split("?")[0])
     with named_progress() as progress:
         workers = _workers(args)
-        report = run(bench, folder, in_flight=args.in_flight, progress=progress, shard=args.shard, workers=workers)
-    _show_run(report, folder, args.no_view)
+        report = run(
+            bench,
+            folder,
+            in_flight=args.in_flight,
+            progress=progress,
+            shard=args.shard,
+            thumbnails=not args.no_view,
+            retry=not args.no_retry,
+            workers=workers,
+        )
+    return _show_run(report, folder, args.no_view)
 
 
-def _merge(args: argparse.Namespace) -> None:
+def _merge(args: argparse.Namespace) -> int:
     from o3gym.bench.run import merge_and_report
 
     if args.out is None:
         raise ValueError("--merge: expected --out FOLDER, the folder to merge the runs into")
-    _show_run(merge_and_report(args.merge, args.out), args.out, args.no_view)
+    return _show_run(merge_and_report(args.merge, args.out), args.out, args.no_view)
 
 
 def _bench_of(args: argparse.Namespace) -> Bench:
@@ -140,8 +160,9 @@ def _bench_of(args: argparse.Namespace) -> Bench:
         dialect=args.dialect,
         prompt_file=args.prompt,
         episodes=args.episodes,
+        strict=args.strict,
         turns=args.turns,
-        k=max(1, args.k),
+        k=args.k,
         seed=args.seed,
         env=dict(args.env),
         sweep=args.sweep,
@@ -163,13 +184,15 @@ def _workers(args: argparse.Namespace) -> Callable[..., Any]:
         return LocalWorkers
     from o3gym.bench.ray import RayWorkers
 
-    return partial(RayWorkers, address=args.ray, count=max(1, args.workers or 2), gpus=args.worker_gpus or 0.0)
+    return partial(RayWorkers, address=args.ray, count=args.workers or 2, gpus=args.worker_gpus or 0.0)
 
 
-def _show_run(report: Report, folder: Path, no_view: bool) -> None:
+def _show_run(report: Report, folder: Path, no_view: bool) -> int:
+    """Prints the report and writes the page. Returns the exit code: 1 if an arm has nothing but failures."""
     from o3gym.runs.report import rich_table
 
     out.print(rich_table(report))
     say(f"run folder: {folder}   report: {folder / 'report.md'}")
     if not no_view:
         write_run_page(folder, embed=False)
+    return int(any(arm.only_failures for arm in report.arms))

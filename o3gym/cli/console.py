@@ -1,6 +1,8 @@
 """The two consoles of the command line, and what is printed or drawn on them.
 
 Results go to standard output. Progress bars, warnings and errors go to standard error, so that results can be piped.
+Both consoles print text literally, because names, paths and replies may look like markup ("[red]") or like an emoji
+(":flags:").
 """
 
 from __future__ import annotations
@@ -11,13 +13,13 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn
 
-out = Console()
-err = Console(stderr=True)
+out = Console(markup=False, emoji=False)
+err = Console(markup=False, emoji=False, stderr=True)
 
 
 def say(text: str, console: Console = out, style: str | None = None) -> None:
-    """Prints text literally and without wrapping: paths and model output may look like markup."""
-    console.print(text, style=style, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    """Prints text literally and without wrapping."""
+    console.print(text, style=style, highlight=False, soft_wrap=True)
 
 
 def progress_bar(*columns: ProgressColumn) -> Progress:
@@ -26,7 +28,7 @@ def progress_bar(*columns: ProgressColumn) -> Progress:
     Args:
         columns: columns to show after the description, the bar, the count and the elapsed time.
     """
-    standard = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    standard = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*standard, *columns, console=err)
 
 

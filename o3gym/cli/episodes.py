@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from o3gym.cli.values import whole_number_argument
+from o3gym.cli.values import positive_number_argument, real_number_argument, whole_number_argument
 
 
 def add_episode_options(parser: argparse.ArgumentParser, temperature: float) -> None:
@@ -17,10 +17,20 @@ def add_episode_options(parser: argparse.ArgumentParser, temperature: float) -> 
     add = parser.add_argument
     add("--base-url", default="", metavar="URL", help="server of openai:MODEL policies, like http://127.0.0.1:8000/v1")
     add("--dialect", default="", help="wire format (by default the policy's own, else qwen3_vl)")
-    add("--temperature", type=float, default=temperature, help="sampling temperature (%(default)s)")
-    add("--max-tokens", type=whole_number_argument, default=1024, help="tokens per reply (%(default)s)")
+    add("--temperature", type=real_number_argument, default=temperature, help="sampling temperature (%(default)s)")
+    add("--max-tokens", type=positive_number_argument, default=1024, help="tokens per reply (%(default)s)")
     add(
         "--judge", default="", metavar="SPEC", help="judge, like openai:MODEL (by default the rules that fit each task)"
     )
-    add("--seed", type=int, default=0, help="seed of the choice of tasks and of all sampling (%(default)s)")
-    add("--in-flight", type=whole_number_argument, default=16, help="episodes that run at the same time (%(default)s)")
+    add(
+        "--seed",
+        type=whole_number_argument,
+        default=0,
+        help="seed of the choice of tasks and of all sampling (%(default)s)",
+    )
+    add(
+        "--in-flight",
+        type=positive_number_argument,
+        default=16,
+        help="episodes that run at the same time (%(default)s)",
+    )

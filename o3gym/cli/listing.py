@@ -52,10 +52,17 @@ def _rows(kind: str, sizes: bool) -> list[tuple[str, str]]:
     if kind == "envs":
         return [(name, _settings(kwargs)) for name, kwargs in {**ENVS, **RELEASED_ENVS}.items()]
     entries: registry.Registry = getattr(registry, kind.upper())
-    if kind == "suites":
-        texts = {name: (_about(entries[name]), entries[name].about(sizes)) for name in entries}
-        return [(name, " ".join(filter(None, parts))) for name, parts in texts.items()]
-    return [(name, _about(entries[name])) for name in entries if name != "noop"]
+    return [(name, _described(entries, name, sizes)) for name in entries if name != "noop"]
+
+
+def _described(entries: registry.Registry, name: str, sizes: bool) -> str:
+    """Returns the description of an entry, or what is wrong with it: importing a plug-in may raise anything."""
+    try:
+        entry = entries[name]
+        parts = [_about(entry), entry.about(sizes) if entries is registry.SUITES else ""]
+        return " ".join(filter(None, parts))
+    except (Exception, SystemExit) as error:
+        return f"broken: {type(error).__name__}: {error}"
 
 
 def _settings(kwargs: Mapping[str, Any]) -> str:

@@ -7,11 +7,13 @@ a usage error that names the option.
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import time
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from o3gym.registry import parse_value
+from o3gym.specs import parse_value
 
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What `ArgumentParser.add_subparsers` returns; argparse has no public name for it."""
@@ -22,6 +24,24 @@ def whole_number_argument(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 up, got {text!r}")
     return int(text)
+
+
+def positive_number_argument(text: str) -> int:
+    """Parses a whole number, 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 up, got {text!r}")
+    return int(text)
+
+
+def real_number_argument(text: str) -> float:
+    """Parses a finite number, 0 or more: a temperature, or a share of a device."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 up, got {text!r}")
+    return value
 
 
 def turn_budgets_argument(text: str) -> tuple[int, ...]:
@@ -53,6 +73,9 @@ def key_value_argument(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
+    if key.strip() == "tools" and "+" not in value and re.search(r"[,;\s]", value.strip()):
+        names = "+".join(re.findall(r"\w+", value))
+        raise argparse.ArgumentTypeError(f'expected tools joined by "+", like tools={names}, got {text!r}')
     return key.strip(), _environment_value(key.strip(), value)
 
 

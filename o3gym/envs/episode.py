@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,8 +12,9 @@ from o3gym.envs.controls import Control
 from o3gym.geometry import fit, snap
 from o3gym.media.images import shared_store
 from o3gym.registry import TOOLS, closest
-from o3gym.rewards.base import EpisodeTerm, RewardRecipe
+from o3gym.rewards.base import RewardRecipe
 from o3gym.tools.base import Invalid, SizeRule, Tool, ToolContext, ToolResult, ViewRequest
+from o3gym.tools.size_rules import Display
 from o3gym.types import FULL, Call, Error, Parsed, Reply, Size, Source, Stop, Task, Trajectory, Turn, View
 
 EMPTY = Reply("")
@@ -35,6 +36,7 @@ class EpisodeRules:
     max_views: int | None
     min_pixels: int
     max_pixels: int
+    display: Display
 
 
 class CallResult(NamedTuple):
@@ -114,7 +116,8 @@ class Episode:
         """The part of the state that tools can see."""
         rules = self.rules
         size_of = shared_store().size
-        return ToolContext(self.task, tuple(self.sources), tuple(self.views), size_of, rules.size_rule, rules.focus)
+        views, keeps_canvas = tuple(self.views), rules.display.keeps_canvas
+        return ToolContext(self.task, tuple(self.sources), views, size_of, rules.size_rule, rules.focus, keeps_canvas)
 
     def trajectory(self) -> Trajectory:
         """The record so far."""
@@ -193,16 +196,21 @@ class Episode:
         x0, y0, x1, y1 = snap(request.box, (width, height))
         native = (x1 - x0, y1 - y0)
         box = (x0 / width, y0 / height, x1 / width, y1 / height)
-        shown = self._shown(native, request.magnify)
-        self.views.append(View(len(self.views), request.source, box, native, shown, request.parent))
+        shown = self._shown(native, request)
+        display, given = self.rules.display, request.parent < 0
+        resampling = display.given if given else display.observed
+        view = View(len(self.views), request.source, box, native, shown, request.parent, resampling=resampling)
+        self.views.append(view)
 
-    def _shown(self, native: Size, magnify: Size | None) -> Size:
+    def _shown(self, native: Size, request: ViewRequest) -> Size:
         """The displayed (width, height): magnified if requested, fitted to the pixel budget, rounded by the policy."""
+        magnify = request.magnify
         size = native
         if magnify is not None and magnify[0] * magnify[1] > native[0] * native[1]:
             scale = (magnify[0] * magnify[1] / (native[0] * native[1])) ** 0.5
             size = (max(1, round(native[0] * scale)), max(1, round(native[1] * scale)))
-        size = fit(size, self.rules.min_pixels, self.rules.max_pixels)
+        fitted = fit if request.parent < 0 else self.rules.display.fit
+        size = fitted(size, self.rules.min_pixels, self.rules.max_pixels)
         return size if self.vision_size is None else self.vision_size(*size)
 
     def _end(self) -> None:
@@ -221,9 +229,9 @@ class Episode:
         recipe, before = self.rules.recipe, self.totals
         wanted = ("step", "end") if self.stop else ("step",)
         record = self.trajectory()
-        due = {t.name: float(cast(EpisodeTerm, t.compute)(record)) for t in recipe.terms if t.scope in wanted}
+        due = {term.name: term.value(record) for term in recipe.terms if term.scope in wanted}
         self.terms = {**dict.fromkeys(self.terms, 0.0), **due}
         self.totals = {name: before[name] + value for name, value in self.terms.items()}
         self.turns[-1] = replace(self.turns[-1], terms=due)
-        total = 0.0 if recipe.pending else float(recipe.combine(self.totals))
+        total = 0.0 if recipe.pending else recipe.total(self.totals)
         self.gain, self.total = total - self.total, total

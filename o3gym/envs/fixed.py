@@ -12,10 +12,12 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
+from o3gym.arguments import check_whole
+from o3gym.calls import answer, crop
 from o3gym.envs.unwrapped import search_env
 from o3gym.envs.visual_search import Observation
-from o3gym.media.images import Pixels, resample
-from o3gym.types import LETTERS, Call, Size, answer, crop
+from o3gym.media.pixels import Pixels, resample
+from o3gym.types import LETTERS, Call, Size
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -72,6 +74,8 @@ class FixedCanvas(gym.Wrapper[Any, Any, Observation, Any], RecordConstructorArgs
         super().__init__(env)
         if not 1 <= words <= 256:
             raise ValueError(f"words: expected 1 to 256, got {words}")
+        for name, value in (("max_options", max_options), ("width of size", size[0]), ("height of size", size[1])):
+            check_whole(name, value, 1)
         self._base = search_env(env)
         self._size: Size = (size[0], size[1])
         self._words, self._max_options = words, max_options

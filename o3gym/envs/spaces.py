@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.random import Generator
 
-from o3gym.media.images import Pixels
+from o3gym.media.pixels import Pixels
 from o3gym.tools.base import Tool
 from o3gym.types import Call
 

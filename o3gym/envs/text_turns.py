@@ -97,6 +97,7 @@ class TextTurns(gym.Wrapper[Observation, Any, Observation, Call], RecordConstruc
     def _worded(self, observation: Observation, info: Mapping[str, Any]) -> Observation:
         """The observation with its text in the dialect's format."""
         views = self._base.views
-        shown = self.dialect.show(views[len(views) - info["n_new"] :], observation["text"], info)
+        new = views[len(views) - info["n_new"] :]
+        shown = self.dialect.show(new, observation["text"], {**info, "views": views})
         text = "".join(part if isinstance(part, str) else IMAGE for part in shown)
         return {"images": observation["images"], "text": text}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -9,17 +10,23 @@ import gymnasium as gym
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
+from o3gym.arguments import check_whole
 from o3gym.envs.controls import Control
 from o3gym.envs.episode import Episode, EpisodeRules
 from o3gym.envs.spaces import CallSpace, ImageSpace, TextSpace
-from o3gym.media.images import Pixels, shared_store
+from o3gym.media.images import shared_store
+from o3gym.media.pixels import Pixels
 from o3gym.registry import CONTROLS, REWARDS, SIZE_RULES, TOOLS, closest
 from o3gym.suites.base import Suite, make_suite
+from o3gym.suites.drawing import GoodTasks
 from o3gym.tools.base import Tool
+from o3gym.tools.size_rules import DISPLAYS, Display
 from o3gym.types import FULL, Call, Size, Task, Trajectory, View
 
 FOCUS = ("crop", "draw", "reuse")
 ON_VOID = ("end", "continue")
+EXAMPLES = {"suite": "synthetic", "split": "test", "reward": "outcome", "size_rule": "mini_o3", "control": "no_tool"}
+"""A valid value of each argument that is a name, for error messages."""
 
 
 class Observation(TypedDict):
@@ -116,11 +123,12 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
 
     ## Starting State
     The task's pictures are views 0, 1, …, and `text` is its question. `reset(seed=s)` draws the task uniformly from the
-    split. The same arguments, seed and calls give bit-identical episodes.
+    split; a bad row of the suite's file is skipped. The same arguments, seed and calls give bit-identical episodes.
 
     Reset options:
 
-    * `options={"task": i}` selects the i-th task of the split, and `options={"task": Task(…)}` any task.
+    * `options={"task": i}` selects the i-th task of the split, and `options={"task": Task(…)}` any task. Raises
+      `o3gym.suites.base.BadTask` if row i is bad.
     * `options={"vision_size": f}`: a policy's `f(width, height)` gives the exact (width, height) at which each view is
       shown, after the pixel budget has been applied. A policy passes it to account for its own image processor.
 
@@ -155,7 +163,8 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
       the suite's recommendation, which is 40,000 and 2,000,000 for most suites, as in Mini-o3, whose paper finds 2
       megapixels best. The synthetic suite is designed for smaller overviews.
     * `size_rule`: how boxes are converted to pixels, and which boxes are refused: "o3gym" (refuses none), "mini_o3",
-      "deepeyes", "insight_o3", "pixel_reasoner" or "thyme", see `o3gym.tools.size_rules`.
+      "deepeyes", "insight_o3", "pixel_reasoner" or "thyme". With "mini_o3", pictures are resized as in that system;
+      with "deepeyes", `rotate` keeps the canvas. See `o3gym.tools.size_rules`.
     * `focus`: the effect of `crop`: "crop", "draw" (shows the view with the box drawn on it, as in Simple-o3's training
       data) or "reuse" (shows the view again).
     * `on_void`: the effect of a reply with neither a call nor an answer: "end" (as in Mini-o3 and DeepEyes) or
@@ -193,17 +202,17 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         render_mode: str | None = None,
     ) -> None:
         self._arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        for name in ("max_turns", "max_calls", "max_views", "min_pixels", "max_pixels"):
-            value = self._arguments[name]
-            _check(value is None or type(value) is int, name, "a whole number", repr(value))
-        _check(max_turns >= 2, "max_turns", "at least 2 (one call and the answer)", max_turns)
+        _check_types(self._arguments)
+        for name, least in (("max_turns", 2), ("max_calls", 0), ("max_views", 1), ("min_pixels", 1), ("max_pixels", 1)):
+            if self._arguments[name] is not None:
+                check_whole(name, self._arguments[name], least)
         _check_name("focus", focus, FOCUS)
         _check_name("on_void", on_void, ON_VOID)
         _check_name("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         self.suite: Suite = make_suite(suite, split, **(suite_args or {}))
+        self._good = GoodTasks(self.suite)
         low = self.suite.min_pixels if min_pixels is None else min_pixels
         high = self.suite.max_pixels if max_pixels is None else max_pixels
-        _check(low >= 1, "min_pixels", "at least 1", low)
         _check(4 * low <= high, "max_pixels", f"at least 4 * min_pixels = {4 * low}", high)
         _check(bool(self.suite), "suite", "a suite with tasks", f"{suite} ({split}), which has none")
         ablation: Control = CONTROLS[control]() if control else Control()
@@ -220,11 +229,12 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
             max_views,
             low,
             high,
+            DISPLAYS.get(size_rule, Display()),
         )
         self.render_mode = render_mode
         self.action_space = CallSpace(tuple(self.rules.tools.values()))
         self.observation_space = spaces.Dict(  # type: ignore[assignment]
-            {"images": spaces.Sequence(ImageSpace(low, high)), "text": TextSpace()}
+            {"images": spaces.Sequence(ImageSpace(*self.rules.display.bounds(low, high))), "text": TextSpace()}
         )
         self._episode: Episode | None = None
         self._window: Any = None
@@ -269,7 +279,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     def _pick(self, task: Task | int | None) -> Task:
         if isinstance(task, Task):
             return task
-        return self.suite[int(self.np_random.integers(len(self.suite))) if task is None else task]
+        return self._good.draw(self.np_random) if task is None else self.suite[task]
 
     def step(self, action: Call) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Executes one call. Raises TypeError if `action` is not a `Call`, `ResetNeeded` after the episode's end."""
@@ -288,8 +298,8 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         return observation, episode.gain, episode.terminated, episode.truncated, self._info(new)
 
     def _observe(self, views: Sequence[View], text: str) -> Observation:
-        store, sources = shared_store(), self.episode.sources
-        return {"images": tuple(store.region(sources[v.source], v.box, v.shown) for v in views), "text": text}
+        region, sources = shared_store().region, self.episode.sources
+        return {"images": tuple(region(sources[v.source], v.box, v.shown, v.resampling) for v in views), "text": text}
 
     def _info(self, new: Sequence[View] | None = None) -> dict[str, Any]:
         episode = self.episode
@@ -354,11 +364,25 @@ def default_tools(suite: Suite) -> tuple[str, ...]:
 
 def _tool_names(tools: Sequence[str], control: Control) -> tuple[str, ...]:
     if isinstance(tools, str):
-        raise TypeError(f'tools: expected a list of names, got the string "{tools}"; write ["{tools}"]')
+        raise TypeError(
+            f'tools: expected a list of names, got the string "{tools}"; write {json.dumps(tools.split("+"))}'
+        )
+    if not isinstance(tools, Sequence) or not all(isinstance(name, str) for name in tools):
+        raise TypeError(f'tools: expected a list of names, like ["crop", "answer"], got {tools!r:.60}')
     names = control.tools([name for name in dict.fromkeys(tools) if name != "noop"])
     if not any(TOOLS[name].ends for name in names):
         raise ValueError(f"tools: expected one that ends the episode (answer or locate), got {list(tools)}")
     return names
+
+
+def _check_types(arguments: Mapping[str, Any]) -> None:
+    """Checks that names are texts. Their values are checked where they are looked up."""
+    for name in ("suite", "split", "reward", "size_rule", "control"):
+        value = arguments[name]
+        if not isinstance(value, str) and not (name == "control" and value is None):
+            raise ValueError(f"{name}: expected a name as text, like {EXAMPLES[name]!r}, got {value!r:.60}")
+    if not isinstance(arguments["suite_args"], Mapping | None):
+        raise ValueError(f"suite_args: expected a mapping of options, got {arguments['suite_args']!r:.60}")
 
 
 def _check(ok: bool, name: str, expected: str, got: object) -> None:

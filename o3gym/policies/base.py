@@ -6,12 +6,18 @@ concurrently implements `submit` and `poll` instead, so that the slowest of 64 d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from o3gym.policies.dialogue import Request
-from o3gym.registry import POLICIES, build_plugin, parse_spec
-from o3gym.types import EpisodeKey, Reply, Size
+from o3gym.registry import POLICIES
+from o3gym.specs import build_plugin, parse_spec
+from o3gym.types import EpisodeKey, Finish, Reply, Size
+
+
+class PolicyError(ValueError):
+    """A policy returned something that is not a reply; the message names the policy's class and what it returned."""
 
 
 class Policy:
@@ -48,16 +54,35 @@ class Policy:
         """
         batch, self._queue = self._queue, []
         try:
-            replies = self.act(batch)
+            replies = self._replies(batch)
+        except PolicyError as error:  # the policy's code is wrong, and would be again with each request alone
+            replies = [error_reply(error) for _ in batch]
         except Exception as error:
             replies = [self._retry(request) if len(batch) > 1 else error_reply(error) for request in batch]
         return [(request.key, reply) for request, reply in zip(batch, replies, strict=True)]
 
+    def _replies(self, batch: Sequence[Request]) -> list[Reply]:
+        """Returns what `act` returns. Raises `PolicyError` if that is not a list of one reply per request."""
+        replies: object = self.act(batch)
+        if not isinstance(replies, list | tuple):
+            raise PolicyError(f"{policy_name(self)}.act returned {_shown(replies)}, expected a list of replies")
+        if len(replies) != len(batch):
+            raise PolicyError(f"{policy_name(self)}.act returned {len(replies)} replies to {len(batch)} requests")
+        return list(replies)
+
     def _retry(self, request: Request) -> Reply:
         try:
-            return self.act([request])[0]
+            return self._replies([request])[0]
         except Exception as error:
             return error_reply(error)
+
+    def refusal(self) -> str:
+        """Why the policy's server takes no requests from us, as it said the first time; "" if it never did.
+
+        A refusal concerns the key, the access or the model and not a single request, so a benchmark starts no further
+        episodes.
+        """
+        return ""
 
     def waits(self) -> bool:
         """Whether `poll` would only block now, because the replies are generated elsewhere and none has arrived."""
@@ -77,6 +102,51 @@ class Policy:
 def error_reply(error: Exception) -> Reply:
     """The reply that stands for a failure: no text, `finish="error"`, and the exception in at most 500 characters."""
     return Reply("", finish="error", error=f"{type(error).__name__}: {error}"[:500])
+
+
+def policy_name(policy: Policy) -> str:
+    """The name of a policy's class, with its module, for error messages."""
+    return f"{type(policy).__module__}.{type(policy).__qualname__}"
+
+
+def checked_reply(reply: object, policy: Policy) -> Reply:
+    """Returns what a policy replied, or an error reply that names the policy if that is not a valid `Reply`.
+
+    It is not valid if a field has the wrong type, `finish` is unknown, or the log-probabilities are not one finite
+    number per token id.
+    """
+    if isinstance(reply, Reply):
+        fault = _fault(reply)
+        return error_reply(PolicyError(f"{policy_name(policy)} returned an invalid reply: {fault}")) if fault else reply
+    hint = "; wrap the text: Reply(text)" if isinstance(reply, str) else ""
+    expected = f"expected an o3gym.types.Reply{hint}"
+    return error_reply(PolicyError(f"{policy_name(policy)} replied {_shown(reply)}, {expected}"))
+
+
+def _fault(reply: Reply) -> str:
+    """Returns what is wrong with the fields of a reply, or ""."""
+    for name in ("text", "error"):
+        if not isinstance(getattr(reply, name), str):
+            return f"{name}: expected a string, got {_shown(getattr(reply, name))}"
+    if reply.finish not in get_args(Finish):
+        return f"finish: expected one of {', '.join(get_args(Finish))}, got {_shown(reply.finish)}"
+    for name in ("token_ids", "logprobs", "new_prompt_ids"):
+        if not isinstance(getattr(reply, name), tuple | list | None):
+            return f"{name}: expected a tuple or None, got {_shown(getattr(reply, name))}"
+    if reply.logprobs is None:
+        return ""
+    if len(reply.logprobs) != len(reply.token_ids or ()):
+        return f"logprobs: expected one for each of {len(reply.token_ids or ())} token ids, got {len(reply.logprobs)}"
+    wrong = [n for n, value in enumerate(reply.logprobs) if not _is_finite(value)]
+    return f"logprobs[{wrong[0]}]: expected a finite number, got {_shown(reply.logprobs[wrong[0]])}" if wrong else ""
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _shown(value: object) -> str:
+    return f"{type(value).__name__} {value!r:.80}" if value is not None else "None"
 
 
 def split_control(spec: str) -> tuple[str, str | None]:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from o3gym.calls import crop, reuse
 from o3gym.geometry import area, around, center, clamp, coverage, pad, relative, surround
 from o3gym.policies.dialogue import Privileged
 from o3gym.policies.scripted import Oracle, true_call
-from o3gym.types import FULL, Box, Call, Target, View, crop, reuse
+from o3gym.types import FULL, Box, Call, Target, View
 
 SHOWS = 0.9
 """Share of a target's area that a view must contain to show the target."""

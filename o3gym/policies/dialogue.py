@@ -10,7 +10,7 @@ from o3gym.types import EpisodeKey, Sampling, Source, Task, View
 
 if TYPE_CHECKING:
     from o3gym.dialects.base import Dialect
-    from o3gym.media.images import Pixels
+    from o3gym.media.pixels import Pixels
     from o3gym.tools.base import Tool
 
 

@@ -9,10 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from o3gym.calls import answer, crop, locate, search
 from o3gym.geometry import coverage, surround
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Privileged, Request
-from o3gym.types import LETTERS, Call, Reply, Target, Task, View, answer, crop, locate, search
+from o3gym.types import LETTERS, Call, Reply, Target, Task, View
 
 SHOWN_SHARE = 0.7
 """Share of a target's area that a view must show for the target to count as seen."""

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, NoReturn
 
 from o3gym.policies.base import Policy, make_policy, split_control
 from o3gym.policies.dialogue import Request
-from o3gym.registry import POLICIES, parse_spec
+from o3gym.registry import POLICIES
+from o3gym.specs import parse_spec
 
 CALLS = 6
 """Tool calls that each agent may make in an episode, as in InSight-o3 (arXiv 2512.18745, appendix D.1)."""
@@ -60,6 +61,10 @@ class TwoAgent(Policy):
     def act(self, requests: Sequence[Request]) -> NoReturn:
         """Raises ValueError, because a request does not say which of the two policies should reply."""
         raise ValueError("two_agent is two policies: pass its reasoner to rollout, and its searcher as a delegate")
+
+    def refusal(self) -> str:
+        """Why the server of either policy takes no requests from us, or ""."""
+        return self.reasoner.refusal() or self.searcher.refusal()
 
     def close(self) -> None:
         """Closes both policies."""

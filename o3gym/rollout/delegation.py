@@ -9,8 +9,9 @@ from o3gym.codec import encode
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.policies.base import Policy
 from o3gym.policies.two_agent import TwoAgent, agents, searcher_calls, searcher_control, searcher_dialect, searcher_env
-from o3gym.registry import POLICIES, TOOLS, parse_spec
+from o3gym.registry import POLICIES, TOOLS
 from o3gym.rollout.records import Agent, Arm
+from o3gym.specs import parse_spec
 
 SHARED = ("suite", "split", "suite_args", "min_pixels", "max_pixels")
 """Arguments that a searcher's environment inherits from the reasoner's."""

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
-from o3gym.media.images import Pixels, shared_store
+from o3gym.calls import answer, noop
+from o3gym.media.images import shared_store
+from o3gym.media.pixels import Pixels
 from o3gym.policies.dialogue import CONTEXT_FULL, Dialogue, Part, Picture, Privileged, Request
-from o3gym.types import Call, EpisodeKey, Parsed, Reply, Stop, Task, Trajectory, Turn, View, answer, noop
+from o3gym.types import Call, EpisodeKey, Parsed, Reply, Stop, Task, Trajectory, Turn, View
 
 if TYPE_CHECKING:
-    from o3gym.rollout.records import Agent, Job
+    from o3gym.rollout.records import Agent, Job, ViewSink
 
 
 class RunningEpisode:
@@ -28,6 +30,7 @@ class RunningEpisode:
         agent: the policy, dialect and arm.
         delegated: names of the tools whose calls other agents carry out.
         parent: the episode that delegated this one, or None.
+        on_view: called with every view that is shown.
 
     Attributes:
         subtask: the task that a delegate must finish before this episode continues; None while it waits for a reply.
@@ -42,8 +45,10 @@ class RunningEpisode:
         agent: Agent,
         delegated: frozenset[str] = frozenset(),
         parent: RunningEpisode | None = None,
+        on_view: ViewSink | None = None,
     ) -> None:
         self.job, self.env, self.agent, self.delegated, self.parent = job, env, agent, delegated, parent
+        self._on_view = on_view
         name = f"{agent.name}-{len(parent.children) + 1}" if parent else agent.name
         self.key: EpisodeKey = (agent.arm.label, job.group, job.sample, name)
         self.subtask: Task | None = None
@@ -107,7 +112,7 @@ class RunningEpisode:
             # gibberish until the context is full is malformed.
             self._stop = "over_context" if not self._replies or not self.base.episode.error else "malformed"
             return False
-        parsed = self.agent.dialect.parse(reply.text, self.base.views)
+        parsed = self.agent.dialect.read(reply, self.base.views)
         self._replies.append((reply, parsed))
         if reply.finish == "length" and parsed.call.tool == "noop":  # cut before a call was complete
             self._stop = "length"
@@ -117,12 +122,20 @@ class RunningEpisode:
             self.subtask = self.base.episode.subtask(parsed.call)
         return self.subtask is not None or self._step(parsed.call)
 
-    def resume(self, child: Trajectory) -> bool:
-        """Carries out the delegated call with the child's results; returns whether the episode continues."""
+    def resume(self, child: Trajectory, refusal: str = "") -> bool:
+        """Carries out the delegated call with the child's results; returns whether the episode continues.
+
+        Args:
+            child: the delegated episode.
+            refusal: why the delegate's server takes no requests from us, or "". A child that failed for that reason
+                fails this episode as well: no search can succeed, and a wrong answer would say nothing about the agent.
+        """
         call = self._replies[-1][1].call
         self.subtask = None
         self._child_of_turn[len(self._replies) - 1] = len(self.children)
         self.children.append(child)
+        if refusal and child.stop == "error":
+            return self._fail(refusal)
         box = None if child.located is None else list(child.located)
         return self._step(Call(call.tool, {**call.args, "box": box, "reason": _failure_reason(child)}))
 
@@ -178,14 +191,20 @@ class RunningEpisode:
 
     def _unstarted(self) -> Trajectory:
         """Returns the empty record of an episode whose reset failed."""
-        task = self.job.task if isinstance(self.job.task, Task) else self.base.suite[self.job.task]
+        try:
+            task = self.job.task if isinstance(self.job.task, Task) else self.base.suite[self.job.task]
+        except ValueError:  # the row became bad, or its picture vanished, after the task had been drawn
+            task = Task(self.job.group, (), "")
         return Trajectory(task, task.sources, (), ())
 
     def _show(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> None:
         """Appends the next user message. The observation's pixels are kept until the reply arrives."""
         views = self.base.views[len(self.base.views) - info["n_new"] :]
-        self._fresh.update(zip((view.index for view in views), observation["images"], strict=True))
-        info = {**info, "calls_left": self.base.episode.calls_left}
+        for view, pixels in zip(views, observation["images"], strict=True):
+            self._fresh[view.index] = pixels
+            if self._on_view is not None:
+                self._on_view(self.base.episode.sources[view.source], view, pixels)
+        info = {**info, "calls_left": self.base.episode.calls_left, "views": self.base.views}
         parts = self.agent.dialect.show(views, observation["text"], info)
         self._dialogue.add("user", [part if isinstance(part, str) else self._picture(part) for part in parts])
 
@@ -195,7 +214,9 @@ class RunningEpisode:
         def load() -> Pixels:
             # once the reply has arrived, the pixels are made again from the source, to the same bytes
             pixels = fresh.get(view.index)
-            return shared_store().region(source, view.box, view.shown) if pixels is None else pixels.copy()
+            if pixels is None:
+                return shared_store().region(source, view.box, view.shown, view.resampling)
+            return pixels.copy()
 
         return Picture(view, load)
 

@@ -20,11 +20,12 @@ from typing import Any
 
 import gymnasium as gym
 
+from o3gym.arguments import check_whole
 from o3gym.dialects.base import Dialect
 from o3gym.policies.base import Policy
 from o3gym.rollout.episode import RunningEpisode
 from o3gym.rollout.policy_pool import PolicyPool
-from o3gym.rollout.records import Agent, Arm, Job
+from o3gym.rollout.records import Agent, Arm, Job, ViewSink
 from o3gym.types import EpisodeKey, Task, Trajectory
 
 
@@ -37,6 +38,7 @@ def rollout(
     in_flight: int = 16,
     make_env: Callable[..., gym.Env[Any, Any]] | None = None,
     delegates: Mapping[str, Agent] | None = None,
+    on_view: ViewSink | None = None,
 ) -> Iterator[Trajectory]:
     """Runs every job and yields each trajectory as its episode ends, in no particular order.
 
@@ -50,15 +52,17 @@ def rollout(
         delegates: the agent that carries out the calls of each delegated tool (one with `Tool.results`, such as
             search), by tool name. A delegate's episodes cannot delegate in turn. All policies are polled together; one
             object may serve several agents.
+        on_view: called with every view that an agent is shown, while its pixels are at hand.
 
     Yields:
         Trajectories without final rewards; `o3gym.rewards.settle` completes them.
     """
+    check_whole("in_flight", in_flight, 1)
     relabelled = {
         tool: replace(agent, arm=replace(agent.arm, label=arm.label)) for tool, agent in (delegates or {}).items()
     }
     make_env = make_env or partial(gym.make, "o3gym/VisualSearch-v0")
-    pool = _EpisodePool(Agent(policy, dialect, arm, "main"), relabelled, make_env)
+    pool = _EpisodePool(Agent(policy, dialect, arm, "main"), relabelled, make_env, on_view)
     waiting = iter(jobs)
     try:
         while True:
@@ -74,9 +78,15 @@ def rollout(
 class _EpisodePool:
     """The running episodes, the idle environments, and the policies with open requests."""
 
-    def __init__(self, main: Agent, delegates: Mapping[str, Agent], make_env: Callable[..., gym.Env[Any, Any]]) -> None:
+    def __init__(
+        self,
+        main: Agent,
+        delegates: Mapping[str, Agent],
+        make_env: Callable[..., gym.Env[Any, Any]],
+        on_view: ViewSink | None,
+    ) -> None:
         self.jobs = 0
-        self._main, self._delegates, self._make_env = main, delegates, make_env
+        self._main, self._delegates, self._make_env, self._on_view = main, delegates, make_env, on_view
         self._running: dict[EpisodeKey, RunningEpisode] = {}
         self._idle: dict[str, list[gym.Env[Any, Any]]] = {}
         self._policies = PolicyPool()
@@ -84,7 +94,8 @@ class _EpisodePool:
     def start(self, job: Job) -> Iterator[Trajectory]:
         """Starts a job; yields its trajectory if the episode ends at once."""
         self.jobs += 1
-        episode = RunningEpisode(job, self._env(self._main), self._main, frozenset(self._delegates))
+        delegated = frozenset(self._delegates)
+        episode = RunningEpisode(job, self._env(self._main), self._main, delegated, on_view=self._on_view)
         yield from self._start(episode)
 
     def poll(self) -> Iterator[Trajectory]:
@@ -115,14 +126,15 @@ class _EpisodePool:
                 self.jobs -= 1
                 yield trajectory
             else:
-                yield from self._advance(episode.parent, episode.parent.resume(trajectory))
+                refusal = episode.agent.policy.refusal()
+                yield from self._advance(episode.parent, episode.parent.resume(trajectory, refusal))
 
     def _child(self, parent: RunningEpisode, task: Task) -> RunningEpisode:
         """Builds the delegated episode for the parent's last call; its seed is derived from the parent's job."""
         delegate = self._delegates[parent.tool]
         job, number = parent.job, len(parent.children)
         child_job = Job(task, job.group, job.sample, job.derived(parent.tool, number))
-        return RunningEpisode(child_job, self._env(delegate), delegate, parent=parent)
+        return RunningEpisode(child_job, self._env(delegate), delegate, parent=parent, on_view=self._on_view)
 
     def _env(self, agent: Agent) -> gym.Env[Any, Any]:
         idle = self._idle.setdefault(agent.name, [])

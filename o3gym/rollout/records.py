@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from o3gym.dialects.base import Dialect
+from o3gym.media.pixels import Pixels
 from o3gym.policies.base import Policy
-from o3gym.types import Sampling, Task
+from o3gym.types import Sampling, Source, Task, View
+
+ViewSink: TypeAlias = Callable[[Source, View, Pixels], None]
+"""Called with every view as it is shown: its source, the view and its pixels, which must not be changed."""
 
 
 @dataclass(frozen=True)

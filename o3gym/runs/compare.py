@@ -16,7 +16,7 @@ from typing import Any
 from o3gym.registry import closest
 from o3gym.runs.intervals import bootstrap_interval
 from o3gym.runs.metrics import EpisodeOutcome, by_arm, episode_outcomes, task_means
-from o3gym.runs.store import Run, differences, open_run
+from o3gym.runs.store import Run, open_run, protocol_differences
 
 OF_POLICY = ("policies", "arms", "dialect", "prompt_file", "prompt_sha256", "packages", "base_url", "sweep")
 """Protocol keys that may differ, because they belong to the compared policies or to the machine."""
@@ -71,7 +71,8 @@ def compare(first: str | Path, second: str | Path, arm: str = "", other: str = "
 
     Raises:
         RunError: a folder is not a run folder.
-        Incomparable: the runs differ in more than their policies, or have no scored task in common.
+        Incomparable: the runs differ in more than their policies, have no scored task in common, or one of the arms has
+            nothing but failures.
         ValueError: a run has no such arm, or has several and no label is given.
     """
     runs = (open_run(first), open_run(second))
@@ -80,7 +81,10 @@ def compare(first: str | Path, second: str | Path, arm: str = "", other: str = "
         _label(runs[0], parts[0], arm),
         _label(runs[1], parts[1], other or (arm if arm in parts[1] else "")),
     )
-    found = differences(_comparable(runs[0], labels[0]), _comparable(runs[1], labels[1]))
+    for run, arms, label in zip(runs, parts, labels, strict=True):
+        if all(outcome.failed for outcome in arms[label]):
+            raise Incomparable(f"{run.path}: {label} has no episode without failure")
+    found = protocol_differences(_comparable(runs[0], labels[0]), _comparable(runs[1], labels[1]))
     differing = tuple(f"{path}: {value}, {other_value}" for path, value, other_value in found)
     if differing and not force:
         raise Incomparable(f"the runs differ in more than their policies: {'; '.join(differing)} (--force compares)")

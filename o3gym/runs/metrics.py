@@ -1,7 +1,9 @@
 """Metrics of settled episodes: rates with 95% intervals, means and counts per arm.
 
-Episodes whose judge failed have no verdict: they are counted and reported, but left out of every accuracy and never
-taken as wrong. Accuracy is the mean over tasks of the mean over a task's samples (avg@k).
+Failures are episodes that stopped with an error, and those whose judge failed. They are counted and reported, but left
+out of every other number, in its denominator as well: they are never taken as wrong, and neither their turns nor their
+views say anything about the policy. An arm with nothing but failures has no numbers. Accuracy is the mean over tasks of
+the mean over a task's samples (avg@k).
 
 The interval of an accuracy has to respect that episodes are not independent. Samples of one task share its difficulty,
 and so do tasks that a suite marks as related (`Task.origin["cluster"]`, for example the same question with its options
@@ -17,6 +19,7 @@ in another order). Treating them as independent would make the interval too narr
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +30,9 @@ from o3gym.runs.coverage import target_coverage
 from o3gym.runs.intervals import bootstrap_interval, cluster_interval, wilson
 from o3gym.runs.suite_metrics import Measure
 from o3gym.types import OVER_TURN, Trajectory, Turn, Usage, Verdict
+
+REFUSED = re.compile(r"\w+: status (401|403|404)\b")
+"""Matches the error of an episode whose server takes no requests from us: a bad key, no access, no such model."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,10 @@ class Rate:
 
 @dataclass(frozen=True)
 class Cost:
-    """Tokens and US dollars of an arm, including delegated episodes; `dollars` is None if no price is known."""
+    """Tokens and US dollars that an arm used, including delegated episodes and failures, which were paid for, too.
+
+    `dollars` is None if no price is known.
+    """
 
     prompt_tokens: int
     completion_tokens: int
@@ -59,7 +68,7 @@ class EpisodeOutcome:
         coverage: share of the targets' area that the agent's views cover; None without targets.
         iou: score of a region search; None for other tasks.
         usage: token counts and costs of all replies, including those of delegated episodes.
-        searches: number of delegated episodes; `found` of them located something.
+        searches: number of delegated episodes; `found` of them located something, `lost` stopped with an error.
         reason: the error of an episode that stopped with an error.
         cluster: the id that related tasks share; the group if the suite gives none.
         read: the part of the episode that the suite's measure needs.
@@ -79,6 +88,7 @@ class EpisodeOutcome:
     usage: tuple[Usage, ...] = ()
     searches: int = 0
     found: int = 0
+    lost: int = 0
     reason: str = ""
     cluster: str = ""
     read: Any = None
@@ -102,6 +112,7 @@ class EpisodeOutcome:
             usage=tuple(turn.reply.usage for turn in _all_turns(trajectory) if turn.reply.usage is not None),
             searches=len(trajectory.children),
             found=sum(child.located is not None for child in trajectory.children),
+            lost=sum(child.stop == "error" for child in trajectory.children),
             reason=trajectory.turns[-1].reply.error if trajectory.stop == "error" and trajectory.turns else "",
             cluster=str(trajectory.task.origin.get("cluster") or trajectory.group),
             read=measure.read(trajectory) if measure else None,
@@ -113,22 +124,39 @@ class EpisodeOutcome:
         return self.verdict in ("correct", "wrong")
 
     @property
+    def failed(self) -> bool:
+        """Whether the episode stopped with an error or its judge failed."""
+        return self.stop == "error" or self.verdict == "failed"
+
+    @property
     def correct(self) -> bool:
         """Whether the verdict is "correct"."""
         return self.verdict == "correct"
 
+    @property
+    def tokens(self) -> int | None:
+        """The tokens of all replies; None if no reply reports its usage."""
+        return sum(u.prompt_tokens + u.completion_tokens for u in self.usage) if self.usage else None
+
+    @property
+    def refusal(self) -> str:
+        """The error of an episode that ended because its server takes no requests from us, else ""."""
+        return self.reason if REFUSED.match(self.reason) else ""
+
 
 @dataclass(frozen=True)
 class ArmMetrics:
-    """The metrics of one arm. Means are over its episodes, and None if no episode has the quantity.
+    """The metrics of one arm.
+
+    Shares and means are over its episodes without failure, and None if there are none or if none has the quantity.
 
     Attributes:
         arm: the arm's label.
         episodes: number of episodes.
         tasks: number of tasks (groups).
         k: largest number of samples of one task.
-        failed: number of episodes without a verdict because the judge failed or the episode stopped with an error; they
-            are left out of accuracy.
+        failed: number of failures: episodes that stopped with an error or whose judge failed; they are left out of all
+            other numbers but `episodes`, `tasks`, `stops` and `cost`.
         unsettled: number of episodes that were never judged; they are left out of accuracy, too.
         accuracy: mean over tasks of the mean over samples (avg@k).
         pass_at_k: share of tasks with at least one correct sample; None for k = 1.
@@ -136,16 +164,19 @@ class ArmMetrics:
         coverage: mean share of the targets' area that the agent's views cover.
         reward: mean reward of the episodes that have one.
         turns: mean number of replies.
-        invalid_calls: share of all turns whose call was not executed.
+        invalid_calls: share of turns whose call was not executed.
         over_turn: share of episodes that exhausted the budget of turns, views or context with a valid call.
         answered: share of episodes that ended with an answer or a located box.
         stops: `stop` → number of episodes that ended with it.
         families: accuracy per `tags["family"]` (or "category").
         cost: tokens and dollars; None if no reply reports its usage.
         searches: mean number of delegated episodes per episode; None if there are none.
-        found: share of delegated episodes that located something; None if there are none.
+        found: share of delegated episodes that located something, those with an error left out; None without any.
         first_error: the error of the first episode that stopped with an error and reports one, else "".
         measures: the metrics of the suite's measure by name, see `o3gym.runs.suite_metrics`.
+        tokens: mean number of tokens per episode that reports its usage. Not part of the JSON form.
+        refusal: the error of an episode that ended because its server takes no requests from us, else "". After it the
+            arm stops. Not part of the JSON form.
     """
 
     arm: str
@@ -159,10 +190,10 @@ class ArmMetrics:
     iou: float | None
     coverage: float | None
     reward: float | None
-    turns: float
-    invalid_calls: float
-    over_turn: float
-    answered: float
+    turns: float | None
+    invalid_calls: float | None
+    over_turn: float | None
+    answered: float | None
     stops: Mapping[str, int] = field(default_factory=dict)
     families: Mapping[str, Rate] = field(default_factory=dict)
     cost: Cost | None = None
@@ -170,6 +201,13 @@ class ArmMetrics:
     found: float | None = None
     first_error: str = ""
     measures: Mapping[str, float | None] = field(default_factory=dict)
+    tokens: float | None = field(default=None, metadata={"json": False})
+    refusal: str = field(default="", metadata={"json": False})
+
+    @property
+    def only_failures(self) -> bool:
+        """Whether every episode is a failure, so that the arm has no numbers."""
+        return self.failed == self.episodes
 
 
 def episode_outcomes(trajectories: Iterable[Trajectory], measure: Measure | None = None) -> list[EpisodeOutcome]:
@@ -192,30 +230,35 @@ def measure(arm: str, episodes: Sequence[EpisodeOutcome], more: Measure | None =
     judged = [[o.correct for o in group if o.scored] for group in groups]
     passed = [float(any(group)) for group in judged if group]
     families = _split(episodes, lambda o: o.family)
-    searches = sum(o.searches for o in episodes)
+    counted = [o for o in episodes if not o.failed]
+    turns = sum(o.turns for o in counted)
+    searches = sum(o.searches for o in counted)
+    ended = searches - sum(o.lost for o in counted)
     return ArmMetrics(
         arm=arm,
         episodes=len(episodes),
         tasks=len(groups),
         k=k,
-        failed=sum(o.verdict == "failed" for o in episodes),
-        unsettled=sum(o.verdict == "" for o in episodes),
-        accuracy=accuracy(episodes),
+        failed=len(episodes) - len(counted),
+        unsettled=sum(o.verdict == "" for o in counted),
+        accuracy=accuracy(counted),
         pass_at_k=_mean(passed) if k > 1 else None,
-        iou=_mean(o.iou for o in episodes),
-        coverage=_mean(o.coverage for o in episodes),
-        reward=_mean(o.reward for o in episodes),
-        turns=fmean(o.turns for o in episodes),
-        invalid_calls=sum(o.invalid for o in episodes) / max(1, sum(o.turns for o in episodes)),
-        over_turn=fmean(o.stop in OVER_TURN for o in episodes),
-        answered=fmean(o.stop in ("answered", "located") for o in episodes),
+        iou=_mean(o.iou for o in counted),
+        coverage=_mean(o.coverage for o in counted),
+        reward=_mean(o.reward for o in counted),
+        turns=_mean(o.turns for o in counted),
+        invalid_calls=sum(o.invalid for o in counted) / max(1, turns) if counted else None,
+        over_turn=_mean(o.stop in OVER_TURN for o in counted),
+        answered=_mean(o.stop in ("answered", "located") for o in counted),
         stops=dict(sorted(Counter(o.stop or "(none)" for o in episodes).items())),
         first_error=next((o.reason for o in episodes if o.reason), ""),
         families={family: accuracy(families[family]) for family in sorted(families)},
-        cost=_cost([usage for o in episodes for usage in o.usage]),
-        searches=searches / len(episodes) if searches else None,
-        found=sum(o.found for o in episodes) / searches if searches else None,
-        measures=more.total([o.read for o in episodes]) if more else {},
+        cost=_cost([usage for o in episodes for usage in o.usage]) if counted else None,
+        searches=searches / len(counted) if searches else None,
+        found=sum(o.found for o in counted) / ended if ended else None,
+        measures=more.total([o.read for o in episodes if more.counts(o.stop, o.verdict)]) if more else {},
+        tokens=_mean(o.tokens for o in counted),
+        refusal=next((o.refusal for o in episodes if o.refusal), ""),
     )
 
 

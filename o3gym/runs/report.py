@@ -66,7 +66,7 @@ def make_report(
     episodes = episode_outcomes(trajectories, more)
     arms = tuple(measure(arm, part, more) for arm, part in by_arm(episodes).items())
     curves = _curves(episodes, _cuts(episodes) if cuts is None else cuts)
-    return Report(encode(protocol), arms, curves, (*_given(protocol), *_warnings(arms)))
+    return Report(encode(protocol), arms, curves, (*_given(protocol), *_warnings(arms, planned_episodes(protocol))))
 
 
 def accuracy_by_turns(trajectories: Iterable[Trajectory], cuts: Sequence[int]) -> dict[str, tuple[CurvePoint, ...]]:
@@ -142,22 +142,38 @@ def _points(episodes: Sequence[EpisodeOutcome], cuts: Sequence[int]) -> Iterable
 
 
 def _cuts(episodes: Sequence[EpisodeOutcome]) -> range:
-    return range(1, max((o.turns for o in episodes), default=0) + 1)
+    return range(1, max((o.turns for o in episodes if not o.failed), default=0) + 1)
+
+
+def planned_episodes(protocol: Mapping[str, Any]) -> int | None:
+    """The number of episodes that a run has per arm, all shards together; None if the protocol does not tell."""
+    items = protocol.get("items")
+    if not isinstance(items, int):
+        return None
+    return min(int(protocol.get("episodes") or items), items) * int(protocol.get("k", 1))
 
 
 def _given(protocol: Mapping[str, Any]) -> Iterable[str]:
     return map(str, protocol.get("warnings", ()))
 
 
-def _warnings(arms: Sequence[ArmMetrics]) -> Iterable[str]:
+def _warnings(arms: Sequence[ArmMetrics], planned: int | None) -> Iterable[str]:
     for arm in arms:
         of = f"of {arm.episodes} episodes"
         errors = arm.stops.get("error", 0)
+        if arm.refusal:
+            left = f"{planned - arm.episodes} of {planned}" if planned and planned > arm.episodes else "the other"
+            yield (
+                f"{arm.arm}: the server refuses its requests ({arm.refusal}), so the arm stopped there; {left} "
+                "episodes were not played; the same command plays them"
+            )
         if errors:
             why = f" (the first: {arm.first_error})" if arm.first_error else ""
-            yield f"{arm.arm}: {errors} {of} stopped with an error and are left out of accuracy{why}"
+            yield f"{arm.arm}: {errors} {of} stopped with an error and are left out of all numbers{why}"
         if arm.failed > errors:
-            yield f"{arm.arm}: the judge failed on {arm.failed - errors} {of}; they are left out of accuracy"
+            yield f"{arm.arm}: the judge failed on {arm.failed - errors} {of}; they are left out of all numbers"
+        if arm.only_failures:
+            yield f"{arm.arm}: {tables.ALL_FAILED}, so there are no numbers; the same command tries again"
         if arm.unsettled:
             yield f"{arm.arm}: {arm.unsettled} {of} were never judged; they are left out of accuracy"
 

@@ -14,8 +14,12 @@ from o3gym.runs.metrics import ArmMetrics, Rate
 
 NONE = "–"
 """The text of a missing value."""
+NO_FAMILY = "no family"
+"""The name of the tasks without a family in a run in which other tasks have one."""
 FEW = 4
 """Maximum number of arms whose intervals fit side by side in a terminal."""
+ALL_FAILED = "no episode without failure"
+"""The text in place of the accuracy of an arm that has no numbers."""
 
 
 def share(value: float | None) -> str:
@@ -30,6 +34,10 @@ def rate(value: Rate | None) -> str:
     return f"{share(value.value)} [{share(value.low)}, {share(value.high)}]"
 
 
+def _accuracy(arm: ArmMetrics) -> str:
+    return ALL_FAILED if arm.only_failures else rate(arm.accuracy)
+
+
 def _number(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}"
 
@@ -39,7 +47,7 @@ def _tenths(value: float | None) -> str:
 
 
 def _tokens(arm: ArmMetrics) -> str:
-    return f"{(arm.cost.prompt_tokens + arm.cost.completion_tokens) / arm.episodes:,.0f}" if arm.cost else NONE
+    return NONE if arm.tokens is None else f"{arm.tokens:,.0f}"
 
 
 def _dollars(arm: ArmMetrics) -> str:
@@ -52,7 +60,7 @@ TextRows: TypeAlias = list[list[str]]
 RESULTS: TableColumns = (
     ("n", lambda m: str(m.episodes)),
     ("k", lambda m: str(m.k) if m.k > 1 else NONE),
-    ("accuracy % [95%]", lambda m: rate(m.accuracy)),
+    ("accuracy % [95%]", _accuracy),
     ("pass@k %", lambda m: share(m.pass_at_k)),
     ("IoU", lambda m: _number(m.iou)),
     ("coverage %", lambda m: share(m.coverage)),
@@ -83,11 +91,32 @@ def metric_rows(arms: Sequence[ArmMetrics], columns: TableColumns) -> TextRows:
 
 
 def family_rows(arms: Sequence[ArmMetrics]) -> TextRows:
-    """Accuracy by family and arm: one column per arm if there are at most `FEW`, otherwise one row per arm."""
+    """Accuracy by family and arm, with the number of scored tasks.
+
+    One column per arm if there are at most `FEW`, otherwise one row per arm.
+    """
     families = sorted({family for arm in arms for family in arm.families})
-    body = [[family, *(rate(arm.families.get(family)) for arm in arms)] for family in families]
-    rows = [["family", *(arm.arm for arm in arms)], *body]
-    return rows if len(arms) <= FEW else [["arm", *families], *map(list, list(zip(*rows, strict=True))[1:])]
+    body = [
+        [_family(family, len(families)), _tasks(arms, family), *(rate(arm.families.get(family)) for arm in arms)]
+        for family in families
+    ]
+    rows = [["family", "n", *(arm.arm for arm in arms)], *body]
+    return (
+        rows
+        if len(arms) <= FEW
+        else [["arm", *(row[0] for row in body)], *map(list, list(zip(*rows, strict=True))[1:])]
+    )
+
+
+def _family(name: str, families: int) -> str:
+    """The heading of a family. Tasks that have none are "all" only if no task has one."""
+    return NO_FAMILY if name == "all" and families > 1 else name
+
+
+def _tasks(arms: Sequence[ArmMetrics], family: str) -> str:
+    """The number of scored tasks of a family: one number, or a range if arms differ because of failures."""
+    counts = sorted({rate.n for arm in arms if (rate := arm.families.get(family)) is not None})
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
 
 
 def measure_rows(arms: Sequence[ArmMetrics]) -> TextRows:
@@ -114,6 +143,22 @@ def flat_items(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
         yield where, NONE if value is None or value == {} else str(value)
 
 
+def protocol_items(protocol: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The settings of a run as (dotted key, text) pairs, without its warnings.
+
+    The number of episodes is the one that was played: a run takes no more tasks than its suite has.
+    """
+    pairs = [(key, text) for key, text in flat_items(protocol) if not key.startswith("warnings")]
+    return [(key, _episodes(protocol) if key == "episodes" else text) for key, text in pairs]
+
+
+def _episodes(protocol: Mapping[str, Any]) -> str:
+    asked, tasks = protocol["episodes"], protocol.get("tasks", protocol.get("items"))
+    if not isinstance(tasks, int) or not isinstance(asked, int) or 0 < asked <= tasks:
+        return str(asked)
+    return f"{tasks} (all tasks{f'; {asked} were asked for' if asked else ''})"
+
+
 def run_name(protocol: Mapping[str, Any]) -> str:
     """The title of a run: its suite and split."""
     return " ".join(str(protocol[key]) for key in ("suite", "split") if protocol.get(key)) or "run"
@@ -121,10 +166,7 @@ def run_name(protocol: Mapping[str, Any]) -> str:
 
 def markdown(protocol: Mapping[str, Any], arms: Sequence[ArmMetrics], warnings: Sequence[str]) -> str:
     """Formats the whole report as a Markdown page."""
-    settings = [
-        ["setting", "value"],
-        *([key, value] for key, value in flat_items(protocol) if not key.startswith("warnings")),
-    ]
+    settings = [["setting", "value"], *map(list, protocol_items(protocol))]
     parts = [f"# Report: {_cell(run_name(protocol))}", *(f"> **Warning:** {_cell(text)}" for text in warnings)]
     for heading, rows in (
         ("Arms", metric_rows(arms, RESULTS)),

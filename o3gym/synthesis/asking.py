@@ -10,11 +10,13 @@ from typing import TypeAlias
 from PIL import Image
 
 from o3gym.geometry import fit, snap
-from o3gym.media.images import Pixels, pixels_of, shared_store
-from o3gym.policies.base import Policy, make_policy
+from o3gym.media.images import shared_store
+from o3gym.media.pixels import Pixels, pixels_of
+from o3gym.policies.base import Policy, checked_reply, make_policy
 from o3gym.policies.dialogue import Dialogue, Part, Picture, Request
 from o3gym.policies.two_agent import agents
-from o3gym.registry import OPERATIONS, POLICIES, parse_spec
+from o3gym.registry import OPERATIONS, POLICIES
+from o3gym.specs import parse_spec
 from o3gym.synthesis.journal import Journal, key_of
 from o3gym.types import FULL, Box, Reply, Sampling, Source, View
 
@@ -208,7 +210,7 @@ def _arrived(policy: Policy, waiting: dict[str, list[Inquiry]], ledger: ReplyLed
     for request_key, reply in policy.poll():
         policy.release(request_key)
         key = request_key[-1]
-        kept = ledger.put(key, reply)
+        kept = ledger.put(key, checked_reply(reply, policy))
         for inquiry in waiting.pop(key):
             yield inquiry, kept
 

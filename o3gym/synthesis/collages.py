@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from o3gym.codec import encode
 from o3gym.geometry import to_pixels
 from o3gym.media.images import shared_store
-from o3gym.suites.base import make_suite
+from o3gym.suites.base import BadTask, check_bad_share, make_suite, some_of
 from o3gym.suites.collage import Collage
 from o3gym.suites.collages.tally import CollageTally
 from o3gym.synthesis.files import save_png, write_rows
@@ -17,6 +18,7 @@ from o3gym.types import Task
 
 INDEX = "index.jsonl"
 """The file of rows in an output folder, in the format of the suite `local`."""
+_logger = logging.getLogger(__name__)
 
 
 def open_collages(spec: str, split: str) -> Collage:
@@ -42,16 +44,26 @@ def make_collages(
         Counts of accepted and rejected canvases and of skipped tasks.
 
     Raises:
-        SuiteError: no task of the source can become a collage.
+        SuiteError: more than 5% of the collages cannot be made, because no task of the source fits into them.
     """
-    tally, rows = CollageTally(), []
-    for number in range(min(count, len(suite))):
-        task, tried = suite.trial(number)
+    tally, rows, bad = CollageTally(), [], list[BadTask]()
+    count = min(count, len(suite))
+    for number in range(count):
+        try:
+            task, tried = suite.trial(number)
+        except BadTask as problem:
+            bad.append(problem)
+            check_bad_share(suite.name, bad, count)
+            continue
         tally += tried
         if out is not None:
             rows.append(_row(task, out))
         if progress is not None:
             progress(number + 1)
+    if bad and not tally.accepted:
+        raise bad[0]
+    if bad:
+        _logger.warning("%d of %d collages cannot be made: %s", len(bad), count, some_of(bad))
     if out is not None:
         write_rows(out / INDEX, rows)
     return tally

@@ -77,7 +77,8 @@ def _read_values(path: Path) -> dict[str, Any]:
         try:
             entry = json.loads(line)
             values[str(entry["key"])] = entry["value"]
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             expected, got = 'expected {"key": …, "value": …}', line.rstrip(b"\n")
-            raise RunError(f"{path}, line {number}: {expected}, got {got!r:.80}") from error
+            hint = f"`o3gym repair {path}` sets damaged lines aside"
+            raise RunError(f"{path}, line {number}: {expected}, got {got!r:.80}; {hint}") from error
     return values

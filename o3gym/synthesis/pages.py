@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from PIL import Image
 
 from o3gym.registry import closest
-from o3gym.suites.base import Suite
+from o3gym.suites.base import Suite, some_of
+from o3gym.suites.drawing import take_tasks
 from o3gym.synthesis.detectors.base import Page
 from o3gym.types import Source, Target
 
+_logger = logging.getLogger(__name__)
+
 
 def of_suite(suite: Suite) -> list[Page]:
-    """Returns the pictures of all tasks, each once: named after its first task, with the targets of all its tasks."""
+    """Returns the pictures of all tasks, each once: named after its first task, with the targets of all its tasks.
+
+    Bad rows are skipped; a warning in the log counts them. Raises `SuiteError` if more than 5% of the rows are bad.
+    """
+    tasks, bad = take_tasks(suite, range(len(suite)), len(suite))
+    if bad:
+        _logger.warning(
+            "%d of %d rows of %s are bad and skipped: %s", len(bad), len(suite), suite.name, some_of([*bad.values()])
+        )
     names: dict[Source, str] = {}
     targets: dict[Source, list[Target]] = {}
-    for task in suite:
+    for task in tasks.values():
         for number, source in enumerate(task.sources):
             names.setdefault(source, f"{task.id}#{number}" if number else task.id)
             boxes = targets.setdefault(source, [])

@@ -8,7 +8,8 @@ from typing import Any
 from PIL import Image
 
 from o3gym.codec import encode
-from o3gym.media.images import pixels_of, shared_store, to_rgb
+from o3gym.media.images import shared_store
+from o3gym.media.pixels import pixels_of, to_rgb
 from o3gym.policies.dialogue import Message, Picture
 from o3gym.suites.base import Suite
 from o3gym.synthesis.detectors.base import Detector, LayoutBlock, Page

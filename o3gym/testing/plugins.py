@@ -13,13 +13,11 @@ from o3gym.registry import (
     MissingPackage,
     Registry,
     UnknownName,
-    build_plugin,
     closest,
     import_attribute,
     is_missing,
-    parse_spec,
-    stands_alone,
 )
+from o3gym.specs import build_plugin, parse_spec, stands_alone
 from o3gym.suites.base import make_suite
 from o3gym.testing import acting, pictures, scoring
 from o3gym.testing.episodes import SCENE

@@ -161,3 +161,17 @@ def test_a_command_that_was_stopped_goes_on_without_a_cluster(cluster: Any, tmp_
     assert main([*command, str(tmp_path / "ray")]) == 0
     assert main([*command, str(tmp_path / "here")]) == 0
     assert same(tmp_path / "ray", tmp_path / "here")
+
+
+def test_a_worker_returns_the_thumbnails_of_its_block() -> None:
+    from o3gym.bench.ray import Worker
+    from o3gym.bench.workers import JobBlock
+
+    bench = small("oracle", episodes=2, k=1)
+    worker = Worker(bench, {}, 4)
+    block = JobBlock(bench.arms()[0], bench.jobs(), True)
+    episodes, made = worker.run(block, True)
+    assert len(made) == len({(t.group, view.index) for t in episodes for view in t.views}) > 2
+    assert all(name.endswith(".jpg") and data.startswith(b"\xff\xd8") for name, data in made.items())
+    assert worker.run(block, False)[1] == {}
+    worker.close()

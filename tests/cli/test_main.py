@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.table import Table
 
 import o3gym
 from o3gym.cli import console
@@ -82,6 +84,19 @@ def test_text_is_printed_literally(tmp_path: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr() == (f"{text}\n", f"{text}\n")
 
 
+def test_names_are_drawn_literally() -> None:
+    name = "local:flags:q.jsonl [red]x[/red]"
+    with console.err.capture() as drawn, console.named_progress() as update:
+        update(name, 1, 2)
+    assert name in drawn.get()
+    table = Table(title="of :flags:", title_justify="left")
+    table.add_column("[red]arm[/red]")
+    table.add_row("local:flags:q")
+    with console.out.capture() as capture:
+        console.out.print(table, "a :smile:")
+    assert all(text in capture.get() for text in ("of :flags:", "[red]arm[/red]", "local:flags:q", "a :smile:"))
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -122,9 +137,48 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(command, words, capsys, tmp
     assert not list(tmp_path.rglob("episodes.jsonl")), "a run folder was begun for a run that cannot be"
 
 
-@pytest.mark.parametrize("turns", ["0", "1", "x", "4,,8", "-3"])
-def test_bad_numbers_are_usage_errors(turns: str, capsys: pytest.CaptureFixture[str]) -> None:
+NUMBERS = {
+    "bench": {
+        **{"--turns": "0 1 x -3", "-k": "0 -1 x", "--episodes": "-1 x 1.5", "--seed": "-1 x"},
+        **{"--in-flight": "0 -1", "--temperature": "-1 x nan", "--max-tokens": "0 -1", "--workers": "0"},
+        **{"--worker-gpus": "-1 nan", "--shard": "1 a/b"},
+    },
+    "synth collage": {"--count": "0 -1 x"},
+    "synth filter": {"--k": "0", "--episodes": "-1", "--in-flight": "0", "--temperature": "-1", "--seed": "-1"},
+    "synth regions": {
+        **{"--count": "-1", "--max-pixels": "0", "--temperature": "-1", "--max-tokens": "0"},
+        **{"--seed": "-1", "--in-flight": "0"},
+    },
+    "synth questions": {
+        **{"--solved": "-1", "--count": "0", "--min-layouts": "0", "--max-pixels": "0", "--temperature": "-1"},
+        **{"--max-tokens": "0", "--seed": "-1", "--in-flight": "0"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [(c, option, v) for c, options in NUMBERS.items() for option, vs in options.items() for v in vs.split()],
+)
+def test_bad_numbers_are_usage_errors(
+    command: str, option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stopped:
-        main(["bench", "--turns", turns])
+        main([*command.split(), option, value])
     assert stopped.value.code == 2
-    assert "expected" in capsys.readouterr().err
+    assert re.search(rf"argument {option}: expected .*{re.escape(value)}", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("bench --episode 3", "bench --pol oracle", "view r --emb", "list --env", "check --he"),
+        *("train grpo tiny --dry", "synth collage --cou 3", "compare a b --forc", "export r --to x --ou y"),
+    ],
+)
+def test_options_are_not_abbreviated(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(command.split())
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert "unrecognized arguments" in said or "required" in said

@@ -10,7 +10,9 @@ import pytest
 
 from o3gym.cli.values import (
     key_value_argument,
+    positive_number_argument,
     range_argument,
+    real_number_argument,
     shard_argument,
     sweep_argument,
     turn_budgets_argument,
@@ -23,6 +25,9 @@ from o3gym.cli.values import (
     [
         (whole_number_argument, "0", 0),
         (whole_number_argument, "012", 12),
+        (positive_number_argument, "1", 1),
+        (real_number_argument, "0", 0.0),
+        (real_number_argument, "0.7", 0.7),
         (turn_budgets_argument, "8,4,8", (4, 8)),
         (range_argument, "2", (2, 2)),
         (range_argument, "0..3", (0, 3)),
@@ -42,6 +47,8 @@ def test_values(parse: Callable[[str], Any], text: str, value: Any) -> None:
     ("parse", "text"),
     [
         *((whole_number_argument, text) for text in ("", "-1", "1.5", "x", "²")),
+        *((positive_number_argument, text) for text in ("", "0", "-1", "1.5", "x", "²")),
+        *((real_number_argument, text) for text in ("", "-1", "-0.1", "x", "nan", "inf")),
         *((turn_budgets_argument, text) for text in ("1", "0,4", "4,", "²")),
         *((range_argument, text) for text in ("", "..2", "1..", "a..b", "1..²")),
         *((shard_argument, text) for text in ("2", "/2", "1/", "a/b", "²/3")),
@@ -52,3 +59,11 @@ def test_values(parse: Callable[[str], Any], text: str, value: Any) -> None:
 def test_other_texts_are_refused(parse: Callable[[str], Any], text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="expected"):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["tools=crop,answer", "tools=crop, answer", "tools=crop answer", 'tools=["crop", "answer"]']
+)
+def test_tools_are_joined_by_plus(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r'joined by "\+", like tools=crop\+answer, got'):
+        key_value_argument(text)

@@ -180,6 +180,10 @@ def test_what_the_wrappers_refuse() -> None:
         GridActions(plain(), grid=0)
     with pytest.raises(ValueError, match="words"):
         FixedCanvas(plain(), words=257)
+    with pytest.raises(ValueError, match="max_options: expected a whole number from 1 up, got 0"):
+        FixedCanvas(plain(), max_options=0)
+    with pytest.raises(ValueError, match="height of size: expected a whole number from 1 up, got 0"):
+        FixedCanvas(plain(), size=(96, 0))
     with pytest.raises(TypeError, match="expected an o3gym environment"):
         FixedCanvas(gym.make("CartPole-v1"))
 

@@ -11,11 +11,12 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
 import o3gym
+from o3gym.calls import noop
 from o3gym.envs import VisualSearchEnv
 from o3gym.envs.spaces import CallSpace, ImageSpace, TextSpace
 from o3gym.registry import TOOLS
 from o3gym.tools.base import MAX_BOXES, MAX_TEXT
-from o3gym.types import Call, noop
+from o3gym.types import Call
 
 BOX = [0.1, 0.1, 0.5, 0.5]
 ALL = ("crop", "zoom", "reuse", "rotate", "draw", "answer", "locate", "noop")

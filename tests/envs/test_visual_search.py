@@ -15,10 +15,11 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 import o3gym
+from o3gym.calls import noop
 from o3gym.envs import VisualSearchEnv
 from o3gym.registry import REWARDS
 from o3gym.rewards.base import RewardRecipe, Term
-from o3gym.types import FULL, Call, Source, Task, Trajectory, noop
+from o3gym.types import FULL, Call, Source, Task, Trajectory
 
 Make = Callable[..., VisualSearchEnv]
 CHOICE, FREE, BOX, PAIR = range(4)
@@ -58,7 +59,7 @@ def nested(depth: int) -> list[Any]:
         (o3gym.crop((0.5, 0.5, 0.5, 0.9)), "bad_box", "has no area inside view 0"),
         (o3gym.crop((0.9, 0.1, 0.5, 0.5)), "bad_box", "has no area"),
         (o3gym.crop((1.2, 0.0, 1.5, 1.0)), "bad_box", "has no area"),
-        (o3gym.crop((0.0, 0.0, 0.1, 0.1)), "too_small", "both sides must exceed 30"),
+        (o3gym.crop((0.0, 0.0, 0.1, 0.1)), "too_small", "it must exceed 30×30 pixels"),
     ],
 )
 def test_a_call_that_cannot_be_carried_out_is_an_observation(
@@ -299,8 +300,20 @@ def test_the_task_is_drawn_by_seed_or_taken_as_told(make_env: Make) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"max_turns": 1}, "max_turns: expected at least 2 .*, got 1"),
-        ({"min_pixels": 0}, "min_pixels: expected at least 1, got 0"),
+        ({"max_turns": 1}, "max_turns: expected a whole number from 2 up, got 1"),
+        ({"max_calls": -1}, "max_calls: expected a whole number from 0 up, got -1"),
+        ({"max_views": 0}, "max_views: expected a whole number from 1 up, got 0"),
+        ({"min_pixels": 0}, "min_pixels: expected a whole number from 1 up, got 0"),
+        ({"reward": 3}, "reward: expected a name as text, like 'outcome', got 3"),
+        ({"suite": 3}, "suite: expected a name as text, like 'synthetic', got 3"),
+        ({"suite": ["synthetic"]}, r"suite: expected a name as text, like 'synthetic', got \['synthetic'\]"),
+        ({"split": None}, "split: expected a name as text, like 'test', got None"),
+        ({"size_rule": 3}, "size_rule: expected a name as text, like 'mini_o3', got 3"),
+        ({"control": 3}, "control: expected a name as text, like 'no_tool', got 3"),
+        ({"suite_args": 3}, "suite_args: expected a mapping of options, got 3"),
+        ({"tools": 3}, r'tools: expected a list of names, like \["crop", "answer"\], got 3'),
+        ({"tools": [3]}, r'tools: expected a list of names, like \["crop", "answer"\], got \[3\]'),
+        ({"tools": "crop+answer"}, r'got the string "crop\+answer"; write \["crop", "answer"\]'),
         ({"min_pixels": 100, "max_pixels": 399}, r"max_pixels: expected at least 4 \* min_pixels = 400, got 399"),
         ({"focus": "corp"}, 'focus: unknown "corp"; did you mean "crop"'),
         ({"on_void": "stop"}, r'on_void: unknown "stop".*\(known: end, continue\)'),
@@ -324,6 +337,16 @@ def test_wrong_arguments_are_answered_with_what_was_expected(
 ) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         make_env(**arguments)
+
+
+def test_a_box_in_pixels_is_refused_with_what_is_expected(make_env: Make) -> None:
+    env = make_env(tools=["crop", "draw", "answer"])
+    env.reset(options={"task": FREE})
+    hint = "fractions 0..1 expected, these look like pixels"
+    text = env.step(o3gym.crop((10, 20, 100, 200)))[0]["text"]
+    assert text == f"box [10.0, 20.0, 100.0, 200.0] has no area inside view 0; {hint}"
+    assert hint not in env.step(o3gym.crop((1.1, 0.5, 1.2, 0.6)))[0]["text"]
+    assert hint in env.step(Call("draw", {"view": 0, "boxes": [[30, 30, 40, 40]]}))[0]["text"]
 
 
 def test_default_tools_and_budgets_are_those_of_the_suite(local: str, make_env: Make) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def vlm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """The folder of a model family: "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe" or "idefics3"."""
+    """The folder of a model family: one of `vlm_folders.QWEN_CLASSES`, or "idefics3"."""
     from tests.policies.local import vlm_folders
 
     built: dict[str, str] = {}

@@ -68,16 +68,22 @@ def test_what_is_on_board_is_what_its_record_says() -> None:
 
 
 def test_it_finds_by_looking(tmp_path: Path) -> None:
+    """It looks until it has seen the star, and then names its colour; with blank views it looks until the end.
+
+    docs/tiny.md has the accuracies. An answer before the forced one, in the last turn, needs far fewer episodes to tell
+    the two arms apart.
+    """
     bench = Bench(
         suite="synthetic?family=hidden&difficulty=easy",
         policies=("tiny", "tiny+blank_crop"),
-        episodes=48,
+        episodes=6,
         turns=(16,),
         force_answer=True,
         sampling=Sampling(max_tokens=160),
     )
     run(bench, tmp_path / "run")
-    right = dict.fromkeys(bench.policies, 0)
+    found = dict.fromkeys(bench.policies, 0)
     for trajectory in open_run(tmp_path / "run"):
-        right[trajectory.arm] += trajectory.verdict == "correct"
-    assert right["tiny"] >= right["tiny+blank_crop"] + 8  # docs/tiny.md has the table
+        found[trajectory.arm] += trajectory.verdict == "correct" and len(trajectory.turns) < 16
+    assert found["tiny"] >= 3
+    assert found["tiny+blank_crop"] == 0

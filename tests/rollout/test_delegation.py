@@ -224,7 +224,11 @@ def test_not_found_is_an_observation_with_advice() -> None:
     [
         (Reply("", finish="error", error="the server is down"), "the searcher failed (the server is down)"),
         ("nothing of use", "the searcher gave no box (void)"),
-        ("<think>!</think>\n<answer>[20, 20, 20, 80]</answer>", "the searcher gave no box (malformed)"),
+        ("<think>!</think>\n<answer>[20, 20, 20, 80]</answer>", "the searcher gave no box (void)"),
+        (
+            '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [20, 20]}}</tool_call>',
+            "the searcher gave no box (malformed)",
+        ),
         (Reply("<tool_call>{", finish="length"), "the searcher gave no box (length)"),
     ],
 )

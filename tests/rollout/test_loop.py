@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from o3gym.calls import crop
 from o3gym.dialects.base import make_dialect
 from o3gym.policies.base import Policy, make_policy
 from o3gym.policies.dialogue import CONTEXT_FULL, Picture, Request
 from o3gym.rollout.loop import collect, rollout
 from o3gym.rollout.records import Arm, Job, derive_seed
-from o3gym.types import FULL, OVER_TURN, Call, Reply, Source, Task, Trajectory, View, crop
+from o3gym.types import FULL, OVER_TURN, Call, Reply, Source, Task, Trajectory, View
 
 SMALL = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}
 ENV = {"suite": "synthetic", "suite_args": SMALL, "min_pixels": 1000, "max_pixels": 40_000, "max_turns": 4}

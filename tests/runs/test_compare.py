@@ -43,10 +43,12 @@ def test_an_arm_does_not_differ_from_itself(runs: Path) -> None:
 
 
 def test_unequal_runs_are_refused_with_what_differs_unless_forced(runs: Path) -> None:
-    with pytest.raises(Incomparable, match=r"env.max_turns: 6, 4; episodes: 12, 6; turns: .*\(--force compares\)"):
+    with pytest.raises(
+        Incomparable, match=r"env.max_turns: 6, 4; episodes: 12, 6; tasks: 12, 6; turns: .*\(--force compares\)"
+    ):
         compare(runs / "oracle", runs / "other")
     found = compare(runs / "oracle", runs / "other", force=True)
-    assert found.differing == ("env.max_turns: 6, 4", "episodes: 12, 6", "turns: [6], [4]")
+    assert found.differing == ("env.max_turns: 6, 4", "episodes: 12, 6", "tasks: 12, 6", "turns: [6], [4]")
     assert (found.tasks, found.left_out) == (6, 6)
 
 

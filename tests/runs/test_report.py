@@ -5,6 +5,7 @@ import io
 import json
 import math
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from o3gym.geometry import area, coverage
 from o3gym.runs import coverage as regions
+from o3gym.runs import tables
 from o3gym.runs.intervals import bootstrap_interval, wilson
 from o3gym.runs.report import Report, accuracy_by_turns, make_report, rich_table, sweep_chart, write_report
 from o3gym.runs.store import RunStore
@@ -58,12 +60,76 @@ def test_failed_judgements_are_counted_and_left_out() -> None:
     assert report_of(*several("ff")).arms[0].accuracy.value is None
 
 
+def stopped(number: int, reason: str = "the server is down", **fields: object) -> Trajectory:
+    """An episode that stopped with an error, after turns and views that say nothing about the policy."""
+    episode = sample_run.episode(number, verdict="failed", turns=5, child=True, **fields)  # type: ignore[arg-type]
+    last = dataclasses.replace(episode.turns[-1], reply=Reply("", finish="error", error=reason))
+    lost = dataclasses.replace(episode.children[0], stop="error", located=None)
+    turns = (*episode.turns[:-1], last)
+    return dataclasses.replace(episode, stop="error", turns=turns, children=(lost,) * 3, reward=1.0, score=1.0)
+
+
 def test_policy_failures_are_said() -> None:
-    episode = sample_run.episode(0, verdict="failed")
-    last = dataclasses.replace(episode.turns[-1], reply=Reply("", finish="error", error="the server is down"))
-    report = report_of(dataclasses.replace(episode, stop="error", turns=(*episode.turns[:-1], last)))
-    said = "1 of 1 episodes stopped with an error and are left out of accuracy (the first: the server is down)"
+    report = report_of(stopped(0), *several("c"))
+    said = "1 of 2 episodes stopped with an error and are left out of all numbers (the first: the server is down)"
     assert report.warnings == (f"oracle: {said}",)
+
+
+@pytest.mark.parametrize("failure", [stopped, lambda number: several("f" * (number + 1), turns=6)[number]])
+@pytest.mark.parametrize(
+    "suite", ["", "treebench", "o3_bench", "mme_realworld", "pope", "mmstar", "hrbench", "charxiv"]
+)
+def test_failures_are_left_out_of_every_number_and_its_denominator(
+    failure: Callable[[int], Trajectory], suite: str
+) -> None:
+    good = [
+        sample_run.episode(i, sample=s, verdict=v, child=True)
+        for i in range(4)
+        for s, v in enumerate(("correct", "wrong"))
+    ]
+    good.append(sample_run.episode(4, kind="box"))
+    protocol = {**PROTOCOL, "measure": suite}
+    (without,) = make_report(good, protocol).arms
+    (arm,) = make_report([*good, *map(failure, range(4, 9))], protocol).arms
+    counts = {"episodes": 14, "tasks": without.tasks + 5, "failed": 5}
+    same = {"stops", "cost", "families", "first_error", *counts}
+    assert {name: getattr(arm, name) for name in counts} == counts
+    for field in dataclasses.fields(arm):
+        if field.name not in same:
+            assert getattr(arm, field.name) == getattr(without, field.name), field.name
+    assert {name: rate for name, rate in arm.families.items() if rate.n} == without.families
+    report = make_report([*good, *map(failure, range(4, 9))], protocol)
+    assert report.curves == make_report(good, protocol).curves
+
+
+@pytest.mark.parametrize("failure", [stopped, lambda number: several("f" * (number + 1))[number]])
+def test_an_arm_with_nothing_but_failures_has_no_numbers(failure: Callable[[int], Trajectory]) -> None:
+    report = make_report(map(failure, range(3)), {**PROTOCOL, "measure": "treebench"})
+    (arm,) = report.arms
+    assert arm.only_failures
+    known = {field.name for field in dataclasses.fields(arm) if getattr(arm, field.name) is not None}
+    numbers = {"arm", "episodes", "tasks", "k", "failed", "unsettled", "stops", "first_error", "refusal"}
+    assert known == numbers | {"accuracy", "families", "measures"}
+    assert {rate.value for rate in (arm.accuracy, *arm.families.values())} == {None}
+    assert set(arm.measures.values()) == {None}
+    assert "oracle: no episode without failure, so there are no numbers" in report.warnings[-1]
+    row = next(line for line in report.to_markdown().splitlines() if line.startswith("| oracle | 3"))
+    assert row == "| oracle | 3 | no episode without failure | 3 |"
+    console = Console(file=io.StringIO(), width=200)
+    console.print(rich_table(report))
+    assert "no episode without failure" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_an_arm_that_stopped_says_so_and_with_which_message() -> None:
+    refused = "Refused: status 401: Incorrect API key"
+    episodes = [stopped(1, "TimeoutError: no answer"), stopped(2, refused), *several("c")]
+    protocol = {**PROTOCOL, "items": 40, "episodes": 10, "k": 2}
+    first, *_ = make_report(episodes, protocol).warnings
+    assert first == (
+        f"oracle: the server refuses its requests ({refused}), so the arm stopped there; 17 of 20 episodes were not "
+        "played; the same command plays them"
+    )
+    assert "stopped there" not in str(report_of(stopped(1, "Refused: status 400: too long")).warnings)
 
 
 def test_samples_of_a_task_are_siblings() -> None:
@@ -120,6 +186,32 @@ def test_families_fall_back_to_categories() -> None:
 
     (arm,) = report_of(tagged(0, category="colour"), tagged(1, family="count", category="no"), tagged(2)).arms
     assert list(arm.families) == ["all", "colour", "count"]
+
+
+def test_a_family_says_how_many_tasks_it_has_and_is_all_only_if_it_is() -> None:
+    def tagged(number: int, arm: str = "oracle", **tags: str) -> Trajectory:
+        episode = sample_run.episode(number, arm=arm)
+        return dataclasses.replace(episode, task=dataclasses.replace(episode.task, tags=tags))
+
+    bare = tables.family_rows(report_of(tagged(0), tagged(1)).arms)
+    assert bare == [["family", "n", "oracle"], ["all", "2", "100.0 [34.2, 100.0]"]]
+    mixed = [tagged(0, family="count"), tagged(1, family="count"), tagged(2)]
+    assert [row[:2] for row in tables.family_rows(report_of(*mixed).arms)[1:]] == [["no family", "1"], ["count", "2"]]
+    failed = dataclasses.replace(tagged(1, "random", family="count"), verdict="failed")
+    others = [tagged(number, f"arm-{n}", family="count") for n in range(4) for number in range(2)]
+    wide = tables.family_rows(report_of(*mixed, failed, tagged(0, "random", family="count"), *others).arms)
+    assert wide[:2] == [["arm", "no family", "count"], ["n", "1", "1–2"]]
+    assert [row[0] for row in wide[2:]] == ["arm-0", "arm-1", "arm-2", "arm-3", "oracle", "random"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [(6, "6"), (10, "10"), (100, "10 (all tasks; 100 were asked for)"), (0, "10 (all tasks)")],
+)
+def test_the_protocol_says_how_many_episodes_were_played(asked: int, said: str) -> None:
+    protocol = {"suite": "s", "episodes": asked, "items": 10, "warnings": ["w"]}
+    assert tables.protocol_items(protocol) == [("suite", "s"), ("episodes", said), ("items", "10")]
+    assert f"| episodes | {said} |" in make_report(several("cc"), protocol).to_markdown()
 
 
 def test_region_search_has_an_overlap() -> None:

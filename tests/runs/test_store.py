@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from o3gym.append_log import SYNC_SECONDS
-from o3gym.runs.store import RunError, RunStore, open_run
-from o3gym.types import Source, Trajectory
+from o3gym.runs.store import RunError, RunStore, merge_runs, open_run
+from o3gym.types import Reply, Source, Trajectory
 from tests.runs import sample_run
 
 PROTOCOL = sample_run.PROTOCOL
@@ -64,15 +64,65 @@ def test_a_run_continues_where_it_stopped(folder: Path) -> None:
     assert open_run(folder).trajectories() == [first, second]
 
 
-def test_an_episode_is_stored_once(folder: Path) -> None:
+def test_an_episode_is_appended_once(folder: Path) -> None:
     with RunStore(folder, PROTOCOL) as store:
         store.append(sample_run.episode(0))
         with pytest.raises(RunError, match="stored already"):
             store.append(sample_run.episode(0))
-    line = (folder / "episodes.jsonl").read_bytes()
-    (folder / "episodes.jsonl").write_bytes(line * 2)
-    with pytest.raises(RunError, match=r"episodes\.jsonl:2: .*twice, first in line 1"):
-        RunStore(folder, PROTOCOL)
+
+
+def failed(number: int = 0, reason: str = "out of luck") -> Trajectory:
+    """An episode that stopped with an error."""
+    whole = sample_run.episode(number, turns=2, stop="over_turn", verdict="failed")
+    last = dataclasses.replace(whole.turns[-1], reply=Reply("", finish="error", error=reason))
+    return dataclasses.replace(whole, turns=(*whole.turns[:-1], last), stop="error")
+
+
+def test_the_last_line_of_an_episode_replaces_the_earlier_ones(folder: Path) -> None:
+    first, other, last = failed(0), sample_run.episode(1), sample_run.episode(0)
+    with RunStore(folder, PROTOCOL) as store:
+        for episode in (first, other):
+            store.append(episode)
+        assert {key for key, entry in store.stored().items() if entry.failed} == {first.key}
+        store.put(last)
+        assert store.done() == {last.key, other.key}
+        assert [entry for entry in store.stored().values() if entry.failed] == []
+        assert store.trajectories() == [other, last]
+    lines = [json.loads(line) for line in (folder / "episodes.jsonl").read_bytes().splitlines()]
+    assert [line["stop"] for line in lines] == ["error", "answered", "answered"], "nothing is lost on the disk"
+    run = open_run(folder)
+    assert (run.trajectories(), run.done(), run.line_count()) == ([other, last], {last.key, other.key}, 3)
+    assert [t.key for t in run.records(2)] == [first.key, other.key]
+    with RunStore(folder, PROTOCOL) as store:
+        assert store.stored()[last.key] == (3, "answered", "correct")
+
+
+def test_a_reader_sees_what_is_replaced_while_it_has_the_run_open(folder: Path) -> None:
+    with RunStore(folder, PROTOCOL) as store:
+        store.append(failed(0))
+        run = open_run(folder)
+        assert [t.stop for t in run.records()] == ["error"]
+        store.put(sample_run.episode(0))
+        store.append(sample_run.episode(1))
+        assert [t.stop for t in run.records()] == ["answered", "answered"]
+        assert [t.stop for t in run.records(1)] == ["error"]
+
+
+def test_a_merge_takes_the_episode_that_did_not_fail(tmp_path: Path) -> None:
+    first, second, out = tmp_path / "first", tmp_path / "second", tmp_path / "out"
+    sample_run.stored(first, [failed(0), failed(1, "the first reason"), sample_run.episode(2)])
+    good, other = sample_run.episode(0), sample_run.episode(2, verdict="wrong")
+    sample_run.stored(second, [good, failed(1, "the second reason"), other])
+    merged = {t.group: t for t in merge_runs([first, second], out)}
+    assert merged[good.group].stop == "answered"
+    assert merged[failed(1).group].turns[-1].reply.error == "the first reason"
+    assert merged[other.group].verdict == "correct", "the first one counts where neither failed"
+    with RunStore(first, PROTOCOL) as store:
+        store.put(sample_run.episode(1))
+    assert {t.stop for t in merge_runs([first, second], out)} == {"answered"}
+    before = (out / "episodes.jsonl").read_bytes()
+    merge_runs([first, second, out], out)
+    assert (out / "episodes.jsonl").read_bytes() == before
 
 
 def test_another_protocol_is_refused_with_the_keys_that_differ(folder: Path) -> None:
@@ -109,9 +159,11 @@ def test_a_damaged_line_is_named(folder: Path) -> None:
             store.append(episode)
     path = folder / "episodes.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
-    for damage in (lines[1][:50] + b"\n", b"[]\n", lines[1].replace(b'"turns":[', b'"turns":[7,')):
+    cut, deep = lines[1][:50] + b"\n", b"[" * 100_000 + b"\n"
+    no_key, no_turn = b'{"arm":7,"group":[]}\n', lines[1].replace(b'"turns":[', b'"turns":[7,')
+    for damage in (cut, deep, b"[]\n", no_key, no_turn):
         path.write_bytes(lines[0] + damage + lines[2])
-        with pytest.raises(RunError, match=r"episodes\.jsonl:2: "):
+        with pytest.raises(RunError, match=rf"episodes\.jsonl:2: damaged, .*; `o3gym repair {folder}` sets"):
             open_run(folder).trajectories()
 
 

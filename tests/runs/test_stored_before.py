@@ -40,7 +40,8 @@ def test_the_report_is_the_one_of_then(folder: Path) -> None:
     assert now == then
 
 
-def test_the_page_of_a_stored_run_is_written(folder: Path) -> None:
+def test_the_page_of_a_stored_run_is_written(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(STORED / "search", tmp_path / "search"))
     assert page(folder, embed=True).read_text("utf-8").count("data:image/jpeg") > 0
 
 
@@ -63,4 +64,7 @@ def test_a_stored_run_is_continued(folder: Path) -> None:
     run(bench, folder)
     again = (folder / "episodes.jsonl").read_bytes().splitlines(keepends=True)
     assert again[:-1] == lines[:-1]
-    assert json.loads((folder / "report.json").read_text("utf-8"))["arms"] == then["arms"]
+    now = json.loads((folder / "report.json").read_text("utf-8"))
+    coverages = [[arm.pop("coverage") for arm in one["arms"]] for one in (now, then)]
+    assert now["arms"] == then["arms"]
+    assert coverages[0] == pytest.approx(coverages[1], abs=0.01)  # systems' boxes have been rounded differently since

@@ -86,9 +86,12 @@ def test_pope_has_precision_and_recall_of_yes() -> None:
         "F1 %": pytest.approx(400 / 7),
         "yes %": 50.0,
     }
-    official = numbers("pope", *rows("cwwwwc", scoring="official"))
+    harness = numbers("pope", *rows("cwwwwc", scoring="lmms-eval"))
     # "Yes, two." and "hard to say" are neither, and miss nothing; the share of "yes" is that of the truths
-    assert official == {"precision %": 50.0, "recall %": 50.0, "F1 %": 50.0, "yes %": pytest.approx(400 / 6)}
+    assert harness == {"precision %": 50.0, "recall %": 50.0, "F1 %": 50.0, "yes %": pytest.approx(400 / 6)}
+    authors = numbers("pope", *rows("ccwcwc", scoring="authors"))
+    # whatever has no "no" is yes, so "hard to say" is a hit
+    assert authors == {"precision %": 75.0, "recall %": 75.0, "F1 %": 75.0, "yes %": pytest.approx(400 / 6)}
 
 
 def test_mmstar_is_the_mean_over_subtasks() -> None:
@@ -97,14 +100,15 @@ def test_mmstar_is_the_mean_over_subtasks() -> None:
     assert numbers("mmstar", *rows) == {"mean over subtasks %": 50.0}
 
 
-def test_a_failed_verdict_is_minus_one_in_official_charxiv_alone() -> None:
+def test_a_failed_verdict_counts_in_released_charxiv_alone() -> None:
     verdicts = ("correct", "correct", "wrong", "failed")
-    ours, official = (
+    ours, authors, harness = (
         numbers("charxiv", *(episode(i, verdict, origin=origin) for i, verdict in enumerate(verdicts)))
-        for origin in ({}, {"scoring": "official"})
+        for origin in ({}, {"scoring": "authors"}, {"scoring": "lmms-eval"})
     )
     assert ours == {"score %": pytest.approx(200 / 3)}
-    assert official == {"score %": 25.0}
+    assert authors == {"score %": 50.0}
+    assert harness == {"score %": 25.0}
 
 
 def test_mme_realworld_tells_the_abilities_apart_and_counts_e() -> None:
@@ -132,6 +136,8 @@ def test_treebench_takes_the_best_box_for_each_of_the_evidence() -> None:
     one = looking(0, [(0.5, 0.5, 1.0, 1.0), (0.0, 0.0, 1.0, 0.5)], targets, text)
     assert written_boxes(one)[0] == (0.0, 0.0, 0.25, 0.5)
     assert len(written_boxes(one)) == 2 * len(one.turns)
+    theirs = dataclasses.replace(one, task=dataclasses.replace(one.task, origin={"scoring": "authors"}))
+    assert written_boxes(theirs) == []  # the authors read no box with spaces
     # stated: half of the first, nothing of the second; looks: half of the first, all of the second
     assert numbers("treebench", one) == {"mIoU of stated boxes %": 25.0, "mIoU of looks %": 75.0}
     assert numbers("treebench", episode(0, "wrong")) == {"mIoU of stated boxes %": None, "mIoU of looks %": None}

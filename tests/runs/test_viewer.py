@@ -13,7 +13,7 @@ import pytest
 from o3gym.media.images import ImageStore
 from o3gym.runs.store import RunError
 from o3gym.runs.viewer import write_viewer
-from o3gym.types import Box, Size, Source
+from o3gym.types import FULL, Box, Resampling, Size, Source
 from tests.runs import sample_run
 from tests.runs.sample_run import block, stored
 
@@ -32,11 +32,13 @@ class Counting(ImageStore):
         self.asked = 0
         self.lost = set(lost)
 
-    def region(self, source: Source, box: Box = (0, 0, 1, 1), size: Size | None = None) -> Any:
+    def region(
+        self, source: Source, box: Box = FULL, size: Size | None = None, resampling: Resampling = "bicubic"
+    ) -> Any:
         self.asked += 1
         if source.key in self.lost:
             raise OSError("the disk is gone")
-        return super().region(source, box, size)
+        return super().region(source, box, size, resampling)
 
 
 def episodes_of(page: Path) -> list[dict[str, Any]]:
@@ -68,7 +70,7 @@ def test_thumbnails_lie_beside_the_page_and_none_is_made_twice(page: Path) -> No
     assert files == wanted
     assert len(files) < sum(1 + len(e["views"]) for e in episodes)
     sizes = [view["thumb"]["size"] for e in episodes for view in e["views"]]
-    assert max(max(size) for size in sizes) <= 320
+    assert max(max(size) for size in sizes) <= 480
     assert max(max(picture["size"]) for e in episodes for picture in e["pictures"]) == 640
 
 
@@ -122,7 +124,9 @@ def test_views_of_derived_pictures_are_placed_where_they_can_be(tmp_path: Path) 
     episode = dataclasses.replace(base, sources=(*base.sources, half, lost), views=(base.views[0], *views))
 
     class Grey(ImageStore):
-        def region(self, source: Source, box: Box = (0, 0, 1, 1), size: Size | None = None) -> Any:
+        def region(
+            self, source: Source, box: Box = FULL, size: Size | None = None, resampling: Resampling = "bicubic"
+        ) -> Any:
             width, height = size or (8, 8)
             return np.full((height, width, 3), 128, np.uint8)
 

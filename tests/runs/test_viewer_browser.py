@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -121,6 +122,45 @@ def test_hostile_text_stays_text(page: Path) -> None:
     assert found["images"] == found["bold"] == 0
     assert found["scripts"] == 5
     assert found["child"] == 2
+
+
+@in_browser
+def test_badges_cover_neither_a_small_target_nor_each_other(tmp_path: Path) -> None:
+    episode = sample_run.episode(0, turns=5)
+    (target,) = episode.task.targets
+    page = write_viewer(stored(tmp_path / "run", [episode]))
+    found = drive(
+        page,
+        """
+        await pause(200);
+        const edges = ({ left, top, right, bottom }) => [left, top, right, bottom];
+        const box = (element) => edges(element.getBoundingClientRect());
+        return [all(".badge").map(box), box($("rect.target:not(.casing)")), box($(".frame"))];
+        """,
+        hash="#oracle/choice-0000/0",
+    )
+    badges, covered, frame = found
+
+    def meet(one: list[float], other: list[float]) -> bool:
+        return one[0] < other[2] - 1 and other[0] < one[2] - 1 and one[1] < other[3] - 1 and other[1] < one[3] - 1
+
+    assert len(badges) == 3
+    assert target.box[2] - target.box[0] < 0.1
+    boxes = [*badges, covered]
+    assert not [(one, two) for one, two in itertools.combinations(boxes, 2) if meet(one, two)]
+    assert all(frame[0] <= b[0] and b[2] <= frame[2] and frame[1] <= b[1] and b[3] <= frame[3] for b in badges)
+
+
+@in_browser
+def test_an_episode_without_views_or_targets_has_no_legend(tmp_path: Path) -> None:
+    base = sample_run.episode(0, turns=1)
+    blank = dataclasses.replace(base, task=dataclasses.replace(base.task, targets=(), tags={}), views=base.views[:1])
+    page = write_viewer(stored(tmp_path / "run", [blank]))
+    script = "return [$('.legend').textContent, all('.chips .chip').map((element) => element.textContent)];"
+    assert drive(page, script, hash="#oracle/choice-0000/0") == [
+        "",
+        ["✓ correct", "answered", "oracle", "score 1", "reward 1"],
+    ]
 
 
 @in_browser

@@ -80,7 +80,7 @@ def test_a_try_without_a_verdict_may_be_either(verdicts, low: int, high: int, ke
     [
         (["--keep", "2..1"], "LOW ≤ HIGH"),
         (["--keep", "0..4"], "k = 3"),
-        (["--k", "0"], "expected"),
+        (["--k", "2", "--keep", "0..3"], "k = 2"),
         (["--policy", "orcale"], 'did you mean "oracle"'),
     ],
 )

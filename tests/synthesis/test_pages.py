@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,16 @@ def test_pictures_of_a_suite_come_once_with_all_their_boxes(local: str) -> None:
     assert [Path(page.source.ref).name for page in pages] == ["street.png", "shelf.png", "map.png"]
     assert [len(page.targets) for page in pages] == [2, 2, 1]
     assert len({page.name for page in pages}) == 3
+
+
+def test_a_bad_row_of_a_suite_is_skipped_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(20):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
+    rows = [{"image": f"{i}.png", "question": "?", "answer": None if i == 7 else "x"} for i in range(20)]
+    (tmp_path / "index.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert len(of_suite(make_suite(f"local:{tmp_path}"))) == 19
+    assert "1 of 20 rows of local are bad and skipped: " in caplog.text
+    assert "index.jsonl, line 8, " in caplog.text
 
 
 def test_pictures_of_a_folder(tmp_path: Path) -> None:

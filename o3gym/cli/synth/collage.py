@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from o3gym.cli.console import progress_bar, say
-from o3gym.cli.values import Subcommands, whole_number_argument
+from o3gym.cli.values import Subcommands, positive_number_argument
 
 
 def add_synth_collage(kinds: Subcommands) -> None:
@@ -15,7 +15,7 @@ def add_synth_collage(kinds: Subcommands) -> None:
     add = parser.add_argument
     add("--suite", default="collage", help='"collage", "collage:local:FILE.jsonl?tiles=4-6", … (%(default)s)')
     add("--split", default="test", help="split of the suite (%(default)s)")
-    add("--count", type=whole_number_argument, default=100, metavar="N", help="number of collages (%(default)s)")
+    add("--count", type=positive_number_argument, default=100, metavar="N", help="number of collages (%(default)s)")
     add("--out", type=Path, metavar="FOLDER", help="folder for PNGs and index.jsonl, to open as local:FOLDER (none)")
     parser.set_defaults(run=_collage)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from o3gym.cli.console import progress_bar, say
 from o3gym.cli.episodes import add_episode_options
-from o3gym.cli.values import Subcommands, range_argument, whole_number_argument
+from o3gym.cli.values import Subcommands, positive_number_argument, range_argument, whole_number_argument
 
 if TYPE_CHECKING:
     from o3gym.bench.definition import Bench
@@ -27,7 +27,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     add("--suite", default="collage", help="suite (%(default)s)")
     add("--split", default="test", help="split of the suite (%(default)s)")
     add("--policy", required=True, metavar="P", help="policy; it has no tools and sees only the first view")
-    add("--k", type=whole_number_argument, default=3, metavar="K", help="tries per task (%(default)s)")
+    add("--k", type=positive_number_argument, default=3, metavar="K", help="tries per task (%(default)s)")
     add(
         "--keep",
         type=range_argument,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from o3gym.cli.console import named_progress, say
-from o3gym.cli.values import Subcommands
+from o3gym.cli.values import Subcommands, positive_number_argument, real_number_argument, whole_number_argument
 
 if TYPE_CHECKING:
     from o3gym.synthesis.questions.making import QuestionRecipe, QuestionTally
@@ -41,9 +41,26 @@ def _add_policies(parser: argparse.ArgumentParser) -> None:
 
 def _add_questions(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--solved", type=int, metavar="N", help="keep questions that at most N solvers solve (all but one)")
-    add("--count", type=int, default=5, metavar="N", help="questions requested per picture (%(default)s)")
-    add("--min-layouts", type=int, default=2, metavar="N", help="skip pictures with fewer layouts (%(default)s)")
+    add(
+        "--solved",
+        type=whole_number_argument,
+        metavar="N",
+        help="keep questions that at most N solvers solve (all but one)",
+    )
+    add(
+        "--count",
+        type=positive_number_argument,
+        default=5,
+        metavar="N",
+        help="questions requested per picture (%(default)s)",
+    )
+    add(
+        "--min-layouts",
+        type=positive_number_argument,
+        default=2,
+        metavar="N",
+        help="skip pictures with fewer layouts (%(default)s)",
+    )
     add("--subset", default="chart", help="chart or map, for pictures whose row does not say (%(default)s)")
     add("--with-picture", action="store_true", help="show the writer the picture as well")
     add("--caption-prompt", type=Path, metavar="FILE", help="file with a prompt that replaces the captioner's")
@@ -52,11 +69,21 @@ def _add_questions(parser: argparse.ArgumentParser) -> None:
 
 def _add_requests(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--max-pixels", type=int, default=2_000_000, help="pixels shown to captioner and writer (%(default)s)")
-    add("--temperature", type=float, default=0.0, help="sampling temperature of all policies (%(default)s)")
-    add("--max-tokens", type=int, default=8192, help="tokens per reply (%(default)s)")
-    add("--seed", type=int, default=0, help="seed of all sampling and shuffling (%(default)s)")
-    add("--in-flight", type=int, default=16, help="requests open at the same time (%(default)s)")
+    add(
+        "--max-pixels",
+        type=positive_number_argument,
+        default=2_000_000,
+        help="pixels shown to captioner and writer (%(default)s)",
+    )
+    add(
+        "--temperature",
+        type=real_number_argument,
+        default=0.0,
+        help="sampling temperature of all policies (%(default)s)",
+    )
+    add("--max-tokens", type=positive_number_argument, default=8192, help="tokens per reply (%(default)s)")
+    add("--seed", type=whole_number_argument, default=0, help="seed of all sampling and shuffling (%(default)s)")
+    add("--in-flight", type=positive_number_argument, default=16, help="requests open at the same time (%(default)s)")
     add("--retry", action="store_true", help="repeat the requests that failed before")
     add("--reviewed", type=Path, metavar="FILE.csv", help="write the suite of the questions that this review keeps")
 
@@ -101,9 +128,8 @@ def _recipe(args: argparse.Namespace) -> QuestionRecipe:
     from o3gym.synthesis.questions.prompts import CAPTION, QUESTIONS, read_prompt
     from o3gym.types import Sampling
 
-    for name, least in (("max_pixels", LEAST_PIXELS), ("max_tokens", 1), ("in_flight", 1)):
-        if getattr(args, name) < least:
-            raise ValueError(f"--{name.replace('_', '-')}: expected {least} or more, got {getattr(args, name)}")
+    if args.max_pixels < LEAST_PIXELS:
+        raise ValueError(f"--max-pixels: expected {LEAST_PIXELS} or more, got {args.max_pixels}")
     sampling = Sampling(temperature=args.temperature, max_tokens=args.max_tokens, seed=args.seed)
     return QuestionRecipe(
         captioner=AskedPolicy(args.captioner, sampling, args.max_pixels, args.in_flight),

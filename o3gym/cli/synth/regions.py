@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from o3gym.cli.console import progress_bar, say
-from o3gym.cli.values import Subcommands, whole_number_argument
+from o3gym.cli.values import Subcommands, positive_number_argument, real_number_argument, whole_number_argument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,16 +53,18 @@ def _add_describer(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, metavar="FOLDER", help="folder to write or resume, to open as local:FOLDER")
     add(
         "--max-pixels",
-        type=whole_number_argument,
+        type=positive_number_argument,
         default=DESCRIBED_PIXELS,
         metavar="N",
         help="maximum pixels of the picture that the policy sees (%(default)s)",
     )
-    add("--temperature", type=float, default=1.0, help="sampling temperature (%(default)s)")
-    add("--max-tokens", type=whole_number_argument, default=DESCRIPTION_TOKENS, help="tokens per reply (%(default)s)")
+    add("--temperature", type=real_number_argument, default=1.0, help="sampling temperature (%(default)s)")
+    add(
+        "--max-tokens", type=positive_number_argument, default=DESCRIPTION_TOKENS, help="tokens per reply (%(default)s)"
+    )
     add("--base-url", default="", metavar="URL", help="server of an openai:MODEL policy")
-    add("--seed", type=int, default=0, help="seed of all sampling (%(default)s)")
-    add("--in-flight", type=whole_number_argument, default=16, help="requests open at the same time (%(default)s)")
+    add("--seed", type=whole_number_argument, default=0, help="seed of all sampling (%(default)s)")
+    add("--in-flight", type=positive_number_argument, default=16, help="requests open at the same time (%(default)s)")
 
 
 def _regions(args: argparse.Namespace) -> None:

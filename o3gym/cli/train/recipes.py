@@ -52,7 +52,7 @@ def training_folder(args: argparse.Namespace) -> Path:
 
 def training_progress() -> Progress:
     """Builds a progress display with the remaining time and the latest logs (the field `logs` of each task)."""
-    return progress_bar(TimeRemainingColumn(), TextColumn("{task.fields[logs]}"))
+    return progress_bar(TimeRemainingColumn(), TextColumn("{task.fields[logs]}", markup=False))
 
 
 def log_step(line: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from o3gym.policies.dialogue import Message
 
+THINK = "<think>"
 REPLY_MARK = "\ue000"
 """Placeholder for a reply in a rendered template; a private-use character, removed from all other text."""
 
@@ -21,6 +22,8 @@ class ChatTemplate:
 
     Attributes:
         closing: text that closes an assistant turn, such as "<|im_end|>\n".
+        opens_thought: whether the generation prompt ends with "<think>", as that of Qwen3.5, so that every reply begins
+            inside a thought.
 
     Raises:
         ValueError: the template leaves assistant messages out.
@@ -34,6 +37,7 @@ class ChatTemplate:
         self._strings_only = False
         self._strings_only = self._wants_strings()
         self.closing = self._closing()
+        self.opens_thought = self.render([Message("user", ("?",))]).rstrip().endswith(THINK)
 
     def render(self, messages: Iterable[Message], prompt: bool = True) -> str:
         """Renders messages; with `prompt`, the text ends with the generation prompt of the next reply."""
@@ -51,6 +55,18 @@ class ChatTemplate:
         before = self._stand_in(messages) if self.suffix_is_local else messages[:reply]
         placeholder = Message("assistant", (REPLY_MARK,))
         return self.render([*before, placeholder, *messages[reply + 1 :]]).partition(REPLY_MARK)[2]
+
+    def completion(self, text: str) -> str:
+        """Returns what follows the generation prompt in a dialogue where the assistant said `text`.
+
+        If the generation prompt has opened the thought, a text that opens it too continues after its own tag, and a
+        text without thoughts closes it first.
+        """
+        if not self.opens_thought:
+            return text
+        if text.lstrip().startswith(THINK):
+            return text.lstrip().removeprefix(THINK).lstrip("\n")
+        return text if "</think>" in text else f"\n</think>\n\n{text}"
 
     def escape(self, text: str, role: str = "") -> str:
         """Puts a space into each special token that the text spells out, so that it is tokenised as plain text."""

@@ -160,7 +160,7 @@ class Encoder:
         if not messages or messages[-1].role != "assistant":
             raise ValueError("a row ends with an assistant message")
         ids, mask, images = self._joined(messages[:-1])
-        reply = (*self.tokens(messages[-1].text), self.end)
+        reply = (*self._completion(messages[-1]), self.end)
         return (*ids, *reply), (*mask, *[1] * len(reply)), tuple(images)
 
     # pictures
@@ -211,6 +211,9 @@ class Encoder:
 
     # assembly
 
+    def _completion(self, reply: Message) -> tuple[int, ...]:
+        return self.tokens(self.template.completion(reply.text))
+
     def _ids(self, text: str, special: bool = False) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
 
@@ -220,7 +223,7 @@ class Encoder:
         first = self._first(messages[: replies[0]] if replies else messages)
         ids, mask, images = list(first.ids), [0] * len(first.ids), list(first.images)
         for index, until in zip(replies, [*replies, len(messages)][1:], strict=True):
-            reply = (*self.tokens(messages[index].text), self.end)
+            reply = (*self._completion(messages[index]), self.end)
             piece = self.following(messages[:until], index + 1, reply)
             ids += [*reply, *piece.ids]
             mask += [*[1] * len(reply), *[0] * len(piece.ids)]

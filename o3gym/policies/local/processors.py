@@ -17,6 +17,8 @@ IMAGE_ONLY: Mapping[str, str] = {
     "qwen2_5_vl": "Qwen2_5_VLProcessor",
     "qwen3_vl": "Qwen3VLProcessor",
     "qwen3_vl_moe": "Qwen3VLProcessor",
+    "qwen3_5": "Qwen3VLProcessor",
+    "qwen3_5_moe": "Qwen3VLProcessor",
 }
 """Model types whose processor class requires a video processor and thus torchvision, although pictures do not."""
 MOST_NARROW = 200

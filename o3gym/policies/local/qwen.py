@@ -49,7 +49,9 @@ for _family, _prefix in QWEN_FAMILIES.items():
 def has_own_loop(config: Any) -> bool:
     """Whether `Qwen` can run models with this configuration.
 
-    It can for `QWEN_FAMILIES` with full attention in all layers: sliding windows would need a mask per kind of layer.
+    It can for `QWEN_FAMILIES` with full attention in all layers. Sliding windows would need a mask per kind of layer.
+    The linear attention of Qwen3.5 has a state in place of keys and values: padding would change it, and it cannot be
+    cut back, so a row of `KVCache` cannot hold it.
     """
     kinds = getattr(config.get_text_config(), "layer_types", None) or ["full_attention"]
     return config.model_type in QWEN_FAMILIES and set(kinds) == {"full_attention"}

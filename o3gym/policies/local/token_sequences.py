@@ -79,7 +79,7 @@ def rope_positions(
     longer side of the grid. So a picture of h × w tokens takes h·w cache entries but only max(h, w) positions, and the
     next position cannot be derived from the number of tokens: it has to be carried along, per dialogue.
 
-    Source: `get_rope_index` in transformers, models/qwen2_5_vl and models/qwen3_vl; a test compares the two.
+    Source: `get_rope_index` in transformers, models/qwen2_5_vl, qwen3_vl and qwen3_5; a test compares the two.
 
     Args:
         ids: a slice of a sequence that neither begins nor ends inside a picture.

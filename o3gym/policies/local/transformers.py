@@ -124,8 +124,8 @@ class Transformers(InMemory):
 def engine(model: Any, encoder: Encoder, slots: int = 32, max_context: int = 0) -> Any:
     """Builds the engine that generates a model's replies.
 
-    It is a `Decoder` for the Qwen families. For other models it is a `WholeHistory`, which is slower, so a warning is
-    logged.
+    It is a `Decoder` for the Qwen families with full attention (`has_own_loop`). For other models, Qwen3.5 included, it
+    is a `WholeHistory`, which is slower, so a warning is logged.
 
     Args:
         model: the model, in eval mode. A trainer may pass the model that it trains if it releases every dialogue after
@@ -148,7 +148,8 @@ def engine(model: Any, encoder: Encoder, slots: int = 32, max_context: int = 0) 
     if encoder.factor and has_own_loop(model.config):
         return Decoder(model, *settings)
     LOG.warning(
-        "models of type %s read the whole dialogue again in every turn; the KV cache works for the Qwen families only",
+        "models of type %s read the whole dialogue again in every turn; the KV cache works for Qwen2-VL, Qwen2.5-VL "
+        "and Qwen3-VL only",
         model.config.model_type,
     )
     return WholeHistory(model, *settings)

@@ -124,7 +124,11 @@ class Vllm(Policy):
             for output in finished:
                 if output.request_id in self._asked:
                     request, thread = self._asked.pop(output.request_id)
-                    self._deliver(request.key, self._read(output, request.sampling, thread))
+                    try:
+                        reply = self._read(output, request.sampling, thread)
+                    except Exception as error:  # an output that is not as expected costs one episode, not all
+                        reply = error_reply(error)
+                    self._deliver(request.key, reply)
         ready, self._ready = self._ready, []
         return ready
 
@@ -222,10 +226,22 @@ def sampled_logprobs(completion: Any, sampling: Sampling) -> tuple[float, ...] |
     """Returns the log-probabilities of the sampled ids, or None if they are unknown.
 
     They are unknown below top_p 1: vLLM normalises them after the nucleus cut and does not report what it cut off.
+
+    Raises:
+        ValueError: vLLM reported none for some id, or one that is not a finite number.
     """
     if sampling.top_p < 1.0 and sampling.temperature > 0.0:
         return None
-    return tuple(step[token].logprob for token, step in zip(completion.token_ids, completion.logprobs, strict=True))
+    ids, steps = completion.token_ids, completion.logprobs or ()
+    if len(steps) != len(ids):
+        raise ValueError(f"vLLM reported {len(steps)} log-probabilities for {len(ids)} tokens")
+    values: list[float] = []
+    for token, step in zip(ids, steps, strict=True):
+        value = step[token].logprob if token in step else None
+        if value is None or not math.isfinite(value):
+            raise ValueError(f"vLLM reported {value} as the log-probability of token {len(values)} of a reply")
+        values.append(value)
+    return tuple(values)
 
 
 def supported(vllm: Any) -> Any:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from o3gym.policies.local.vllm import Vllm, located_encoder
-from o3gym.policies.openai.client import NO_KEY, connection_errors, connection_reason
+from o3gym.policies.openai.client import NO_KEY, connection_errors, connection_reason, name_account
 from o3gym.policies.openai.messages import data_url, encoded
+from o3gym.policies.openai.policy import REFUSING_STATUS
+from o3gym.policies.openai.transport import http_client
 from o3gym.registry import require
 from o3gym.types import Sampling
 
@@ -44,6 +46,14 @@ class Output:
     outputs: tuple[Said, ...] = (Said(),)
     error: str = ""
     finished: bool = True
+
+
+class ServerRefusal(ValueError):  # noqa: N818 - the name says it
+    """A server answered with a status other than success; the message holds the beginning of its answer."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"status {status}: {text}")
+        self.status = status
 
 
 class VllmServer(Vllm):
@@ -78,6 +88,10 @@ class VllmServer(Vllm):
         self._begin(located_encoder(argument)[1], engine, engine.room, max_images)
         self._form = lambda pixels: data_url(encoded(pixels, "png"), "png")  # PNG keeps the pixels exact
 
+    def refusal(self) -> str:
+        """Returns the first error with status 401, 403 or 404, or ""."""
+        return str(self._engine.refusal)
+
     def waits(self) -> bool:
         """Returns whether the server works on requests and no reply has arrived."""
         return bool(self._asked) and not self._ready and not self._engine.finished()
@@ -92,13 +106,19 @@ class Remote:
 
     Attributes:
         room: most tokens of a dialogue, replies included.
+        refusal: the first error with which the server refused all requests, or "".
     """
 
     def __init__(self, url: str, at_once: int, timeout: float) -> None:
         self._openai: Any = require("openai", "openai")
         root = url.rstrip("/").removesuffix("/v1")
         # Without the client's retries: a request that fails ends its episode, as with the engine in process.
-        self._client = self._openai.OpenAI(base_url=root, api_key=NO_KEY, max_retries=0, timeout=timeout)
+        client = http_client(self._openai, timeout)
+        self._client = self._openai.OpenAI(
+            base_url=root, api_key=NO_KEY, max_retries=0, timeout=timeout, http_client=client
+        )
+        name_account(self._client, root)
+        self.refusal = ""
         weakref.finalize(self, self._client.close)
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="vllm_server")
         self._futures: dict[str, Future[None]] = {}
@@ -114,16 +134,18 @@ class Remote:
         """Returns the server's answer as JSON, None for an empty one.
 
         Raises:
-            ValueError: the server refuses; the message holds its reason.
-            ConnectionError: there is no connection, or no answer in time.
+            ServerRefusal: the server refuses; the message holds its reason.
+            ValueError: the answer is not JSON.
+            ConnectionError: there is no connection, no answer in time, or the answer is too large.
         """
         content = {} if body is None else {"body": body}
         try:
             answer = getattr(self._client, method)(path, cast_to=str, **content)
         except self._openai.APIStatusError as error:
+            said = error.response.text[:300]
             if error.status_code == 404:
-                raise ValueError(f"{path}: not found; the server has to be started so: {START}") from error
-            raise ValueError(f"{error.status_code} {error.response.text[:300]}") from error
+                said = f"{path} not found; the server has to be started so: {START}"
+            raise ServerRefusal(error.status_code, said) from error
         except connection_errors(self._openai) as error:
             raise ConnectionError(connection_reason(error)) from error
         return json.loads(answer or "null")
@@ -172,7 +194,10 @@ class Remote:
         try:
             output = read_output(number, self._ask("/inference/v1/generate", self._body(prompt, parameters)))
         except Exception as error:
-            output = Output(number, tuple(prompt["prompt_token_ids"]), error=f"{type(error).__name__}: {error}")
+            reason = f"{type(error).__name__}: {error}"
+            if isinstance(error, ServerRefusal) and error.status in REFUSING_STATUS:
+                self.refusal = self.refusal or reason
+            output = Output(number, tuple(prompt["prompt_token_ids"]), error=reason)
         self._finished.put(output)
 
     def _body(self, prompt: Mapping[str, Any], parameters: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -190,6 +215,8 @@ def read_output(number: str, answer: Any) -> Output:
     """Returns a server's answer in the form of the engine."""
     (choice,) = answer["choices"]
     ids = tuple(choice["token_ids"] or ())
-    entries = (choice["logprobs"] or {}).get("content") or ()
+    entries = (choice.get("logprobs") or {}).get("content") or ()
+    if len(entries) != len(ids):
+        raise ValueError(f"the server reported {len(entries)} log-probabilities for {len(ids)} tokens")
     chances = tuple({token: Chance(entry["logprob"])} for token, entry in zip(ids, entries, strict=True))
     return Output(number, tuple(answer["prompt_token_ids"]), (Said(ids, chances, choice["finish_reason"]),))

@@ -11,12 +11,12 @@ import random
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Request
 from o3gym.policies.openai.background import BackgroundLoop
-from o3gym.policies.openai.client import Endpoint, Refused
+from o3gym.policies.openai.client import Connection, Endpoint, NoReply, Refused
 from o3gym.policies.openai.completions import Prices, context_full, first_choice, read_completion
 from o3gym.policies.openai.messages import HEADERS, IMAGE_FORMATS, Chat, Json, Wire, native_message, tools_in_words
 from o3gym.registry import closest
@@ -28,6 +28,8 @@ MAX_RETRY_AFTER = 600.0
 """Longest `Retry-After` in seconds that is waited for; a request that is told to wait longer is given up."""
 INLINE_PIXELS = 65_536
 """Most pixels that are encoded on the event loop: a few milliseconds, less than a worker thread may take to start."""
+REFUSING_STATUS = (401, 403, 404)
+"""Statuses that say that a server takes no requests from us: a bad key, no access, no such model."""
 RENAMED_FIELDS: Mapping[str, str] = {
     "max_tokens": "max_completion_tokens",
     "parallel_tool_calls": "",
@@ -46,7 +48,8 @@ class OpenAIPolicy(Policy):
         key_env: the environment variable that holds the key; a server on plain http may do without.
         concurrency: most requests in flight.
         timeout: seconds that one try may take.
-        retries: further tries after status 408, 409, 429 or 5xx, a time-out or a lost connection.
+        retries: further tries after status 408, 409, 429 or 5xx, a time-out, a lost connection or an answer that is no
+            completion.
         tools: "native" sends the function tools of dialects that have them as `tools=`, "text" in the system prompt.
         choices: "vllm" enforces `Sampling.choices` with vLLM's structured outputs, "free" does not enforce them.
         detail: the API's level of detail of pictures: "low", "high" or "auto".
@@ -55,6 +58,8 @@ class OpenAIPolicy(Policy):
         max_image_bytes: limit of an encoded picture, before base64; views are shown small enough to fit for certain.
         price_in, price_out: US dollars per million tokens, for the cost in reports.
         api_version: version of Azure's API; makes `base_url` (by default AZURE_OPENAI_ENDPOINT) an Azure resource.
+        organization, project: ids that are sent along; by default OPENAI_ORG_ID and OPENAI_PROJECT_ID, but only to
+            OpenAI's own servers.
 
     Attributes:
         renamed: parameters that some models refuse, and their replacement ("" for none).
@@ -79,6 +84,8 @@ class OpenAIPolicy(Policy):
         price_in: float | None = None,
         price_out: float | None = None,
         api_version: str = "",
+        organization: str = "",
+        project: str = "",
     ) -> None:
         if not argument:
             raise ValueError('name the model: "openai:MODEL"')
@@ -96,7 +103,9 @@ class OpenAIPolicy(Policy):
         self.model, self.retries, self.tools, self.choices = argument, retries, tools, choices
         self._wire = Wire(image_format, detail, max_image_bytes, max_image_pixels)
         self._prices = Prices(price_in, price_out)
-        self._endpoint = Endpoint(argument, base_url, key_env, concurrency, timeout, api_version)
+        connection = Connection(base_url, key_env, concurrency, timeout, api_version, organization, project)
+        self._endpoint = Endpoint(argument, connection)
+        self._refusal = ""
         self._chats: dict[EpisodeKey, Chat] = {}
         self._refused: set[str] = set()
         self._open = 0
@@ -120,6 +129,10 @@ class OpenAIPolicy(Policy):
             replies.append(self._ready.get())
         self._open -= len(replies)
         return replies
+
+    def refusal(self) -> str:
+        """Returns the first error with one of the statuses `REFUSING_STATUS`, or ""."""
+        return self._refusal
 
     def waits(self) -> bool:
         """Returns whether requests are open and no reply has arrived."""
@@ -158,7 +171,10 @@ class OpenAIPolicy(Policy):
             async with self._slots:
                 return await self._ask(request, chat, messages)
         except Exception as error:
-            return Reply("", finish="error", error=self._endpoint.scrubbed(f"{type(error).__name__}: {error}")[:500])
+            reason = self._endpoint.scrubbed(f"{type(error).__name__}: {error}")[:500]
+            if isinstance(error, Refused) and error.status in REFUSING_STATUS:
+                self._refusal = self._refusal or reason
+            return Reply("", finish="error", error=reason)
 
     async def _ask(self, request: Request, chat: Chat, messages: list[bytes]) -> Reply:
         """Asks until there is a reply, or an error that no retry can mend.
@@ -172,7 +188,7 @@ class OpenAIPolicy(Policy):
             fields = self._fields(request)
             try:
                 return self._read(await self._endpoint.post(fields, messages), chat, request)
-            except (Refused, TimeoutError, ConnectionError) as error:
+            except (Refused, NoReply, TimeoutError, ConnectionError) as error:
                 if self._adapted(error, fields):
                     continue
                 if (full := context_full(error)) is not None:
@@ -183,8 +199,8 @@ class OpenAIPolicy(Policy):
             await asyncio.sleep(wait)
             tries += 1
 
-    def _read(self, text: str, chat: Chat, request: Request) -> Reply:
-        completion, choice = first_choice(text)
+    def _read(self, answer: Any, chat: Chat, request: Request) -> Reply:
+        completion, choice = first_choice(answer)
         chat.native = native_message(choice["message"]) if request.tools and self.tools == "native" else None
         return read_completion(completion, choice, request.sampling.stop, self._prices)
 

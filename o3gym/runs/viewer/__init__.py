@@ -13,6 +13,7 @@ import html
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from o3gym.runs import tables
 from o3gym.runs.report import Report, curve_chart, make_report, sweep_chart
 from o3gym.runs.store import open_run
 from o3gym.runs.viewer.episodes import episode_values, index_row
-from o3gym.runs.viewer.thumbnails import Thumbnails
+from o3gym.runs.viewer.thumbnails import THUMBS, Thumbnails
 from o3gym.types import Trajectory
 
 PHONE = 340
@@ -37,19 +38,21 @@ def write_viewer(
     embed: bool = False,
     store: ImageStore | None = None,
     cuts: Sequence[int] | None = None,
-    episodes: Sequence[Trajectory] | None = None,
+    episodes: Callable[[], Iterable[Trajectory]] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Writes the HTML page of a run.
 
     Args:
         run_dir: the run folder.
-        out_html: path of the page; `view.html` in the run folder by default. Thumbnails are written to `thumbs/` beside
-            the page. Existing thumbnails are kept, so writing the page again is fast.
+        out_html: path of the page; `view.html` in the run folder by default. The page shows thumbnails in `thumbs/`
+            beside it. Those that lie there or in the run folder's `thumbs/` are used; only the others are made, from
+            the pictures.
         embed: whether to embed the thumbnails in the page, so that it is a single file.
         store: the source of pixels; the process's shared store by default.
         cuts: turn limits of the curve, see `make_report`.
-        episodes: the run's episodes, if they were settled again after they were stored (for group terms).
+        episodes: yields the run's episodes anew at each call, if they were settled again after they were stored (for
+            group terms).
         progress: called with (episodes done, total episodes) after each episode.
 
     Returns:
@@ -60,14 +63,15 @@ def write_viewer(
     """
     run = open_run(run_dir)
     page = Path(out_html) if out_html is not None else run.path / "view.html"
-    report = make_report(run.records() if episodes is None else episodes, run.protocol, cuts)
-    thumbnails = Thumbnails(store or shared_store(), None if embed else page.parent / "thumbs")
-    counted = _counted(run if episodes is None else episodes, report, progress)
+    episodes = episodes or run.records
+    report = make_report(episodes(), run.protocol, cuts)
+    folder = None if embed else page.parent / THUMBS
     with (
+        closing(Thumbnails(store or shared_store(), run.path / THUMBS, folder, run.with_data)) as thumbnails,
         replacing(page) as partial,
         partial.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
     ):
-        file.writelines(_page(report, counted, thumbnails))
+        file.writelines(_page(report, _counted(episodes(), report, progress), thumbnails))
     return page
 
 
@@ -95,7 +99,7 @@ def _page(report: Report, episodes: Iterable[Trajectory], thumbnails: Thumbnails
     yield '</script>\n<script type="application/json" id="summary">'
     yield inline(_summary(report))
     yield '</script>\n<script type="text/plain" id="thumbs">'
-    yield "\n".join(f"{name} {base64.b64encode(data).decode()}" for name, data in thumbnails.embedded.items())
+    yield from thumbnails.embedded()
     yield "</script>\n"
     yield after
 
@@ -122,7 +126,7 @@ def _summary(report: Report) -> dict[str, Any]:
         "conduct": tables.metric_rows(report.arms, tables.CONDUCT),
         "families": tables.family_rows(report.arms),
         "stops": tables.stop_rows(report.arms),
-        "protocol": [pair for pair in tables.flat_items(report.protocol) if not pair[0].startswith("warnings")],
+        "protocol": tables.protocol_items(report.protocol),
     }
 
 

@@ -2,6 +2,7 @@
 /* ---- one episode ---- */
 
 const HUES = 8; // number of turn colours in the style sheet
+const CROP_SIDE = 320; // longer side in pixels at which views are shown beside their turn
 
 /** "0.25 0.50 – 0.40 0.65": a unit box with two decimals, or three if it is small. */
 function boxText(box) {
@@ -16,9 +17,12 @@ function callText(turn) {
   return h("p", { class: "call" }, h("b", {}, turn.tool), parts);
 }
 
-function picture(thumb, alt) {
+/** A thumbnail, shown with at most `side` pixels on its longer side. */
+function picture(thumb, alt, side = Infinity) {
   if (!thumb.file) return h("div", { class: "nopicture", role: "img", "aria-label": `${alt}: ${thumb.note}` }, thumb.note);
-  const image = h("img", { src: imageAddress(thumb.file), alt, loading: "lazy", width: thumb.size[0], height: thumb.size[1] });
+  const scale = Math.min(1, side / Math.max(...thumb.size));
+  const [width, height] = thumb.size.map((value) => Math.max(1, Math.round(value * scale)));
+  const image = h("img", { src: imageAddress(thumb.file), alt, loading: "lazy", width, height });
   image.addEventListener("error", () => image.replaceWith(h("div", { class: "nopicture" }, `thumbs/${thumb.file} is not beside this page`)));
   return image;
 }
@@ -37,6 +41,31 @@ function rectangle(box, kind) {
   return shape;
 }
 
+const BADGE = [22, 20]; // width and height of a badge in pixels, as in the style sheet
+const FRAME = 420; // width in pixels at which badges must not overlap; a wider picture leaves more room
+
+/**
+ * Where the number of a view is written: in the corner of a large view, and outside of a small one, of which it would
+ * cover too much; but never on a target or another badge if there is room elsewhere. Returns [left, top, shift x,
+ * shift y]: the corner as a share of the picture, and the shift from there in badges.
+ */
+function badgeSpot(view, targets, taken, [width, height]) {
+  const [x0, y0, x1, y1] = view.box;
+  const scale = Math.min(1, FRAME / width);
+  const [w, tall] = [BADGE[0] / (width * scale), BADGE[1] / (height * scale)];
+  const outside = [[x0, y0, 0, -1], [x0, y1, 0, 0], [x0, y0, -1, 0], [x1, y0, 0, 0], [x1, y1, -1, 0], [x1, y0, -1, -1]];
+  const rect = ([left, top, dx, dy]) => [left + dx * w, top + dy * tall, left + (dx + 1) * w, top + (dy + 1) * tall];
+  const meets = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
+  const inside = ([a, b, c, d]) => a >= 0 && b >= 0 && c <= 1 && d <= 1;
+  const steps = [...Array(12).keys()].map((step) => [x0, y0, step, 0]); // one badge beside the other
+  const within = steps.filter(([, , step]) => x0 + (step + 1) * w <= x1);
+  const free = (spot, others) => inside(rect(spot)) && !others.some((other) => meets(rect(spot), other));
+  const spots = x1 - x0 > 4 * w && y1 - y0 > 4 * tall ? [...within, ...outside] : [...outside, ...within];
+  const spot = spots.find((one) => free(one, [...targets, ...taken])) || steps.find((one) => free(one, taken)) || steps[0];
+  taken.push(rect(spot));
+  return spot;
+}
+
 /** The picture with every requested view drawn on it, numbered by view and coloured by turn; targets are dashed. */
 function canvas(episode, at, prefix) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -44,20 +73,20 @@ function canvas(episode, at, prefix) {
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
   const badges = [];
-  const corners = new Map();
+  const taken = [];
+  const targets = episode.targets.filter((one) => one.picture === at);
+  const size = episode.pictures[at].size || [640, 480];
   for (const view of episode.views.filter((one) => one.picture === at)) {
     const hue = `hue${view.turn % HUES}`;
     svg.append(rectangle(view.box, "casing look"), rectangle(view.box, `look ${hue}`));
-    const corner = view.box.slice(0, 2).map((value) => Math.round(value * 25)).join();
-    const taken = corners.get(corner) || 0;
-    corners.set(corner, taken + 1);
+    const [left, top, dx, dy] = badgeSpot(view, targets.map((one) => one.box), taken, size);
     const badge = h("a", { class: `badge look ${hue}`, href: `#${prefix}-turn-${view.turn}`, "aria-label": `View ${view.index}, turn ${view.turn + 1}` }, String(view.index));
-    badge.style.left = `min(${view.box[0] * 100}% + ${taken * 22}px, 100% - 22px)`;
-    badge.style.top = `min(${view.box[1] * 100}%, 100% - 20px)`;
+    badge.style.left = `clamp(0px, ${left * 100}% + ${dx * BADGE[0]}px, 100% - ${BADGE[0]}px)`;
+    badge.style.top = `clamp(0px, ${top * 100}% + ${dy * BADGE[1]}px, 100% - ${BADGE[1]}px)`;
     badge.addEventListener("click", (event) => { event.preventDefault(); document.getElementById(`${prefix}-turn-${view.turn}`)?.scrollIntoView({ block: "center", behavior: "smooth" }); });
     badges.push(badge);
   }
-  for (const target of episode.targets.filter((one) => one.picture === at)) svg.append(rectangle(target.box, "casing target"), rectangle(target.box, "target"));
+  for (const target of targets) svg.append(rectangle(target.box, "casing target"), rectangle(target.box, "target"));
   if (episode.located && at === 0) svg.append(rectangle(episode.located, "located"));
   const frame = h("div", { class: "frame" }, picture(episode.pictures[at], `Picture ${at} of ${episode.task}`), svg, badges);
   return h("figure", { class: "canvas" }, frame);
@@ -67,7 +96,7 @@ function legend(episode, board) {
   const toggle = (name, label, on) => {
     const box = h("input", { type: "checkbox", name, checked: true });
     box.addEventListener("change", () => board.classList.toggle(`hide-${name}`, !box.checked));
-    return on && h("label", {}, box, h("span", { class: `key ${name}` }), label);
+    return on ? h("label", {}, box, h("span", { class: `key ${name}` }), label) : null;
   };
   return h("div", { class: "legend" }, toggle("looks", "views, by turn", episode.views.length), toggle("targets", "target", episode.targets.length), toggle("located", "located", episode.located));
 }
@@ -98,7 +127,7 @@ function crop(view) {
   const made = view.made_by ? ` · ${view.made_by}` : "";
   const scaled = view.shown.join() === view.native.join() ? "native" : `from ${view.native.join("×")}`;
   return h("figure", { class: `crop hue${view.turn % HUES}` },
-    picture(view.thumb, `View ${view.index}${where}`),
+    picture(view.thumb, `View ${view.index}${where}`, CROP_SIDE),
     h("figcaption", {}, h("b", {}, `View ${view.index}`), ` ${view.shown.join("×")} px, ${scaled}${made}`));
 }
 
@@ -150,7 +179,7 @@ function showEpisode(place, row, episode) {
   place.replaceChildren(
     h("nav", { "aria-label": "Episodes" }, back, h("span", { class: "where" }, at < 0 ? "" : `${at + 1} of ${state.matches.length}`), button("‹", "Previous episode", -1, at <= 0), button("›", "Next episode", 1, at === state.matches.length - 1)),
     h("h2", { class: "asked" }, episode.question),
-    h("p", { class: "chips" }, h("span", { class: `chip ${episode.verdict}` }, `${MARKS[episode.verdict]} ${episode.verdict}`), h("span", { class: "chip" }, episode.stop), h("span", { class: "chip" }, row.arm), row.sample > 0 && h("span", { class: "chip" }, `sample ${row.sample}`), h("span", { class: "chip" }, row.family), rated),
+    h("p", { class: "chips" }, h("span", { class: `chip ${episode.verdict}` }, `${MARKS[episode.verdict]} ${episode.verdict}`), h("span", { class: "chip" }, episode.stop), h("span", { class: "chip" }, row.arm), row.sample > 0 && h("span", { class: "chip" }, `sample ${row.sample}`), row.family !== NO_FAMILY && h("span", { class: "chip" }, row.family), rated),
     body(episode, "e"),
     facts);
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 from o3gym.codec import encode
 from o3gym.runs.coverage import place_in_picture
+from o3gym.runs.tables import NO_FAMILY
 from o3gym.runs.viewer.thumbnails import Thumbnails
 from o3gym.types import Trajectory, Turn, View
 
@@ -18,7 +19,7 @@ def index_row(trajectory: Trajectory) -> list[Any]:
     tags = trajectory.task.tags
     return [
         *trajectory.key,
-        tags.get("family") or tags.get("category") or "all",
+        tags.get("family") or tags.get("category") or NO_FAMILY,
         trajectory.policy,
         trajectory.verdict or "unjudged",
         trajectory.stop or "none",
@@ -71,8 +72,10 @@ def _facts(trajectory: Trajectory) -> list[tuple[str, str]]:
 
 
 def _picture(trajectory: Trajectory, number: int, thumbnails: Thumbnails) -> dict[str, Any]:
-    at_reset = (view.shown for view in trajectory.views if view.source == number and view.parent < 0)
-    return thumbnails.overview(trajectory.task.sources[number], next(at_reset, None))
+    source = trajectory.task.sources[number]
+    at_reset = (view for view in trajectory.views if view.source == number and view.parent < 0)
+    shown = next(at_reset, None)
+    return thumbnails.picture(source) if shown is None else thumbnails.view(source, shown)
 
 
 def _view(trajectory: Trajectory, view: View, turn: int, thumbnails: Thumbnails) -> dict[str, Any]:
@@ -87,7 +90,7 @@ def _view(trajectory: Trajectory, view: View, turn: int, thumbnails: Thumbnails)
         "native": view.native,
         "shown": view.shown,
         "made_by": source.ref if source.kind == "derived" else "",
-        "thumb": thumbnails.crop(source, view.box, view.shown),
+        "thumb": thumbnails.view(source, view),
     }
 
 

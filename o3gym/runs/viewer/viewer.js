@@ -3,6 +3,7 @@
 const CHUNK = 60; // rows added to the list at a time, because a run may have thousands
 const COLUMNS = ["arm", "group", "sample", "agent", "family", "policy", "verdict", "stop", "turns", "reward", "question", "line"];
 const FILTERS = ["arm", "verdict", "family", "stop", "policy"];
+const NO_FAMILY = "no family";
 const MARKS = { correct: "✓", wrong: "✗", failed: "?", unjudged: "·" };
 
 const $ = (id) => document.getElementById(id);

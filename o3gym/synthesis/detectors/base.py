@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from o3gym.registry import DETECTORS, UnknownName, build_plugin, closest, is_missing, parse_spec
+from o3gym.registry import DETECTORS, UnknownName, closest, is_missing
+from o3gym.specs import build_plugin, parse_spec
 from o3gym.types import Box, Source, Target
 
 

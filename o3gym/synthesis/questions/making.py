@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from o3gym.bench.definition import Bench
-from o3gym.registry import JUDGES, POLICIES, parse_spec
+from o3gym.registry import JUDGES, POLICIES
+from o3gym.specs import parse_spec
 from o3gym.suites.released.rows import JsonTable
 from o3gym.synthesis.asking import AskedPolicy, Name, ReplyLedger, answered, asks_server, check_base_url
 from o3gym.synthesis.difficulty import CONTROL

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from o3gym.geometry import to_pixels
 from o3gym.media.images import shared_store
+from o3gym.synthesis.files import save
 from o3gym.synthesis.questions.proposals import OPTION_LETTERS, Proposal
 from o3gym.synthesis.questions.sheets import LayoutSheet
 from o3gym.synthesis.questions.validation import NO_RIGHT_CHOICE
@@ -26,8 +27,15 @@ NO_RIGHT_SHARE = Fraction(1, 10)
 
 
 def file_name(sheet: LayoutSheet, folder: Path) -> str:
-    """The path of a picture relative to `folder`, as a file of rows in that folder names it."""
+    """The path of a picture relative to `folder`."""
     return Path(os.path.relpath(sheet.image.ref, folder)).as_posix()
+
+
+def _inside(sheet: LayoutSheet, folder: Path) -> str:
+    """The path of a picture relative to `folder`. A picture elsewhere is copied: suites read none from there."""
+    if Path(sheet.image.ref).resolve().is_relative_to(folder.resolve()):
+        return file_name(sheet, folder)
+    return f"images/{save(sheet.image, folder / 'images')}"
 
 
 def identity(picture: str, proposal: Proposal) -> str:
@@ -44,14 +52,17 @@ def shuffle_question(proposal: Proposal, seed: str) -> Proposal:
 
 
 def question_row(sheet: LayoutSheet, proposal: Proposal, name: str, folder: Path) -> QuestionRow:
-    """Builds the row of a question, for a file in `folder`: `question_id` is `name`, boxes are xyxy in pixels."""
+    """Builds the row of a question, for a file in `folder`: `question_id` is `name`, boxes are xyxy in pixels.
+
+    A picture that does not lie below `folder` is copied to its subfolder `images`.
+    """
     width, height = size = shared_store().size(sheet.image)
     infos = {
         layout.id: {"layout_id": layout.id, "bbox": list(to_pixels(layout.box, size)), "label": layout.label}
         for layout in sheet.layouts
     }
     return {
-        "file_name": file_name(sheet, folder),
+        "file_name": _inside(sheet, folder),
         "subset": sheet.subset,
         **worded(proposal),
         "layout_infos": infos,

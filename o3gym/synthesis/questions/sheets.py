@@ -13,6 +13,7 @@ Ids are numbers or words, unique within a picture. Labels are optional. Other ke
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -20,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from o3gym.registry import closest, parse_spec
-from o3gym.suites.base import BadRow, SuiteError, make_suite
+from o3gym.registry import closest
+from o3gym.specs import parse_spec
+from o3gym.suites.base import BadRow, BadTask, SuiteError, check_bad_share, make_suite, some_of
 from o3gym.suites.released.fields import picture, pixel_box, text
 from o3gym.suites.released.rows import JsonTable
 from o3gym.suites.synthetic import Synthetic, true_layouts
@@ -34,6 +36,8 @@ ID = re.compile(r"[\w.-]{1,40}")
 """The pattern of an id, which a writer must be able to cite as "[layout ID]"."""
 WITH_LAYOUTS = {"chart": "chart", "map": "map"}
 """Synthetic families whose scenes have known layouts, and the subset of their pictures."""
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ def open_sheets(spec: str, out: Path, subset: str = "chart") -> list[LayoutSheet
         subset: the subset of rows that name none.
 
     Raises:
-        SuiteError: a row is not as expected; the message has file, row and field.
+        SuiteError: no row is good, or more than 5% are bad; the message has file, row and field. Other bad rows are
+            skipped, and named in the log.
         ValueError: `spec` is neither a file nor a synthetic suite, or `subset` is not in `SUBSETS`.
     """
     if subset not in SUBSETS:
@@ -81,17 +86,20 @@ def open_sheets(spec: str, out: Path, subset: str = "chart") -> list[LayoutSheet
 
 
 def _read(path: Path, subset: str) -> list[LayoutSheet]:
-    rows, sheets = JsonTable(path), dict[Source, LayoutSheet]()
-    for number, row in enumerate(rows):
+    rows, sheets, bad = JsonTable(path), dict[Source, LayoutSheet](), list[BadTask]()
+    for number in range(len(rows)):
         try:
-            sheet = _sheet(row, path.parent, subset)
+            sheet = _sheet(rows[number], path.parent, subset)
             if sheet.image in sheets:
-                raise BadRow("image", "a picture that no earlier row has", row["image"])
+                raise BadRow("image", "a picture that no earlier row has", sheet.image.ref)
+            sheets[sheet.image] = sheet
         except BadRow as problem:
-            raise SuiteError(f"{rows.where(number)}, {problem}") from problem
-        sheets[sheet.image] = sheet
+            bad.append(problem.at(rows.where(number)))
     if not sheets:
-        raise SuiteError(f"{path}: expected at least one row, the file is empty")
+        raise SuiteError(some_of(bad) or f"{path}: expected at least one row, the file is empty")
+    check_bad_share(str(path), bad, len(rows))
+    if bad:
+        _logger.warning("%d of %d rows are bad and skipped: %s", len(bad), len(rows), some_of(bad))
     return list(sheets.values())
 
 

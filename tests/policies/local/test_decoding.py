@@ -85,7 +85,7 @@ def test_greedy_replies_are_those_of_generate(parts: Any, family: str) -> None:
 
 
 def test_positions_are_those_of_the_model(parts: Any) -> None:
-    for family in ("qwen2_5_vl", "qwen3_vl"):
+    for family in ("qwen2_5_vl", "qwen3_vl", "qwen3_5"):
         model, encoder = parts(family)
         dialogue = opened(encoder)
         going_on(encoder, dialogue, Reply("B"), 1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from o3gym.registry import MissingPackage
 from tests.policies.local import vlm_folders
 from tests.policies.local.talk import messages, opened, picture, shown
 
-FAMILIES = ("qwen2_5_vl", "qwen3_vl", "idefics3")
+FAMILIES = ("qwen2_5_vl", "qwen3_vl", "qwen3_5", "idefics3")
 Vlm = Callable[[str], str]
 
 
@@ -213,6 +214,49 @@ def test_a_thought_that_the_template_would_cut_stays(encoder: Encoder) -> None:
     other = with_template(encoder, cut)
     dialogue = messages(("user", ["?"]), ("assistant", ["hm</think>B"]), ("user", ["!"]))
     assert "hm</think>B" in other.text(other.opening(dialogue).ids)
+
+
+OPEN_THOUGHT = vlm_folders.QWEN_TEMPLATE.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
+"""A template whose generation prompt opens the thought, as that of Qwen3.5 does."""
+
+
+@pytest.mark.parametrize(
+    ("said", "learnt"),
+    [
+        ("<think>far away</think>\n<answer>B</answer>", "far away</think>\n<answer>B</answer>"),
+        ("far away</think>\n<answer>B</answer>", "far away</think>\n<answer>B</answer>"),
+        ("<answer>B</answer>", "\n</think>\n\n<answer>B</answer>"),
+    ],
+)
+def test_a_thought_that_the_template_opens_is_opened_once(encoder: Encoder, said: str, learnt: str) -> None:
+    assert not encoder.template.opens_thought
+    other = with_template(encoder, OPEN_THOUGHT)
+    assert other.template.opens_thought
+    dialogue = messages(("user", ["?"]), ("assistant", [said]), ("user", ["!"]), ("assistant", [said]))
+    ids, mask, _ = other.row(dialogue)
+    assert other.tokenizer.decode(ids).count(f"<|im_start|>assistant\n<think>\n{learnt}<|im_end|>") == 2
+    assert other.text([token for token, counts in zip(ids, mask, strict=True) if counts]) == 2 * learnt
+    assert other.opening(dialogue[:3]).ids == ids[: len(other.opening(dialogue[:3]).ids)]
+
+
+@pytest.mark.parametrize("name", ["qwen3_5_think", "qwen3_5_nothink"])
+def test_the_templates_of_qwen3_5(vlm: Vlm, name: str) -> None:
+    found = importlib.util.find_spec("trl")
+    if found is None or found.origin is None:
+        pytest.skip("trl, which has these templates, is not installed")
+    template = (Path(found.origin).parent / "chat_templates" / f"{name}.jinja").read_text("utf-8")
+    encoder = with_template(Encoder(load_processor(vlm("qwen3_5"))), template)
+    assert encoder.template.opens_thought == (name == "qwen3_5_think")
+    assert encoder.template.suffix_is_local
+    dialogue = talked(encoder)
+    dialogue[3] = Message("user", ("<tool_response>", *dialogue[3].parts, "</tool_response>"))
+    opening, reply = encoder.opening(dialogue[:2]), (*encoder.tokens("It is far.</think>I look again."), encoder.end)
+    following = encoder.following(dialogue[:4], 3, reply)
+    text = encoder.tokenizer.decode([*opening.ids, *reply, *following.ids])
+    assert text.count("It is far.") == 1  # the template would cut the thought out of an earlier reply
+    assert text.endswith("<think>\n" if encoder.template.opens_thought else "<think>\n\n</think>\n\n")
+    assert len(opening.images) + len(following.images) == 3
+    assert [*opening.ids, *reply, *following.ids].count(encoder.image_id) > 3
 
 
 def test_the_processor_is_the_usual_one_where_torchvision_is(vlm: Vlm, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from o3gym.dialects.base import make_dialect
 from o3gym.policies.base import make_policy
-from o3gym.policies.dialogue import CONTEXT_FULL, Dialogue, Request
+from o3gym.policies.dialogue import CONTEXT_FULL, Dialogue, Message, Request
 from o3gym.policies.local import loading
 from o3gym.policies.local.decoding import Decoder
 from o3gym.policies.local.generate import WholeHistory
@@ -23,6 +24,8 @@ from o3gym.policies.local.transformers import Transformers
 from o3gym.registry import MissingPackage
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job
+from o3gym.train.batches import batch_of
+from o3gym.train.loss_mask import TrainingRow
 from o3gym.types import Reply, Sampling, Trajectory
 from tests.policies.local.talk import flat, key, opened, play, reference
 
@@ -46,8 +49,10 @@ def episodes(policy: Any, dialect: str = "qwen3_vl", count: int = 3, **sampling:
 # whole episodes
 
 
-@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "idefics3"])
-@pytest.mark.parametrize("dialect", ["qwen3_vl", "mini_o3"])
+@pytest.mark.parametrize(
+    ("family", "dialect"),
+    [("qwen2_5_vl", "mini_o3"), ("qwen3_vl", "qwen3_vl"), ("qwen3_5", "qwen3_vl"), ("idefics3", "mini_o3")],
+)
 def test_episodes_of_a_random_model_end_in_order(vlm: Vlm, family: str, dialect: str) -> None:
     policy = make_policy(f"transformers:{vlm(family)}")
     for trajectory in episodes(policy, dialect, temperature=1.5):
@@ -89,22 +94,47 @@ def test_a_full_context_ends_the_episode_as_such(vlm: Vlm) -> None:
 # other families
 
 
-def test_other_families_read_everything_again_and_say_so(vlm: Vlm, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("family", ["idefics3", "qwen3_5", "qwen3_5_moe"])
+def test_other_families_read_everything_again_and_say_so(
+    vlm: Vlm, family: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
-        policy = Transformers(vlm("idefics3"))
+        policy = Transformers(vlm(family))
     assert isinstance(policy._engine, WholeHistory)
     (record,) = [record for record in caplog.records if record.name.startswith("o3gym")]
-    assert "idefics3 read the whole dialogue again in every turn" in record.getMessage()
+    assert f"{family} read the whole dialogue again in every turn" in record.getMessage()
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.8])
-def test_their_ids_and_logprobs_are_exact_too(vlm: Vlm, temperature: float) -> None:
-    policy = Transformers(vlm("idefics3"))
-    dialogues, replies = play(policy, count=3, turns=3, temperature=temperature)
+@pytest.mark.parametrize(
+    ("family", "temperature"), [("idefics3", 0.0), ("idefics3", 0.8), ("qwen3_5", 0.8), ("qwen3_5_moe", 0.8)]
+)
+def test_their_ids_and_logprobs_are_exact_too(vlm: Vlm, family: str, temperature: float) -> None:
+    policy = Transformers(vlm(family))
+    count, turns = (3, 3) if family == "idefics3" else (2, 2)
+    dialogues, replies = play(policy, count=count, turns=turns, temperature=temperature)
     for dialogue, said in zip(dialogues, replies, strict=True):
         expected = reference(policy.model, policy.encoder, dialogue, said, temperature or 1.0)
         for reply, logprobs in zip(said, expected, strict=True):
             assert reply.logprobs == pytest.approx(logprobs, abs=1e-4)
+
+
+def test_training_rows_of_qwen3_5_are_independent_of_the_padding_of_their_batch(vlm: Vlm) -> None:
+    """Its linear attention reads padding, unlike attention with a causal mask, but only behind the row's own tokens."""
+    policy = Transformers(vlm("qwen3_5"))
+    talks = [[*opened(policy.encoder, number).messages, Message("assistant", ("It is B.",))] for number in (0, 2)]
+    encoded = [policy.encoder.row(talk) for talk in talks]
+    rows = [TrainingRow(np.asarray(ids), np.asarray(mask), images) for ids, mask, images in encoded]
+    assert len(rows[0].ids) < len(rows[1].ids)
+
+    def logits(*chosen: TrainingRow) -> torch.Tensor:
+        batch = {name: value for name, value in batch_of(chosen, policy.encoder).items() if value.ndim}
+        with torch.no_grad():
+            made: torch.Tensor = policy.model(**batch).logits
+        return made
+
+    together, alone = logits(*rows), [logits(row)[0] for row in rows]
+    for row, expected in zip(together, alone, strict=True):
+        assert torch.allclose(row[: len(expected)], expected, atol=1e-4)
 
 
 def test_the_two_engines_agree(vlm: Vlm) -> None:

@@ -207,6 +207,34 @@ def test_log_probabilities_below_top_p_one_are_not_known(policy: Vllm) -> None:
     assert reply(policy, asked(talk, top_p=0.9)).logprobs is not None
 
 
+@pytest.mark.parametrize(
+    ("chances", "said"),
+    [
+        (None, "0 log-probabilities for"),
+        (lambda steps: steps[1:], "log-probabilities for"),
+        (lambda steps: [{}, *steps[1:]], "reported None as the log-probability of token 0"),
+        (lambda steps: [{65: SimpleNamespace(logprob=math.nan), 66: None}, *steps[1:]], "token 0 of a reply"),
+        (lambda steps: [*steps[:-1], {t: SimpleNamespace(logprob=-math.inf) for t in steps[-1]}], "reported -inf"),
+    ],
+)
+def test_missing_log_probabilities_cost_the_request_and_nothing_else(policy: Vllm, chances: Any, said: str) -> None:
+    output = policy._engine.output
+
+    def changed(*arguments: Any) -> Any:
+        made = output(*arguments)
+        completion = made.outputs[0]
+        completion.logprobs = chances and chances(completion.logprobs)
+        return made
+
+    policy._engine.output = changed
+    failed = reply(policy, asked(opened_with()), "crop")
+    assert failed.finish == "error"
+    assert said in failed.error
+    policy._engine.output = output
+    policy.release(asked(opened_with()).key)
+    assert reply(policy, asked(opened_with()), "crop").finish == "stop"
+
+
 def test_a_cut_reply_and_a_full_context(folder: str, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", stand_in())
     opening = len(encoder.opening(opened_with().messages).ids)

@@ -21,7 +21,8 @@ from PIL import Image
 from o3gym.policies.base import make_policy
 from o3gym.policies.dialogue import Dialogue, Picture, Request
 from o3gym.policies.local.vllm import folded
-from o3gym.policies.local.vllm_server import Remote
+from o3gym.policies.local.vllm_server import Remote, read_output
+from o3gym.policies.openai import transport
 from o3gym.registry import MissingPackage
 from o3gym.types import FULL, Reply, Sampling, View
 from tests.policies.local.vlm_folders import qwen
@@ -152,6 +153,31 @@ def test_what_the_server_refuses_is_the_error_of_an_episode(policy: Any, server:
     assert "vLLM read another prompt" in replies(policy, 1)["other"].error
 
 
+def test_a_refusal_is_remembered_and_other_errors_are_not(policy: Any, server: Server) -> None:
+    replies(policy, 1)
+    for status in (400, 500, 401, 404):
+        server.status = status
+        policy.submit(asked(dialogue("What?"), f"s{status}"))
+        assert f"ServerRefusal: status {status}: " in replies(policy, 1)[f"s{status}"].error
+        assert policy.refusal().startswith("ServerRefusal: status 401: ") == (status in (401, 404))
+
+
+def test_an_answer_is_read_up_to_a_limit(policy: Any, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    replies(policy, 1)
+    monkeypatch.setattr(transport, "MAX_BODY", 2**20)
+    server.say = list(range(200_000))
+    policy.submit(asked(dialogue("What?")))
+    assert replies(policy, 1)["g"].error == "ConnectionError: the answer is larger than 1 MB"
+
+
+def test_the_ids_of_an_account_with_openai_are_not_sent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+    remote = Remote(f"http://127.0.0.1:{server.server_port}", at_once=1, timeout=5.0)
+    assert (remote._client.organization, remote._client.project) == (None, None)
+    remote.shutdown()
+
+
 def test_the_context_is_the_servers(policy: Any, server: Server) -> None:
     policy.submit(asked(dialogue("word " * 400), "long"))
     assert replies(policy, 2)["long"].finish == "length"
@@ -190,3 +216,10 @@ def test_a_missing_client_is_named(folder: str, monkeypatch: pytest.MonkeyPatch)
 def test_a_server_that_is_none_is_said_at_once(folder: str) -> None:
     with pytest.raises(ValueError, match=r"127.0.0.1:9: no server of vLLM answers there"):
         make_policy(f"vllm_server:{folder}?url=http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("logprobs", [None, {"content": None}, {"content": [{"logprob": -1.0}]}])
+def test_an_answer_without_log_probabilities_says_so(logprobs: Any) -> None:
+    choice = {"token_ids": [5, 6], "finish_reason": "stop", "logprobs": logprobs}
+    with pytest.raises(ValueError, match=r"the server reported [01] log-probabilities for 2 tokens"):
+        read_output("1", {"choices": [choice], "prompt_token_ids": [1]})

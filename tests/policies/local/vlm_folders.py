@@ -20,6 +20,14 @@ CORPUS = (
     "system user assistant You are a helpful assistant. Find the red square in the picture. "
     '<answer>A</answer> {"name": "crop", "arguments": {"box": [0.1, 0.25, 0.5, 0.75]}} ' + string.printable
 )
+QWEN_CLASSES = {
+    "qwen2_vl": "Qwen2VL",
+    "qwen2_5_vl": "Qwen2_5_VL",
+    "qwen3_vl": "Qwen3VL",
+    "qwen3_vl_moe": "Qwen3VLMoe",
+    "qwen3_5": "Qwen3_5",
+    "qwen3_5_moe": "Qwen3_5Moe",
+}
 QWEN_TEMPLATE = """\
 {% for message in messages %}
 {%- if loop.first and message.role != 'system' %}<|im_start|>system
@@ -57,10 +65,10 @@ def qwen(
     most: int = 256 * 256,
     tied: bool = True,
 ) -> str:
-    """A folder with a model of the family "qwen2_vl", "qwen2_5_vl", "qwen3_vl" or "qwen3_vl_moe"."""
+    """A folder with a model of one of the families in `QWEN_CLASSES`."""
     words = tokenizer(QWEN_SPECIAL, "<|im_end|>", "<|endoftext|>")
     model = qwen_model(family, words, hidden, layers, tied)
-    patch = 16 if "3" in family else 14
+    patch = 16 if "qwen3" in family else 14
     images = transformers.Qwen2VLImageProcessorPil(
         size={"shortest_edge": 28 * 28, "longest_edge": most}, patch_size=patch, merge_size=2, temporal_patch_size=2
     )
@@ -83,27 +91,36 @@ def qwen_model(family: str, words: Any, hidden: int, layers: int, tied: bool = T
         "bos_token_id": ids["endoftext"], "eos_token_id": ids["im_end"], "pad_token_id": ids["endoftext"],
     }  # fmt: skip
     vision: dict[str, Any] = {"depth": 2, "num_heads": 4, "initializer_range": 0.1}
-    if "3" in family:
+    if "qwen3" in family:
         rope["mrope_interleaved"] = True
         text["head_dim"] = hidden // 4
         vision |= {"hidden_size": hidden, "intermediate_size": 2 * hidden, "patch_size": 16}
-        vision |= {"num_position_embeddings": 256, "deepstack_visual_indexes": [0], "out_hidden_size": hidden}
+        vision |= {"num_position_embeddings": 256, "out_hidden_size": hidden}
     else:
         vision |= {"patch_size": 14}
-    if family == "qwen3_vl_moe":
+    if family in ("qwen3_vl", "qwen3_vl_moe"):
+        vision["deepstack_visual_indexes"] = [0]
+    if family.startswith("qwen3_5"):  # one layer of linear attention, one of full attention, half of each head rotated
+        rope |= {"partial_rotary_factor": 1.0}
+        heads = {"linear_num_key_heads": 2, "linear_num_value_heads": 4}
+        sizes = {"linear_key_head_dim": hidden // 4, "linear_value_head_dim": hidden // 4}
+        text |= {"layer_types": ["linear_attention", "full_attention"] * (layers // 2), **heads, **sizes}
+    if family.endswith("_moe"):
         text |= {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": hidden}
+    if family == "qwen3_5_moe":
+        text["shared_expert_intermediate_size"] = hidden
     if family == "qwen2_vl":
         vision |= {"embed_dim": hidden, "hidden_size": hidden, "mlp_ratio": 2}
     if family == "qwen2_5_vl":
         vision |= {"hidden_size": hidden, "intermediate_size": 2 * hidden, "out_hidden_size": hidden}
         vision |= {"window_size": 56, "fullatt_block_indexes": [1]}
-    prefix = {"qwen2_vl": "Qwen2VL", "qwen2_5_vl": "Qwen2_5_VL", "qwen3_vl": "Qwen3VL", "qwen3_vl_moe": "Qwen3VLMoe"}
-    config = getattr(transformers, f"{prefix[family]}Config")(
+    prefix = QWEN_CLASSES[family]
+    config = getattr(transformers, f"{prefix}Config")(
         text_config=text, vision_config=vision, image_token_id=ids["image_pad"], video_token_id=ids["video_pad"],
         vision_start_token_id=ids["vision_start"], vision_end_token_id=ids["vision_end"], tie_word_embeddings=tied,
     )  # fmt: skip
     torch.manual_seed(0)
-    model = getattr(transformers, f"{prefix[family]}ForConditionalGeneration")(config)
+    model = getattr(transformers, f"{prefix}ForConditionalGeneration")(config)
     model.generation_config.eos_token_id = [ids["im_end"], ids["endoftext"]]
     model.generation_config.pad_token_id = ids["endoftext"]
     return model

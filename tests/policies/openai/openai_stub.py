@@ -1,13 +1,15 @@
 """A server that speaks just enough of the chat completions API, in a process of its own, and answers by a script.
 
 A step of the script answers one request, in the order they arrive, and the last one answers all that follow:
-`{"status", "headers", "body", "delay", "drop"}`. A text as body is sent as it is, with `KEY` in it replaced by the key
-that the client sent; anything else is sent as JSON. `drop` closes the connection in the middle of the body.
+`{"status", "headers", "body", "delay", "drop", "chunked", "gzip"}`. A text as body is sent as it is, with `KEY` in it
+replaced by the key that the client sent; anything else is sent as JSON. `drop` closes the connection in the middle of
+the body, `chunked` sends it without a size, and `gzip` compresses it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import subprocess
 import sys
@@ -53,7 +55,9 @@ class Stub:
         self._control("script", json.dumps(steps).encode())
 
     def log(self) -> list[dict[str, Any]]:
-        """The requests since the last script: `at` (seconds), `delay`, `path`, `key` (bearer), `api_key` and `body`."""
+        """The requests since the last script: `at` (seconds), `delay`, `path`, `body`, all lines of the `head` but the
+        body's size, and from the headers `key` (bearer), `api_key`, `organization` and `project`.
+        """
         received: list[dict[str, Any]] = json.loads(self._control("log", b"{}"))
         return received
 
@@ -97,15 +101,23 @@ class Server:
             await asyncio.sleep(step["delay"])
         reply = step.get("body", "")
         said = reply.replace("KEY", bearer(head)) if isinstance(reply, str) else json.dumps(reply)
-        stays = self.answer(writer, step.get("status", 200), step.get("headers", {}), said, cut=step.get("drop", False))
+        stays = self.answer(writer, step.get("status", 200), step.get("headers", {}), said, step)
         await writer.drain()
         return stays
 
     def answer(
-        self, writer: asyncio.StreamWriter, status: int, headers: dict[str, str], text: str, *, cut: bool = False
+        self, writer: asyncio.StreamWriter, status: int, headers: dict[str, str], text: str, step: Step | None = None
     ) -> bool:
-        data = text.encode()
-        fields = {"content-type": "application/json", "content-length": str(len(data)), **headers}
+        step = step or {}
+        data, cut = text.encode(), step.get("drop", False)
+        fields = {"content-type": "application/json"}
+        if step.get("gzip"):
+            data, fields["content-encoding"] = gzip.compress(data), "gzip"
+        if step.get("chunked"):
+            data, fields["transfer-encoding"] = f"{len(data):x}\r\n".encode() + data + b"\r\n0\r\n\r\n", "chunked"
+        else:
+            fields["content-length"] = str(len(data))
+        fields |= headers
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         writer.write(f"HTTP/1.1 {status} Scripted\r\n{lines}\r\n".encode() + (data[: len(data) // 2] if cut else data))
         return not cut
@@ -118,7 +130,9 @@ class Server:
             [
                 {
                     **{"at": at, "delay": delay, "path": head.split(" ", 2)[1], "body": json.loads(data)},
+                    "head": sorted(line for line in head.splitlines() if not line.lower().startswith("content-length")),
                     **{"key": bearer(head), "api_key": header(head, "api-key")},
+                    **{name: header(head, f"openai-{name}") for name in ("organization", "project")},
                 }
                 for at, delay, head, data in self.received
             ]

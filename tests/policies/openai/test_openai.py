@@ -29,6 +29,7 @@ from o3gym.dialects.base import make_dialect
 from o3gym.policies.base import make_policy
 from o3gym.policies.dialogue import Dialogue, Request
 from o3gym.policies.openai import policy as module
+from o3gym.policies.openai import transport
 from o3gym.policies.openai.client import Body
 from o3gym.policies.openai.completions import with_stop
 from o3gym.policies.openai.messages import Wire
@@ -243,16 +244,11 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "400": (failure(400, "no such thing"), "error", "no such thing"),
     "401": (failure(401, f"Incorrect API key provided: {KEY}"), "error", "[key]"),
     "key echoed in text": ({"status": 403, "body": "go away, KEY"}, "error", "[key]"),
-    "key echoed in a completion": ({"body": '{"choices": [], "error": "KEY is bad"}'}, "error", "[key]"),
     "quota": (failure(429, "pay first", code="insufficient_quota"), "error", "pay first"),
-    "no choices": ({"body": {"choices": []}}, "error", "no choices"),
-    "error in a 200": ({"body": {"error": {"message": "upstream died"}}}, "error", "upstream died"),
-    "not JSON": ({"body": '{"choices": [{'}, "error", "not JSON"),
-    "html": ({"body": "<html>hello</html>", "headers": {"content-type": "text/html"}}, "error", "<html>"),
-    "a list": ({"body": []}, "error", "[]"),
-    "no message": ({"body": {"choices": [{"finish_reason": "stop"}]}}, "error", "no message"),
-    "empty": ({"body": completion("")}, "error", "empty reply"),
-    "null": ({"body": completion(None)}, "error", "empty reply"),
+    "empty": ({"body": completion("")}, "void", ""),
+    "blank": ({"body": completion(" \n")}, "void", ""),
+    "null": ({"body": completion(None)}, "void", ""),
+    "empty, but not ended by the model": ({"body": completion("", None)}, "error", "empty reply: finish_reason None"),
     "refusal": ({"body": completion(None, refusal="I will not")}, "error", "I will not"),
     "filtered": ({"body": completion("half a", "content_filter")}, "error", "filter"),
     "cut": ({"body": completion("half a", "length")}, "length", ""),
@@ -276,6 +272,97 @@ def test_a_fault_ends_its_episode_with_the_reason_and_the_run_goes_on(make: Make
         assert reason in failed.turns[-1].reply.error
     assert KEY not in json.dumps(failed.to_json())
     assert len(stub.log()) == tries + 1
+
+
+def choice_of(**fields: Any) -> dict[str, Any]:
+    """A completion whose first choice has these fields in place of its own."""
+    whole = completion("<answer>A</answer>")
+    return {**whole, "choices": [{**whole["choices"][0], **fields}]}
+
+
+NO_COMPLETIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "key echoed": ({"body": '{"choices": [], "error": "KEY is bad"}'}, "[key] is bad"),
+    "no choices": ({"body": {"choices": []}}, "no choices"),
+    "choices that are no list": ({"body": {"choices": {"message": {}}}}, "no choices"),
+    "error in a 200": ({"body": {"error": {"message": "upstream died", "code": 502}}}, "upstream died"),
+    "error in a choice": ({"body": choice_of(error={"message": "upstream died"})}, "upstream died"),
+    "finish error": ({"body": completion("half a", "error")}, "half a"),
+    "half JSON": ({"body": '{"choices": [{'}, 'not JSON: \'{"choices": [{'),
+    "nothing": ({"body": ""}, "not JSON: ''"),
+    "html": ({"body": "<html>busy</html>", "headers": {"content-type": "text/html"}}, "<html>busy</html>"),
+    "a list": ({"body": []}, "[]"),
+    "null": ({"body": "null"}, "null"),
+    "deep": ({"body": "[" * 100_000}, "not JSON"),
+    "no message": ({"body": {"choices": [{"finish_reason": "stop"}]}}, "no message"),
+    "null message": ({"body": choice_of(message=None)}, "no message"),
+    "number as content": ({"body": completion(7)}, '"content": 7'),  # type: ignore[arg-type]
+    "object as content": ({"body": completion({})}, '"content": {}'),  # type: ignore[arg-type]
+    "parts without text": ({"body": completion(["A"])}, '["A"]'),  # type: ignore[arg-type]
+    "calls that are no list": ({"body": completion("x", tool_calls="crop")}, "crop"),
+    "call without a function": ({"body": completion("x", tool_calls=[{"id": "c"}])}, "not of the form"),
+    "function without a name": ({"body": completion("x", tool_calls=[{"function": {"name": 1}}])}, "not of the form"),
+    "number as finish": ({"body": completion("x", 3)}, "not of the form"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("name", NO_COMPLETIONS)
+def test_what_is_no_completion_is_tried_again_and_then_an_error_that_quotes_it(
+    make: Make, stub: Stub, name: str
+) -> None:
+    step, quoted = NO_COMPLETIONS[name]
+    stub.script(step, step, {"body": completion()})
+    assert reply(make(retries=2)).text == "<answer>A</answer>"
+    assert len(stub.log()) == 3
+    stub.script(step, step, {"body": completion()})
+    said = reply(make(retries=1))
+    assert said.finish == "error"
+    assert quoted in said.error
+    assert said.error.startswith("NoReply: ")
+    assert KEY not in said.error
+    assert len(stub.log()) == 2
+
+
+def test_an_empty_reply_counts_as_wrong_and_is_not_asked_for_again(make: Make, stub: Stub, tmp_path: Path) -> None:
+    stub.script({"body": completion("")})
+    bench = Bench(policies=(f"openai:m?base_url={stub.url}",), suite_args=SMALL, episodes=2)
+    (arm,) = run(bench, tmp_path).arms
+    assert (arm.failed, arm.stops, arm.accuracy.value, len(stub.log())) == (0, {"void": 2}, 0.0, 2)
+
+
+def test_content_in_parts_and_decoded_arguments_are_read(make: Make, stub: Stub) -> None:
+    parts = [{"type": "text", "text": "<answer>"}, {"type": "text", "text": "A</answer>"}]
+    stub.script({"body": completion(parts)})  # type: ignore[arg-type]
+    assert reply(make()).text == "<answer>A</answer>"
+    call = {"id": "c", "function": {"name": "answer", "arguments": {"text": "A"}}}
+    stub.script({"body": completion(None, "tool_calls", tool_calls=[call])})
+    assert '{"text": "A"}' in reply(make()).text
+
+
+def test_amounts_that_are_none_are_left_out(make: Make, stub: Stub) -> None:
+    stub.script(
+        {"body": {**completion(), "usage": {"prompt_tokens": True, "completion_tokens": -1, "cost": float("nan")}}}
+    )
+    assert reply(make()).usage == Usage(0, 0, None)
+
+
+@pytest.mark.parametrize("client", ["aiohttp", "httpx"])
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("how", ["plain", "chunked", "gzip"])
+def test_a_body_is_read_up_to_a_limit(
+    make: Make, stub: Stub, monkeypatch: pytest.MonkeyPatch, client: str, status: int, how: str
+) -> None:
+    if client == "httpx":
+        monkeypatch.setattr(openai, "DefaultAioHttpClient", openai.DefaultAsyncHttpxClient)
+    monkeypatch.setattr(transport, "MAX_BODY", 2**20)
+    step = {"status": status, how: True}
+    stub.script({**step, "body": completion("x" * 2**20)})
+    policy = make(retries=0)
+    assert reply(policy).error == "ConnectionError: the answer is larger than 1 MB"
+    stub.script({**step, "body": completion("x" * 2**19)})
+    said = reply(policy)
+    assert said.text == "x" * 2**19 if status == 200 else said.error.startswith("Refused: status 500")
+    stub.script({**step, "body": completion()}, {**step, "body": completion()})
+    assert [reply(policy).finish for _ in range(2)] == ["stop" if status == 200 else "error"] * 2
 
 
 def test_a_dead_server_makes_error_episodes(make: Make) -> None:
@@ -313,8 +400,40 @@ def test_what_is_sent_is_what_the_typed_interface_of_the_client_sends(make: Make
     ours = stub.log()[0]
     with openai.OpenAI(base_url=stub.url, api_key=KEY, max_retries=0) as official:
         answer = official.chat.completions.create(**ours["body"])
-    assert stub.log()[1] == {**ours, "at": stub.log()[1]["at"]}
+    assert stub.log()[1] == {**ours, "at": stub.log()[1]["at"], "head": stub.log()[1]["head"]}
     assert answer.choices[0].message.content == "<answer>A</answer>"
+
+
+@pytest.mark.parametrize("client", ["aiohttp", "httpx"])
+@pytest.mark.parametrize("azure", [False, True])
+def test_every_request_has_the_headers_that_the_client_composes_for_the_first(
+    make: Make, stub: Stub, monkeypatch: pytest.MonkeyPatch, client: str, azure: bool
+) -> None:
+    if client == "httpx":
+        monkeypatch.setattr(openai, "DefaultAioHttpClient", openai.DefaultAsyncHttpxClient)
+    options = {"base_url": stub.url.removesuffix("/v1"), "api_version": "preview"} if azure else {}
+    policy, built = make(organization="o", **options), []
+    http = policy._endpoint._http
+    build = http.build_request
+    monkeypatch.setattr(http, "build_request", lambda *args, **kwargs: built.append(1) or build(*args, **kwargs))
+    for number in range(3):
+        dialogue = Dialogue()
+        dialogue.add("user", ["What is it?" * (number + 1)])
+        assert reply(policy, dialogue=dialogue).finish == "stop"
+    first, *others = stub.log()
+    assert all(entry["head"] == first["head"] and entry["path"] == first["path"] for entry in others)
+    assert first["api_key" if azure else "key"] == KEY
+    assert len({str(entry["body"]) for entry in stub.log()}) == 3
+    assert built == [1]
+
+
+def test_a_request_that_may_not_be_repeated_is_composed_each_time(make: Make, stub: Stub) -> None:
+    policy = make()
+    policy._endpoint._client._idempotency_header = "Idempotency-Key"
+    for _ in range(2):
+        reply(policy)
+    keys = [next(line for line in entry["head"] if line.lower().startswith("idempotency")) for entry in stub.log()]
+    assert len(set(keys)) == 2
 
 
 def test_a_redirection_takes_the_key_nowhere(make: Make, stub: Stub) -> None:
@@ -547,6 +666,19 @@ def test_httpx_carries_the_requests_where_aiohttp_is_missing(
     dialogue.add("user", [picture(700, 500), "What is it?"])
     assert reply(make(), dialogue=dialogue).finish == "stop"
     assert len(json.dumps(stub.log()[0]["body"])) > 1_000_000
+
+
+def test_the_ids_of_an_account_with_openai_go_to_nobody_else(
+    make: Make, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+    reply(make())
+    reply(make(base_url=stub.url.removesuffix("/v1"), api_version="preview"))
+    reply(make(organization="org-2", project="proj-2"))
+    assert [(e["organization"], e["project"]) for e in stub.log()] == [("", ""), ("", ""), ("org-2", "proj-2")]
+    for host, sent in (("api.openai.com", "org-1"), ("eu.api.openai.com", "org-1"), ("api.openai.com.evil", None)):
+        assert make(base_url=f"https://{host}/v1")._endpoint._client.organization == sent
 
 
 def test_base_url_is_for_policies_that_ask_a_server(tmp_path: Path) -> None:

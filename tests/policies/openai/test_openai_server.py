@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from o3gym.calls import answer, crop
 from o3gym.dialects.qwen3_vl import Qwen3VL
 from o3gym.policies.base import Policy, make_policy
 from o3gym.policies.dialogue import CONTEXT_FULL, Dialogue, Request
 from o3gym.policies.openai import policy as module
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job
-from o3gym.types import Parsed, Sampling, Trajectory, View, answer, crop
+from o3gym.types import Parsed, Sampling, Trajectory, View
 from tests.policies.openai.chat_server import Served
 
 SMALL = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}
@@ -27,6 +28,8 @@ class Whatever(Qwen3VL):
     def parse(self, text: str, views: Sequence[View]) -> Parsed:
         x, y = (byte / 512 for byte in hashlib.sha256(text.encode()).digest()[:2])
         return Parsed(answer("A") if len(views) > 3 else crop((x, y, x + 0.5, y + 0.5)), well_formed=True)
+
+    parse_cut = parse
 
 
 @pytest.fixture(scope="module")

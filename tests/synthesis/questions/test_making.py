@@ -213,7 +213,7 @@ def test_prompts_and_the_picture_are_as_the_user_says(server: Stub, tmp_path: Pa
         (["--solved", "1"], "solved: expected 0 to 0"),
         (["--solver", "oracle", "--solver", "oracle"], "expected different policies"),
         (["--solver", "orcale"], 'did you mean "oracle"'),
-        (["--count", "0"], "expected at least 1"),
+        (["--min-layouts", "1"], "expected at least 1 and 2, got 5 and 1"),
         (["--max-pixels", "9"], "--max-pixels: expected 40000 or more"),
         (["--subset", "maps"], 'did you mean "map"'),
         (["--question-prompt", "PROMPT"], "expected {layouts} somewhere in the text"),

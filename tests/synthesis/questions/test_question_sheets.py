@@ -46,10 +46,29 @@ def test_rows_become_sheets_with_unit_boxes(tmp_path: Path) -> None:
         ({}, "no earlier row"),
     ],
 )
-def test_bad_rows_are_named(tmp_path: Path, change: dict[str, Any], words: str) -> None:
-    with pytest.raises(SuiteError, match=r"layouts\.jsonl, line 2, field") as caught:
-        open_sheets(written(tmp_path, GOOD, {**GOOD, **change}), tmp_path)
-    assert words in str(caught.value)
+def test_a_bad_row_is_named_and_skipped(
+    tmp_path: Path, change: dict[str, Any], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (sheet,) = open_sheets(written(tmp_path, GOOD, {**GOOD, **change}), tmp_path)
+    assert Path(sheet.image.ref).name == GOOD["image"]
+    assert "1 of 2 rows are bad and skipped: " in caplog.text
+    assert "layouts.jsonl, line 2, field" in caplog.text
+    assert words in caplog.text
+
+
+def test_many_bad_rows_or_none_that_is_good_are_an_error(tmp_path: Path) -> None:
+    bad = {**GOOD, "layouts": []}
+    with pytest.raises(SuiteError, match=r"2 of 3 rows are bad, more than 5%: .*layouts\.jsonl, line 2, field"):
+        open_sheets(written(tmp_path, GOOD, bad, bad), tmp_path)
+    with pytest.raises(SuiteError, match=r"layouts\.jsonl, line 1, field"):
+        open_sheets(written(tmp_path, bad), tmp_path)
+
+
+def test_a_strangers_layouts_send_no_pictures_from_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    Image.new("RGB", (100, 80)).save(tmp_path / "private.png")
+    with pytest.raises(SuiteError, match=r'field "image": expected a file below .*theirs'):
+        open_sheets(written(tmp_path / "theirs", {**GOOD, "image": "../private.png"}), tmp_path)
 
 
 def test_what_is_no_file_is_a_synthetic_suite(tmp_path: Path) -> None:
