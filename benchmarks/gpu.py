@@ -42,11 +42,12 @@ os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 import torch
 import transformers
 
+from benchmarks.gpu_model import learnt_from, random_model
 from benchmarks.gpu_table import rows
 from o3gym.dialects.base import make_dialect
 from o3gym.policies.dialogue import Request
 from o3gym.policies.local.encoding import Encoder
-from o3gym.policies.local.processors import image_only, load_processor, save_processor
+from o3gym.policies.local.processors import load_processor, save_processor
 from o3gym.policies.local.transformers import InMemory
 from o3gym.policies.local.vllm import Vllm
 from o3gym.registry import REWARDS
@@ -56,9 +57,7 @@ from o3gym.rollout.records import Arm, Job
 from o3gym.train.grpo import samplers
 from o3gym.train.grpo.recipe import read_grpo
 from o3gym.train.grpo.rollout_worker import RolloutWorker
-from o3gym.train.models import part_of
 from o3gym.types import Sampling
-from tests.policies.local import vlm_folders
 from tests.train import tiny_folder
 from tests.train.grpo.spelled import prompts
 
@@ -122,52 +121,10 @@ class Setting:
         return flops / 1e12 / rate if rate else None
 
 
-def qwen_3b(words: Any) -> Any:
-    """Returns the configuration of Qwen2.5-VL-3B-Instruct, with the special tokens of another tokenizer."""
-    ids = {token.strip("<|>"): words.convert_tokens_to_ids(token) for token in tiny_folder.SPECIAL}
-    text = {
-        **{"vocab_size": 151936, "hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36},
-        **{"num_attention_heads": 16, "num_key_value_heads": 2, "max_position_embeddings": 32768},
-        **{"rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}},
-        **{"eos_token_id": ids["im_end"], "pad_token_id": ids["endoftext"], "tie_word_embeddings": True},
-    }
-    vision = {
-        **{"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16, "out_hidden_size": 2048},
-        **{"patch_size": 14, "window_size": 112, "fullatt_block_indexes": [7, 15, 23, 31]},
-    }
-    return transformers.Qwen2_5_VLConfig(
-        text_config=text,
-        vision_config=vision,
-        image_token_id=ids["image_pad"],
-        video_token_id=ids["video_pad"],
-        vision_start_token_id=ids["vision_start"],
-        vision_end_token_id=ids["vision_end"],
-        tie_word_embeddings=True,
-    )
-
-
 def make_model(setting: Setting, dtype: torch.dtype) -> tuple[Any, Any]:
     """Returns a model with random weights on the device, and its processor."""
-    dialect = make_dialect("qwen3_vl")
-    # About as many tokens for the prompts and calls as Qwen's own tokenizer makes of them.
-    words = tiny_folder.tokenizer([CROP, *prompts(dialect, {**setting.env, "max_turns": 2})], 700)
-    images = transformers.Qwen2VLImageProcessorPil(
-        size={"shortest_edge": 28 * 28, "longest_edge": setting.sizes.side**2},
-        **{"patch_size": 14, "merge_size": 2, "temporal_patch_size": 2},
-    )
-    name = image_only(transformers.Qwen2_5_VLProcessor)
-    processor = name(images, words, chat_template=vlm_folders.QWEN_TEMPLATE)
-    torch.manual_seed(0)
-    if setting.toy:
-        return vlm_folders.qwen_model("qwen2_5_vl", words, 64, 2).to(setting.device, dtype), processor
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device(setting.device):  # 3.8 billion random numbers take minutes on a CPU
-            model = transformers.Qwen2_5_VLForConditionalGeneration(qwen_3b(words))
-    finally:
-        torch.set_default_dtype(before)
-    return model, processor
+    texts = [CROP, *prompts(make_dialect("qwen3_vl"), {**setting.env, "max_turns": 2})]
+    return random_model(texts, setting.sizes.side, setting.device, dtype, toy=setting.toy)
 
 
 class Script:
@@ -332,11 +289,6 @@ SECTIONS: dict[str, Callable[[Setting], dict[str, Any]]] = {
     "vllm": vllm,
     "parity": parity,
 }
-
-
-def learnt_from(model: Any) -> int:
-    """Returns the number of parameters that a token passes: those of the language model, its output layer included."""
-    return sum(p.numel() for name, p in model.named_parameters() if part_of(name) == "language")
 
 
 @contextmanager

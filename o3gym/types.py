@@ -359,7 +359,17 @@ class Trajectory:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Trajectory:
-        """Read a stored trajectory. Raises `DecodeError`, which names the first field that does not match."""
-        if data.get("schema", SCHEMA) > SCHEMA:
+        """Read a stored trajectory.
+
+        Raises:
+            DecodeError: a field does not match; it is named.
+            ValueError: the trajectory was stored by a newer version, or a view is of a source that is not there.
+        """
+        schema = data.get("schema", SCHEMA)
+        if isinstance(schema, int | float) and schema > SCHEMA:  # anything else is refused by its type
             raise ValueError(f"trajectory has schema {data['schema']}, newest known is {SCHEMA}; upgrade o3gym")
-        return decode(cls, data)
+        trajectory = decode(cls, data)
+        for view in trajectory.views:
+            if not 0 <= view.source < len(trajectory.sources):
+                raise ValueError(f"view {view.index} is of source {view.source} of {len(trajectory.sources)}")
+        return trajectory

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import o3gym
-from o3gym.types import Source, Task, Trajectory
+from o3gym.types import FULL, Source, Task, Trajectory, View
 
 REFERENCES = [
     Source.file("a.png"),
@@ -82,4 +82,14 @@ def test_the_constructors_make_json_values_of_what_they_are_given() -> None:
 def test_a_trajectory_of_a_newer_package_is_refused() -> None:
     data = {**Trajectory(Task("t", (), "?"), (), (), ()).to_json(), "schema": 99}
     with pytest.raises(ValueError, match=r"schema 99.*upgrade"):
+        Trajectory.from_json(data)
+    for schema in (None, "1", [], {}):
+        with pytest.raises(ValueError, match="schema"):
+            Trajectory.from_json({**data, "schema": schema})
+
+
+def test_a_view_of_a_source_that_is_not_there_is_refused() -> None:
+    view = View(0, 1, FULL, (4, 4), (4, 4))
+    data = Trajectory(Task("t", (), "?"), (Source.file("a.png"),), (view,), ()).to_json()
+    with pytest.raises(ValueError, match="view 0 is of source 1 of 1"):
         Trajectory.from_json(data)

@@ -123,6 +123,7 @@ def _unjudged(store: RunStore) -> Iterator[Trajectory]:
 
 def _shard_jobs(jobs: Sequence[Job], number: int, count: int) -> list[Job]:
     """The jobs of shard `number`: every `count`-th task, with all its samples."""
+    check_whole("shard: number of parts", count, 1)
     if not 1 <= number <= count:
         raise ValueError(f"shard: expected a number from 1 to {count}, got {number}/{count}")
     tasks = set(list(dict.fromkeys(job.group for job in jobs))[number - 1 :: count])

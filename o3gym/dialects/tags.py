@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from o3gym.latex import BoxedText, unescape_braces
+from o3gym.latex import BOXED, BoxedText, unescape_braces
 
 
 class TagBlock(NamedTuple):
@@ -76,10 +76,15 @@ def thoughts(text: str, cut: bool = False) -> list[tuple[int, int]]:
 
 
 def quote_in_thoughts(text: str, tag: str, cut: bool = False) -> str:
-    """`text` with the angle brackets of `tag` replaced by round ones in its thoughts, so that positions do not move."""
+    r"""`text` with the angle brackets of `tag` replaced by round ones in its thoughts, so that positions do not move.
+
+    In a thought that a token limit `cut`, the backslash of `\boxed{` is replaced too: no action followed it.
+    """
     parts, at = [], 0
     for start, end in thoughts(text, cut):
-        parts += [text[at:start], disarm(text[start:end], (tag,))]
+        thought = disarm(text[start:end], (tag,))
+        unfinished = end == len(text)  # a finished thought is followed by its closing tag
+        parts += [text[at:start], thought.replace(BOXED, f"({BOXED[1:]}") if unfinished else thought]
         at = end
     return "".join([*parts, text[at:]])
 

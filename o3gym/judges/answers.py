@@ -149,7 +149,7 @@ def read_yes_no(answer: str) -> str:
 
 _LONE = re.compile(r"[(\[{<\"' ]*([A-Za-z])[)\]}>\"'.:,;! ]*")
 _MENTION = re.compile(
-    r"(?<![A-Za-zÀ-ɏ0-9_'.°#@-])(?P<open>[(\[{<\"']?)(?P<letter>[A-Za-z])"
+    r"(?<![A-Za-zÀ-ɏ0-9_'.°#@-])(?<!\w\\)(?P<open>[(\[{<\"']?)(?P<letter>[A-Za-z])"
     r"(?![A-Za-zÀ-ɏ0-9_#°@-]|'\w|\.[A-Za-z](?![A-Za-z])|\+\+|\+\s*$|:[\\/])"
 )
 _LABELLED = "(?:Option|Answer|Choice|Letter|Image|Picture|Photo|Figure|Panel|Diagram|Chart|Graph|Map)s?"
@@ -192,10 +192,10 @@ def read_letter(answer: str, letters: str, choices: Sequence[str] = ()) -> tuple
 
     The following forms are tried in this order: a lone letter; the text of exactly one option; a stated letter
     ("answer: B", "option C"); a letter at the start ("B. blue"); an option's text after "the answer is"; the only
-    letter that is a word of its own. If two options are "yes" and "no", synonyms count before that last form. An "A"
-    before prose is an article and an "I" a pronoun; "not B" and "B is wrong" name nothing. Two different letters at the
-    same level are ambiguous, and so is "B. red" if red is option A. Letters inside words, abbreviations and names never
-    count: "N/A", "R&D", "C++", "20 °C", "vitamin C".
+    letter that is a word of its own. If two options are "yes" and "no", or "true" and "false", synonyms count before
+    that last form. An "A" before prose is an article and an "I" a pronoun; "not B" and "B is wrong" name nothing. Two
+    different letters at the same level are ambiguous, and so is "B. red" if red is option A. Letters inside words,
+    abbreviations and names never count: "N/A", "R&D", "C++", "20 °C", "vitamin C".
     """
     texts = readings(answer)
     if not texts[0]:
@@ -223,11 +223,13 @@ def _named(texts: Collection[str], letters: str, choices: Sequence[str]) -> set[
 
 
 def _agreed(answer: str, letters: str, choices: Sequence[str]) -> set[str]:
-    """The letter of the option "yes" or "no", whichever `answer` means, if both are among the options."""
+    """The letter of the option "yes" or "true", or "no" or "false", whichever `answer` means, if both are options."""
     sides = {letter: normalise(unwrap(choice)) for letter, choice in zip(letters, choices, strict=False)}
-    if not {"yes", "no"} <= set(sides.values()):
+    pair = next((pair for pair in (("yes", "no"), ("true", "false")) if set(pair) <= set(sides.values())), None)
+    read = read_yes_no(answer)
+    if pair is None or not read:
         return set()
-    return {letter for letter, side in sides.items() if side and side == read_yes_no(answer)}
+    return {letter for letter, side in sides.items() if side == pair[read == "no"]}
 
 
 def mentions(text: str, letters: str) -> list[tuple[str, int]]:

@@ -123,7 +123,7 @@ DEEPEYES_ANSWER_LENGTH = 1000
 """Length in characters from which on an answer is a format error and never correct."""
 
 
-_PAIRED_TAGS = (("<think>", "</think>"), ("<|vision_start|>", "<|vision_end|>"), ("<answer>", "</answer>"))
+_PAIRED_TAGS = (("<think>", "</think>"), ("<|vision_start|>", "<|vision_end|>"))
 
 
 def deepeyes_answer(trajectory: Trajectory) -> str:
@@ -146,11 +146,14 @@ def deepeyes_accuracy(trajectory: Trajectory) -> float:
 def deepeyes_format(trajectory: Trajectory) -> float:
     """−1 for an answer of 1000 or more characters, or unequal numbers of opening and closing tags; else 0.
 
-    The tags are think, vision and answer, counted over all replies; however untidy a reply is otherwise, it costs
-    nothing. Text without `<answer>` is one answer. The released code also counts the words of observations there.
+    Think and vision tags are counted over all replies, answer tags only after the last `</think>`, so that thoughts may
+    mention them; however untidy a reply is otherwise, it costs nothing. Text without `<answer>` is one answer. The
+    released code also counts the words of observations there.
     """
     text = replies_of(trajectory)
+    acted = text.rpartition("</think>")[2]
     balanced = all(text.count(opening) == text.count(closing) for opening, closing in _PAIRED_TAGS)
+    balanced = balanced and acted.count("<answer>") == acted.count("</answer>")
     return 0.0 if balanced and len(deepeyes_answer(trajectory)) < DEEPEYES_ANSWER_LENGTH else -1.0
 
 

@@ -177,6 +177,8 @@ class ArmMetrics:
         tokens: mean number of tokens per episode that reports its usage. Not part of the JSON form.
         refusal: the error of an episode that ended because its server takes no requests from us, else "". After it the
             arm stops. Not part of the JSON form.
+        unrewarded: number of judged episodes without a reward, because a term of it could not be computed. Not part of
+            the JSON form.
     """
 
     arm: str
@@ -203,6 +205,7 @@ class ArmMetrics:
     measures: Mapping[str, float | None] = field(default_factory=dict)
     tokens: float | None = field(default=None, metadata={"json": False})
     refusal: str = field(default="", metadata={"json": False})
+    unrewarded: int = field(default=0, metadata={"json": False})
 
     @property
     def only_failures(self) -> bool:
@@ -259,6 +262,7 @@ def measure(arm: str, episodes: Sequence[EpisodeOutcome], more: Measure | None =
         measures=more.total([o.read for o in episodes if more.counts(o.stop, o.verdict)]) if more else {},
         tokens=_mean(o.tokens for o in counted),
         refusal=next((o.refusal for o in episodes if o.refusal), ""),
+        unrewarded=sum(o.reward is None and o.verdict != "" for o in counted),
     )
 
 

@@ -147,10 +147,11 @@ def _cuts(episodes: Sequence[EpisodeOutcome]) -> range:
 
 def planned_episodes(protocol: Mapping[str, Any]) -> int | None:
     """The number of episodes that a run has per arm, all shards together; None if the protocol does not tell."""
-    items = protocol.get("items")
-    if not isinstance(items, int):
+    # Bad rows are skipped, so there may be fewer tasks than items; protocols of older runs have no "tasks".
+    tasks = protocol.get("tasks", protocol.get("items"))
+    if not isinstance(tasks, int):
         return None
-    return min(int(protocol.get("episodes") or items), items) * int(protocol.get("k", 1))
+    return min(int(protocol.get("episodes") or tasks), tasks) * int(protocol.get("k", 1))
 
 
 def _given(protocol: Mapping[str, Any]) -> Iterable[str]:
@@ -176,6 +177,8 @@ def _warnings(arms: Sequence[ArmMetrics], planned: int | None) -> Iterable[str]:
             yield f"{arm.arm}: {tables.ALL_FAILED}, so there are no numbers; the same command tries again"
         if arm.unsettled:
             yield f"{arm.arm}: {arm.unsettled} {of} were never judged; they are left out of accuracy"
+        if arm.unrewarded and arm.reward is not None:
+            yield f"{arm.arm}: the reward of {arm.unrewarded} {of} could not be computed; they are left out of its mean"
 
 
 def _scored(arms: Sequence[ArmMetrics]) -> Iterable[Any]:

@@ -21,6 +21,7 @@ import difflib
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,7 +30,7 @@ from o3gym.geometry import from_pixels, is_box, is_empty
 from o3gym.registry import closest
 from o3gym.suites.base import BadRow, BadTask, Suite, SuiteError, file_state, some_of
 from o3gym.suites.released.fields import folders, picture, picture_size, text
-from o3gym.suites.released.options import OPTION
+from o3gym.suites.released.options import OPTION, OPTION_LINE
 from o3gym.suites.released.rows import JsonTable
 from o3gym.types import LETTERS, Source, Target, Task
 
@@ -137,7 +138,7 @@ class Local(Suite):
         _check_keys(row)
         pictures = self._pictures(row)
         choices = _options(row.get("options"))
-        boxes = row.get("boxes")
+        boxes = None if _is_missing(row.get("boxes")) else row.get("boxes")
         answer = row.get("answer")
         if answer is None and boxes is None:
             raise BadRow("answer", "the answer (or boxes, for a region search)", None)
@@ -174,7 +175,8 @@ class Local(Suite):
         x0, y0, x1, y1 = from_pixels(box, picture_size(pictures[source], "image")) if self.box_frame == "pixel" else box
         if is_empty((x0, y0, x1, y1)) or min(x0, y0) < 0 or max(x1, y1) > 1:
             raise BadRow("boxes", f"x0 < x1 and y0 < y1 inside the picture, in {self.box_frame}s", box)
-        return Target((x0, y0, x1, y1), source, str(entry.get("label", "")))
+        label = entry.get("label")
+        return Target((x0, y0, x1, y1), source, "" if _is_missing(label) else str(label))
 
 
 def _find(argument: str) -> Path:
@@ -198,11 +200,19 @@ def _check_keys(row: Mapping[str, Any]) -> None:
             raise BadRow(key, f'the field "{near[0]}"', key)
 
 
+def _is_missing(value: Any) -> bool:
+    """Whether a value is null or NaN, which pandas writes for it.
+
+    The answer is an exception: without one, the task would become a region search, which must not happen by mistake.
+    """
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def _id(row: Mapping[str, Any], number: int) -> str:
     value = row.get("question_id")
-    if isinstance(value, (list, dict, bool)) or (isinstance(value, float) and not math.isfinite(value)):
+    if isinstance(value, (list, dict, bool)):
         raise BadRow("question_id", "a text or number", value)
-    return str(number if value is None else value)
+    return str(number if _is_missing(value) else value)
 
 
 def _category(row: Mapping[str, Any]) -> str:
@@ -218,10 +228,11 @@ def _list(field: str, value: Any) -> list[Any]:
 
 def _options(value: Any) -> tuple[str, ...]:
     """Option texts in letter order. If all options begin with letters, these must be A, B, C, … in order."""
-    if value in (None, "", []):
+    if _is_missing(value) or value in ("", []):
         return ()
-    lines = [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
-    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines) or not 2 <= len(lines) <= 26:
+    lines = _option_lines(value) if isinstance(value, str) else value
+    texts = isinstance(lines, list) and all(isinstance(line, str) and line.strip() for line in lines)
+    if not texts or not 2 <= len(lines) <= 26:
         raise BadRow("options", '2 to 26 options, as a list or as lines "A. …"', value)
     found = [OPTION.match(line) for line in lines]
     if not all(found):
@@ -232,10 +243,22 @@ def _options(value: Any) -> tuple[str, ...]:
     return tuple(match.group(2).strip() for match in found if match)
 
 
+def _option_lines(value: str) -> list[str]:
+    """The options of a text. Where options begin with letters, a line without one continues the option before it."""
+    pieces = [piece for piece in OPTION_LINE.split(value) if piece.strip()]
+    if len(pieces) > 1 and all(OPTION.match(piece) for piece in pieces):
+        return pieces
+    return [line for line in value.splitlines() if line.strip()]
+
+
 def _same_text(answer: str, letter: str, choice: str) -> bool:
     """Whether an answer that is no letter of an option names that option all the same."""
-    forms = (letter, choice.strip(), f"{letter}. {choice.strip()}")
-    return answer.rstrip(".)").casefold() in [form.rstrip(".)").casefold() for form in forms]
+    forms = (letter, choice, f"{letter}{choice}")
+    return _without_punctuation(answer) in map(_without_punctuation, forms)
+
+
+def _without_punctuation(text: str) -> str:
+    return re.sub(r"[\s():]|\.(?!\d)", "", text.casefold()) or text.strip()
 
 
 def _answer(value: Any, choices: tuple[str, ...]) -> str:

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import sys
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 MANIFEST = "o3gym_files.json"
 """File that is written last into a checkpoint and lists its files with their sizes."""
+LENGTH_OF_ENDS = 2**16
+"""Number of bytes at each end of a file that a checkpoint's manifest has a checksum of."""
 DAMAGED = "damaged-"
 """Prefix of the name that a damaged checkpoint is given, so that it is neither resumed nor counted."""
 
@@ -49,9 +52,13 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def checkpoint_fault(checkpoint: Path) -> str:
-    """Returns what is wrong with a checkpoint: a file that is missing or has another size, or invalid JSON; else ""."""
+    """Returns what is wrong with a checkpoint, or "".
+
+    Faults are a file that is missing or has another size, another beginning or another end, and invalid JSON.
+    """
     try:
-        sizes: Mapping[str, int] = json.loads((checkpoint / MANIFEST).read_text("utf-8"))["files"]
+        manifest: Mapping[str, Mapping[str, int]] = json.loads((checkpoint / MANIFEST).read_text("utf-8"))
+        sizes, ends = manifest["files"], manifest.get("ends", {})
         for name, size in sizes.items():
             path = checkpoint / name
             if not path.is_file():
@@ -60,6 +67,8 @@ def checkpoint_fault(checkpoint: Path) -> str:
                 return f"{name} has {path.stat().st_size} bytes instead of {size}"
             if path.suffix == ".json":
                 json.loads(path.read_text("utf-8"))
+            if name in ends and _checksum_of_ends(path) != ends[name]:
+                return f"{name} has other bytes than were written"
     except FileNotFoundError:
         return f"it has no {MANIFEST}, so it was not finished"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -78,9 +87,21 @@ def seal_checkpoint(checkpoint: Path, keep: int) -> None:
         for path in sorted(checkpoint.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
-    write_whole(checkpoint / MANIFEST, (json.dumps({"files": sizes}, indent=1) + "\n").encode())
+    ends = {name: _checksum_of_ends(checkpoint / name) for name in sizes}
+    write_whole(checkpoint / MANIFEST, (json.dumps({"files": sizes, "ends": ends}, indent=1) + "\n").encode())
     for old in sorted(checkpoint.parent.glob("checkpoint-*"), key=step_of)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _checksum_of_ends(path: Path) -> int:
+    """Returns a checksum of the first and the last `LENGTH_OF_ENDS` bytes of a file.
+
+    A power cut can leave a file with its full size and zeros in it. Reading whole checkpoints would take minutes.
+    """
+    with path.open("rb") as file:
+        head = file.read(LENGTH_OF_ENDS)
+        file.seek(max(0, path.stat().st_size - LENGTH_OF_ENDS))
+        return zlib.crc32(file.read(), zlib.crc32(head))
 
 
 def step_of(checkpoint: Path) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import gpu_model
 from o3gym.registry import REWARDS
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
@@ -83,10 +84,10 @@ def test_without_a_card_it_says_how_to_test_it(gpu: Any, capsys: pytest.CaptureF
         gpu.main(["--device", "cpu"])
 
 
-def test_the_model_has_the_shape_of_qwen_3b(gpu: Any) -> None:
+def test_the_model_has_the_shape_of_qwen_3b() -> None:
     """3,754,622,976 parameters, of which 3,085,938,688 are the language model's: as in the released checkpoint."""
-    with gpu.torch.device("meta"):
-        words = gpu.tiny_folder.tokenizer()
-        model = gpu.transformers.Qwen2_5_VLForConditionalGeneration(gpu.qwen_3b(words))
+    with gpu_model.torch.device("meta"):
+        words = gpu_model.tiny_folder.tokenizer()
+        model = gpu_model.transformers.Qwen2_5_VLForConditionalGeneration(gpu_model.qwen_3b(words))
     assert sum(p.numel() for p in model.parameters()) == 3_754_622_976
-    assert gpu.learnt_from(model) == 3_085_938_688
+    assert gpu_model.learnt_from(model) == 3_085_938_688

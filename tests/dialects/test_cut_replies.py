@@ -42,6 +42,8 @@ CUT = [
     # a call that was complete, then thoughts that hold an answer
     ("deepeyes", "<think>Either <answer>B</answer> or"),
     ("mini_o3", "<think>Either <answer>B</answer> or"),
+    ("insight_o3_reasoner", r"<think>Either \boxed{19} or"),
+    ("pixel_reasoner", r"<think>Either \boxed{19} or"),
 ]
 
 

@@ -83,6 +83,7 @@ LETTERS = [
     ("N/A", ""),
     ("n/a", ""),
     ("N / A", ""),
+    ("N\\A", ""),
     ("The answer is N/A.", ""),
     ("Answer: N/A", ""),
     ("<answer>N/A</answer>", ""),
@@ -168,6 +169,12 @@ def test_an_article_is_no_letter_but_an_option_may_start_with_one():
 def test_correct_is_not_found_inside_incorrect():
     assert read_letter("incorrect", "AB", ("correct", "incorrect"))[0] == "B"
     assert read_letter("correct", "AB", ("correct", "incorrect"))[0] == "A"
+
+
+def test_yes_and_no_name_the_options_true_and_false():
+    for answer, letter in (("Yes.", "A"), ("nope", "B"), ("no one is there, so yes", "A"), ("N/A", ""), ("maybe", "")):
+        assert read_letter(answer, "AB", ("True", "False"))[0] == letter
+    assert read_letter("yes", "AB", ("True", "Unknown"))[0] == ""
 
 
 def test_letters_win_over_options_that_are_letters():

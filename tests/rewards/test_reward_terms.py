@@ -100,6 +100,11 @@ def test_deepeyes_terms():
         (["<think>a", "</think><answer>B</answer>"], 0.0),  # counted over all replies
         (["look", "<think>a<answer>B</answer>"], -1.0),
         (["look", "<answer>B"], -1.0),
+        (
+            ["<think>is it <answer>A?</think> look", "<think>b</think><answer>B</answer>"],
+            0.0,
+        ),  # thoughts may say <answer>
+        (["<think>a</think> <answer>A", "<answer>B</answer>"], -1.0),  # counted from the last </think> on
         (["<|vision_start|>", "<answer>B</answer>"], -1.0),
         (["x" * 500, "x" * 500], -1.0),  # without <answer>, all text is one answer
         (["x" * 500, "x" * 400], 0.0),

@@ -60,6 +60,15 @@ def test_failed_judgements_are_counted_and_left_out() -> None:
     assert report_of(*several("ff")).arms[0].accuracy.value is None
 
 
+def test_rewards_that_could_not_be_computed_are_named_where_the_mean_has_others() -> None:
+    rewards = (0.5, None, None, None)
+    episodes = [dataclasses.replace(e, reward=r) for e, r in zip(several("cwcf"), rewards, strict=True)]
+    report = report_of(*episodes)
+    assert report.arms[0].reward == 0.5
+    assert any("the reward of 2 of 4 episodes could not be computed" in text for text in report.warnings)
+    assert not any("reward" in text for text in report_of(*episodes[1:]).warnings)
+
+
 def stopped(number: int, reason: str = "the server is down", **fields: object) -> Trajectory:
     """An episode that stopped with an error, after turns and views that say nothing about the policy."""
     episode = sample_run.episode(number, verdict="failed", turns=5, child=True, **fields)  # type: ignore[arg-type]
@@ -108,7 +117,7 @@ def test_an_arm_with_nothing_but_failures_has_no_numbers(failure: Callable[[int]
     (arm,) = report.arms
     assert arm.only_failures
     known = {field.name for field in dataclasses.fields(arm) if getattr(arm, field.name) is not None}
-    numbers = {"arm", "episodes", "tasks", "k", "failed", "unsettled", "stops", "first_error", "refusal"}
+    numbers = {"arm", "episodes", "tasks", "k", "failed", "unsettled", "stops", "first_error", "refusal", "unrewarded"}
     assert known == numbers | {"accuracy", "families", "measures"}
     assert {rate.value for rate in (arm.accuracy, *arm.families.values())} == {None}
     assert set(arm.measures.values()) == {None}

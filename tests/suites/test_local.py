@@ -134,7 +134,6 @@ def test_boxes_may_be_fractions_and_pictures_elsewhere(write: Write, tmp_path: P
         (row(answer=float("-inf"), boxes=[]), "answer", "a text or number, got nan"),
         ('{"image": "a.png", "question": "?", "answer": 1e999}', "answer", "a text or number, got inf"),
         (row(question=float("nan")), "question", "a text, got nan"),
-        (row(question_id=float("nan")), "question_id", "a text or number, got nan"),
         (row(question_id=["x"]), "question_id", "a text or number, got ['x']"),
         (row(image="x" * 5000), "image", "an existing file"),
         (row(image="a\0.png"), "image", "a path of a file"),
@@ -146,6 +145,11 @@ def test_boxes_may_be_fractions_and_pictures_elsewhere(write: Write, tmp_path: P
             'one of the letters AB (did you mean "A"?), got',
         ),
         (row(options="A. red\nB. blue", answer="b."), "answer", 'one of the letters AB (did you mean "B"?), got'),
+        (row(options="A. red\nB. blue", answer="(b)"), "answer", 'one of the letters AB (did you mean "B"?), got'),
+        (row(options="A. red\nB. blue", answer="(B) blue."), "answer", '(did you mean "B"?), got'),
+        (row(options="A. red\nB. blue", answer="B: blue"), "answer", '(did you mean "B"?), got'),
+        (row(options="A. 1.5\nB. 20", answer="15"), "answer", "one of the letters AB, got '15'"),
+        (row(options="A. red\nB. blue", answer="A. blue"), "answer", "one of the letters AB, got 'A. blue'"),
         (row(options="A. red\nB. Red", answer="red."), "answer", "one of the letters AB, got 'red.'"),
         (row(options="A. red\nB. blue", answer=""), "answer", "a text or number"),
         (row(options="A. red\nB. blue", answer=None, boxes=[]), "answer", "one of the letters AB"),
@@ -153,6 +157,7 @@ def test_boxes_may_be_fractions_and_pictures_elsewhere(write: Write, tmp_path: P
         (row(options=["x"] * 27), "options", "2 to 26 options"),
         (row(options={"A": "red", "B": "blue"}), "options", "2 to 26 options"),
         (row(options=["red", 3]), "options", "2 to 26 options"),
+        (row(options=["red", ""], answer="B"), "options", "2 to 26 options"),
         (row(options="A. red\nC. blue"), "options", "letters A, B, C, … in order, got 'AC'"),
         (row(boxes="0,0,1,1"), "boxes", "a list"),
         (row(boxes={"box": [0, 0, 1, 1]}), "boxes", "a list"),
@@ -236,6 +241,20 @@ def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
 
 def test_missing_categories_are_written_as_nan(write: Write) -> None:
     assert Local(str(write(row(subset=float("nan"), category="x"))))[0].tags == {"category": "x"}
+
+
+def test_missing_fields_are_written_as_nan_apart_from_the_answer(write: Write) -> None:
+    nan = float("nan")
+    task = Local(str(write(row(options=nan, boxes=nan, question_id=nan))))[0]
+    assert (task.id, task.kind, task.choices, task.targets) == ("local/1", "free", (), ())
+    labelled = Local(str(write(row(boxes=[{"box": [0, 0, 10, 10], "label": nan}]))))[0]
+    assert labelled.targets[0].label == ""
+
+
+def test_an_option_on_several_lines_stays_one_option(write: Write) -> None:
+    suite = Local(str(write(row(options="(A) red\nor pink\n\n(B) blue", answer="B"), row(options="A\nB", answer="B"))))
+    assert suite[0].choices == ("red\nor pink", "blue")
+    assert suite[1].choices == ("A", "B")
 
 
 def test_lone_surrogates_are_replaced_and_counted(write: Write) -> None:

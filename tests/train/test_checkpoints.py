@@ -36,6 +36,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda p: (p / "parts/0.pt").write_bytes(b""), "parts/0.pt has 0 bytes instead of 10"),
     "missing": (lambda p: (p / "parts/0.pt").unlink(), "parts/0.pt is missing"),
     "bad JSON of the same size": (lambda p: (p / "trainer_state.json").write_text('{"step": ] '), "JSONDecodeError"),
+    "zeros": (lambda p: (p / "parts/0.pt").write_bytes(bytes(10)), "parts/0.pt has other bytes than were written"),
+    "zeros at the end": (
+        lambda p: (p / "model.safetensors").write_bytes(b"x" * 90 + bytes(10)),
+        "model.safetensors has other bytes than were written",
+    ),
     "never finished": (manifest(Path.unlink), "it was not finished"),
     "torn manifest": (manifest(lambda p: p.write_text('{"fil')), "cannot be read"),
     "no manifest": (manifest(lambda p: p.write_text("[]")), "cannot be read"),

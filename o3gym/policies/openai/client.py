@@ -7,7 +7,7 @@ import json
 import os
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -21,6 +21,8 @@ NO_KEY = "none"
 OPENAI_HOST = "api.openai.com"
 LONGEST_BODY = 4_000
 """Characters kept of the body of an answer that refuses."""
+SMALL_BODY = 64 * 1024
+"""Bytes of a request body up to which it is sent as a whole."""
 LONGEST_EXCERPT = 200
 """Characters kept of an answer that is no completion."""
 
@@ -84,7 +86,15 @@ class Body:
         self._tail = b"], " + json.dumps(fields)[1:].encode()
         self.size = len(b'{"messages": [') + sum(map(len, messages)) + len(messages) - 1 + len(self._tail)
 
+    def content(self) -> Body | bytes:
+        """Returns what is handed to the client: the whole body if it is small, which saves sending it in pieces."""
+        return b"".join(self._pieces()) if self.size <= SMALL_BODY else self
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces():
+            yield piece
+
+    def _pieces(self) -> Iterator[bytes]:
         before = b'{"messages": ['
         for message in self._messages:
             yield before + message
@@ -170,11 +180,12 @@ class Endpoint:
         and checks every message against its types.
         """
         if self._http.template is not None:
-            response = await self._http.repeat(body, body.size)
-            return HttpAnswer(response.status_code, response.text, response.headers)
+            status, content, headers = await self._http.repeat(body.content(), body.size)
+            # JSON is UTF-8, so there is no need to look for another encoding in the headers and in the text.
+            return HttpAnswer(status, content.decode("utf-8", "replace"), headers)
         options = {"headers": {"Content-Length": str(body.size)}}
         try:
-            text = await self._client.post("/chat/completions", cast_to=str, content=body, options=options)
+            text = await self._client.post("/chat/completions", cast_to=str, content=body.content(), options=options)
         except self._openai.APIStatusError as error:
             return HttpAnswer(error.status_code, error.response.text, error.response.headers)
         return HttpAnswer(200, text, {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 IDLE = 4.0
@@ -12,11 +12,16 @@ MAX_BODY = 32 * 2**20
 
 
 class BodySize:
-    """Counts the bytes of a body while it is read. Raises `ConnectionError` as soon as they exceed `MAX_BODY`."""
+    """Counts the bytes of a body while it is read. Raises `ConnectionError` as soon as they exceed `MAX_BODY`.
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        stated = headers.get("content-length", "")
-        self.plain = stated.isdecimal() and not {"content-encoding", "transfer-encoding"} & {*headers}
+    Args:
+        raw: the headers of the answer as bytes. Reading them as text takes several times as long.
+    """
+
+    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
+        headers = {name.lower(): value for name, value in raw}
+        stated = headers.get(b"content-length", b"").decode("latin-1")
+        self.plain = stated.isdecimal() and not {b"content-encoding", b"transfer-encoding"} & headers.keys()
         """Whether the header states the size, so that there is no need to count."""
         self._size = 0
         if stated.isdecimal():
@@ -56,26 +61,41 @@ def _capped_async(base: Any) -> Any:
     class CappedAsyncClient(base):  # type: ignore[misc]
         template: Any = None
         """The last request that was built, or None. One that a server must not see twice is not kept."""
+        headers_of_template: tuple[tuple[bytes, bytes], ...] = ()
+        """Its headers without the size of its content."""
 
         def build_request(self, *args: Any, **options: Any) -> Any:
             request = super().build_request(*args, **options)
             self.template = None if "idempotency-key" in request.headers else request
+            raw = request.headers.raw
+            self.headers_of_template = tuple(pair for pair in raw if pair[0].lower() != b"content-length")
             return request
 
-        async def repeat(self, content: Any, size: int) -> Any:
-            """Sends the last request that was built once more, with a content of `size` bytes."""
+        async def repeat(self, content: Any, size: int) -> tuple[int, bytes, Any]:
+            """Sends the last request that was built once more, with a content of `size` bytes.
+
+            Returns the status, the body and the headers of the answer.
+            """
             like = self.template
-            headers = [(name, value) for name, value in like.headers.raw if name.lower() != b"content-length"]
-            headers.append((b"Content-Length", str(size).encode()))
+            headers = [*self.headers_of_template, (b"Content-Length", str(size).encode())]
             request = type(like)(like.method, like.url, headers=headers, content=content, extensions=like.extensions)
-            return await self.send(request)
+            request.headers.encoding = like.headers.encoding  # otherwise found out anew from every header
+            response = await super().send(request, stream=True)
+            try:
+                counted = BodySize(response.headers.raw)
+                # A body of a stated size is neither decompressed nor counted, so it can be read from below the client.
+                pieces = response.stream if counted.plain else response.aiter_bytes()
+                add = bytes if counted.plain else counted.add
+                return response.status_code, b"".join([add(piece) async for piece in pieces]), response.headers
+            finally:
+                await response.aclose()
 
         async def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
             response = await super().send(request, stream=True, **options)
             if stream:
                 return response
             try:
-                size = BodySize(response.headers)
+                size = BodySize(response.headers.raw)
                 if size.plain:
                     await response.aread()
                     return response
@@ -93,7 +113,7 @@ def _capped(base: Any) -> Any:
             if stream:
                 return response
             try:
-                size = BodySize(response.headers)
+                size = BodySize(response.headers.raw)
                 if size.plain:
                     response.read()
                     return response

@@ -16,6 +16,7 @@ from o3gym.judges.answers import normalise
 from o3gym.judges.base import references
 from o3gym.registry import closest
 from o3gym.runs.metrics import ArmMetrics, EpisodeOutcome, measure, task_means
+from o3gym.runs.report import planned_episodes
 from o3gym.runs.store import PROTOCOL, Run
 from o3gym.types import Task, Trajectory
 
@@ -71,9 +72,7 @@ class ArmRun:
     @property
     def finished(self) -> bool:
         """Whether the run has all episodes that its protocol requires."""
-        items = int(self.run.protocol.get("items", 0))
-        tasks = min(int(self.run.protocol.get("episodes", 0)) or items, items)
-        return self.metrics.episodes >= tasks * int(self.run.protocol.get("k", 1))
+        return self.metrics.episodes >= (planned_episodes(self.run.protocol) or 0)
 
     def tasks(self) -> Iterator[list[Trajectory]]:
         """Yields each task's episodes, sorted by sample, as soon as all have been read.

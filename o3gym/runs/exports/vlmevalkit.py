@@ -45,6 +45,11 @@ DATASETS = {
 """VLMEvalKit's name for the data set of a suite; other suites keep their own name."""
 NO_VALUE = "none"
 """The text of a category that a task lacks although other tasks have it."""
+READ_AS_MISSING = {
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
+    *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+}
+"""Texts that pandas, with which VLMEvalKit reads tables, takes for an empty cell. (`NO_VALUE` is none of them.)"""
 OF_TAGS = {"l2-category": "subtask", "cycle_category": "cycle", "image_path": "pair"}
 """Columns that hold a tag, and are left out if no task has that tag."""
 
@@ -90,7 +95,7 @@ def _row(arm: ArmRun, episode: Trajectory) -> dict[str, Any]:
         **dict(zip_longest(LETTERS[: arm.options], task.choices)),
         "answer": truth,
         **({"category": _category(task)} if {"family", "category"} & arm.tags else {}),
-        **{column: tags.get(tag) or NO_VALUE for column, tag in OF_TAGS.items() if tag in arm.tags},
+        **{column: _group(tags.get(tag, "")) for column, tag in OF_TAGS.items() if tag in arm.tags},
         **({"iou": treebench.read(episode)[0] or 0.0} if _suite(arm) == "treebench" else {}),
         "split": arm.split,
         "prediction": episode.answer,
@@ -108,7 +113,12 @@ def _suite(arm: ArmRun) -> str:
 def _category(task: Task) -> str:
     """The task's category; MME-RealWorld's has the ability before it, by which VLMEvalKit groups."""
     category, ability = task.tags.get("family") or task.tags.get("category"), task.tags.get("ability", "")
-    return f"{ability.capitalize()}/{category}" if ability else category or NO_VALUE
+    return f"{ability.capitalize()}/{category}" if ability else _group(category or "")
+
+
+def _group(value: str) -> str:
+    """The name of a group of tasks, which VLMEvalKit must not read as missing."""
+    return NO_VALUE if value in READ_AS_MISSING else value
 
 
 def _extracted(episode: Trajectory, truth: str) -> str:

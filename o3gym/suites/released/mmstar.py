@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import ClassVar
 
 from o3gym.suites.base import BadRow
@@ -11,7 +12,7 @@ from o3gym.suites.released.base import Released, ReleasedScoring
 from o3gym.suites.released.fields import packed, text, word
 from o3gym.suites.released.options import letter, lettered_lines
 from o3gym.suites.released.table import TableRow
-from o3gym.types import Task
+from o3gym.types import LETTERS, Task
 
 OPTIONS = "Options:"
 """Marks the options on one line at the end of a question: "Options: A: red, B: blue"."""
@@ -86,7 +87,7 @@ def split_options(question_text: str) -> tuple[str, tuple[str, ...]]:
 def _inline_options(rest: str) -> tuple[str, ...]:
     """The options of "A: red, B: blue", which may contain commas."""
     options: list[str] = []
-    for name, after in zip("ABCDE", "BCDEF", strict=True):
+    for name, after in pairwise(LETTERS):
         if not rest.startswith(f"{name}:"):
             break
         option, comma, following = rest[2:].partition(f", {after}:")

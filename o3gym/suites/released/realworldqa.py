@@ -12,7 +12,7 @@ from o3gym.suites.released.options import OPTION_LINE, letter, lettered_lines
 from o3gym.suites.released.table import TableRow
 from o3gym.types import Task
 
-DIRECTLY = re.compile(r"\s*Please answer directly with\b.*\Z", re.DOTALL)
+DIRECTLY = re.compile(r"\s*Please answer directly\b.*\Z", re.DOTALL)
 """Matches the instruction at the end of a question. It is dropped, because the dialect says how to answer."""
 
 
@@ -47,7 +47,8 @@ class RealWorldQA(Released):
     def convert(self, row: TableRow) -> Task:
         """A question, with its options split off if the answer is the letter of one."""
         question, answer = DIRECTLY.sub("", text(row, "question")), text(row, "answer")
-        if len(answer) == 1 and answer.isalpha() and OPTION_LINE.search(question):
+        bare = answer.strip("().: ")
+        if len(bare) == 1 and bare.isalpha() and OPTION_LINE.search(question):
             question, choices = lettered_lines(question, "question")
             right = letter(row, "answer", choices)
             return Task("", (packed(row),), question, right, choices, kind="choice", tags={"category": "choice"})

@@ -103,6 +103,7 @@ class ParquetTable(Table):
         self._pictures = pictures
         self._places: list[tuple[Path, int]] = []
         self._rows: list[dict[str, Any] | BadRow] = []
+        self._null: dict[tuple[Path, str], frozenset[int]] = {}
         for path in paths:
             try:
                 schema = parquet.read_schema(path)
@@ -125,8 +126,16 @@ class ParquetTable(Table):
         values = self._rows[index]
         if isinstance(values, BadRow):
             raise values.with_traceback(None)
-        pictures = [column for column in self._pictures if column in self.columns]
-        return {**values, **{column: in_cell(path, column, row) for column in pictures}}
+        columns = [column for column in self._pictures if column in self.columns]
+        missing = [column for column in columns if row in self._without_picture(path, column)]
+        pictures = {column: in_cell(path, column, row) for column in columns}
+        return {**values, **pictures, **dict.fromkeys(missing)}
+
+    def _without_picture(self, path: Path, column: str) -> frozenset[int]:
+        """The rows of a file whose cell in a picture column is null."""
+        if (path, column) not in self._null:
+            self._null[path, column] = frozenset(_null_cells(path, column))
+        return self._null[path, column]
 
     def where(self, index: int) -> str:
         """The file and row of the row at `index`."""
@@ -204,6 +213,34 @@ def parquet_rows(table: Any) -> list[dict[str, Any] | BadRow]:
         middle = len(table) // 2
         return [*parquet_rows(table.slice(0, middle)), *parquet_rows(table.slice(middle))]
     return [{column: None if _is_nan(value) else value for column, value in row.items()} for row in rows]
+
+
+def _null_cells(path: Path, column: str) -> Iterator[int]:
+    """Yield the rows whose picture, the cell itself or its field `bytes`, is null.
+
+    The file's statistics say which row groups have any, so pictures are usually not read. Lists are not searched.
+    """
+    file = require("pyarrow.parquet", "suites").ParquetFile(path, memory_map=True)
+    row = 0
+    for number in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(number)
+        chunks = [group.column(i) for i in range(group.num_columns)]
+        for name in [chunk.path_in_schema for chunk in chunks if _may_have_null_pictures(chunk, column)]:
+            batches = file.iter_batches(16, row_groups=[number], columns=[name], use_threads=False)
+            values = (value for batch in batches for value in batch.column(0))
+            yield from (row + i for i, value in enumerate(values) if _is_null(value.as_py()))
+        row += group.num_rows
+
+
+def _may_have_null_pictures(chunk: Any, column: str) -> bool:
+    if chunk.path_in_schema not in (column, f"{column}.bytes"):
+        return False
+    statistics = chunk.statistics
+    return statistics is not None and statistics.has_null_count and statistics.null_count > 0
+
+
+def _is_null(value: Any) -> bool:
+    return (value.get("bytes") if isinstance(value, dict) else value) is None
 
 
 def _broken_columns(table: Any) -> str:

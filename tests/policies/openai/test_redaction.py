@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 import time
@@ -34,6 +35,13 @@ FORMS: dict[str, str] = {
     "percent": quote(KEY, safe=""),
     "percent all": "".join(f"%{ord(c):02X}" for c in KEY),
     "percent twice": quote(quote(KEY, safe=""), safe=""),
+    "HTML": "".join(f"&#{ord(c)};" for c in KEY),
+    "HTML in hexadecimal": "".join(f"&#X{ord(c):04x};" for c in KEY),
+    "HTML twice": "".join(f"&amp;#{ord(c)};" for c in KEY),
+    "HTML in JSON": "".join(f"\\u0026#{ord(c)};" for c in KEY),
+    "Python": "".join(f"\\U{ord(c):08x}" for c in KEY),
+    "JavaScript": "".join(f"\\u{{{ord(c):x}}}" for c in KEY),
+    "C": "".join(f"\\x{ord(c):02X}" for c in KEY),
     "base64": base64.b64encode(KEY.encode()).decode(),
     "base64 of a pair": base64.b64encode(f"me:{KEY}!".encode()).decode(),
     "base64 for addresses": base64.urlsafe_b64encode(f"u:{KEY}".encode()).decode(),
@@ -45,6 +53,9 @@ def shown(text: str) -> str:
     for _ in range(3):
         text = re.sub(r"\\+u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), text).replace("\\/", "/")
         text = re.sub(r"%([0-9a-fA-F]{2})", lambda found: chr(int(found[1], 16)), text)
+        text = re.sub(
+            r"\\(?:x|U000000|u\{)([0-9a-fA-F]{2})\}?", lambda found: chr(int(found[1], 16)), html.unescape(text)
+        )
     words = re.findall(r"[A-Za-z0-9+/]{12,}", text + "\n" + text.replace("-", "+").replace("_", "/"))
     return text + "".join(base64.b64decode(word + "A" * (-len(word) % 4)).decode("latin-1") for word in words)
 
@@ -77,9 +88,18 @@ def test_an_excerpt_ends_with_no_part_of_a_key(form: str) -> None:
         assert set(said) <= {*".[key]", *(FORMS[form] if "base64" in form else "")}
 
 
+def test_the_characters_that_html_names_are_recognised() -> None:
+    key = "a<b>c&d\"e'f-12"
+    for text in (html.escape(key), html.escape(html.escape(key)), key.replace("'", "&apos;").replace("<", "&LT;")):
+        assert Redaction(key).text(f"no {text}.") == "no [key]."
+
+
 def test_a_hostile_text_takes_no_time() -> None:
     start = time.process_time()
+    for form in FORMS.values():
+        Redaction(KEY).text(form[:-1] + "!")
     Redaction("/" * 20).text("\\" * 200_000 + "%25" * 100_000)
+    Redaction("&" * 20).text("&amp;" * 100_000 + "&#" + "0" * 200_000)
     assert time.process_time() - start < 3.0
 
 

@@ -4,6 +4,7 @@ import base64
 import importlib
 import io
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -14,6 +15,7 @@ from PIL import Image
 from o3gym.media.images import shared_store
 from o3gym.runs.exports import export_run, inspect_log
 from o3gym.runs.exports.pictures import ViewPictures, bounded
+from o3gym.runs.report import planned_episodes
 from tests.runs.exports.export_runs import benched, small
 
 GOLDEN = Path(__file__).with_name("inspect_log.json")
@@ -125,6 +127,18 @@ def test_scores_say_what_the_report_says(k: int, tmp_path: Path) -> None:
         assert {(s["id"], s["epoch"]) for s in log["samples"]} == {
             (name, epoch + 1) for name in log["eval"]["dataset"]["sample_ids"] for epoch in range(k)
         }
+
+
+def test_a_run_is_complete_without_the_bad_rows_of_its_suite(tmp_path: Path) -> None:
+    whole, _ = benched(1)
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    protocol = json.loads((run / "run.json").read_text("utf-8"))
+    skipping = {**protocol, "items": protocol["tasks"] + 1, "episodes": 0, "skipped": 1, "skipped_indices": [0]}
+    assert planned_episodes(skipping) == protocol["tasks"]
+    (run / "run.json").write_text(json.dumps(skipping), "utf-8")
+    (path,) = export_run(run, "inspect", tmp_path / "out", "random")
+    assert json.loads(path.read_text("utf-8"))["status"] == "success"
 
 
 def test_a_run_that_is_not_complete_is_called_started(tmp_path: Path) -> None:

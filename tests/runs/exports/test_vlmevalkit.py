@@ -132,6 +132,13 @@ def test_there_is_no_category_called_nan(tmp_path: Path) -> None:
     assert set(report_acc(small_table)) == {"Overall", "hidden", "relation"}
 
 
+def test_a_category_with_a_name_that_pandas_takes_for_nothing_is_a_group(tmp_path: Path) -> None:
+    names = ("N/A", "None", "nan", "NULL")
+    rows = [judged(i, "correct", "A", "A", category=name, subtask=name) for i, name in enumerate(names)]
+    rows.append(judged(len(names), "wrong", "B", "A", category="a", subtask="x"))
+    assert report_acc(exported(tmp_path, "mmstar", *rows)) == {"Overall": 0.8, "none": 1.0, "a": 0.0, "x": 0.0}
+
+
 def test_mme_realworld_and_treebench_have_the_columns_that_rate_them(tmp_path: Path) -> None:
     one = judged(0, "correct", "A", "A", category="Monitoring", ability="perception", subtask="vehicle/counting")
     (row,) = table(exported(tmp_path / "mme", "mme-realworld-lite", one))

@@ -54,6 +54,14 @@ def test_realworldqa_drops_the_instruction_and_splits_the_options_off(tmp_path: 
     assert len(make_suite("realworldqa", data=str(tmp_path), category="free")) == 2
 
 
+def test_realworldqa_reads_a_letter_in_brackets_and_a_short_instruction(tmp_path: Path) -> None:
+    question = "Which?\n(A) Left\n(B) Right\nPlease answer directly."
+    for answer in ("(B)", "B."):
+        task = opened("realworldqa", tmp_path, {"question": question, "answer": answer})[0]
+        assert (task.kind, task.question, task.answer, task.choices) == ("choice", "Which?", "B", ("Left", "Right"))
+    assert opened("realworldqa", tmp_path, {"question": question, "answer": "3."})[0].kind == "free"
+
+
 def test_hallusionbench_names_the_figure_and_the_question(tmp_path: Path) -> None:
     suite = opened("hallusionbench", tmp_path)
     assert [task.answer for task in suite] == ["yes", "no", "yes", "no"]

@@ -114,6 +114,8 @@ def test_mmstar_may_have_three_options_and_options_called_nan(tmp_path: Path) ->
     assert three[0].choices == ("a", "b", "c")
     named = opened("mmstar", tmp_path / "b", {"question": "Which?\nOptions: A: a, B: b, C: nan, D: nan"})
     assert named[0].choices == ("a", "b", "nan", "nan")
+    six = opened("mmstar", tmp_path / "c", {"question": "Which?\nOptions: A: a, B: b, C: c, D: d, E: e, F: f"})
+    assert six[0].choices == ("a", "b", "c", "d", "e", "f")
 
 
 def test_mme_realworld_reads_an_option_with_a_line_break(tmp_path: Path) -> None:
@@ -213,6 +215,19 @@ def test_nan_in_json_is_a_missing_value(value: str, tmp_path: Path) -> None:
 def test_nan_in_parquet_is_a_missing_value(tmp_path: Path) -> None:
     path = released.parquet(tmp_path / "a.parquet", [{"a": 1.5}, {"a": math.nan}, {"a": None}])
     assert [row["a"] for row in ParquetTable([path])] == [1.5, None, None]
+
+
+def test_a_null_in_place_of_a_picture_makes_a_bad_row_of_parquet(tmp_path: Path) -> None:
+    parquet, pyarrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    whole, text = {"bytes": b"x", "path": None}, "eA=="
+    pictures = [whole, None, {"bytes": None, "path": "a.png"}, whole]
+    path = tmp_path / "rows.parquet"
+    columns = {"image": pictures, "crop": [None, text, text, text], "pages": [[text], None, [text], [text]]}
+    parquet.write_table(pyarrow.table(columns), path, row_group_size=3)
+    table = ParquetTable([path], ("image", "crop", "pages"))
+    assert [row["image"] is None for row in table] == [False, True, True, False]
+    assert [row["crop"] is None for row in table] == [True, False, False, False]
+    assert isinstance(table[3]["image"], Source)
 
 
 def test_lone_surrogates_are_replaced_and_counted(tmp_path: Path) -> None:
