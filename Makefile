@@ -21,7 +21,7 @@ experiment: .venv/train ## train with and without over-turn masking in miniature
 # costs next to nothing; with Python 3.11, coverage.py's tracer makes the tests take a third longer.
 test: .venv/dev ## run all tests that need nothing but pip, and print the coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m slipcover --source o3gym --json --out .coverage.json \
-	  -m pytest -n auto --dist worksteal -m "not browser and not harness and not layout and not ray and not vllm"
+	  -m pytest -n auto -m "not browser and not harness and not layout and not ray and not vllm"
 	@$(BIN)/python -c 'import json; print("Coverage: {:.0f}% of the lines of o3gym.".format(json.load(open(".coverage.json"))["summary"]["percent_covered"]))'
 	@count() { \
 	    $(BIN)/python -m pytest -o addopts= -m $$1 --collect-only -q $$(grep -rlE "(mark\.|in_)$$1" tests --include=test_*.py) | grep -c '::'; }; \
