@@ -151,7 +151,7 @@ def test_a_command_that_was_stopped_goes_on_without_a_cluster(cluster: Any, tmp_
     stored = tmp_path / "ray" / "episodes.jsonl"
     here = [sys.executable, "-m", "o3gym", *command, str(tmp_path / "ray"), "--ray", "--workers", "1"]
     with subprocess.Popen(here, start_new_session=True, stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and not (stored.exists() and stored.stat().st_size):
+        while process.poll() is None and not (stored.exists() and b"\n" in stored.read_bytes()):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         said = process.communicate()[1]
