@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from o3gym.types import Box, Call, Error
 
 
@@ -25,6 +27,16 @@ def search(description: str, view: int = 0) -> Call:
     return Call("search", {"view": view, "description": description})
 
 
+def frames(numbers: Sequence[int], video: int = 0) -> Call:
+    """Show frames of a video of the task by their numbers, which count from 0."""
+    return Call("frames", {"numbers": [int(number) for number in numbers], "video": video})
+
+
+def clip(start: float, end: float, video: int = 0) -> Call:
+    """Show evenly spaced frames of the interval [`start`, `end`) of a video of the task, in seconds."""
+    return Call("clip", {"span": [float(start), float(end)], "video": video})
+
+
 def answer(text: str) -> Call:
     """End the episode with an answer: a letter for multiple choice, otherwise text."""
     return Call("answer", {"text": text})
@@ -33,6 +45,16 @@ def answer(text: str) -> Call:
 def locate(box: Box | list[float] | None, view: int = 0) -> Call:
     """End a region search with `box` (unit xyxy of view `view`), or None for "not in the picture"."""
     return Call("locate", {"view": view, "box": None if box is None else [float(v) for v in box]})
+
+
+def locate_span(start: float, end: float) -> Call:
+    """End a temporal grounding with the interval [`start`, `end`) of the task's first video, in seconds."""
+    return Call("locate_span", {"span": [float(start), float(end)]})
+
+
+def answer_with_span(text: str, start: float, end: float) -> Call:
+    """End the episode with an answer and the interval of the first video, in seconds, that shows it."""
+    return Call("answer_with_span", {"text": text, "span": [float(start), float(end)]})
 
 
 def noop(kind: Error, reason: str) -> Call:

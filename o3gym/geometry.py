@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from o3gym.types import FULL, Affine, Box, Size, Source
+from o3gym.types import FULL, Affine, Box, Size, Source, Span
 
 SNAP = 1e-6
 """Slack in pixels for floor and ceil, so that a pixel edge converted to 0..1 and back does not become the next one."""
@@ -65,6 +65,30 @@ def iou(a: Sequence[float], b: Sequence[float]) -> float:
     common = area(intersection(a, b))
     union = area(a) + area(b) - common
     return common / union if union > 0 else 0.0
+
+
+def overlap(one: Span, other: Span) -> float:
+    """The length in seconds of the intersection of two intervals."""
+    return max(min(one[1], other[1]) - max(one[0], other[0]), 0.0)
+
+
+def disjoint(spans: Sequence[Span]) -> list[Span]:
+    """The same times as disjoint intervals in ascending order; intervals without a length are left out."""
+    result: list[Span] = []
+    for start, end in sorted(span for span in spans if span[0] < span[1]):
+        if result and start <= result[-1][1]:
+            result[-1] = (result[-1][0], max(result[-1][1], end))
+        else:
+            result.append((start, end))
+    return result
+
+
+def span_iou(spans: Sequence[Span], others: Sequence[Span]) -> float:
+    """The temporal IoU of two sets of intervals: the length of their intersection over that of their union, in 0..1."""
+    one, other = disjoint(spans), disjoint(others)
+    both = sum(overlap(a, b) for a in one for b in other)
+    whole = sum(end - start for start, end in disjoint([*one, *other]))
+    return min(both / whole, 1.0) if whole > 0 else 0.0
 
 
 def coverage(box: Sequence[float], target: Sequence[float]) -> float:

@@ -138,9 +138,21 @@ TOOLS = Registry(
     "tool",
     {
         name: f"o3gym.tools.{name}:{name.title()}"
-        for name in ("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw", "search", "noop")
+        for name in ("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw", "search", "frames", "clip", "noop")
+    }
+    | {
+        "locate_span": "o3gym.tools.locate_span:LocateSpan",
+        "answer_with_span": "o3gym.tools.answer_with_span:AnswerWithSpan",
     },
 )
+TIME_RULES = Registry(
+    "time_rule",
+    {
+        name: f"o3gym.tools.time_rules:{name.upper()}_TIMES"
+        for name in ("o3gym", "vital", "longvt", "paravt", "pixel_reasoner", "frame_thinker")
+    },
+)
+"""How systems show videos, and which times they refuse."""
 SIZE_RULES = Registry(
     "size_rule",
     {
@@ -248,6 +260,7 @@ JUDGES = Registry(
         **_named("judges.mathvista", "mathvista", "mathvista_released"),
         **_named("judges.chartqapro", "chartqapro", "chartqapro_released", "chartqapro_harness"),
         **_named("judges.golden", "golden"),
+        **_named("judges.spans", "span"),
         "openai": "o3gym.judges.model:ModelJudge",
         "rubric": "o3gym.judges.rubric:RubricJudge",
     },
@@ -301,7 +314,7 @@ EXPORTS = Registry(
 REGISTRIES: Mapping[str, Registry] = {
     registry.kind: registry
     for registry in (
-        *(TOOLS, DIALECTS, SUITES, POLICIES, REWARDS, JUDGES, SIZE_RULES, CONTROLS, MEASURES, GENERATORS),
+        *(TOOLS, DIALECTS, SUITES, POLICIES, REWARDS, JUDGES, SIZE_RULES, TIME_RULES, CONTROLS, MEASURES, GENERATORS),
         *(GENERATED_SIZES, OPERATIONS, DETECTORS, DEMONSTRATIONS, EXPORTS),
     )
 }

@@ -23,11 +23,13 @@ from o3gym.codec import canonical, decode, encode
 Box: TypeAlias = tuple[float, float, float, float]
 Size: TypeAlias = tuple[int, int]
 Affine: TypeAlias = tuple[float, float, float, float, float, float]
+Span: TypeAlias = tuple[float, float]
+"""An interval [t0, t1) of a video, in seconds from its first frame."""
 EpisodeKey: TypeAlias = tuple[str, str, int, str]
 """(arm, group, sample, agent): the key of an episode within a run."""
-TaskKind: TypeAlias = Literal["choice", "free", "box"]
+TaskKind: TypeAlias = Literal["choice", "free", "box", "span"]
 Error: TypeAlias = Literal[
-    "", "parse", "void", "unknown_tool", "bad_args", "bad_view", "bad_box", "too_small", "aspect", "budget"
+    "", "parse", "void", "unknown_tool", "bad_args", "bad_view", "bad_box", "bad_time", "too_small", "aspect", "budget"
 ]
 Stop: TypeAlias = Literal[
     "", "answered", "located", "void", "over_turn", "over_views", "over_context", "malformed", "length", "error"
@@ -38,6 +40,8 @@ Verdict: TypeAlias = Literal["", "correct", "wrong", "failed"]
 
 OVER_TURN: frozenset[str] = frozenset({"over_turn", "over_views", "over_context"})
 """The stops that over-turn masking masks: the last reply was a valid call, so the agent was still searching."""
+ENDING_TOOLS: frozenset[str] = frozenset({"answer", "locate", "locate_span", "answer_with_span"})
+"""Our own tools that end an episode, by name, for code that reads trajectories and builds no tools."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Option letters, in order."""
 FULL: Box = (0.0, 0.0, 1.0, 1.0)
@@ -105,26 +109,32 @@ class Source:
 
 @dataclass(frozen=True)
 class Target:
-    """A region that holds (part of) the answer: `box` in unit xyxy of `Task.sources[source]`."""
+    """A region that holds (part of) the answer: `box` in unit xyxy of `Task.sources[source]`.
+
+    If that source is a video, `time` is the interval in which the region holds it; None means all the time.
+    """
 
     box: Box
     source: int = 0
     label: str = ""
-    time: tuple[float, float] | None = None
+    time: Span | None = None
 
 
 @dataclass(frozen=True)
 class Task:
-    """One question about one or more pictures.
+    """One question about one or more pictures or videos.
 
     Attributes:
         id: unique within its suite and split, stable over versions of the package.
-        sources: the pictures shown at reset, in order; they become views 0, 1, and so on.
+        sources: the pictures and videos shown at reset, in order. A picture becomes one view, and a video becomes one
+            view for each frame of its overview.
         question: the question in words, without the options.
-        answer: the letter for `kind="choice"`, the expected text for "free", "" for "box".
+        answer: the letter for `kind="choice"`, the expected text for "free", "" for "box" and "span".
         choices: option texts in letter order A, B, …; empty unless `kind="choice"`.
-        targets: ground-truth regions; for `kind="box"`, no targets means "not in the picture".
-        kind: form of the answer: a letter ("choice"), text ("free") or a box ("box", region search).
+        targets: ground-truth regions; for `kind="box"`, no targets means "not in the picture". For "span", the times of
+            the targets are the intervals that are asked for.
+        kind: form of the answer: a letter ("choice"), text ("free"), a box ("box", region search) or an interval of the
+            first video ("span", temporal grounding).
         tags: categories that reports group by, for example `{"family": "hidden", "difficulty": "easy"}`.
         origin: provenance of the task (suite, version, split, index, licence, revision).
     """
@@ -157,12 +167,15 @@ class View:
 
     Attributes:
         index: position among the episode's views; 0 is the first source.
-        source: index into the episode's sources (the task's sources, followed by those that tools derived).
+        source: index into the episode's sources: the task's sources, followed by the frames that were shown and the
+            pictures that tools derived.
         box: region of that source, unit xyxy, exactly the pixels shown (snapped outwards to whole pixels).
         native: size of that region in pixels of the source.
         shown: size at which it was shown to the agent, after applying the pixel budget.
         parent: index of the view that the call referred to, −1 for the pictures shown at reset.
-        time: `(t0, t1)` in seconds for a frame or clip, None for a picture.
+        time: the interval in seconds in which a frame of a video is shown; None for a picture.
+        video: for a frame, the index of its video among the task's sources.
+        frame: for a frame, its number in the video, counted from 0.
         resampling: how the region is resized to `shown`.
     """
 
@@ -172,8 +185,10 @@ class View:
     native: Size
     shown: Size
     parent: int = -1
-    time: tuple[float, float] | None = None
+    time: Span | None = None
     resampling: Resampling = field(default="bicubic", metadata={"json": "if set"})
+    video: int | None = field(default=None, metadata={"json": "if set"})
+    frame: int | None = field(default=None, metadata={"json": "if set"})
 
 
 class Call(NamedTuple):
@@ -300,7 +315,7 @@ class Trajectory:
 
     Attributes:
         task: the task itself, so that a stored run is self-contained.
-        sources: the task's sources, followed by those that tools derived.
+        sources: the task's sources, followed by the frames that were shown and the pictures that tools derived.
         views: all views, by index.
         turns: all turns, in order.
         arm: label of the compared condition (policy and settings) within a run.
@@ -310,6 +325,7 @@ class Trajectory:
         stop: reason why the episode ended, see `Stop`. Over-turn masking depends on this, never on `truncated` alone.
         answer: the answer text; for region search the located box as JSON, or "" if there is none.
         located: the located box (unit xyxy of source 0), or None if there is none or the agent reported it as absent.
+        span: the answered interval of the first video, in seconds, or None if the agent gave none.
         verdict: "correct", "wrong", "failed" (the judge reached no verdict), or "" while pending.
         score: the judge's graded score in 0..1 (ANLS, IoU); None while pending or failed.
         terms: reward terms of the whole episode (step terms summed).
@@ -341,6 +357,7 @@ class Trajectory:
     segments: tuple[Segment, ...] = ()
     children: tuple[Trajectory, ...] = ()
     schema: int = SCHEMA
+    span: Span | None = field(default=None, metadata={"json": "if set"})
 
     @property
     def key(self) -> EpisodeKey:

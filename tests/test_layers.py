@@ -17,7 +17,7 @@ ROOT = Path(o3gym.__file__).parent
 BASE = ("types", "arguments", "calls", "codec", "geometry", "registry", "specs", "append_log", "latex")
 ROOMS: dict[str, tuple[str, ...]] = {
     "media": BASE,
-    "tools": BASE,
+    "tools": (*BASE, "media"),
     "dialects": (*BASE, "tools"),
     "suites": (*BASE, "media"),
     "judges": (*BASE, "policies"),

@@ -18,7 +18,8 @@ from typing import Any
 from o3gym.arguments import check_whole
 from o3gym.codec import encode
 from o3gym.dialects.base import Dialect, make_dialect
-from o3gym.envs.visual_search import VisualSearchEnv, default_tools
+from o3gym.envs.checks import default_tools
+from o3gym.envs.visual_search import VisualSearchEnv
 from o3gym.policies.base import Policy, make_policy, split_control
 from o3gym.policies.two_agent import agents
 from o3gym.registry import JUDGES, POLICIES, TOOLS, UnknownName, closest

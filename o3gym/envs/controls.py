@@ -12,9 +12,10 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from o3gym.geometry import center, clamp, iou, onto, surround
+from o3gym.geometry import center, clamp, iou, onto, overlap, surround
 from o3gym.registry import TOOLS
 from o3gym.tools.base import Invalid, ToolContext, ToolResult
+from o3gym.tools.frames import timing_of
 from o3gym.types import FULL, Box, Call, Source, Target
 
 
@@ -55,10 +56,15 @@ class BlankCrop(Control):
 
 
 class RandomCrop(Control):
-    """Moves every crop, zoom and search result to a uniformly random place; its view and size are kept."""
+    """Moves every crop, zoom and search result to a uniformly random place; its view and size are kept.
+
+    Clips keep their length and lists of frames their number, at random times of the same video.
+    """
 
     def call(self, call: Call, context: ToolContext, rng: np.random.Generator) -> Call:
-        """Moves the box or the centre."""
+        """Moves the box, the centre, the interval or the frames."""
+        if call.tool in ("clip", "frames"):
+            return _at_random_time(call, context, rng)
         x, y = float(rng.random()), float(rng.random())
         if call.tool == "zoom":
             side = 1.0 / TOOLS["zoom"]().complete(call.args)["factor"]
@@ -74,15 +80,40 @@ class RandomCrop(Control):
 class OracleCrop(Control):
     """Moves every crop, zoom and search to the next target that no view shows yet, and finally to the last target.
 
-    This is the upper bound given by perfect search.
+    This is the upper bound given by perfect search. Clips move to the times of the targets in turn.
     """
 
     def call(self, call: Call, context: ToolContext, rng: np.random.Generator) -> Call:
         """Moves the call to the next target, with half the target's size as margin on each side."""
+        if call.tool == "clip":
+            return _at_target_time(call, context)
         if call.tool not in ("crop", "zoom", "search") or not context.task.targets:
             return call
         calls = [_towards(call, target) for target in context.task.targets]
         return next((c for c in calls if not _is_shown(c, context)), calls[-1])
+
+
+def _at_random_time(call: Call, context: ToolContext, rng: np.random.Generator) -> Call:
+    """The call for another interval of the same length, or for as many other frames. Raises `Invalid` for no video."""
+    timeline, _ = timing_of(context, TOOLS[call.tool]().complete(call.args)["video"])
+    if call.tool == "frames":
+        count = min(len(set(call.args["numbers"])), len(timeline))
+        numbers = rng.choice(len(timeline), count, replace=False)
+        return Call("frames", {**call.args, "numbers": sorted(int(number) for number in numbers)})
+    start, end = (min(max(float(time), 0.0), timeline.duration) for time in call.args["span"])
+    moved = float(rng.random()) * (timeline.duration - max(end - start, 0.0))
+    return Call("clip", {**call.args, "span": [moved, moved + end - start]})
+
+
+def _at_target_time(call: Call, context: ToolContext) -> Call:
+    """The call for the interval of the next target; the same call if no target has an interval."""
+    timed = [(target.source, target.time) for target in context.task.targets if target.time is not None]
+    seen = [(view.video, view.time) for view in context.views if view.parent >= 0 and view.time is not None]
+    unseen = [(video, span) for video, span in timed if not any(v == video and overlap(s, span) > 0 for v, s in seen)]
+    if not timed:
+        return call
+    video, span = (unseen or timed[-1:])[0]
+    return Call("clip", {"video": video, "span": list(span)})
 
 
 def _towards(call: Call, target: Target) -> Call:

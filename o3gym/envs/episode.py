@@ -10,12 +10,15 @@ import numpy as np
 
 from o3gym.envs.controls import Control
 from o3gym.geometry import fit, snap
-from o3gym.media.images import shared_store
+from o3gym.media.images import PictureError, shared_store
+from o3gym.media.timeline import VideoError
+from o3gym.media.videos import frame_source, frame_under, timeline_of
 from o3gym.registry import TOOLS, closest
 from o3gym.rewards.base import RewardRecipe
 from o3gym.tools.base import Invalid, SizeRule, Tool, ToolContext, ToolResult, ViewRequest
 from o3gym.tools.size_rules import Display
-from o3gym.types import FULL, Call, Error, Parsed, Reply, Size, Source, Stop, Task, Trajectory, Turn, View
+from o3gym.tools.time_rules import TimeRule
+from o3gym.types import FULL, Call, Error, Parsed, Reply, Size, Source, Span, Stop, Task, Trajectory, Turn, View
 
 EMPTY = Reply("")
 LAST_TURN = "No turns are left; the call was not carried out."
@@ -37,6 +40,14 @@ class EpisodeRules:
     min_pixels: int
     max_pixels: int
     display: Display
+    time_rule: TimeRule
+
+    @property
+    def pixel_bounds(self) -> tuple[int, int]:
+        """The least and greatest number of pixels of a picture that is shown."""
+        low, high = self.display.bounds(self.min_pixels, self.max_pixels)
+        frames = self.time_rule.frame_pixels or (low, high)
+        return min(low, frames[0]), max(high, frames[1])
 
 
 class CallResult(NamedTuple):
@@ -55,6 +66,7 @@ class Episode:
         stop, terminated, truncated: how the episode ended; "" and False while it runs.
         error, feedback: the error kind ("" if none) and the feedback of the last call.
         answer, located: the answer, and in a region search the located box (unit xyxy of the task's first picture).
+        span: the answered interval of the first video in seconds.
         calls: the number of valid calls that did not end the episode.
         terms, totals: values of the step and end terms in the last step, and their sums over the episode.
         gain, total: the recipe's total so far, and its increase in the last step, which is the step's reward.
@@ -73,12 +85,16 @@ class Episode:
         self.feedback = task.text
         self.answer = ""
         self.located: tuple[float, float, float, float] | None = None
+        self.span: Span | None = None
         self.calls = 0
         self.terms: Mapping[str, float] = {t.name: 0.0 for t in rules.recipe.terms if t.scope in ("step", "end")}
         self.totals: dict[str, float] = dict(self.terms)
         self.total = self.gain = 0.0
-        for index in range(len(task.sources)):
-            self._show(ViewRequest(index, FULL, -1))
+        for index, source in enumerate(task.sources):
+            if source.duration is None:
+                self._show(ViewRequest(index, FULL, -1))
+            else:
+                self._show_overview(source)
 
     def step(self, call: Call, rng: np.random.Generator) -> list[View]:
         """Executes `call`, updates the state, and returns the new views."""
@@ -117,7 +133,11 @@ class Episode:
         rules = self.rules
         size_of = shared_store().size
         views, keeps_canvas = tuple(self.views), rules.display.keeps_canvas
-        return ToolContext(self.task, tuple(self.sources), views, size_of, rules.size_rule, rules.focus, keeps_canvas)
+        return ToolContext(
+            *(self.task, tuple(self.sources), views, size_of, rules.size_rule, rules.time_rule),
+            focus=rules.focus,
+            keeps_canvas=keeps_canvas,
+        )
 
     def trajectory(self) -> Trajectory:
         """The record so far."""
@@ -131,6 +151,7 @@ class Episode:
             stop=self.stop,
             answer=self.answer,
             located=self.located,
+            span=self.span,
             terms=self.totals,
         )
 
@@ -186,8 +207,19 @@ class Episode:
         self.sources.extend(result.sources)
         for request in result.views:
             self._show(request)
-        self.stop, self.answer, self.located = result.stop, result.answer, result.located
+        self.stop, self.answer, self.located, self.span = result.stop, result.answer, result.located, result.span
         self.calls += not result.stop
+
+    def _show_overview(self, video: Source) -> None:
+        """Shows evenly spaced frames of a video of the task."""
+        try:
+            timeline = timeline_of(video)
+        except VideoError as error:
+            raise PictureError(str(error)) from error
+        rule = self.rules.time_rule.of(timeline.duration)
+        for number in rule.first_frames(timeline):
+            self.sources.append(frame_source(video, number))
+            self._show(ViewRequest(len(self.sources) - 1, FULL, -1, frame_pixels=rule.frame_pixels))
 
     def _show(self, request: ViewRequest) -> None:
         source = self.sources[request.source]
@@ -200,7 +232,16 @@ class Episode:
         display, given = self.rules.display, request.parent < 0
         resampling = display.given if given else display.observed
         view = View(len(self.views), request.source, box, native, shown, request.parent, resampling=resampling)
-        self.views.append(view)
+        self.views.append(self._timed(view, source))
+
+    def _timed(self, view: View, source: Source) -> View:
+        """The view with its place in time, if it shows a frame of a video or a part of one."""
+        frame = frame_under(source)
+        if frame is None or frame.parent not in self.task.sources:
+            return view
+        number = frame.args["number"]
+        video = self.task.sources.index(frame.parent)
+        return replace(view, time=timeline_of(frame.parent).span(number), video=video, frame=number)
 
     def _shown(self, native: Size, request: ViewRequest) -> Size:
         """The displayed (width, height): magnified if requested, fitted to the pixel budget, rounded by the policy."""
@@ -210,7 +251,7 @@ class Episode:
             scale = (magnify[0] * magnify[1] / (native[0] * native[1])) ** 0.5
             size = (max(1, round(native[0] * scale)), max(1, round(native[1] * scale)))
         fitted = fit if request.parent < 0 else self.rules.display.fit
-        size = fitted(size, self.rules.min_pixels, self.rules.max_pixels)
+        size = fitted(size, *(request.frame_pixels or (self.rules.min_pixels, self.rules.max_pixels)))
         return size if self.vision_size is None else self.vision_size(*size)
 
     def _end(self) -> None:

@@ -102,12 +102,19 @@ class CallSpace(spaces.Space[Call]):
 
     The space does not decide whether a call is possible (the view exists, the box has an area); `step` does, and
     answers with an observation. `sample()` returns only possible calls: never `noop`, views that exist from the start,
-    boxes with an area, and delegated tools with their results.
+    boxes with an area, spans within `duration` seconds, and delegated tools with their results.
     """
 
-    def __init__(self, tools: Sequence[Tool], n_sources: int = 1, seed: int | Generator | None = None) -> None:
+    def __init__(
+        self,
+        tools: Sequence[Tool],
+        n_sources: int = 1,
+        seed: int | Generator | None = None,
+        duration: float = 1.0,
+    ) -> None:
         self.tools = {tool.name: tool for tool in tools}
         self.n_sources = n_sources
+        self.duration = duration
         super().__init__(None, None, seed)
 
     @property
@@ -120,7 +127,8 @@ class CallSpace(spaces.Space[Call]):
         names = [name for name in self.tools if name != "noop"]
         tool = self.tools[names[int(self.np_random.integers(len(names)))]]
         args = {**tool.args, **tool.results}
-        return Call(tool.name, {k: arg.sample(self.np_random, self.n_sources) for k, arg in args.items()})
+        rng = self.np_random
+        return Call(tool.name, {k: arg.sample(rng, self.n_sources, self.duration) for k, arg in args.items()})
 
     def contains(self, x: Any) -> bool:
         """Whether `x` is a `Call` of an enabled tool whose arguments have the declared keys and shapes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -11,10 +10,18 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from o3gym.arguments import check_whole
+from o3gym.envs.checks import (
+    check_known,
+    check_names_are_texts,
+    check_that,
+    default_tools,
+    time_rule_named,
+    tool_names,
+)
 from o3gym.envs.controls import Control
 from o3gym.envs.episode import Episode, EpisodeRules
 from o3gym.envs.spaces import CallSpace, ImageSpace, TextSpace
-from o3gym.media.images import shared_store
+from o3gym.media.images import RegionRequest, shared_store
 from o3gym.media.pixels import Pixels
 from o3gym.registry import CONTROLS, REWARDS, SIZE_RULES, TOOLS, closest
 from o3gym.suites.base import Suite, make_suite
@@ -25,8 +32,11 @@ from o3gym.types import FULL, Call, Size, Task, Trajectory, View
 
 FOCUS = ("crop", "draw", "reuse")
 ON_VOID = ("end", "continue")
-EXAMPLES = {"suite": "synthetic", "split": "test", "reward": "outcome", "size_rule": "mini_o3", "control": "no_tool"}
-"""A valid value of each argument that is a name, for error messages."""
+LEAST = {
+    **{"max_turns": 2, "max_calls": 0, "max_views": 1, "overview_frames": 1},
+    **{"min_pixels": 1, "max_pixels": 1},
+}
+"""The least value of each numeric argument."""
 
 
 class Observation(TypedDict):
@@ -37,7 +47,7 @@ class Observation(TypedDict):
 
 
 class VisualSearchEnv(gym.Env[Observation, Call]):
-    """Visual search: answer a question about a high-resolution picture by looking at parts of it more closely.
+    """Visual search: answer a question about a picture or video by looking at parts of it more closely.
 
     ```python
     >>> import gymnasium as gym, o3gym
@@ -50,7 +60,8 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     ## Description
     The agent receives a question and one or more pictures, each downscaled to a pixel budget. The evidence is usually
     too small to recognise at that size. In each turn the agent makes one call: it views a region of an earlier view at
-    native resolution, or it ends the episode with an answer or with a located box.
+    native resolution, or it ends the episode with an answer or with a located box. Of a video, evenly spaced frames are
+    shown first, and calls then show other frames of it, or regions of frames.
 
     Tasks come from a suite. "synthetic" needs no download, "local:FILE.jsonl" reads your own pictures, and
     `o3gym list --suites` prints the rest.
@@ -66,11 +77,17 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     | `Call("rotate", {"view": 0, "angle": 90})` | shows the view rotated counter-clockwise by degrees |
     | `Call("draw", {"view": 0, "boxes": [[…]]})` | shows the view with boxes drawn on it |
     | `Call("search", {"view": 0, "description": "…"})` | shows a region found by another agent (`o3gym.tools.search`) |
+    | `frames(numbers, video=0)` | shows frames of a video by their numbers |
+    | `clip(start, end, video=0)` | shows evenly spaced frames of an interval of a video |
     | `answer(text)` | ends the episode with an answer: an option letter or a short text |
     | `locate(box or None, view=0)` | ends a region search with a box; None means "not in the picture" |
+    | `locate_span(start, end)` | ends a temporal grounding with an interval of the first video |
+    | `answer_with_span(text, start, end)` | ends the episode with an answer and the interval that shows it |
 
     Boxes are `(x0, y0, x1, y1)` and points `(x, y)`, in fractions (0..1) of the named view's width and height, from its
-    top left corner. Views are numbered from 0: first the task's pictures, then one view per picture shown since.
+    top left corner. Views are numbered from 0: first the task's pictures, then one view per picture shown since. Each
+    frame of a video is a view of its own. Times are seconds from the first frame, intervals are [start, end), and
+    frames and videos are numbered from 0.
 
     A call that cannot be executed leads to an observation, not to an exception: `text` gives the reason, there is no
     new view, and the turn counts. `info["error"]` is the kind of error:
@@ -83,6 +100,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     | `"bad_args"` | an argument is missing, unknown or of the wrong shape, or does not fit the task |
     | `"bad_view"` | the named view does not exist, or the tool does not work on it |
     | `"bad_box"` | the box has no area inside the view |
+    | `"bad_time"` | `time_rule` refuses the interval or the frames |
     | `"too_small"`, `"aspect"` | `size_rule` refuses the box |
     | `"budget"` | `max_turns`, `max_calls` or `max_views` does not allow the call |
 
@@ -91,9 +109,9 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     ## Observation Space
     `Dict(images=Sequence(ImageSpace), text=TextSpace)`:
 
-    * `images`: the new pictures of this step as uint8 RGB arrays of shape (height, width, 3): the task's pictures at
-      reset, none after an invalid call. The policy keeps the history. A region with between `min_pixels` and
-      `max_pixels` pixels is shown without resampling.
+    * `images`: the new pictures of this step as uint8 RGB arrays of shape (height, width, 3): the task's pictures and
+      the first frames of its videos at reset, none after an invalid call. The policy keeps the history. A region with
+      between `min_pixels` and `max_pixels` pixels is shown without resampling.
     * `text`: the question with its options at reset, and feedback afterwards ("" if there is none).
 
     Because sizes vary, `AsyncVectorEnv` needs `shared_memory=False`.
@@ -114,7 +132,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
 
     ## Rewards
     `reward` names a recipe, a formula over reward terms; `o3gym list --rewards` prints all recipes. The default,
-    "outcome", is the judge's score at the end: 1 or 0 for an answer, the IoU with the target for a box.
+    "outcome", is the judge's score at the end: 1 or 0 for an answer, the IoU with the target for a box or an interval.
 
     The environment computes the terms that depend only on the calls and the task. The reward of a step is the increase
     of the recipe's total, so the return equals the total. A recipe is *pending* if it has a term that depends on the
@@ -137,7 +155,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
 
     | `stop` | flag | reason |
     |---|---|---|
-    | `"answered"`, `"located"` | terminated | the agent gave its answer or its box |
+    | `"answered"`, `"located"` | terminated | the agent gave its answer, its box or its interval |
     | `"void"` | terminated | a reply had neither a call nor an answer, and `on_void="end"` |
     | `"over_turn"` | truncated | the last reply of `max_turns` was a valid call |
     | `"over_views"` | truncated | a valid call would have exceeded `max_views` |
@@ -152,7 +170,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     * `split`: the suite's split, "test" by default.
     * `suite_args`: further options of the suite.
     * `tools`: names of the enabled tools, in order. At least one must end the episode. None enables crop, zoom and
-      reuse, and answer or locate (or both) as the suite's tasks need.
+      reuse, with clip and frames if the suite has videos, and answer, locate or another that ends the suite's tasks.
     * `reward`: name of the recipe.
     * `max_turns`: number of replies, including the one with the answer; at least 2. The default, 6, is Mini-o3's
       training setting.
@@ -165,6 +183,10 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     * `size_rule`: how boxes are converted to pixels, and which boxes are refused: "o3gym" (refuses none), "mini_o3",
       "deepeyes", "insight_o3", "pixel_reasoner" or "thyme". With "mini_o3", pictures are resized as in that system;
       with "deepeyes", `rotate` keeps the canvas. See `o3gym.tools.size_rules`.
+    * `time_rule`: the frames of videos that are shown, at what size, and which times are refused: "o3gym" (16 frames
+      first, clips of 2 frames per second and at most 16, moved into the video), "vital", "longvt", "paravt",
+      "pixel_reasoner" or "frame_thinker". See `o3gym.tools.time_rules`.
+    * `overview_frames`: the number of evenly spaced frames of each video that are shown first, instead of the rule's.
     * `focus`: the effect of `crop`: "crop", "draw" (shows the view with the box drawn on it, as in Simple-o3's training
       data) or "reuse" (shows the view again).
     * `on_void`: the effect of a reply with neither a call nor an answer: "end" (as in Mini-o3 and DeepEyes) or
@@ -196,27 +218,29 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         size_rule: str = "o3gym",
+        time_rule: str = "o3gym",
         focus: str = "crop",
         on_void: str = "end",
         control: str | None = None,
+        overview_frames: int | None = None,
         render_mode: str | None = None,
     ) -> None:
         self._arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        _check_types(self._arguments)
-        for name, least in (("max_turns", 2), ("max_calls", 0), ("max_views", 1), ("min_pixels", 1), ("max_pixels", 1)):
+        check_names_are_texts(self._arguments)
+        for name, least in LEAST.items():
             if self._arguments[name] is not None:
                 check_whole(name, self._arguments[name], least)
-        _check_name("focus", focus, FOCUS)
-        _check_name("on_void", on_void, ON_VOID)
-        _check_name("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        check_known("focus", focus, FOCUS)
+        check_known("on_void", on_void, ON_VOID)
+        check_known("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         self.suite: Suite = make_suite(suite, split, **(suite_args or {}))
         self._good = GoodTasks(self.suite)
         low = self.suite.min_pixels if min_pixels is None else min_pixels
         high = self.suite.max_pixels if max_pixels is None else max_pixels
-        _check(4 * low <= high, "max_pixels", f"at least 4 * min_pixels = {4 * low}", high)
-        _check(bool(self.suite), "suite", "a suite with tasks", f"{suite} ({split}), which has none")
+        check_that(4 * low <= high, "max_pixels", f"at least 4 * min_pixels = {4 * low}", high)
+        check_that(bool(self.suite), "suite", "a suite with tasks", f"{suite} ({split}), which has none")
         ablation: Control = CONTROLS[control]() if control else Control()
-        names = _tool_names(tools if tools is not None else default_tools(self.suite), ablation)
+        names = tool_names(tools if tools is not None else default_tools(self.suite), ablation)
         self.rules = EpisodeRules(
             {name: TOOLS[name]() for name in (*names, "noop")},
             ablation,
@@ -230,11 +254,12 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
             low,
             high,
             DISPLAYS.get(size_rule, Display()),
+            time_rule_named(time_rule, overview_frames),
         )
         self.render_mode = render_mode
-        self.action_space = CallSpace(tuple(self.rules.tools.values()))
+        self.action_space = CallSpace(tuple(self.rules.tools.values()), duration=self.suite.shortest_video)
         self.observation_space = spaces.Dict(  # type: ignore[assignment]
-            {"images": spaces.Sequence(ImageSpace(*self.rules.display.bounds(low, high))), "text": TextSpace()}
+            {"images": spaces.Sequence(ImageSpace(*self.rules.pixel_bounds)), "text": TextSpace()}
         )
         self._episode: Episode | None = None
         self._window: Any = None
@@ -298,8 +323,9 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         return observation, episode.gain, episode.terminated, episode.truncated, self._info(new)
 
     def _observe(self, views: Sequence[View], text: str) -> Observation:
-        region, sources = shared_store().region, self.episode.sources
-        return {"images": tuple(region(sources[v.source], v.box, v.shown, v.resampling) for v in views), "text": text}
+        sources = self.episode.sources
+        shown = [RegionRequest(sources[view.source], view.box, view.shown, view.resampling) for view in views]
+        return {"images": tuple(shared_store().regions(shown)), "text": text}
 
     def _info(self, new: Sequence[View] | None = None) -> dict[str, Any]:
         episode = self.episode
@@ -354,43 +380,3 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         self.__dict__.update(state["kept"])
         if self._episode is not None:
             self._episode.rules = self.rules
-
-
-def default_tools(suite: Suite) -> tuple[str, ...]:
-    """The tools crop, zoom and reuse, and answer or locate (or both) as the suite's tasks need."""
-    ends = [name for name, used in (("answer", suite.kinds - {"box"}), ("locate", suite.kinds & {"box"})) if used]
-    return ("crop", "zoom", "reuse", *ends)
-
-
-def _tool_names(tools: Sequence[str], control: Control) -> tuple[str, ...]:
-    if isinstance(tools, str):
-        raise TypeError(
-            f'tools: expected a list of names, got the string "{tools}"; write {json.dumps(tools.split("+"))}'
-        )
-    if not isinstance(tools, Sequence) or not all(isinstance(name, str) for name in tools):
-        raise TypeError(f'tools: expected a list of names, like ["crop", "answer"], got {tools!r:.60}')
-    names = control.tools([name for name in dict.fromkeys(tools) if name != "noop"])
-    if not any(TOOLS[name].ends for name in names):
-        raise ValueError(f"tools: expected one that ends the episode (answer or locate), got {list(tools)}")
-    return names
-
-
-def _check_types(arguments: Mapping[str, Any]) -> None:
-    """Checks that names are texts. Their values are checked where they are looked up."""
-    for name in ("suite", "split", "reward", "size_rule", "control"):
-        value = arguments[name]
-        if not isinstance(value, str) and not (name == "control" and value is None):
-            raise ValueError(f"{name}: expected a name as text, like {EXAMPLES[name]!r}, got {value!r:.60}")
-    if not isinstance(arguments["suite_args"], Mapping | None):
-        raise ValueError(f"suite_args: expected a mapping of options, got {arguments['suite_args']!r:.60}")
-
-
-def _check(ok: bool, name: str, expected: str, got: object) -> None:
-    if not ok:
-        raise ValueError(f"{name}: expected {expected}, got {got}")
-
-
-def _check_name(name: str, value: object, known: Sequence[object]) -> None:
-    if value not in known:
-        words = [k for k in known if isinstance(k, str)]
-        raise ValueError(f'{name}: unknown "{value}"{closest(str(value), words)} (known: {", ".join(words)})')

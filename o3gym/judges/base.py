@@ -78,9 +78,14 @@ def make_judge(spec: str) -> Judge:
 
 
 def has_truth(task: Task) -> bool:
-    """Whether the task has ground truth: an accepted answer, or a region search (where no target means "absent")."""
+    """Whether the task has ground truth: an accepted answer or, by its kind, a target.
+
+    A region search without a target has ground truth, too: what it asks for is not in the picture.
+    """
     if task.origin.get("ground_truth") is False:
         return False
+    if task.kind == "span":
+        return any(target.time is not None for target in task.targets)
     return task.kind == "box" or bool(references(task))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from o3gym.geometry import iou, union
 from o3gym.judges.answers import Quantity, normalise, quantity, read_letter, read_yes_no, readings, unwrap
 from o3gym.judges.base import Judgement, decided, failed, has_truth, make_judge, references
+from o3gym.judges.spans import span
 from o3gym.types import Box, Task
 
 CORRECT_IOU = 0.5
@@ -30,8 +31,8 @@ ABSENT_ANSWER = "null"
 def auto(task: Task, answer: str, located: Box | None = None) -> Judgement:
     """Applies the judge named by the task (`Task.origin["judge"]`), or else the one that fits the task's kind.
 
-    That is `choice` or `box`; for a free answer `exact`, followed by `numeric` if an accepted answer is a number, and
-    by `yes_no` if "yes" or "no" is the only accepted answer.
+    That is `choice`, `box` or `span`; for a free answer `exact`, followed by `numeric` if an accepted answer is a
+    number, and by `yes_no` if "yes" or "no" is the only accepted answer.
     """
     named = task.origin.get("judge")
     if isinstance(named, str) and named not in ("", "auto"):
@@ -40,6 +41,8 @@ def auto(task: Task, answer: str, located: Box | None = None) -> Judgement:
         return choice(task, answer, located)
     if task.kind == "box":
         return box(task, answer, located)
+    if task.kind == "span":
+        return span(task, answer, located)
     verdict = exact(task, answer, located)
     if verdict.verdict != "wrong":
         return verdict
@@ -134,14 +137,14 @@ def _folded(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def similarity(a: str, b: str) -> float:
-    """`1 − NL` of two texts, or 0 if that is not above 0.5. Only the first 500 characters of each text are compared."""
+def similarity(a: str, b: str, length: int | None = ANLS_LENGTH) -> float:
+    """`1 − NL` of the first `length` characters of two texts (None for all), or 0 if that is not above 0.5."""
     longer = max(len(a), len(b))
     if longer == 0:
         return 1.0
     if abs(len(a) - len(b)) >= ANLS_THRESHOLD * longer:
         return 0.0
-    a, b = a[:ANLS_LENGTH], b[:ANLS_LENGTH]
+    a, b = a[:length], b[:length]
     share = edit_distance(a, b) / max(len(a), len(b))
     return 1.0 - share if share < ANLS_THRESHOLD else 0.0
 

@@ -13,6 +13,7 @@ copy-on-write; a spawned process starts with an empty cache.
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import threading
 import weakref
@@ -21,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -52,6 +54,15 @@ GRIB, BUFR), or are recognised by so few bytes that a broken file of another kin
 
 class PictureError(ValueError):
     """A picture cannot be read; the message names the picture and the reason."""
+
+
+class RegionRequest(NamedTuple):
+    """The arguments of `ImageStore.region`."""
+
+    source: Source
+    box: Box = FULL
+    size: Size | None = None
+    resampling: Resampling = "bicubic"
 
 
 class ImageStore:
@@ -117,6 +128,28 @@ class ImageStore:
         if (x1 - x0, y1 - y0) == native:
             return self._overview(source, size, resampling).copy()
         return resample(self._picture(source)[y0:y1, x0:x1], size, resampling)
+
+    def regions(self, wanted: Sequence[RegionRequest]) -> list[Pixels]:
+        """The same as `region` for each of `wanted`, but frames of one video in a row are decoded together.
+
+        They are decoded in batches that fit into a quarter of the budget.
+        """
+        pixels = []
+        for video, same in itertools.groupby(
+            wanted, lambda region: region.source.parent if is_frame(region.source) else None
+        ):
+            rest = list(same)
+            while rest:
+                batch = rest if video is None else rest[: self._frames_at_once(video)]
+                if video is not None:
+                    self.frames(video, [region.source.args["number"] for region in batch])
+                pixels += [self.region(*region) for region in batch]
+                rest = rest[len(batch) :]
+        return pixels
+
+    def _frames_at_once(self, video: Source) -> int:
+        width, height = self.size(video)
+        return max(1, self.budget // 4 // (3 * width * height))
 
     def frames(self, video: Source, numbers: Sequence[int]) -> list[Source]:
         """Decode frames of a video, in one pass and by one thread, unless they are kept already.
@@ -218,6 +251,8 @@ class ImageStore:
             self._decoding[source.key] = need
 
     def _decode(self, source: Source, overview: Size | None) -> Pixels:
+        if source.duration is not None:
+            raise PictureError(f"{source.ref}: expected a picture, got a video; its frames are pictures")
         if source.kind == "generated":
             return pixels_of(to_rgb(GENERATORS[source.ref](**source.args)))
         if source.kind == "derived":
@@ -234,6 +269,9 @@ class ImageStore:
         if source.kind == "generated" and source.ref in GENERATED_SIZES:
             w, h = GENERATED_SIZES[source.ref](**source.args)
             return (w, h)
+        if source.duration is not None:
+            with _named_errors():
+                return timeline_of(source).size
         if source.parent is not None and is_frame(source):
             with _named_errors():
                 return timeline_of(source.parent).size

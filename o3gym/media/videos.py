@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from o3gym.media.file_state import NO_FILE, file_state
 from o3gym.media.timeline import Timeline, VideoError
 from o3gym.media.video_files import VideoIndex, index_video, read_video
 from o3gym.registry import GENERATED_SIZES, GENERATORS
@@ -58,6 +59,15 @@ def frame_source(video: Source, number: int) -> Source:
 def is_frame(source: Source) -> bool:
     """Whether a derived source is a frame of a video."""
     return source.ref == FRAME and source.parent is not None and source.parent.duration is not None
+
+
+def frame_under(source: Source) -> Source | None:
+    """The frame of a video that a picture is, or was derived from; None if there is none."""
+    while not is_frame(source):
+        if source.parent is None:
+            return None
+        source = source.parent
+    return source
 
 
 def timeline_of(video: Source) -> Timeline:
@@ -118,9 +128,8 @@ def _frame_files(folder: str) -> list[Path]:
 
 
 def _changed(path: str) -> tuple[int, int]:
-    """(time of the last change in nanoseconds, size) of a file or folder."""
-    try:
-        state = Path(path).stat()
-    except OSError as error:
-        raise VideoError(f"no video at {path} ({error.strerror})") from error
-    return state.st_mtime_ns, state.st_size
+    """The state of a file or folder, which must exist."""
+    state = file_state(Path(path))
+    if state == NO_FILE:
+        raise VideoError(f"no video at {path}")
+    return state

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from o3gym.calls import answer, crop, locate, search
+from o3gym.calls import answer, answer_with_span, clip, crop, locate, locate_span, search
 from o3gym.geometry import coverage, surround
+from o3gym.media.videos import timeline_of
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Privileged, Request
 from o3gym.types import LETTERS, Call, Reply, Target, Task, View
@@ -70,7 +71,8 @@ class Random(Scripted):
         if not looks or privileged.turns_left <= 1 or rng.random() < self.stop:
             return guess(privileged, rng), "I will guess."
         tool = looks[int(rng.integers(len(looks)))]
-        args = {key: arg.sample(rng, len(privileged.views)) for key, arg in tool.args.items()}
+        duration, n_frames = _length(privileged)
+        args = {key: arg.sample(rng, len(privileged.views), duration, n_frames) for key, arg in tool.args.items()}
         return Call(tool.name, args), "I will look somewhere."
 
 
@@ -88,6 +90,8 @@ class Oracle(Scripted):
             return true_call(privileged), "Now it is clear."
         target = targets[done]
         what = f" at the {target.label}" if target.label else ""
+        if target.time is not None and "clip" in privileged.tools:
+            return clip(*target.time, target.source), f"I need a closer look{what}."
         if "crop" in privileged.tools:
             return crop(surround(target.box), target.source), f"I need a closer look{what}."
         if "search" in privileged.tools:
@@ -162,8 +166,11 @@ def _shows(view: View, target: Target) -> bool:
 class Sweep(Scripted):
     """Looks at the cells of a regular grid row by row, then guesses: a search that ignores what it sees.
 
+    Of a video, it looks at one clip after another, all of the same length.
+
     Args:
-        cells: cells per side of the grid; 0 for the finest square grid that leaves one turn for the guess.
+        cells: cells per side of the grid; 0 for the finest square grid that leaves one turn for the guess. A video is
+            cut into `cells`² clips, or into as many as leave one turn.
     """
 
     def __init__(self, cells: int = 0) -> None:
@@ -174,12 +181,22 @@ class Sweep(Scripted):
 
     def choose(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
         """Returns a look at the next cell, or a guess."""
+        if "clip" in privileged.tools and privileged.views and privileged.views[0].video is not None:
+            return self._next_clip(privileged, rng)
         side = self.cells or max(1, int((privileged.turn + privileged.turns_left - 1) ** 0.5))
         if "crop" not in privileged.tools or privileged.turns_left <= 1 or privileged.turn >= side * side:
             return guess(privileged, rng), "I have been everywhere I can go; I will guess."
         y, x = divmod(privileged.turn, side)
         box = (x / side, y / side, (x + 1) / side, (y + 1) / side)
         return crop(box), f"Next is cell {privileged.turn + 1} of {side * side}."
+
+    def _next_clip(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
+        count = self.cells**2 or max(1, privileged.turn + privileged.turns_left - 1)
+        if privileged.turns_left <= 1 or privileged.turn >= count:
+            return guess(privileged, rng), "I have been everywhere I can go; I will guess."
+        part = _length(privileged)[0] / count
+        start = privileged.turn * part
+        return clip(start, start + part), f"Next is clip {privileged.turn + 1} of {count}."
 
 
 class Always(Scripted):
@@ -201,19 +218,42 @@ class Always(Scripted):
 
 
 def guess(privileged: Privileged, rng: np.random.Generator) -> Call:
-    """Returns an uninformed final call: a random option, a random box, or the text "unknown"."""
+    """Returns an uninformed final call: a random option, box or interval, or the text "unknown"."""
+    if privileged.task.kind == "span":
+        return locate_span(*_random_half(privileged, rng))
     if privileged.task.kind == "box":
         low = rng.random(2) * 0.5
         return locate((float(low[0]), float(low[1]), float(low[0]) + 0.5, float(low[1]) + 0.5))
+    text = "unknown"
     if privileged.task.kind == "choice":
-        return answer(privileged.task.letters[int(rng.integers(len(privileged.task.choices)))])
-    return answer("unknown")
+        text = privileged.task.letters[int(rng.integers(len(privileged.task.choices)))]
+    if "answer_with_span" in privileged.tools and "answer" not in privileged.tools:
+        return answer_with_span(text, *_random_half(privileged, rng))
+    return answer(text)
+
+
+def _random_half(privileged: Privileged, rng: np.random.Generator) -> tuple[float, float]:
+    """A random interval of half the length of the first video."""
+    half = _length(privileged)[0] / 2
+    start = float(rng.random()) * half
+    return start, start + half
+
+
+def _length(privileged: Privileged) -> tuple[float, int]:
+    """The length of the first video in seconds and in frames; 1 and 1 if there is none."""
+    timelines = [timeline_of(source) for source in privileged.task.sources if source.duration is not None]
+    return (timelines[0].duration, len(timelines[0])) if timelines else (1.0, 1)
 
 
 def true_call(privileged: Privileged) -> Call:
     """Returns the correct final call."""
     if privileged.task.kind == "box":
         return locate(next((target.box for target in wanted(privileged)), None))
+    spans = [target.time for target in privileged.task.targets if target.time is not None]
+    if privileged.task.kind == "span" and spans:
+        return locate_span(*spans[0])
+    if "answer_with_span" in privileged.tools and spans:
+        return answer_with_span(privileged.task.answer, *spans[0])
     return answer(privileged.task.answer)
 
 

@@ -13,7 +13,7 @@ from o3gym.judges.answers import mentions, normalise, read_letter, unwrap
 from o3gym.judges.base import Judgement
 from o3gym.judges.rules import ABSENT_ANSWER, DRAWN_LETTERS, auto
 from o3gym.rewards.base import Term
-from o3gym.types import Box, Trajectory, Turn
+from o3gym.types import ENDING_TOOLS, Box, Trajectory, Turn
 
 OWN_SOURCE = "o3gym"
 DEEPEYES_SOURCE = "Visual-Agent/DeepEyes verl/utils/reward_score/vl_agent.py"
@@ -44,7 +44,7 @@ def tried(trajectory: Trajectory) -> list[Turn]:
     """The turns with a tool call, executed or not; answers and replies without a call do not count."""
     ended = trajectory.stop in ("answered", "located")
     turns = trajectory.turns[:-1] if ended else trajectory.turns
-    return [turn for turn in turns if turn.error != "void" and turn.parsed.call.tool not in ("answer", "locate")]
+    return [turn for turn in turns if turn.error != "void" and turn.parsed.call.tool not in ENDING_TOOLS]
 
 
 def carried_out(trajectory: Trajectory) -> list[Turn]:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, overload
 
+from o3gym.media.file_state import file_state
 from o3gym.registry import SUITES, closest
 from o3gym.specs import build_plugin, parse_spec
 from o3gym.types import Task
@@ -70,6 +71,7 @@ class Suite(Sequence[Task]):
             with this text.
         measure: name of the metrics that reports show besides accuracy, see `o3gym.runs.suite_metrics`; "" for none.
         revision: commit of the data if they were downloaded, otherwise "". Part of a run's protocol.
+        grounded: whether questions are to be answered with the interval of the video that shows the answer.
         opened_files: the files that were read when the suite was opened; `make_suite` opens the suite again when one of
             them has changed.
         warnings: problems found when the data were loaded; reports repeat them.
@@ -81,6 +83,7 @@ class Suite(Sequence[Task]):
     licence: ClassVar[str] = ""
     wants_judge: ClassVar[str] = ""
     measure: ClassVar[str] = ""
+    grounded: bool = False
     min_pixels: int = 40_000
     max_pixels: int = 2_000_000
     opened_files: tuple[Path, ...] = ()
@@ -111,8 +114,18 @@ class Suite(Sequence[Task]):
 
     @property
     def kinds(self) -> frozenset[str]:
-        """The task kinds in the suite ("choice", "free", "box"). By default, all tasks have the first task's kind."""
+        """The task kinds in the suite ("choice", "free", "box", "span"). By default, all tasks have the first task's kind."""
         return frozenset({self.first_task().kind})
+
+    @property
+    def has_videos(self) -> bool:
+        """Whether there are videos among the sources of the tasks. By default, the first task decides."""
+        return any(source.duration is not None for source in self.first_task().sources)
+
+    @property
+    def shortest_video(self) -> float:
+        """Length in seconds of the shortest video of the first task; 1 if it has none."""
+        return min((s.duration for s in self.first_task().sources if s.duration is not None), default=1.0)
 
     def first_task(self) -> Task:
         """The first task whose row is good. Raises `SuiteError` if more than `BAD_SHARE` of the rows are bad."""
@@ -196,12 +209,3 @@ def make_suite(spec: str, split: str = "test", **options: Any) -> Suite:
 def _states(suite: Suite, argument: str) -> tuple[tuple[int, int], ...]:
     """The states of the files of a suite and of the path that its argument may be."""
     return tuple(map(file_state, (*suite.opened_files, *([Path(argument)] if argument else []))))
-
-
-def file_state(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of modification in nanoseconds of a file; (-1, -1) if it does not exist."""
-    try:
-        status = path.stat()
-    except OSError:
-        return (-1, -1)
-    return (status.st_size, status.st_mtime_ns)

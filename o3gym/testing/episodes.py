@@ -10,7 +10,7 @@ from o3gym.dialects.base import make_dialect
 from o3gym.geometry import fit
 from o3gym.media.images import shared_store
 from o3gym.policies.base import Policy
-from o3gym.registry import SIZE_RULES
+from o3gym.registry import SIZE_RULES, TIME_RULES
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job
 from o3gym.tools.base import ToolContext
@@ -76,4 +76,4 @@ def sample_context(kind: TaskKind = "free") -> ToolContext:
     task = Task("check", (SCENE,), "What is it?", "x", kind=kind)
     native = size_of(SCENE)
     first = View(0, 0, FULL, native, fit(native, 1000, 40_000))
-    return ToolContext(task, task.sources, (first,), size_of, SIZE_RULES["o3gym"])
+    return ToolContext(task, task.sources, (first,), size_of, SIZE_RULES["o3gym"], TIME_RULES["o3gym"])

@@ -22,4 +22,6 @@ class Answer(Tool):
         """Records the answer."""
         if context.task.kind == "box":
             raise Invalid("bad_args", "this task asks for a region: end it with locate")
+        if context.task.kind == "span":
+            raise Invalid("bad_args", "this task asks for an interval: end it with locate_span")
         return ToolResult(stop="answered", answer=args["text"].strip())

@@ -10,19 +10,24 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
 from o3gym.geometry import is_box, is_number
-from o3gym.types import Box, Error, Size, Source, Task, View
+from o3gym.types import Box, Error, Size, Source, Span, Task, View
 
-ArgKind: TypeAlias = Literal["box", "box?", "boxes", "view", "point", "number", "text"]
+if TYPE_CHECKING:
+    from o3gym.tools.time_rules import TimeRule
+
+ArgKind: TypeAlias = Literal["box", "box?", "boxes", "view", "point", "number", "text", "span", "numbers", "video"]
 SizeRule: TypeAlias = Callable[[Sequence[float], Size], tuple[int, int, int, int]]
 MAX_TEXT = 100_000
 """Maximum length of a text argument in characters; longer texts fail the shape check."""
 MAX_BOXES = 64
 """Maximum number of boxes in a "boxes" argument."""
+MAX_NUMBERS = 1024
+"""Maximum length of a "numbers" argument; more frames than any rule shows at once."""
 
 
 class Invalid(Exception):  # noqa: N818 - a fault of the call, not of the program; it becomes an observation
@@ -40,7 +45,8 @@ class Arg:
 
     Attributes:
         kind: "box" (unit xyxy of the named view), "box?" (a box or None), "boxes" (a list of boxes), "view" (index of a
-            view), "point" (unit x, y), "number" or "text".
+            view), "point" (unit x, y), "number", "text", "span" (start and end in seconds), "numbers" (a list of whole
+            numbers) or "video" (index of a video among the task's sources).
         doc: one sentence for prompts and schemas.
         low, high: inclusive bounds of a number; a number outside them fails the shape check.
         default: the value of an argument that is left out, if it is not required.
@@ -55,23 +61,28 @@ class Arg:
     required: bool = True
 
     def accepts(self, value: Any) -> bool:
-        """Whether `value` has the right shape. Views may be out of range and boxes empty; `step` checks for those."""
+        """Whether `value` has the right shape. A view may not exist, and a box or span be empty; `step` checks that."""
         if self.kind == "box":
             return is_box(value)
         if self.kind == "box?":
             return value is None or is_box(value)
         if self.kind == "boxes":
             return isinstance(value, (list, tuple)) and 0 < len(value) <= MAX_BOXES and all(map(is_box, value))
-        if self.kind == "view":
-            return isinstance(value, int) and is_number(value)
-        if self.kind == "point":
+        if self.kind in ("view", "video"):
+            return fits_index(value)
+        if self.kind in ("point", "span"):
             return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(is_number, value))
+        if self.kind == "numbers":
+            return isinstance(value, (list, tuple)) and 0 < len(value) <= MAX_NUMBERS and all(map(fits_index, value))
         if self.kind == "number":
             return is_number(value) and self.low <= value <= self.high
         return isinstance(value, str) and len(value) <= MAX_TEXT
 
-    def sample(self, rng: np.random.Generator, n_views: int) -> Any:
-        """Samples a valid value: boxes have x0 < x1 and y0 < y1, and views exist."""
+    def sample(self, rng: np.random.Generator, n_views: int, duration: float = 1.0, n_frames: int = 1) -> Any:
+        """Samples a valid value: boxes have x0 < x1 and y0 < y1, and views exist.
+
+        Spans lie within `duration` seconds, and numbers are those of frames of a video that has `n_frames`.
+        """
         if self.kind in ("box", "box?"):
             return sample_box(rng)
         if self.kind == "boxes":
@@ -82,6 +93,14 @@ class Arg:
             return [float(v) for v in rng.random(2)]
         if self.kind == "number":
             return float(rng.uniform(self.low, self.high))
+        if self.kind == "span":
+            length = float(rng.uniform(0.2, 1.0)) * duration
+            start = float(rng.random()) * (duration - length)
+            return [start, start + length]
+        if self.kind == "numbers":
+            return sorted({int(number) for number in rng.integers(n_frames, size=4)})
+        if self.kind == "video":
+            return 0
         return "ABCDEF"[int(rng.integers(6))]
 
     def describe(self) -> str:
@@ -105,12 +124,14 @@ class ViewRequest:
         box: the region, unit xyxy of that source.
         parent: index of the view that the call named.
         magnify: if given, the region is enlarged to about this (width, height) even if it has fewer pixels.
+        frame_pixels: if given, the least and greatest number of pixels shown, instead of the environment's budget.
     """
 
     source: int
     box: Box
     parent: int
     magnify: Size | None = None
+    frame_pixels: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +143,8 @@ class ToolResult:
         sources: new sources derived by the call; they are appended to the episode's sources.
         text: feedback to show with the new views, or instead of any.
         stop: the reason if the call ends the episode, else "".
-        answer: the answer text, for "answered"; for "located" the box as JSON.
+        answer: the answer text, for "answered"; for "located" the box or interval as JSON.
+        span: the answered interval of the first video in seconds, or None if there is none.
         located: for "located", the box in unit xyxy of the task's first picture, or None for "not in the picture".
     """
 
@@ -132,6 +154,7 @@ class ToolResult:
     stop: Literal["", "answered", "located"] = ""
     answer: str = ""
     located: Box | None = None
+    span: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -140,12 +163,13 @@ class ToolContext:
 
     Attributes:
         task: the task. Tools may use it to check the form of an answer, never its truth.
-        sources: the task's sources and then the derived ones.
+        sources: the task's sources and then the frames and derived pictures.
         views: all views so far.
         size_of: returns the native (width, height) of a source in pixels.
         size_rule: converts boxes to pixels, see `o3gym.tools.size_rules`.
         focus: the effect of `crop`: "crop", "draw" (draws the box on the view) or "reuse" (shows the view again).
         keeps_canvas: whether a rotated picture keeps its size, so that its corners are lost.
+        time_rule: converts times and frame numbers of videos to frames, see `o3gym.tools.time_rules`.
     """
 
     task: Task
@@ -153,6 +177,7 @@ class ToolContext:
     views: tuple[View, ...]
     size_of: Callable[[Source], Size]
     size_rule: SizeRule
+    time_rule: TimeRule
     focus: str = "crop"
     keeps_canvas: bool = False
 
@@ -216,8 +241,16 @@ ARGUMENT_SHAPES: Mapping[str, str] = {
     "boxes": f"a list of 1 to {MAX_BOXES} boxes [x0, y0, x1, y1]",
     "view": "the number of a view",
     "point": "a point [x, y] of two finite numbers",
+    "span": "a list [start, end] of two finite numbers, in seconds",
+    "numbers": f"a list of 1 to {MAX_NUMBERS} whole numbers",
+    "video": "the number of a video",
     "text": f"text of at most {MAX_TEXT} characters",
 }
+
+
+def fits_index(value: object) -> bool:
+    """Whether `value` is an int that fits into a float."""
+    return isinstance(value, int) and is_number(value)
 
 
 def brief(value: object) -> str:

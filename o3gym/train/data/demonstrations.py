@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any
 
 from o3gym.dialects.base import Dialect
-from o3gym.envs.visual_search import default_tools
+from o3gym.envs.checks import default_tools
 from o3gym.media.images import shared_store
 from o3gym.media.pixels import resample
 from o3gym.policies.dialogue import Message, Part, Picture
 from o3gym.registry import CONTROLS, TOOLS
 from o3gym.suites.base import make_suite
+from o3gym.suites.released.table import SURROGATE
 from o3gym.tools.base import Tool
 from o3gym.types import Size, Trajectory, Turn, View
 
@@ -71,6 +72,20 @@ def _fitted(part: Part, vision_size: Callable[[int, int], Size]) -> Part:
         return part
     load = part.load
     return Picture(replace(part.view, shown=size), lambda: resample(load(), size))
+
+
+def encodable(messages: Sequence[Message]) -> list[Message]:
+    """Returns a dialogue with U+FFFD for every lone surrogate, which is no character: no tokenizer can encode it."""
+    return [replace(message, parts=tuple(map(_encodable, message.parts))) for message in messages]
+
+
+def _encodable(part: Part) -> Part:
+    return type(part)(SURROGATE.sub("\ufffd", part)) if has_surrogate(part) else part  # type: ignore[arg-type, call-arg]
+
+
+def has_surrogate(part: Part) -> bool:
+    """Returns whether a part of a message is a text with a lone surrogate."""
+    return isinstance(part, str) and SURROGATE.search(part) is not None
 
 
 def picture_of(trajectory: Trajectory, view: View) -> Picture:

@@ -7,15 +7,13 @@ an attribute `size` above 0 has that many demonstrations; without it, or with 0,
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from o3gym.dialects.base import make_dialect
-from o3gym.envs.visual_search import default_tools
+from o3gym.envs.checks import default_tools
 from o3gym.judges.base import make_judge
 from o3gym.policies.base import make_policy
 from o3gym.policies.dialogue import Message
@@ -24,9 +22,10 @@ from o3gym.rewards.settle import settle
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job, derive_seed
 from o3gym.runs.store import open_run
-from o3gym.specs import build_plugin, parse_spec
+from o3gym.specs import build_plugin, find_entry, parse_spec
 from o3gym.suites.base import make_suite
-from o3gym.train.data.demonstrations import dialogue_of
+from o3gym.suites.released.table import SURROGATE
+from o3gym.train.data.demonstrations import dialogue_of, encodable
 from o3gym.train.data.task_order import TaskOrder
 from o3gym.types import Size, Trajectory
 
@@ -44,7 +43,7 @@ class BadDemonstration(SourceError):  # noqa: N818 - the name says it
 
 @runtime_checkable
 class Demonstrations(Protocol):
-    """The interface of a source of demonstrations; the attributes `size` and `fingerprint` are optional."""
+    """The interface of a source of demonstrations; attributes `size`, `fingerprint` and `replaced` are optional."""
 
     def example(self, index: int, seed: int) -> Sequence[Message]:
         """Returns demonstration number `index`; 0 ≤ index < size for a source with a `size`.
@@ -63,18 +62,16 @@ def open_source(spec: str, **options: Any) -> Demonstrations:
         UnknownName: the spec names neither a known source nor a module; the message suggests the closest name.
         SourceError: the files of the source are not as expected, or the attribute does not return a source.
     """
-    name, argument, inline = parse_spec(spec)
-    options = {**options, **inline}
-    if name not in DEMONSTRATIONS and _is_module(name):
-        factory = getattr(importlib.import_module(name), argument, None)
-        if not callable(factory):
-            raise SourceError(f'"{spec}": module {name} has no class or function "{argument}"')
-        source = build_plugin("source", f"{name}:{argument}", factory, **options)
-    else:
-        source = build_plugin("source", name, DEMONSTRATIONS[name], argument, **options)
+    name, factory, argument, inline = find_entry(DEMONSTRATIONS, spec, SourceError)
+    source = build_plugin("source", name, factory, argument, **{**options, **inline})
     if not isinstance(source, Demonstrations):
         raise SourceError(f'"{spec}": expected an object with example(index, seed), got {type(source).__name__}')
     return source
+
+
+def replaced_in(source: Demonstrations) -> int:
+    """Returns the number of demonstrations of a source in which U+FFFD stands for what is no character."""
+    return int(getattr(source, "replaced", 0))
 
 
 def size_of(source: Demonstrations) -> int:
@@ -82,15 +79,11 @@ def size_of(source: Demonstrations) -> int:
     return int(getattr(source, "size", 0))
 
 
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except (ModuleNotFoundError, ValueError):
-        return False
-
-
 class RunSource:
     """The correct episodes of a run folder, all of them or those of the given arms.
+
+    Attributes:
+        replaced: number of these episodes with lone surrogates, which a server may have sent. U+FFFD stands for them.
 
     Args:
         argument: the run folder.
@@ -111,13 +104,14 @@ class RunSource:
         self.size = len(self.episodes)
         prompt = stored.protocol.get("prompt_file")
         self._options = {"prompt_file": prompt} if prompt else {}
-        keys = json.dumps([t.to_json() for t in self.episodes], sort_keys=True)
-        self.fingerprint = hashlib.sha256(keys.encode()).hexdigest()
+        rows = [json.dumps(t.to_json(), sort_keys=True, ensure_ascii=False) for t in self.episodes]
+        self.replaced = sum(SURROGATE.search(row) is not None for row in rows)
+        self.fingerprint = hashlib.sha256("\n".join(rows).encode("utf-8", "surrogatepass")).hexdigest()
 
     def example(self, index: int, seed: int) -> list[Message]:
         """Returns the dialogue of the `index`-th correct episode."""
         episode = self.episodes[index]
-        return dialogue_of(episode, make_dialect(episode.dialect, **self._options))
+        return encodable(dialogue_of(episode, make_dialect(episode.dialect, **self._options)))
 
 
 class PolicySource:

@@ -18,7 +18,7 @@ from o3gym.train.batches import portions
 from o3gym.train.grpo.advantages import advantages, divisor, kept, masking_stop, uniform
 from o3gym.train.grpo.recipe import GrpoRecipe
 from o3gym.train.loss_mask import BatchError
-from o3gym.types import OVER_TURN, Trajectory
+from o3gym.types import ENDING_TOOLS, OVER_TURN, Trajectory
 
 LOGPROB_TOLERANCE = 1e-3
 """Log-probabilities above this are refused: they are something else, such as probabilities."""
@@ -239,7 +239,7 @@ def measures(groups: Sequence[Sequence[Trajectory]]) -> Mapping[str, float]:
     """Returns statistics of a rollout for the log: means over its settled episodes, 0 if there are none."""
     flat = [t for group in groups for t in group]
     turns = [turn for t in flat for turn in t.turns]
-    calls = [turn for turn in turns if turn.parsed.call.tool not in ("answer", "locate")]
+    calls = [turn for turn in turns if turn.parsed.call.tool not in ENDING_TOOLS]
     rewards = [t.reward for t in flat if t.reward is not None]
     judged = [t for t in flat if t.verdict in ("correct", "wrong")]
     return {

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from o3gym.dialects.base import make_dialect
-from o3gym.envs.visual_search import default_tools
+from o3gym.envs.checks import default_tools
 from o3gym.judges.base import make_judge
 from o3gym.policies.base import Policy, make_policy
 from o3gym.policies.two_agent import TwoAgent, searcher_env
