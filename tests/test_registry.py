@@ -4,24 +4,36 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
 import pytest
 
 from o3gym import registry
+from o3gym.cli.main import main
 from o3gym.env_ids import ENVS
-from o3gym.registry import REGISTRIES, MissingPackage, Registry, UnknownName, import_attribute, require
+from o3gym.registry import (
+    POLICIES,
+    REGISTRIES,
+    BrokenPlugin,
+    MissingPackage,
+    Registry,
+    UnknownName,
+    import_attribute,
+    require,
+)
 from o3gym.runs.suite_metrics import Measure
 from o3gym.specs import parse_spec
 from o3gym.tools.crop import Crop
+from o3gym.tools.time_rules import TimeRule
 from o3gym.tools.zoom import Zoom
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, known in REGISTRIES.items() for name in known])
 def test_every_entry_can_be_imported(kind: str, name: str) -> None:
     entry = REGISTRIES[kind][name]
-    assert callable(entry) or isinstance(entry, Measure) or entry.name == name
+    assert callable(entry) or isinstance(entry, Measure | TimeRule) or entry.name == name
 
 
 def test_every_registry_is_among_the_kinds() -> None:
@@ -38,7 +50,7 @@ def test_every_registered_id_can_be_made() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_closest() -> None:
-    with pytest.raises(UnknownName, match=r'^unknown tool "corp"; did you mean "crop"\? \(known: answer, crop, '):
+    with pytest.raises(UnknownName, match=r'^unknown tool "corp"; did you mean "crop"\? \(known: answer, '):
         registry.TOOLS["corp"]
     with pytest.raises(ValueError, match=r'^unknown reward "xyzzy" \(known: '):
         registry.REWARDS["xyzzy"]
@@ -72,13 +84,14 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def entry_points(group: str) -> list[EntryPoint]:
         groups.append(group)
-        return [
+        points = [
             EntryPoint("enhance", "o3gym.tools.crop:Crop [fast, gpu]", group),
             EntryPoint("crop", "evil:Crop", group),
             EntryPoint("zoom", "evil:Zoom", group),
             EntryPoint("broken", "no_such_package.module:Tool", group),
             EntryPoint("unreadable", "no attribute", group),
         ]
+        return [point._for(SimpleNamespace(name="sharp-eyes")) for point in points]  # type: ignore[attr-defined]
 
     monkeypatch.setattr(registry, "entry_points", entry_points)
     return groups
@@ -121,12 +134,29 @@ def test_listings_have_the_entry_points_and_import_none(
 
 def test_a_broken_entry_point_fails_alone(installed: list[str]) -> None:
     tools = two_tools()
-    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+    with pytest.raises(BrokenPlugin) as caught:
         tools["broken"]
-    with pytest.raises(ValueError, match=r'expected "package\.module:attribute", got "no attribute"'):
+    assert str(caught.value) == (
+        'tool "broken" of the installed package sharp-eyes cannot be loaded from no_such_package.module:Tool: '
+        "ModuleNotFoundError: No module named 'no_such_package'"
+    )
+    with pytest.raises(BrokenPlugin, match=r'ValueError: expected "package\.module:attribute", got "no attribute"'):
         tools["unreadable"]
     assert set(tools) == NAMES
     assert tools["enhance"] is Crop
+
+
+def test_a_command_names_the_broken_plug_in_on_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "torn_plugin.py").write_text("class Policy:\n  def act(self\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(POLICIES._paths, "torn", "torn_plugin:Policy")
+    monkeypatch.setitem(POLICIES._packages, "torn", "sharp-eyes")
+    assert main(["bench", "--policy", "torn", "--episodes", "1", "--no-view", "--out", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert 'policy "torn" of the installed package sharp-eyes cannot be loaded from torn_plugin:Policy: Synta' in said
+    assert "Traceback" not in said
 
 
 def test_damaged_metadata_of_another_package_hides_no_name_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:

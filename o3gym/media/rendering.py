@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from functools import cache
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from o3gym.geometry import to_pixels, to_root
-from o3gym.media.images import shared_store
+from o3gym.media.drawing import CANVAS_INK, FAINT, GROUND, badge, colour, label_font, scaled, view_image
+from o3gym.media.films import contact_sheet, film
 from o3gym.media.pixels import Pixels
 from o3gym.registry import require
 from o3gym.types import Box, Size, Trajectory, View
@@ -18,24 +18,12 @@ from o3gym.types import Box, Size, Trajectory, View
 CANVAS: Size = (960, 540)
 PICTURE: Size = (474, 400)
 CANVAS_MARGIN = 4
-GROUND, CANVAS_INK, FAINT = (24, 26, 31), (232, 234, 238), (148, 153, 163)
-PALETTE = ((86, 180, 233), (230, 159, 0), (0, 200, 150), (240, 228, 66), (213, 94, 0), (204, 121, 167))
-"""Okabe and Ito's colours, distinguishable with colour blindness and visible on dark and light pictures."""
-
-
-def colour(index: int) -> tuple[int, int, int]:
-    """The colour of view `index`, which is the same wherever the view is drawn."""
-    return PALETTE[index % len(PALETTE)]
-
-
-@cache
-def label_font(size: int) -> Any:
-    """The font that ships with Pillow."""
-    return ImageFont.load_default(size=size)
 
 
 def frame(trajectory: Trajectory, text: str) -> Pixels:
     """One frame of an episode: the first picture with all boxes so far, the newest view, and `text`.
+
+    A video is drawn as the frames shown first, above a time line with the intervals looked at so far.
 
     Returns:
         A uint8 array of shape (540, 960, 3), whatever the sizes of the pictures.
@@ -43,10 +31,10 @@ def frame(trajectory: Trajectory, text: str) -> Pixels:
     canvas = Image.new("RGB", CANVAS, GROUND)
     canvas.paste(_centred(overview(trajectory, PICTURE), PICTURE), (CANVAS_MARGIN, CANVAS_MARGIN))
     newest = trajectory.views[-1]
-    shown = _centred(_scaled(_pixels(trajectory, newest), PICTURE), PICTURE)
+    shown = _centred(_newest(trajectory, PICTURE), PICTURE)
     canvas.paste(shown, (CANVAS[0] - PICTURE[0] - CANVAS_MARGIN, CANVAS_MARGIN))
     draw = ImageDraw.Draw(canvas)
-    name = "the original" if newest.index < len(trajectory.task.sources) else f"view {newest.index}"
+    name = "the original" if newest.parent < 0 else f"view {newest.index}"
     status = f"turn {len(trajectory.turns)} · {name}" + (f" · {trajectory.stop}" if trajectory.stop else "")
     draw.text((CANVAS_MARGIN + 4, PICTURE[1] + 12), status, font=label_font(15), fill=FAINT)
     question = text if text == trajectory.task.text else f"{trajectory.task.question}\n{text}"
@@ -54,27 +42,54 @@ def frame(trajectory: Trajectory, text: str) -> Pixels:
     return np.array(canvas)
 
 
+def _newest(trajectory: Trajectory, size: Size) -> Image.Image:
+    """The views of the last turn that had any, or what was shown at reset."""
+    last = next((turn.views for turn in reversed(trajectory.turns) if turn.views), ())
+    views = [trajectory.views[index] for index in last] or trajectory.views[-1:]
+    return _look(trajectory, views, size)
+
+
+def _look(trajectory: Trajectory, views: Sequence[View], size: Size) -> Image.Image:
+    """One view, or the several frames of a clip as a contact sheet."""
+    if len(views) > 1:
+        return contact_sheet(trajectory, views, size)
+    return scaled(view_image(trajectory, views[0]), size)
+
+
 def strip(trajectory: Trajectory, height: int = 260) -> Image.Image:
-    """A whole episode as one picture: the original with numbered boxes, all new views, and question and answer."""
-    looks = [view for view in trajectory.views if view.parent >= 0]
-    first = overview(trajectory, (3 * height, height))
-    panels = [first, *(_scaled(_pixels(trajectory, view), (2 * height, height)) for view in looks)]
+    """A whole episode as one picture: what was shown first, all looks by their numbers, and question and answer.
+
+    Looks at pictures have the numbers of their views, which are drawn as boxes on the first picture. Looks at videos
+    have the numbers of their turns, as on the time line.
+    """
+    numbered = _looks(trajectory)
+    panels = [overview(trajectory, (3 * height, height))]
+    panels += [_look(trajectory, views, (2 * height, height)) for _, views in numbered]
     width = max(sum(panel.width + CANVAS_MARGIN for panel in panels) + CANVAS_MARGIN, 2 * height)
     canvas = Image.new("RGB", (width, height + 92), GROUND)
     draw, x = ImageDraw.Draw(canvas), CANVAS_MARGIN
-    for index, panel in zip((0, *(view.index for view in looks)), panels, strict=True):
+    for number, panel in zip((None, *(number for number, _ in numbered)), panels, strict=True):
         canvas.paste(panel, (x, CANVAS_MARGIN))
-        if index:
-            draw.rectangle(
-                (x, CANVAS_MARGIN, x + panel.width - 1, CANVAS_MARGIN + panel.height - 1),
-                outline=colour(index),
-                width=3,
-            )
-            _badge(draw, (x + 3, CANVAS_MARGIN + 3), str(index), colour(index))
+        if number is not None:
+            corner = (x + panel.width - 1, CANVAS_MARGIN + panel.height - 1)
+            draw.rectangle((x, CANVAS_MARGIN, *corner), outline=colour(number), width=3)
+            badge(draw, (x + 3, CANVAS_MARGIN + 3), str(number), colour(number))
         x += panel.width + CANVAS_MARGIN
     _write(draw, (CANVAS_MARGIN + 6, height + 12), trajectory.task.question, 17, width - 20, lines=2)
     draw.text((CANVAS_MARGIN + 6, height + 64), _answer_line(trajectory), font=label_font(16), fill=FAINT)
     return canvas
+
+
+def _looks(trajectory: Trajectory) -> list[tuple[int, list[View]]]:
+    """The views that the agent asked for with their numbers; those of one turn together if they are frames."""
+    looks: list[tuple[int, list[View]]] = []
+    asked = [view for view in trajectory.views if view.parent >= 0]
+    if not any(source.duration is not None for source in trajectory.task.sources):
+        return [(view.index, [view]) for view in asked]
+    for number, turn in enumerate(trajectory.turns, 1):
+        views = [view for view in asked if view.index in turn.views]
+        looks += [(number, views)] if views else []
+    return looks
 
 
 def _answer_line(trajectory: Trajectory) -> str:
@@ -82,15 +97,24 @@ def _answer_line(trajectory: Trajectory) -> str:
     task, answer = trajectory.task, trajectory.answer or trajectory.stop
     if task.choices and answer in tuple(task.letters):
         answer = f"{answer}. {task.choices[task.letters.index(answer)]}"
-    if trajectory.stop == "located":
+    if trajectory.stop == "located" and trajectory.span is None:
         answer = "a box" if trajectory.located else "not in the picture"
+    if trajectory.span is not None:
+        interval = f"{trajectory.span[0]:.1f} to {trajectory.span[1]:.1f} s"
+        answer = interval if trajectory.stop == "located" else f"{answer} ({interval})"
     return f"answer: {answer}" + (f"  ({trajectory.verdict})" if trajectory.verdict else "")
 
 
 def overview(trajectory: Trajectory, size: Size) -> Image.Image:
-    """The first picture as the agent saw it, scaled to fit `size`, with the numbered boxes of all views."""
+    """The first picture as the agent saw it, scaled to fit `size`, with the numbered boxes of all views.
+
+    If the task has videos, they are drawn instead, one below the other.
+    """
+    videos = [place for place, source in enumerate(trajectory.task.sources) if source.duration is not None]
+    if videos:
+        return _films(trajectory, videos, size)
     source = trajectory.sources[0]
-    image = _scaled(_pixels(trajectory, trajectory.views[0]), size)
+    image = scaled(view_image(trajectory, trajectory.views[0]), size)
     draw = ImageDraw.Draw(image)
     for view in trajectory.views:
         root = to_root(trajectory.sources[view.source], view.box, trajectory.task.sources)
@@ -99,17 +123,19 @@ def overview(trajectory: Trajectory, size: Size) -> Image.Image:
     return image
 
 
+def _films(trajectory: Trajectory, videos: Sequence[int], size: Size) -> Image.Image:
+    canvas, height = Image.new("RGB", size, GROUND), size[1] // len(videos)
+    for row, video in enumerate(videos):
+        canvas.paste(film(trajectory, video, (size[0], height)), (0, row * height))
+    return canvas
+
+
 def outline(draw: ImageDraw.ImageDraw, box: Box, size: Size, index: int) -> None:
     """Draw a numbered box. Boxes less than 8 pixels wide or high are enlarged to 8 so that they are visible."""
     x0, y0, x1, y1 = to_pixels(box, (size[0] - 1, size[1] - 1))
     grow_x, grow_y = max(0.0, 8 - (x1 - x0)) / 2, max(0.0, 8 - (y1 - y0)) / 2
     draw.rectangle((x0 - grow_x, y0 - grow_y, x1 + grow_x, y1 + grow_y), outline=colour(index), width=3)
-    _badge(draw, (min(x0, size[0] - 18), max(y0 - 18, 0)), str(index), colour(index))
-
-
-def _badge(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, fill: tuple[int, int, int]) -> None:
-    draw.rectangle((at[0], at[1], at[0] + 8 + 9 * len(text), at[1] + 17), fill=fill)
-    draw.text((at[0] + 4, at[1] + 1), text, font=label_font(14), fill=(0, 0, 0))
+    badge(draw, (min(x0, size[0] - 18), max(y0 - 18, 0)), str(index), colour(index))
 
 
 def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, width: int, lines: int) -> None:
@@ -119,21 +145,6 @@ def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int,
     if len(wrapped) > lines:
         wrapped = [*wrapped[: lines - 1], wrapped[lines - 1][: columns - 1] + "…"]
     draw.multiline_text(at, "\n".join(wrapped), font=label_font(size), fill=CANVAS_INK, spacing=4)
-
-
-def _pixels(trajectory: Trajectory, view: View) -> Image.Image:
-    source = trajectory.sources[view.source]
-    return Image.fromarray(shared_store().region(source, view.box, view.shown, view.resampling))
-
-
-def _inside(size: Size, limit: Size) -> Size:
-    """The largest size with the aspect ratio of `size` that fits into `limit`."""
-    scale = min(limit[0] / size[0], limit[1] / size[1])
-    return (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-
-
-def _scaled(image: Image.Image, limit: Size) -> Image.Image:
-    return image.resize(_inside(image.size, limit), Image.Resampling.BICUBIC)
 
 
 def _centred(image: Image.Image, size: Size) -> Image.Image:

@@ -10,9 +10,10 @@ import pytest
 
 import o3gym
 from o3gym.envs import VisualSearchEnv
+from o3gym.media.drawing import GROUND, colour
 from o3gym.media.images import shared_store
 from o3gym.media.pixels import Pixels
-from o3gym.media.rendering import CANVAS, CANVAS_MARGIN, GROUND, PICTURE, colour, frame, overview, strip
+from o3gym.media.rendering import CANVAS, CANVAS_MARGIN, PICTURE, frame, overview, strip
 from o3gym.types import Call, Task, Trajectory
 
 Make = Callable[..., Any]

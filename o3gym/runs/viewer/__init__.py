@@ -131,7 +131,7 @@ def _summary(report: Report) -> dict[str, Any]:
 
 
 def _template(report: Report) -> str:
-    css, script = _asset("viewer.css"), _asset("viewer.js") + _asset("episode.js")
+    css, script = _asset("viewer.css"), _asset("viewer.js") + _asset("episode.js") + _asset("film.js")
     charts = [curve_chart(report), curve_chart(report, PHONE)]
     sweep = sweep_chart(report), sweep_chart(report, PHONE)
     pictures = [*charts, *(chart for chart in sweep if chart)]

@@ -3,6 +3,7 @@
 
 const HUES = 8; // number of turn colours in the style sheet
 const CROP_SIDE = 320; // longer side in pixels at which views are shown beside their turn
+const SMALL_SIDE = 150; // the same, with a short caption, if a turn has many, such as the frames of a clip
 
 /** "0.25 0.50 – 0.40 0.65": a unit box with two decimals, or three if it is small. */
 function boxText(box) {
@@ -98,7 +99,7 @@ function legend(episode, board) {
     box.addEventListener("change", () => board.classList.toggle(`hide-${name}`, !box.checked));
     return on ? h("label", {}, box, h("span", { class: `key ${name}` }), label) : null;
   };
-  return h("div", { class: "legend" }, toggle("looks", "views, by turn", episode.views.length), toggle("targets", "target", episode.targets.length), toggle("located", "located", episode.located));
+  return h("div", { class: "legend" }, toggle("looks", "views, by turn", episode.views.length), toggle("targets", "target", episode.targets.length), toggle("located", episode.span ? "answered" : "located", episode.located || episode.span));
 }
 
 function outcome(episode) {
@@ -106,8 +107,11 @@ function outcome(episode) {
     const gold = episode.targets.length ? "the dashed region" : "not in the picture";
     return h("dl", { class: "answers" }, episode.truth && fact("Wanted", gold), fact("Located", episode.located ? boxText(episode.located) : "nothing"));
   }
+  const wanted = episode.targets.filter((one) => one.time && one.picture === episode.timed).map((one) => spanText(one.time)).join(", ");
+  const evidence = [wanted && fact("Interval", wanted), episode.span && fact("Answered", spanText(episode.span))];
+  if (episode.kind === "span") return h("dl", { class: "answers" }, evidence, !episode.span && fact("Answered", "nothing"));
   const chosen = episode.answer.trim();
-  if (!episode.choices.length) return h("dl", { class: "answers" }, fact("Expected", episode.gold), fact("Answered", chosen || "nothing"));
+  if (!episode.choices.length) return h("dl", { class: "answers" }, fact("Expected", episode.gold), fact("Answered", chosen || "nothing"), evidence);
   const options = episode.choices.map((text, i) => {
     const letter = String.fromCharCode(65 + i);
     const [gold, mine] = [letter === episode.gold, letter === chosen];
@@ -115,20 +119,20 @@ function outcome(episode) {
     return h("li", { class: [gold && "gold", mine && "mine"].filter(Boolean).join(" ") }, h("b", {}, letter), h("span", {}, text), said && h("em", {}, said));
   });
   const odd = !options.some((option) => option.classList.contains("mine"));
-  return [h("ul", { class: "choices" }, options), odd && h("dl", { class: "answers" }, fact("Answered", chosen || "nothing"))];
+  return [h("ul", { class: "choices" }, options), h("dl", { class: "answers" }, odd && fact("Answered", chosen || "nothing"), evidence)];
 }
 
 const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
 const signed = (value) => typeof value === "number" ? value.toFixed(Math.abs(value) < 0.1 && value ? 3 : 2).replace("-", "−") : String(value);
 const terms = (values) => Object.keys(values).length > 0 && h("p", { class: "terms" }, Object.entries(values).map(([name, value]) => h("span", {}, name, " ", h("b", {}, signed(value)))));
 
-function crop(view) {
-  const where = view.box ? ` of picture ${view.picture}, ${boxText(view.box)}` : "";
+function crop(view, side) {
+  const where = view.time ? ` at ${clock(view.time[0])}` : view.box ? ` of picture ${view.picture}, ${boxText(view.box)}` : "";
   const made = view.made_by ? ` · ${view.made_by}` : "";
   const scaled = view.shown.join() === view.native.join() ? "native" : `from ${view.native.join("×")}`;
-  return h("figure", { class: `crop hue${view.turn % HUES}` },
-    picture(view.thumb, `View ${view.index}${where}`, CROP_SIDE),
-    h("figcaption", {}, h("b", {}, `View ${view.index}`), ` ${view.shown.join("×")} px, ${scaled}${made}`));
+  const caption = side === SMALL_SIDE ? [h("b", {}, String(view.index)), view.time && ` ${clock(view.time[0])}`]
+    : [h("b", {}, `View ${view.index}`), view.time && ` ${clock(view.time[0])},`, ` ${view.shown.join("×")} px, ${scaled}${made}`];
+  return h("figure", { class: `crop hue${view.turn % HUES}` }, picture(view.thumb, `View ${view.index}${where}`, side), h("figcaption", {}, caption));
 }
 
 function turnCard(episode, turn, number, prefix) {
@@ -139,7 +143,7 @@ function turnCard(episode, turn, number, prefix) {
     h("h3", {}, h("span", { class: "dot" }), `Turn ${number + 1}`, trouble.map((text) => h("span", { class: "trouble" }, text)), !turn.well_formed && h("span", { class: "trouble soft" }, "format")),
     said && h("p", { class: "thought" }, said),
     turn.tool !== "noop" && callText(turn),
-    views.length > 0 && h("div", { class: "crops" }, views.map(crop)),
+    views.length > 0 && h("div", { class: "crops" }, views.map((view) => crop(view, views.length > 4 ? SMALL_SIDE : CROP_SIDE))),
     turn.feedback && h("p", { class: `feedback${turn.error ? " bad" : ""}` }, turn.feedback),
     turn.children.map((at) => childCard(episode.children[at], `${prefix}-c${at}`)),
     terms(turn.terms),
@@ -158,7 +162,7 @@ function childCard(child, prefix) {
 
 function body(episode, prefix) {
   const board = h("div", { class: "board" });
-  board.append(...episode.pictures.map((_, at) => canvas(episode, at, prefix)), legend(episode, board));
+  board.append(...episode.pictures.map((one, at) => (one.duration === undefined ? canvas : filmBoard)(episode, at, prefix)), legend(episode, board));
   const linked = new Set(episode.turns.flatMap((turn) => turn.children));
   const rest = episode.children.map((child, at) => linked.has(at) ? null : childCard(child, `${prefix}-c${at}`));
   return h("div", { class: "body" },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from o3gym.codec import encode
@@ -12,6 +13,8 @@ from o3gym.runs.viewer.thumbnails import Thumbnails
 from o3gym.types import Trajectory, Turn, View
 
 EXCERPT = 160
+CELLS = 24
+"""Maximum number of frames of a video's overview that the page shows."""
 
 
 def index_row(trajectory: Trajectory) -> list[Any]:
@@ -48,7 +51,9 @@ def episode_values(trajectory: Trajectory, thumbnails: Thumbnails) -> dict[str, 
         "stop": trajectory.stop or "none",
         "facts": _facts(trajectory),
         "terms": dict(trajectory.terms),
-        "targets": [{"box": t.box, "picture": t.source, "label": t.label} for t in task.targets],
+        "targets": [{"box": t.box, "picture": t.source, "label": t.label, "time": t.time} for t in task.targets],
+        "span": trajectory.span,
+        "timed": next((place for place, source in enumerate(task.sources) if source.duration is not None), None),
         "pictures": [_picture(trajectory, place, thumbnails) for place in range(len(task.sources))],
         "views": [_view(trajectory, view, turn_of.get(view.index, 0), thumbnails) for view in requested],
         "turns": [_turn(turn) for turn in trajectory.turns],
@@ -73,9 +78,29 @@ def _facts(trajectory: Trajectory) -> list[tuple[str, str]]:
 
 def _picture(trajectory: Trajectory, number: int, thumbnails: Thumbnails) -> dict[str, Any]:
     source = trajectory.task.sources[number]
+    if source.duration is not None:
+        return _film(trajectory, number, thumbnails)
     at_reset = (view for view in trajectory.views if view.source == number and view.parent < 0)
     shown = next(at_reset, None)
     return thumbnails.picture(source) if shown is None else thumbnails.view(source, shown)
+
+
+def _film(trajectory: Trajectory, number: int, thumbnails: Thumbnails) -> dict[str, Any]:
+    """A video of the task: its file for the browser's player, and at most `CELLS` of the frames shown at reset."""
+    source = trajectory.task.sources[number]
+    shown = [view for view in trajectory.views if view.video == number and view.parent < 0]
+    step = max(1, -(-len(shown) // CELLS))
+    is_file = source.kind == "file" and not source.args
+    return {
+        "duration": source.duration,
+        "name": Path(source.ref).name if source.kind == "file" else source.ref,
+        "address": Path(source.ref).absolute().as_uri() if is_file else "",
+        "shown": len(shown),
+        "frames": [
+            {"time": view.time, "thumb": thumbnails.view(trajectory.sources[view.source], view)}
+            for view in shown[::step]
+        ],
+    }
 
 
 def _view(trajectory: Trajectory, view: View, turn: int, thumbnails: Thumbnails) -> dict[str, Any]:
@@ -85,6 +110,8 @@ def _view(trajectory: Trajectory, view: View, turn: int, thumbnails: Thumbnails)
         "index": view.index,
         "turn": turn,
         "parent": view.parent,
+        "video": view.video,
+        "time": view.time,
         "picture": None if at is None else at[0],
         "box": None if at is None else at[1],
         "native": view.native,

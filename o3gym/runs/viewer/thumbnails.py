@@ -29,6 +29,8 @@ THUMBS = "thumbs"
 """Folder of the thumbnails in a run folder and beside a page."""
 OVERVIEW_SIDE = 640
 """Maximum longer side in pixels of the thumbnails of pictures that are shown at reset."""
+CELL_SIDE = 240
+"""The same for the frames of a video that are shown at reset, of which there are many."""
 CROP_SIDE = 480
 """Maximum longer side in pixels of all other thumbnails."""
 QUALITY = 80
@@ -202,12 +204,14 @@ def encode_thumbnail(pixels: Pixels, size: Size) -> bytes:
 
 def thumbnail_size(view: View) -> Size:
     """The size of the thumbnail of a view."""
-    return limit(view.shown) if view.parent < 0 else reduced(view.shown)
+    if view.parent >= 0:
+        return reduced(view.shown)
+    return limit(view.shown, OVERVIEW_SIDE if view.video is None else CELL_SIDE)
 
 
-def limit(size: Size) -> Size:
-    """The size of an overview: scaled down so that its longer side is at most `OVERVIEW_SIDE`."""
-    scale = min(1.0, OVERVIEW_SIDE / max(size))
+def limit(size: Size, side: int = OVERVIEW_SIDE) -> Size:
+    """The size of an overview: scaled down so that its longer side is at most `side`."""
+    scale = min(1.0, side / max(size))
     return (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
 
 
