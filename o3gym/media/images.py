@@ -164,8 +164,7 @@ class ImageStore:
         with self._in_progress(video.key):
             missing = [number for number, frame in frames.items() if self._get((frame.key, None)) is None]
             with _named_errors():
-                for number, image in read_frames(video, missing):
-                    pixels = pixels_of(to_rgb(image))
+                for number, pixels in read_frames(video, missing):
                     with self._room:
                         self._check_size(frames[number], (pixels.shape[1], pixels.shape[0]))
                         self._keep((frames[number].key, None), pixels)
@@ -303,8 +302,8 @@ class ImageStore:
             raise PictureError(f'derived picture "{source.ref}" has no parent')
         if is_frame(source):
             with _named_errors():
-                ((_, frame),) = read_frames(source.parent, [source.args["number"]])
-            return pixels_of(to_rgb(frame))
+                ((_, pixels),) = read_frames(source.parent, [source.args["number"]])
+            return pixels
         args = dict(source.args)
         region = args.pop("region", FULL)
         image = Image.fromarray(self.region(source.parent, region))

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from o3gym.media.pixels import Pixels, pixels_of, to_rgb
 from o3gym.media.timeline import Timeline, VideoError
 from o3gym.registry import require
 from o3gym.types import Size
@@ -78,8 +79,24 @@ def index_video(path: str) -> VideoIndex:
     return VideoIndex(Timeline(times, duration, size), stamps, [pts for pts, _, key in packets if key])
 
 
-def read_video(path: str, index: VideoIndex, numbers: Sequence[int]) -> Iterator[tuple[int, Image.Image]]:
-    """Decodes the frames with the given ascending numbers, in one pass, and yields (number, upright RGB picture).
+def stated_duration(path: str) -> float | None:
+    """The length in seconds that a file states in its header; None if it states none.
+
+    Reading it takes milliseconds, whereas an index reads the whole file. It may differ by a frame from the end of the
+    index's last frame.
+
+    Raises:
+        VideoError: the file is missing or broken, or has no video stream.
+    """
+    with _opened(path) as (container, stream):
+        if stream.duration and stream.time_base:
+            return float(stream.duration * stream.time_base)
+        # The unit of a container's times is a microsecond (AV_TIME_BASE).
+        return container.duration / 1e6 if container.duration and container.duration > 0 else None
+
+
+def read_video(path: str, index: VideoIndex, numbers: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
+    """Decodes the frames with the given ascending numbers, in one pass, and yields (number, upright RGB pixels).
 
     Raises:
         VideoError: a frame cannot be decoded; frames before it have been yielded.
@@ -175,15 +192,15 @@ def _limited(path: str, items: Iterator[Any]) -> Iterator[Any]:
         yield item
 
 
-def _upright(frame: Any) -> Image.Image:
-    """The frame as an RGB picture, over white where it is transparent, turned as its display matrix says."""
+def _upright(frame: Any) -> Pixels:
+    """The frame as RGB pixels, over white where it is transparent, turned as its display matrix says."""
+    pixels: Pixels
     if any(component.is_alpha for component in frame.format.components):
-        image = Image.fromarray(frame.to_ndarray(format="rgba"))
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        pixels = pixels_of(to_rgb(Image.fromarray(frame.to_ndarray(format="rgba"))))
     else:
-        image = Image.fromarray(frame.to_ndarray(format="rgb24"))
+        pixels = frame.to_ndarray(format="rgb24")  # an array of its own, which needs no way through Pillow
     turns = frame.rotation % 360
-    return image.rotate(turns, expand=True) if turns else image
+    return pixels_of(Image.fromarray(pixels).rotate(turns, expand=True)) if turns else pixels
 
 
 @contextmanager

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from o3gym.media.file_state import NO_FILE, file_state
+from o3gym.media.pixels import Pixels, pixels_of, to_rgb
 from o3gym.media.timeline import Timeline, VideoError
 from o3gym.media.video_files import VideoIndex, index_video, read_video
 from o3gym.registry import GENERATED_SIZES, GENERATORS
@@ -83,8 +84,8 @@ def timeline_of(video: Source) -> Timeline:
         return _regular(video.duration, float(video.args["fps"]), first.size)
 
 
-def read_frames(video: Source, numbers: Sequence[int]) -> Iterator[tuple[int, Image.Image]]:
-    """Yields (number, picture) for frames of a video, in ascending order; frames of a file are decoded in one pass.
+def read_frames(video: Source, numbers: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
+    """Yields (number, RGB pixels) for frames of a video, in ascending order; those of a file are decoded in one pass.
 
     Raises:
         VideoError: the video or a frame cannot be read, or there is no frame with one of the numbers.
@@ -94,13 +95,14 @@ def read_frames(video: Source, numbers: Sequence[int]) -> Iterator[tuple[int, Im
         raise VideoError(f"{video.ref}: expected frames from 0 to {count - 1}, got {ordered[0]} to {ordered[-1]}")
     if video.kind == "generated":
         for number in ordered:
-            yield number, GENERATORS[video.ref](**video.args, time=number / float(video.args["fps"]))
+            image = GENERATORS[video.ref](**video.args, time=number / float(video.args["fps"]))
+            yield number, pixels_of(to_rgb(image))
     elif "fps" in video.args:
         files = _frame_files(video.ref)
         for number in ordered:
             with Image.open(files[number], formats=FRAME_FORMATS) as image:
-                yield number, image
-    else:
+                yield number, pixels_of(to_rgb(image))
+    elif ordered:
         yield from read_video(video.ref, _index(video.ref, _changed(video.ref)), ordered)
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from o3gym.calls import answer, answer_with_span, clip, crop, frames, locate_span, reuse
 from o3gym.envs import VisualSearchEnv
 from o3gym.media.images import ImageStore, PictureError, RegionRequest
+from o3gym.media.pixels import Pixels
 from o3gym.media.videos import frame_source, read_frames, video_source
 from o3gym.registry import GENERATED_SIZES, GENERATORS, Registry
 from o3gym.types import FULL, Call, Source, Target, Task, Trajectory
@@ -168,7 +169,7 @@ def test_a_file_is_decoded_once_for_a_group(tmp_path: Path, monkeypatch: pytest.
     task = Task("t", (video_source(path),), "When?", kind="span")
     passes = []
 
-    def counted(video: Source, numbers: Sequence[int]) -> Iterator[tuple[int, Image.Image]]:
+    def counted(video: Source, numbers: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
         passes.append(list(numbers))
         yield from read_frames(video, numbers)
 

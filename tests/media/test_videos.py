@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from o3gym.media.images import ImageStore, PictureError
+from o3gym.media.pixels import Pixels
 from o3gym.media.timeline import Timeline, VideoError
 from o3gym.media.videos import frame_source, read_frames, timeline_of, video_source
 from o3gym.registry import GENERATED_SIZES, GENERATORS, Registry
@@ -37,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def reds(video: Source, numbers: list[int]) -> list[tuple[int, int]]:
-    return [(number, np.asarray(image)[0, 0, 0].item()) for number, image in read_frames(video, numbers)]
+    return [(number, image[0, 0, 0].item()) for number, image in read_frames(video, numbers)]
 
 
 def test_a_folder_of_pictures_is_a_video(folder: Path) -> None:
@@ -108,7 +109,7 @@ def test_the_store_decodes_a_clip_once_for_all_who_look_at_it(
 ) -> None:
     passes: list[list[int]] = []
 
-    def counted(video: Source, numbers: list[int]) -> Iterator[tuple[int, Image.Image]]:
+    def counted(video: Source, numbers: list[int]) -> Iterator[tuple[int, Pixels]]:
         passes.append(list(numbers))
         yield from read_frames(video, numbers)
 
