@@ -19,18 +19,12 @@ experiment: .venv/train ## train with and without over-turn masking in miniature
 # The tests run in one process per core. Threads of torch would only wait for each other beside them: without
 # OMP_NUM_THREADS=1, tests of training take eight times as long. slipcover measures coverage by changing the bytecode, which
 # costs next to nothing; with Python 3.11, coverage.py's tracer makes the tests take a third longer.
+# Where PYTHONDONTWRITEBYTECODE is set, as in many containers, every process would compile the package and every worker
+# rewrite the asserts of all tests anew. tests/conftest.py prints which tests are left out.
 test: .venv/dev ## run all tests that need nothing but pip, and print the coverage
-	OMP_NUM_THREADS=1 $(BIN)/python -m slipcover --source o3gym --json --out .coverage.json \
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m slipcover --source o3gym --json --out .coverage.json \
 	  -m pytest -n auto -m "not browser and not harness and not layout and not ray and not vllm"
 	@$(BIN)/python -c 'import json; print("Coverage: {:.0f}% of the lines of o3gym.".format(json.load(open(".coverage.json"))["summary"]["percent_covered"]))'
-	@count() { \
-	    $(BIN)/python -m pytest -o addopts= -m $$1 --collect-only -q $$(grep -rlE "(mark\.|in_)$$1" tests --include=test_*.py) | grep -c '::'; }; \
-	  echo "Not run: $$(count browser) tests of the viewer in a browser. They need Chromium, which pip cannot install;" \
-	    ".ci/run installs it and runs them."; \
-	  echo "Not run: $$(count ray) tests on a Ray cluster, which download 80 MB: make test-ray."; \
-	  echo "Not run: $$(count harness) tests with the harnesses that read exported runs, which install 600 MB: make test-harness."; \
-	  echo "Not run: $$(count layout) test of the layout detector RapidLayout, which installs 280 MB: make test-layout."; \
-	  echo "Not run: $$(count vllm) tests of the vllm policies with vLLM itself, which install 3.5 GB: make test-vllm."
 
 test-ray: .venv/ray ## test runs on a local Ray cluster of several processes; installs 80 MB
 	$(BIN)/python -m pytest -m ray tests/bench/test_ray.py

@@ -1,17 +1,21 @@
-"""Measures videos, each figure against a baseline of the same run: `python benchmarks/video.py` (extra `video`).
+"""Measures videos, each figure against a baseline of the same run: `python benchmarks/video.py [clips] [window]`.
 
-(a) a clip of eight frames through the environment against bare PyAV; (b) sixteen rollouts with four clips each on one
-film against a loop in which each rollout opens the film itself; (c) the memory of (b) against the budget.
+`clips` (extra `video`): (a) a clip of eight frames through the environment against bare PyAV; (b) sixteen rollouts with
+four clips each on one film against a loop in which each rollout opens the film itself; (c) the memory of (b) against
+the budget. `window` (extra `transformers`): (d) a late turn of a dialogue with a window memory against an early one.
 """
 
 from __future__ import annotations
 
+import argparse
 import resource
+import statistics
+import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import av
 import numpy as np
 from figures import Figure, in_turn, show
 from PIL import Image
@@ -20,7 +24,13 @@ from o3gym.calls import clip
 from o3gym.envs import VisualSearchEnv
 from o3gym.media.images import shared_store
 from o3gym.media.videos import video_source
-from o3gym.types import Task
+from o3gym.policies.base import Policy
+from o3gym.policies.dialogue import Dialogue, Picture, Request
+from o3gym.policies.window import leaving
+from o3gym.registry import require
+from o3gym.types import FULL, EpisodeKey, Sampling, Task, View
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "policies" / "local"))
 
 SIZE = (1280, 720)
 FPS, KEY_EVERY, MINUTES = 10, 50, 5
@@ -30,18 +40,32 @@ SECONDS, FRAMES = 4.0, 8
 ROLLOUTS, CLIPS = 16, 4
 BUDGET = 256 * 2**20
 """Bytes for decoded frames: 97 of 720p."""
+WINDOW, SHOWN, SIDE = 2, 8, 256
+"""Rounds whose pictures stay in the dialogue, pictures per round, and their side in pixels: 64 tokens each."""
+EARLY, LATE, NEAR = 8, 32, 2
+"""The turns that are compared, counted from 1, each with its neighbours up to `NEAR` turns away."""
+REPLY = "<Snapshot>A</Snapshot>"
 
 
 def main() -> None:
+    sections: Mapping[str, Callable[[], list[Figure]]] = {"clips": clips, "window": window_cost}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"any of: {', '.join(sections)} (all)")
+    chosen = parser.parse_known_args()[0].sections or list(sections)
+    if unknown := [name for name in chosen if name not in sections]:
+        parser.error(f"unknown section {unknown[0]}; expected any of: {', '.join(sections)}")
+    show("o3gym videos", [figure for name in chosen for figure in sections[name]()], parser)
+
+
+def clips() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         film = write_film(Path(folder) / "film.mp4")
-        figures = [clip_against_pyav(film), *sharing(film)]
-    show("o3gym videos", figures)
+        return [clip_against_pyav(film), *sharing(film)]
 
 
 def write_film(path: Path) -> Path:
     """Writes five minutes of slowly moving clouds, as hard to decode as a quiet film."""
-    rng = np.random.default_rng(0)
+    av, rng = require("av", "video"), np.random.default_rng(0)
     clouds = Image.fromarray(rng.integers(0, 256, (40, 200, 3), dtype=np.uint8)).resize(
         (6400, 1280), Image.Resampling.BICUBIC
     )
@@ -59,7 +83,7 @@ def write_film(path: Path) -> Path:
 def bare_clip(path: Path, start: float) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
     """Eight evenly spaced frames of a clip, as a user of PyAV would read them: open, seek, decode."""
     wanted, frames = [start + SECONDS * number / FRAMES for number in range(FRAMES)], []
-    with av.open(str(path)) as container:
+    with require("av", "video").open(str(path)) as container:
         stream = container.streams.video[0]
         container.seek(int(start / stream.time_base), stream=stream)
         for frame in container.decode(stream):
@@ -124,6 +148,78 @@ def sharing(film: Path) -> list[Figure]:
         Figure("(b) 16 rollouts × 4 clips", faster, "× a loop that opens the film", "≥ 8", faster >= 8),
         Figure("(c) peak memory of (b)", share, "× the budget", "≤ 1.25", share <= 1.25),
     ]
+
+
+def window_cost(rounds: int = 3) -> list[Figure]:
+    """Measures whether a turn with a window memory costs the same at turn 32 as at turn 8.
+
+    A randomly initialised Qwen3-VL replies through the transformers policy, with eight new pictures per turn, of which
+    the last two rounds stay. In every turn the dialogue is cut, the KV cache is kept up to the cut, and the two rounds
+    that stay are read again. What still grows is text: replies with their snapshots. For comparison, the number of
+    tokens of a dialogue that keeps everything.
+    """
+    import vlm_folders
+
+    from o3gym.policies.local.transformers import Transformers
+
+    require("torch", "transformers").set_num_threads(1)
+    times: dict[int, list[float]] = {EARLY: [], LATE: []}
+    with tempfile.TemporaryDirectory() as folder:
+        policy = Transformers(vlm_folders.qwen(Path(folder) / "model", "qwen3_vl", hidden=256, layers=4))
+        for _ in range(rounds):
+            for turn, seconds in times.items():
+                seconds += turn_seconds(policy, turn)
+        windowed, whole = (len(policy.encoder.opening(talk(LATE, w).messages).ids) for w in (WINDOW, None))
+    # One thread computes and waits for nothing, so processor time is its time on an idle machine.
+    early, late = (statistics.median(seconds) for seconds in times.values())
+    name = f"(d) window of {WINDOW} rounds: turn {LATE} / turn {EARLY}"
+    return [
+        Figure(name, late / early, "×", "≤ 1.1", late / early <= 1.1),
+        Figure(f"turn {LATE}", 1000 * late, "ms", "for reference", True),
+        Figure(f"tokens at turn {LATE}", windowed, "", "for reference", True),
+        Figure(f"tokens at turn {LATE}, everything kept", whole, "", "for reference", True),
+    ]
+
+
+def talk(turn: int, window: int | None) -> Dialogue:
+    """A dialogue that waits for the reply of a turn; turn 0 is before the first round."""
+    dialogue = Dialogue()
+    dialogue.add("system", ["You look."])
+    dialogue.add("user", ["When does the car turn left?"])
+    for number in range(1, turn + 1):
+        another_round(dialogue, number, window)
+    return dialogue
+
+
+def another_round(dialogue: Dialogue, number: int, window: int | None) -> None:
+    dialogue.add("assistant", [REPLY])
+    dialogue.add("user", [*(noise(SHOWN * number + place) for place in range(SHOWN)), "Go on."])
+    if changes := leaving(dialogue.messages, window):
+        dialogue.cut(changes)
+
+
+def turn_seconds(policy: Policy, turn: int) -> list[float]:
+    """The processor seconds of some turns around `turn`. The policy meets the dialogue one turn before them."""
+    dialogue, key, seconds = talk(turn - NEAR - 1, WINDOW), ("arm", f"{turn}", 0, "main"), list[float]()
+    reply_to(policy, key, dialogue)
+    for number in range(turn - NEAR, turn + NEAR + 1):
+        another_round(dialogue, number, WINDOW)
+        start = time.process_time()
+        reply_to(policy, key, dialogue)
+        seconds.append(time.process_time() - start)
+    policy.release(key)
+    return seconds
+
+
+def reply_to(policy: Policy, key: EpisodeKey, dialogue: Dialogue) -> None:
+    policy.submit(Request(key, dialogue, Sampling(choices=(REPLY,))))
+    ((_, reply),) = policy.poll()
+    assert reply.text == REPLY, reply
+
+
+def noise(index: int) -> Picture:
+    pixels = np.random.default_rng(index).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    return Picture(View(index, 0, FULL, (SIDE, SIDE), (SIDE, SIDE)), lambda: pixels)
 
 
 if __name__ == "__main__":

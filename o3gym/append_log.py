@@ -122,10 +122,11 @@ def write_whole(path: Path, data: bytes) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a path beside `path` to write to, which replaces `path` at the end, or is removed if an error is raised.
 
-    The folder is created if it is missing.
+    The folder is created if it is missing. Each process has a path of its own, because the processes of a training
+    write the same files at the same moment.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         yield partial
         partial.replace(path)

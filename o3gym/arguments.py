@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from numbers import Integral, Real
 
+LARGEST_SEED = 2**63 - 1
+"""The largest seed. Servers take signed integers of 64 bits."""
+
 
 def check_whole(name: str, value: object, least: int) -> None:
     """Checks that an argument is a whole number of at least `least`.
@@ -14,6 +17,17 @@ def check_whole(name: str, value: object, least: int) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name}: expected a whole number from {least} up, got {value!r:.60}")
+
+
+def check_seed(value: object) -> None:
+    """Checks that a seed is a whole number of at most 63 bits, which every generator and every server takes.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    check_whole("seed", value, 0)
+    if value > LARGEST_SEED:  # type: ignore[operator]
+        raise ValueError(f"seed: expected a whole number up to {LARGEST_SEED} (63 bits), got {value!r:.60}")
 
 
 def check_real(name: str, value: object, low: float, high: float = math.inf, *, above: bool = False) -> None:

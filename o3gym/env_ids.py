@@ -15,6 +15,14 @@ ENVS: Mapping[str, Mapping[str, Any]] = {
         for family in ("attribute", "text", "relation", "hidden", "chart", "map", "region")
         for difficulty in ("easy", "medium", "hard")
     },
+    **{
+        f"o3gym/SyntheticVideo-{family}-{difficulty}-v0": {
+            "suite": "synthetic_video",
+            "suite_args": {"family": family, "difficulty": difficulty},
+        }
+        for family in ("event", "glimpse", "order", "count", "track", "pair")
+        for difficulty in ("easy", "medium", "hard")
+    },
     "o3gym/Collage-v0": {"suite": "collage"},
 }
 """Environment ids that need no data, each with the environment arguments that it stands for."""
@@ -46,6 +54,22 @@ RELEASED_ENVS: Mapping[str, Mapping[str, Any]] = {
             "ChartQAPro": "chartqapro",
             "TallyQA-Complex": "tallyqa-complex",
             "VisualToolBench": "visualtoolbench",
+            "Charades-STA": "charades-sta",
+            "ActivityNet-MR": "activitynet-mr",
+            "ReXTime": "rextime",
+            "NExT-GQA": "next-gqa",
+            "Video-MME": "video-mme",
+            "Video-MMMU": "video-mmmu",
+            "LongVideoBench": "longvideobench",
+            "LVBench": "lvbench",
+            "MLVU": "mlvu",
+            "MMVU": "mmvu",
+            "MVBench": "mvbench",
+            "VSI-Bench": "vsi-bench",
+            "VideoGen-RewardBench": "videogen-rewardbench",
+            "GenAI-Bench-Video": "genai-bench-video",
+            "MJ-Bench-Video": "mj-bench-video",
+            "VL-RewardBench": "vl-rewardbench",
         },
         "val": {
             "RefCOCO": "refcoco",

@@ -27,6 +27,10 @@ class MissingPackage(ImportError):  # noqa: N818 - the name says it
     """An optional package is not installed; the message gives the pip command."""
 
 
+class BrokenPlugin(ImportError):  # noqa: N818 - the name says it
+    """The plug-in of an installed package cannot be loaded; the message names both, and the reason, on one line."""
+
+
 def closest(name: str, names: Iterable[str]) -> str:
     """Returns '; did you mean "x"?' for the nearest of `names`, or "" if none is near."""
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
@@ -80,6 +84,7 @@ class Registry(Mapping[str, Any]):
     def __init__(self, kind: str, table: Mapping[str, str]) -> None:
         self.kind = kind
         self._paths: dict[str, str] = dict(table)
+        self._packages: dict[str, str] = {}  # of the names that are entry points
         self._loaded: dict[str, Any] = {}
         self._has_entry_points = False
 
@@ -88,8 +93,22 @@ class Registry(Mapping[str, Any]):
             if name not in self:
                 known = ", ".join(sorted(self._paths))
                 raise UnknownName(f'unknown {self.kind} "{name}"{closest(str(name), self._paths)} (known: {known})')
-            self._loaded[name] = import_attribute(self._paths[name])
+            self._loaded[name] = self._load(name)
         return self._loaded[name]
+
+    def _load(self, name: str) -> Any:
+        """Imports an entry. Raises `BrokenPlugin` if it is an entry point, whose module may raise anything."""
+        path = self._paths[name]
+        if name not in self._packages:
+            return import_attribute(path)
+        try:
+            return import_attribute(path)
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise BrokenPlugin(
+                f'{self.kind} "{name}" of the installed package {self._packages[name]} cannot be loaded from {path}: '
+                f"{type(error).__name__}: {reason:.300}"
+            ) from error
 
     def __iter__(self) -> Iterator[str]:
         self._read_entry_points()
@@ -126,7 +145,9 @@ class Registry(Mapping[str, Any]):
             warnings.warn(f"the entry points of group {group} cannot be read: {error!r}", stacklevel=3)
             return
         for point in points:
-            self._paths.setdefault(point.name, point.value.partition("[")[0].strip())  # "module:attribute [extra]"
+            if point.name not in self._paths:
+                self._paths[point.name] = point.value.partition("[")[0].strip()  # "module:attribute [extra]"
+                self._packages[point.name] = point.dist.name if point.dist else "(unknown)"
 
 
 def _named(module: str, *names: str, title: bool = False) -> dict[str, str]:
@@ -143,13 +164,17 @@ TOOLS = Registry(
     | {
         "locate_span": "o3gym.tools.locate_span:LocateSpan",
         "answer_with_span": "o3gym.tools.answer_with_span:AnswerWithSpan",
+        "caption_clip": "o3gym.tools.caption_clip:CaptionClip",
+        "ask_clip": "o3gym.tools.ask_clip:AskClip",
+        "sampled_frames": "o3gym.tools.sampled_frames:SampledFrames",
+        "frame_at": "o3gym.tools.frame_at:FrameAt",
     },
 )
 TIME_RULES = Registry(
     "time_rule",
     {
         name: f"o3gym.tools.time_rules:{name.upper()}_TIMES"
-        for name in ("o3gym", "vital", "longvt", "paravt", "pixel_reasoner", "frame_thinker")
+        for name in ("o3gym", "vital", "longvt", "paravt", "pixel_reasoner", "vr_thinker", "frame_thinker")
     },
 )
 """How systems show videos, and which times they refuse."""
@@ -162,11 +187,19 @@ SIZE_RULES = Registry(
 )
 GENERATORS = Registry(
     "generator",
-    {"synthetic": "o3gym.suites.synthetic:render_scene", "collage": "o3gym.suites.collages.drawing:render_collage"},
+    {
+        "synthetic": "o3gym.suites.synthetic:render_scene",
+        "synthetic_video": "o3gym.suites.synthetic_video:render_film",
+        "collage": "o3gym.suites.collages.drawing:render_collage",
+    },
 )
 GENERATED_SIZES = Registry(
     "generated_size",
-    {"synthetic": "o3gym.suites.synthetic:scene_size", "collage": "o3gym.suites.collages.drawing:collage_size"},
+    {
+        "synthetic": "o3gym.suites.synthetic:scene_size",
+        "synthetic_video": "o3gym.suites.synthetic_video:film_size",
+        "collage": "o3gym.suites.collages.drawing:collage_size",
+    },
 )
 """For generators whose picture size follows from their arguments without drawing: the function that returns it."""
 OPERATIONS = Registry(
@@ -198,12 +231,17 @@ DIALECTS = Registry(
         "qwen3_vl": "o3gym.dialects.qwen3_vl:Qwen3VL",
         "openai": "o3gym.dialects.openai:OpenAIFunctions",
         "grid": "o3gym.dialects.grid:Grid",
+        "vital": "o3gym.dialects.vital:Vital",
+        "longvt": "o3gym.dialects.longvt:LongVT",
+        "vr_thinker": "o3gym.dialects.vr_thinker:VRThinker",
+        "frame_thinker": "o3gym.dialects.frame_thinker:FrameThinker",
     },
 )
 SUITES = Registry(
     "suite",
     {
         "synthetic": "o3gym.suites.synthetic:Synthetic",
+        "synthetic_video": "o3gym.suites.synthetic_video:SyntheticVideo",
         "collage": "o3gym.suites.collage:Collage",
         "local": "o3gym.suites.local:Local",
         "vstar": "o3gym.suites.released.vstar:VStar",
@@ -232,6 +270,22 @@ SUITES = Registry(
         "refcoco": "o3gym.suites.released.refcoco:RefCOCO",
         "refcoco+": "o3gym.suites.released.refcoco:RefCOCOPlus",
         "refcocog": "o3gym.suites.released.refcoco:RefCOCOg",
+        "charades-sta": "o3gym.suites.released.charades_sta:CharadesSTA",
+        "activitynet-mr": "o3gym.suites.released.activitynet_mr:ActivityNetMR",
+        "rextime": "o3gym.suites.released.rextime:ReXTime",
+        "next-gqa": "o3gym.suites.released.next_gqa:NExTGQA",
+        "video-mme": "o3gym.suites.released.video_mme:VideoMME",
+        "video-mmmu": "o3gym.suites.released.video_mmmu:VideoMMMU",
+        "longvideobench": "o3gym.suites.released.longvideobench:LongVideoBench",
+        "lvbench": "o3gym.suites.released.lvbench:LVBench",
+        "mlvu": "o3gym.suites.released.mlvu:MLVU",
+        "mmvu": "o3gym.suites.released.mmvu:MMVU",
+        "mvbench": "o3gym.suites.released.mvbench:MVBench",
+        "vsi-bench": "o3gym.suites.released.vsi_bench:VSIBench",
+        "videogen-rewardbench": "o3gym.suites.released.videogen_rewardbench:VideoGenRewardBench",
+        "genai-bench-video": "o3gym.suites.released.genai_bench_video:GenAIBenchVideo",
+        "mj-bench-video": "o3gym.suites.released.mj_bench_video:MJBenchVideo",
+        "vl-rewardbench": "o3gym.suites.released.vl_rewardbench:VLRewardBench",
         "visual-cot": "o3gym.suites.released.visual_cot:VisualCoT",
         "vstar-train": "o3gym.suites.released.vstar_train:VStarTrain",
         "deepeyes-47k": "o3gym.suites.released.deepeyes_47k:DeepEyes47k",
@@ -246,7 +300,8 @@ REWARDS = Registry(
             *("outcome", "iou", "mini_o3", "mini_o3_code", "insight_o3", "insight_o3_code", "insight_o3_in_loop"),
             *("insight_o3_code_in_loop", "insight_o3_no_tool", "insight_o3_in_loop_no_tool"),
             *("insight_o3_in_loop_no_feedback", "insight_o3_in_loop_no_outcome", "deepeyes", "pixel_reasoner"),
-            *("pixel_reasoner_paper", "thyme", "thyme_code", "vprl"),
+            *("pixel_reasoner_paper", "thyme", "thyme_code", "vprl", "vital", "vital_code", "vital_code_long"),
+            *("longvt", "longvt_recall", "vr_thinker", "vr_thinker_code"),
         )
     },
 )
@@ -261,6 +316,7 @@ JUDGES = Registry(
         **_named("judges.chartqapro", "chartqapro", "chartqapro_released", "chartqapro_harness"),
         **_named("judges.golden", "golden"),
         **_named("judges.spans", "span"),
+        **_named("judges.videos", "mra", "vsi_bench_released", "first_capital"),
         "openai": "o3gym.judges.model:ModelJudge",
         "rubric": "o3gym.judges.rubric:RubricJudge",
     },
@@ -271,6 +327,8 @@ MEASURES = Registry(
         **_named("runs.suite_metrics", "hrbench", "treebench", "mme_realworld", "o3_bench", "charxiv", "mme", "pope"),
         **_named("runs.suite_metrics", "mmstar"),
         **_named("runs.graded_metrics", "zoombench", "hallusionbench", "mean_score", "refcoco", "visualtoolbench"),
+        **_named("runs.video_metrics", "grounding"),
+        **_named("runs.video_suite_metrics", "category_mean", "vsi_bench", "next_gqa", "rextime", "preferences"),
     },
 )
 POLICIES = Registry(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import re
+from operator import attrgetter
 from typing import Any
 
-from o3gym.registry import closest
+from o3gym.registry import Registry, UnknownName, closest, is_missing
 
 
 def build_plugin(kind: str, name: str, factory: Any, argument: str = "", **options: Any) -> Any:
@@ -26,6 +28,49 @@ def build_plugin(kind: str, name: str, factory: Any, argument: str = "", **optio
             known = ", ".join(p for p in parameters if p != "argument") or "none"
             raise TypeError(f'{kind} "{name}" has no option "{option}"{closest(option, parameters)} (known: {known})')
     return factory(**({"argument": argument} if "argument" in parameters else {}), **options)
+
+
+def find_entry(
+    registry: Registry, spec: str, error: type[ValueError] = UnknownName
+) -> tuple[str, Any, str, dict[str, Any]]:
+    """Looks up "name:argument?option=value", or the same with "package.module:Class" for a name.
+
+    Args:
+        registry: the plug-ins of one kind.
+        spec: the spec.
+        error: the exception for a module that does not have the attribute.
+
+    Returns:
+        The name, or "package.module:Class"; what it stands for; the argument; and the options.
+
+    Raises:
+        UnknownName: there is neither an entry nor a module with this name; the message suggests the closest entry.
+    """
+    name, argument, options = parse_spec(spec)
+    if name in registry:
+        return name, registry[name], argument, options
+    attribute, _, argument = argument.partition(":")
+    module = _import(name) if attribute else None
+    if module is None:
+        names = ", ".join(sorted(registry))
+        raise UnknownName(
+            f'unknown {registry.kind} "{name}"{closest(name, registry)} (known: {names}, or "package.module:attribute")'
+        )
+    try:
+        return f"{name}:{attribute}", attrgetter(attribute)(module), argument, options
+    except AttributeError:
+        hint = closest(attribute, vars(module))
+        raise error(f'module {name} has no class or function "{attribute}"{hint}') from None
+
+
+def _import(name: str) -> Any:
+    """Imports a module. Returns None if it does not exist; an error inside the module is raised."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not is_missing(name, error):
+            raise
+        return None
 
 
 def _parameters(factory: Any) -> list[str]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from o3gym.arguments import check_real, check_whole
+from o3gym.arguments import check_real, check_seed, check_whole
 from o3gym.codec import canonical, decode, encode
 
 Box: TypeAlias = tuple[float, float, float, float]
@@ -233,7 +233,8 @@ class Reply:
         token_ids: the ids that were sampled, if the backend reports them.
         logprobs: log-probability of each id under the sampling distribution (after temperature and the suppression of
             image-pad ids, before top-p).
-        new_prompt_ids: ids added to the context since the previous reply, including templates and image pads.
+        new_prompt_ids: ids added to the context since the previous reply, including templates and image pads. For the
+            first reply of a segment: all ids of the dialogue so far, earlier replies included.
         finish: "stop" (the policy ended its reply), "length" (cut off by a token limit) or "error" (no usable reply).
         error: the reason if `finish="error"`.
         usage: token counts and cost, if known.
@@ -259,7 +260,7 @@ class Turn:
         views: indices of the views that the call added.
         feedback: the text that the environment returned.
         terms: reward terms with scope "step" (in every turn) and "end" (in the last turn).
-        segment: index of the token sequence that contains this turn.
+        segment: index of the segment that contains this turn.
         children: indices, into the trajectory's children, of the episodes that this turn delegated.
     """
 
@@ -275,17 +276,21 @@ class Turn:
 
 @dataclass(frozen=True)
 class Segment:
-    """An append-only token sequence of an episode, as used for training.
+    """A part of an episode in which the dialogue only grew: one token sequence to train on.
 
-    `ids`, `mask` (1 for tokens that the policy generated) and `logprobs` (0.0 where the mask is 0) have equal lengths;
-    `images` lists view indices in the order of their image pads. Usually there is one segment per trajectory; a window
-    memory or a dropped retry starts a new one. Every segment has the trajectory's advantage.
+    A window memory removes old pictures from the dialogue, and each time a new segment starts (`Arm.window`). A
+    segment's sequence is `Reply.new_prompt_ids` and `Reply.token_ids` of its own turns, joined. Every segment has the
+    trajectory's advantage.
+
+    Attributes:
+        turns: indices of its turns, whose replies have a loss in its sequence; earlier replies in it have none.
+        views: indices of the views in the dialogue before its last reply, in the order of their image pads.
+        dropped: indices of the views whose pictures were removed when it started.
     """
 
-    ids: tuple[int, ...] = ()
-    mask: tuple[int, ...] = ()
-    logprobs: tuple[float, ...] = ()
-    images: tuple[int, ...] = ()
+    turns: tuple[int, ...] = ()
+    views: tuple[int, ...] = ()
+    dropped: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -307,6 +312,7 @@ class Sampling:
         check_real("temperature", self.temperature, 0.0)
         check_real("top_p", self.top_p, 0.0, 1.0, above=True)
         check_whole("max_tokens", self.max_tokens, 1)
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)
@@ -330,6 +336,7 @@ class Trajectory:
         score: the judge's graded score in 0..1 (ANLS, IoU); None while pending or failed.
         terms: reward terms of the whole episode (step terms summed).
         reward: the recipe's total; None while pending or if a judge failed.
+        segments: the segments, if there are several; empty for an episode whose dialogue only grew.
     """
 
     task: Task

@@ -1,12 +1,14 @@
-"""Small pictures of random structure, a jsonl suite made of them, and environments on it."""
+"""Small pictures of random structure, a jsonl suite made of them, environments on it, and a scripted server."""
 
 from __future__ import annotations
 
+import gc
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import numpy as np
@@ -19,8 +21,55 @@ from o3gym.media.pixels import Pixels
 from o3gym.registry import Registry
 from o3gym.types import Source
 
+if TYPE_CHECKING:
+    from tests.policies.openai.openai_stub import Stub
+
 hypothesis.settings.register_profile("o3gym", deadline=None, database=None, derandomize=True, max_examples=150)
 hypothesis.settings.load_profile("o3gym")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Hides the imported modules from the garbage collector.
+
+    torch and transformers make a million objects, which live until the end. Each collection would visit them all, which
+    takes half a second; importing them would trigger many, and 200 tests collect garbage to find open connections.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+NOT_RUN = {
+    "browser": "of the viewer in a browser. They need Chromium, which pip cannot install: .ci/run installs it.",
+    "ray": "on a Ray cluster, which download 80 MB: make test-ray.",
+    "harness": "with the harnesses that read exported runs, which install 600 MB: make test-harness.",
+    "layout": "with the layout detector RapidLayout, which install 280 MB: make test-layout.",
+    "vllm": "of the vllm policies with vLLM itself, which install 3.5 GB: make test-vllm.",
+}
+"""The marks of the tests that `make test` does not run, and what is printed about them."""
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Counts the tests by mark in a worker of xdist; the numbers go to the main process."""
+    if items and hasattr(config := items[0].config, "workeroutput"):
+        marks = Counter(mark for item in items for mark in NOT_RUN if item.get_closest_marker(mark))
+        config.workeroutput["left_out"] = dict(marks)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Receives the numbers; each worker collects all tests and sends the same."""
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", {})
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for mark, number in config.stash.get(LEFT_OUT, {}).items():
+        terminalreporter.write_line(f"Not run ({number}): tests {NOT_RUN[mark]}")
 
 
 PHOTOS = {"street.png": (240, 160), "shelf.png": (150, 300), "map.png": (200, 200)}
@@ -33,6 +82,8 @@ ROWS: list[dict[str, Any]] = [
      "answer": "A", "boxes": [{"box": [0, 0, 75, 30], "image": 1}], "question_id": "pair"},
 ]  # fmt: skip
 CHOICE, FREE, BOX, PAIR = range(4)
+KEY = "sk-test-5Jd8wQ2xVbK1"
+"""The key that clients of `stub` send."""
 
 
 def noise(width: int, height: int, seed: int = 0) -> Pixels:
@@ -94,6 +145,27 @@ def make_env(local: str) -> Iterator[Callable[..., VisualSearchEnv]]:
     yield make
     for env in envs:
         env.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Stub]:
+    """A process that serves the chat completions API and answers by a script."""
+    from tests.policies.openai.openai_stub import Stub
+
+    with Stub() as stub:
+        yield stub
+
+
+@pytest.fixture
+def stub(server: Stub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stub:
+    """That server, which answers "correct", a key, an empty cache of verdicts, and hardly a wait between tries."""
+    from tests.policies.openai.openai_stub import completion
+
+    server.script({"body": completion("correct")})
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("O3GYM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("o3gym.policies.openai.policy.FIRST_WAIT", 0.002)
+    return server
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from o3gym import append_log
-from o3gym.append_log import AppendLog, append_shared, whole_lines, write_whole
+from o3gym.append_log import AppendLog, append_shared, replacing, whole_lines, write_whole
 
 ROOT = str(Path(__file__).parents[1])
 
@@ -211,3 +211,16 @@ def test_killed_at_any_moment_a_log_has_every_line_once(path: Path) -> None:
         writer.send_signal(signal.SIGKILL)
         writer.wait()
     assert [line.split() for line in lines(path)] == [[b"%d" % n] * 2000 for n in range(len(lines(path)))]
+
+
+def test_processes_that_write_the_same_file_do_not_disturb_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, own = tmp_path / "record.json", os.getpid()
+    with replacing(path) as partial:
+        partial.write_bytes(b"mine")
+        monkeypatch.setattr(os, "getpid", lambda: own + 1)
+        write_whole(path, b"theirs")
+        assert path.read_bytes() == b"theirs"
+    assert path.read_bytes() == b"mine"
+    assert list(tmp_path.iterdir()) == [path]

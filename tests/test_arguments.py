@@ -44,6 +44,11 @@ def test_real_numbers() -> None:
         ({"top_p": 0.0}, "top_p: expected a number above 0 and at most 1, got 0.0"),
         ({"top_p": 1.5}, "top_p: .* got 1.5"),
         ({"max_tokens": 0}, "max_tokens: expected a whole number from 1 up, got 0"),
+        (
+            {"seed": 2**63},
+            r"seed: expected a whole number up to 9223372036854775807 \(63 bits\), got 9223372036854775808",
+        ),
+        ({"seed": -1}, "seed: expected a whole number from 0 up, got -1"),
     ],
 )
 def test_sampling(fields: dict[str, Any], message: str) -> None:
@@ -59,6 +64,11 @@ def test_sampling(fields: dict[str, Any], message: str) -> None:
         ({"k": 0}, "k: expected a whole number from 1 up, got 0"),
         ({"episodes": -1}, "episodes: expected a whole number from 0 up, got -1"),
         ({"seed": -1}, "seed: expected a whole number from 0 up, got -1"),
+        (
+            {"seed": 2**70},
+            r"seed: expected a whole number up to 9223372036854775807 \(63 bits\), got 118",
+        ),
+        ({"turns": (3, 3)}, "turns: expected different budgets, got 3, 3"),
         ({"turns": (0, 4)}, "turns: expected a whole number from 1 up, got 0"),
         ({"turns": (1,)}, "the largest of turns: expected a whole number from 2 up, got 1"),
         ({"turns": ()}, r"turns: expected a sequence with at least one entry, got \(\)"),

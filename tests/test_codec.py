@@ -50,7 +50,7 @@ WHOLE = Trajectory(
     score=1.0,
     terms={"outcome": 1.0},
     reward=1.0,
-    segments=(Segment((1, 2), (0, 1), (0.0, -0.5), (0,)),),
+    segments=(Segment((0,), (0, 1)), Segment((1,), (0, 2), (1,))),
     children=(CHILD,),
 )
 

@@ -67,6 +67,13 @@ def test_two_agents_as_the_page_of_policies_has_them(capsys: pytest.CaptureFixtu
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
+def test_the_page_of_videos_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks("docs/video.md")
+    exec(compile(code, "docs/video.md", "exec"), scope := {})
+    assert capsys.readouterr().out.startswith("8 dict_keys(['clip', 'frames', 'crop', ")
+    assert scope["terminated"]
+
+
 def test_the_tutorial_goes_from_a_picture_to_a_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

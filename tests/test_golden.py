@@ -35,8 +35,8 @@ def play(name: str) -> dict[str, Any]:
     env = gym.make(name)
     observation, info = env.reset(seed=20)
     infos, grids = [info], [grid(observation["images"][0])]
-    box_task = env.unwrapped.episode.task.kind == "box"
-    end = o3gym.locate((0.2, 0.2, 0.6, 0.6)) if box_task else o3gym.answer("B")
+    ends = {"box": o3gym.locate((0.2, 0.2, 0.6, 0.6)), "span": o3gym.locate_span(1.0, 9.0)}
+    end = ends.get(env.unwrapped.episode.task.kind, o3gym.answer("B"))
     rewards = []
     for call in (*CALLS, Call("answer", {}), end):
         observation, reward, *_, info = env.step(call)

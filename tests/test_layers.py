@@ -36,7 +36,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *(*BASE, "env_ids", "media", "tools", "dialects", "suites", "judges", "rewards", "envs", "policies"),
         *("rollout", "runs", "synthesis", "train"),
     ),
-    "cli": ("", "registry", "specs", "types", "env_ids", "suites", "runs", "bench", "testing", "train", "synthesis"),
+    "cli": (
+        *("", "arguments", "registry", "specs", "types", "env_ids", "suites", "runs", "bench", "testing", "train"),
+        "synthesis",
+    ),
 }
 """Each room, and the rooms and root modules it may import, in the order of the layers: nothing points back."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections import defaultdict
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def defined(node: ast.stmt) -> list[str]:
     return [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
 
 
+@functools.cache
 def public_names(root: Path) -> dict[str, list[str]]:
     """Each public name and the modules that define it."""
     found: dict[str, list[str]] = defaultdict(list)

@@ -15,7 +15,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from o3gym.arguments import check_whole
+from o3gym.arguments import check_seed, check_whole
 from o3gym.codec import encode
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.envs.checks import default_tools
@@ -55,10 +55,11 @@ class Bench:
         k: number of samples per task.
         seed: seed of the task draw and of every episode.
         env: further arguments of the environment, shared by all arms.
-        sweep: environment argument → values; every combination of values becomes an arm of each policy.
+        sweep: environment argument, or "window", → values; every combination of values becomes an arm of each policy.
         reward: name of the reward recipe.
         judge: judge spec; "" for the offline judge that fits each task.
         force_answer: whether the last turn allows only an answer, see `Arm`.
+        window: number of rounds whose pictures stay in the dialogue, see `Arm`; None for all. Not in the protocol then.
         sampling: how replies are sampled.
         base_url: the server for policies named "openai" whose spec gives none.
     """
@@ -79,12 +80,16 @@ class Bench:
     reward: str = "outcome"
     judge: str = ""
     force_answer: bool = False
+    window: int | None = field(default=None, metadata={"json": "if set"})
     sampling: Sampling = field(default_factory=Sampling)
     base_url: str = ""
 
     def __post_init__(self) -> None:
-        for name, least in (("episodes", 0), ("k", 1), ("seed", 0)):
+        for name, least in (("episodes", 0), ("k", 1)):
             check_whole(name, getattr(self, name), least)
+        check_seed(self.seed)
+        if self.window is not None:
+            check_whole("window", self.window, 1)
         for name in ("policies", "turns"):
             values = getattr(self, name)
             if isinstance(values, str) or not isinstance(values, Sequence) or not values:
@@ -92,6 +97,8 @@ class Bench:
         for turns in self.turns:
             check_whole("turns", turns, 1)
         check_whole("the largest of turns", max(self.turns), 2)  # one call and the answer
+        if len(set(self.turns)) < len(self.turns):
+            raise ValueError(f"turns: expected different budgets, got {', '.join(map(str, self.turns))}")
 
     def open_suite(self) -> Suite:
         """Builds the suite."""
@@ -117,7 +124,7 @@ class Bench:
             ValueError: an argument is unknown or does not fit, or `base_url` is set but no policy uses a server.
         """
         suite = self.open_suite()
-        for key in (*self.env, *self.sweep):
+        for key in (*self.env, *(key for key in self.sweep if key != "window")):
             _check_argument(key)
         if self.base_url and not any(map(_is_remote, self.policies)):
             raise ValueError(f"base_url: none of the policies asks a server, {self.base_url} would not be used")
@@ -125,6 +132,10 @@ class Bench:
         return [self._arm(spec, variant, suite) for spec in self.policies for variant in variants]
 
     def _arm(self, spec: str, variant: Mapping[str, Any], suite: Suite) -> Arm:
+        settings = ", ".join(f"{key}={_short(value)}" for key, value in variant.items())
+        label = f"{spec}{VARIANT}{settings}" if settings else spec
+        variant = dict(variant)
+        window = variant.pop("window", self.window)
         policy, control = split_control(spec)
         dialect_spec = self.dialect_of(policy)
         dialect = self.open_dialect(dialect_spec)
@@ -135,7 +146,7 @@ class Bench:
             "suite_args": dict(self.suite_args),
             "max_turns": max(self.turns),
             "reward": self.reward,
-            "size_rule": dialect.size_rule,
+            **dialect.rules(suite.has_videos),
             "control": control,
             **_policy_class(agents(policy)[0]).env,
             **_policy_class(policy).env,
@@ -146,9 +157,7 @@ class Bench:
             check_reasoner(policy, dialect_spec)
             env["tools"] = env.get("tools") or reasoning_tools(default_tools(suite))
         env["tools"] = expressible(env.get("tools"), dialect, suite)
-        settings = ", ".join(f"{key}={_short(value)}" for key, value in variant.items())
-        label = f"{spec}{VARIANT}{settings}" if settings else spec
-        return Arm(label, env, policy, dialect_spec, self.sampling, self.force_answer)
+        return Arm(label, env, policy, dialect_spec, self.sampling, self.force_answer, window)
 
     def jobs(self) -> list[Job]:
         """The episodes of an arm: `k` samples of each drawn task, each with its own seed. All arms share them.
@@ -301,7 +310,7 @@ def expressible(tools: Sequence[str] | None, dialect: Dialect, suite: Suite) -> 
                 f"dialect {dialect.name} cannot express {name}, which ends tasks of suite {suite.name}; "
                 f"choose another dialect, or tasks of another kind"
             )
-    return [name for name in default if name in dialect.tools]
+    return dialect.default_tools(default, suite.has_videos)
 
 
 def _short(value: Any) -> str:

@@ -17,7 +17,7 @@ from o3gym.bench.workers import JobBlock, LocalWorkers, Workers
 from o3gym.envs.visual_search import VisualSearchEnv
 from o3gym.judges.base import make_judge
 from o3gym.registry import REWARDS
-from o3gym.rewards.base import RewardRecipe
+from o3gym.rewards.faults import RewardFault, warn_of_faults
 from o3gym.rewards.settle import AsyncJudge, settle
 from o3gym.rollout.delegation import delegates
 from o3gym.rollout.loop import collect
@@ -157,13 +157,19 @@ def _plan(arms: Sequence[Arm], jobs: Sequence[Job], size_of: Callable[[int, bool
 
 def report(out: Path) -> Report:
     """Writes report.json, report.md and the charts of a stored run."""
-    stored = open_run(out)
-    return write_report(out, settled(stored), stored.protocol, stored.protocol["turns"])
+    stored, faults = open_run(out), list[RewardFault]()
+    made = write_report(out, settled(stored, faults), stored.protocol, stored.protocol["turns"])
+    warn_of_faults([fault for fault in faults if fault.group or fault.total])  # the others were logged while playing
+    return made
 
 
-def settled(stored: Run) -> Iterator[Trajectory]:
-    """The episodes of a run with all reward terms; group terms, which need all samples of a task, are computed here."""
-    return _with_siblings(stored) if _has_group_terms(stored) else stored.records()
+def settled(stored: Run, faults: list[RewardFault] | None = None) -> Iterator[Trajectory]:
+    """The episodes of a run with all reward terms; group terms, which need all samples of a task, are computed here.
+
+    What cannot be computed is appended to `faults`, and never logged.
+    """
+    needed = REWARDS[stored.protocol.get("reward", "outcome")].needs_siblings
+    return _with_siblings(stored, [] if faults is None else faults) if needed else stored.records()
 
 
 def page(out: Path, *, embed: bool = False, progress: Callable[[int, int], None] | None = None) -> Path:
@@ -172,22 +178,17 @@ def page(out: Path, *, embed: bool = False, progress: Callable[[int, int], None]
     return write_viewer(out, embed=embed, episodes=partial(settled, stored), progress=progress)
 
 
-def _has_group_terms(stored: Run) -> bool:
-    recipe: RewardRecipe = REWARDS[stored.protocol.get("reward", "outcome")]
-    return any(term.scope == "group" for term in recipe.terms)
-
-
-def _with_siblings(stored: Run) -> Iterator[Trajectory]:
+def _with_siblings(stored: Run, faults: list[RewardFault]) -> Iterator[Trajectory]:
     """Yields settled groups, each as soon as all its samples have been read, so that a long run is never in memory."""
     protocol, groups = stored.protocol, dict[tuple[str, str], list[Trajectory]]()
     for trajectory in stored.records():
         group = groups.setdefault((trajectory.arm, trajectory.group), [])
         group.append(trajectory)
         if len(group) == protocol.get("k"):
-            yield from _settled_group(groups.pop((trajectory.arm, trajectory.group)), protocol["reward"])
+            yield from _settled_group(groups.pop((trajectory.arm, trajectory.group)), protocol["reward"], faults)
     for group in groups.values():
-        yield from _settled_group(group, protocol["reward"])
+        yield from _settled_group(group, protocol["reward"], faults)
 
 
-def _settled_group(group: list[Trajectory], reward: str) -> list[Trajectory]:
-    return settle(collect(group), REWARDS[reward])[0]
+def _settled_group(group: list[Trajectory], reward: str, faults: list[RewardFault]) -> list[Trajectory]:
+    return settle(collect(group), REWARDS[reward], faults=faults)[0]

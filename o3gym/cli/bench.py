@@ -66,6 +66,12 @@ def _add_episodes(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="stop at the first bad row of the suite (by default, up to 5%% are skipped)",
     )
+    add(
+        "--window",
+        type=positive_number_argument,
+        metavar="P",
+        help="rounds whose pictures stay in the dialogue, besides those at the start (all)",
+    )
     add("-k", type=positive_number_argument, default=1, metavar="K", help="samples per task (%(default)s)")
     add(
         "--env",
@@ -80,7 +86,8 @@ def _add_episodes(parser: argparse.ArgumentParser) -> None:
         type=sweep_argument,
         default={},
         metavar="K=V,V;K=V",
-        help="run one arm per combination of these arguments, like focus=crop,draw;tools=answer,crop+answer",
+        help="run one arm per combination of these arguments, like focus=crop,draw;tools=answer,crop+answer; window is "
+        "one of them, with null for all rounds",
     )
 
 
@@ -169,6 +176,7 @@ def _bench_of(args: argparse.Namespace) -> Bench:
         reward=args.reward,
         judge=args.judge,
         force_answer=args.force_answer,
+        window=args.window,
         sampling=Sampling(temperature=args.temperature, max_tokens=args.max_tokens),
         base_url=args.base_url,
     )

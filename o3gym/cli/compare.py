@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from o3gym.cli.console import out, say
 from o3gym.cli.values import Subcommands
+
+if TYPE_CHECKING:
+    from o3gym.runs.compare import Comparison
 
 
 def add_compare(commands: Subcommands) -> None:
@@ -24,6 +28,13 @@ def add_compare(commands: Subcommands) -> None:
     parser.set_defaults(run=_compare)
 
 
+def _left_out(result: Comparison) -> str:
+    """Says which tasks are in none of the numbers, and why."""
+    reasons = ((result.failed, "failed or never judged in at least one arm"), (result.left_out, "in one run only"))
+    said = "; ".join(f"{count} {reason}" for count, reason in reasons if count)
+    return f"; left out: {said}" if said else ""
+
+
 def _compare(args: argparse.Namespace) -> None:
     from o3gym.runs.compare import compare
 
@@ -35,7 +46,7 @@ def _compare(args: argparse.Namespace) -> None:
     change, low, high = (100 * value for value in (result.difference, result.low, result.high))
     say(
         f"difference {change:+.1f} points [{low:+.1f}, {high:+.1f}] (paired bootstrap); "
-        f"better on {result.gained} tasks, worse on {result.lost}; {result.left_out} are in one run only"
+        f"better on {result.gained} tasks, worse on {result.lost}{_left_out(result)}"
     )
     for line in result.differing:
         say(f"differs: {line}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from o3gym.cli.values import positive_number_argument, real_number_argument, whole_number_argument
+from o3gym.cli.values import positive_number_argument, real_number_argument, seed_argument
 
 
 def add_episode_options(parser: argparse.ArgumentParser, temperature: float) -> None:
@@ -24,7 +24,7 @@ def add_episode_options(parser: argparse.ArgumentParser, temperature: float) -> 
     )
     add(
         "--seed",
-        type=whole_number_argument,
+        type=seed_argument,
         default=0,
         help="seed of the choice of tasks and of all sampling (%(default)s)",
     )

@@ -24,6 +24,7 @@ LISTED_KINDS = (
     "rewards",
     "judges",
     "size_rules",
+    "time_rules",
     "exports",
     "detectors",
 )

@@ -13,7 +13,11 @@ import time
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from o3gym.arguments import LARGEST_SEED, check_seed
 from o3gym.specs import parse_value
+
+SEED_DIGITS = 40
+"""Number of digits beyond which a seed is not even converted."""
 
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What `ArgumentParser.add_subparsers` returns; argparse has no public name for it."""
@@ -24,6 +28,18 @@ def whole_number_argument(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 up, got {text!r}")
     return int(text)
+
+
+def seed_argument(text: str) -> int:
+    """Parses a seed, a whole number of at most 63 bits."""
+    seed = whole_number_argument(text) if len(text) <= SEED_DIGITS else -1  # Python converts at most 4300 digits
+    try:
+        check_seed(seed)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from 0 to {LARGEST_SEED}, got {text!r:.60}"
+        ) from None
+    return seed
 
 
 def positive_number_argument(text: str) -> int:
@@ -45,10 +61,12 @@ def real_number_argument(text: str) -> float:
 
 
 def turn_budgets_argument(text: str) -> tuple[int, ...]:
-    """Parses turn budgets such as "4,8" into increasing numbers without duplicates."""
-    budgets = tuple(sorted({whole_number_argument(part) for part in text.split(",")}))
+    """Parses turn budgets such as "4,8" into increasing numbers."""
+    budgets = tuple(sorted(whole_number_argument(part) for part in text.split(",")))
     if budgets[0] < 1 or budgets[-1] < 2:
         raise argparse.ArgumentTypeError(f"expected budgets from 1 up, the largest at least 2, got {text!r}")
+    if len(set(budgets)) < len(budgets):
+        raise argparse.ArgumentTypeError(f"expected different budgets, got {text!r}")
     return budgets
 
 

@@ -20,6 +20,9 @@ from o3gym.types import Call, Error, Parsed, Reply, Task, View
 MAX_REPLY = 200_000
 """Maximum number of characters read, taken from the end of a reply, so that parsing takes bounded time."""
 
+FRAME_NUMBERS = ("sampled_frames", "frame_at")
+"""Tools for videos that only single systems have, by whose dialects they are enabled by default."""
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -31,6 +34,7 @@ class Dialect:
         tools: the tools that the format can express.
         size_rule: the size rule of the system that uses this format (`o3gym.tools.size_rules`). `bench` uses it by
             default for this dialect.
+        time_rule: the same for times and frames of videos (`o3gym.tools.time_rules`).
         stop: strings after which generation may stop; they are kept in the reply.
     """
 
@@ -38,7 +42,17 @@ class Dialect:
     name: ClassVar[str]
     tools: ClassVar[tuple[str, ...]]
     size_rule: ClassVar[str] = "o3gym"
+    time_rule: ClassVar[str] = "o3gym"
     stop: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def rules(cls, videos: bool) -> dict[str, str]:
+        """The environment's arguments that follow from the system of this format; `videos`: whether a suite has any."""
+        return {"size_rule": cls.size_rule, **({"time_rule": cls.time_rule} if videos else {})}
+
+    def default_tools(self, names: Sequence[str], videos: bool) -> list[str]:
+        """The tools to enable by default: those of `names` that the format can express, and its own for videos."""
+        return [name for name in (*names, *(FRAME_NUMBERS if videos else ())) if name in self.tools]
 
     def system(self, tools: Mapping[str, Tool], task: Task) -> str:
         """The system prompt: the text of `prompt_file` if it is set, else `prompt(tools, task)`."""
@@ -64,7 +78,8 @@ class Dialect:
             text: the environment's text: the question at reset, feedback later.
             info: the environment's info. `info["turn"]` is 0 at reset, and `info["error"]` is "" after a valid call.
                 The rollout adds `info["calls_left"]`, the remaining tool calls, or None if there is no limit, and
-                `info["views"]`, all views so far, so that a refused box can be explained in the dialect's own numbers.
+                `info["views"]`, all views so far, so that a refused box can be explained in the dialect's own numbers,
+                and `info["tool"]`, the tool of the last call.
         """
         raise NotImplementedError
 
@@ -93,6 +108,13 @@ class Dialect:
 
     def rated(self, reply: str, rating: str) -> str:
         """A reply written by `format`, with its rating of the last search replaced, if the dialect has ratings."""
+        return reply
+
+    def compared(self, reply: str, dimensions: Mapping[str, str]) -> str:
+        """A reply written by `format` with the better of two videos in each dimension, if the dialect has judgements.
+
+        `dimensions` gives "A", "B" or "same" by the name of the dimension.
+        """
         return reply
 
 

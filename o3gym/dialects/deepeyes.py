@@ -35,7 +35,7 @@ class DeepEyes(Functions):
 
     frame: str = "shown"
     name: ClassVar[str] = "deepeyes"
-    tools: ClassVar[tuple[str, ...]] = ("crop", "rotate", "answer", "locate")
+    tools: ClassVar[tuple[str, ...]] = ("crop", "rotate", "answer", "locate", "locate_span", "answer_with_span")
     size_rule: ClassVar[str] = "deepeyes"
     wins: ClassVar[str] = "answer"
     names: ClassVar[Mapping[str, str]] = {"crop": "image_zoom_in_tool", "rotate": "image_rotate_tool"}
@@ -77,6 +77,10 @@ class DeepEyes(Functions):
     def called(self, index: int) -> str:
         """A description, because this format does not name views."""
         return "the first picture" if index == 0 else "a later picture"
+
+    def missing_view(self, index: int, last: int, views: Sequence[View]) -> str:
+        """A sentence without names, because every call works on the first picture."""
+        return "every function works on the first picture"
 
     def observation(self, parts: list[str | View]) -> list[str | View]:
         """Wraps the parts in tool_response tags."""

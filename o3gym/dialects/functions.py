@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from o3gym.dialects.lenient_json import number, numbers, read_json, read_lenient, whole_number
+from o3gym.dialects.lenient_json import number, numbers, read_json, read_lenient, whole_number, whole_numbers
 from o3gym.dialects.tagged import Tagged, Unreadable
+from o3gym.dialects.times import leading_video, write_seconds
 from o3gym.dialects.wording import compose_prompt
 from o3gym.registry import TOOLS
-from o3gym.tools.base import MAX_BOXES, MAX_TEXT, Arg, Tool
+from o3gym.tools.base import MAX_BOXES, MAX_NUMBERS, MAX_TEXT, Arg, Tool
 from o3gym.types import Call, Task, View
 
 MISSING: Any = object()
@@ -94,6 +95,9 @@ class Functions(Tagged):
         keys: argument name → key written in calls; arguments that are not listed keep their own name.
         numbered: whether calls name the view they work on. If not, they work on view 0 and never write a view.
         first: the number written for view 0.
+        videos: whether calls name the video they work on. If not, they work on the first one.
+        span_keys: the keys of the start and end of an interval; () if both are written as a list.
+        most_frames: the maximum number of frames in a call, as prompts and schemas give it.
         labelled: whether a crop may carry a "label" that says what it shows. The label is ignored.
         point, noun: how prompts write a point and what they call a view.
     """
@@ -102,6 +106,9 @@ class Functions(Tagged):
     keys: ClassVar[Mapping[str, str]] = {"box": "bbox_2d"}
     numbered: ClassVar[bool] = False
     first: ClassVar[int] = 0
+    videos: ClassVar[bool] = False
+    span_keys: ClassVar[tuple[str, ...]] = ()
+    most_frames: ClassVar[int] = MAX_NUMBERS
     labelled: ClassVar[bool] = False
     point: ClassVar[str] = "[x, y]"
     noun: ClassVar[str] = "picture"
@@ -133,7 +140,12 @@ class Functions(Tagged):
     def visible(self, declared: Mapping[str, Arg]) -> dict[str, Arg]:
         """The arguments that are written, in the order of the released systems: the view comes last, if at all."""
         order = sorted(declared.items(), key=lambda item: item[1].kind == "view")
-        return {key: arg for key, arg in order if self.numbered or arg.kind != "view"}
+        hidden = {"view": not self.numbered, "video": not self.videos}
+        return {key: arg for key, arg in order if not hidden.get(arg.kind)}
+
+    def keys_of(self, key: str, arg: Arg) -> tuple[str, ...]:
+        """The keys that are written for an argument: two for an interval if the dialect has `span_keys`."""
+        return self.span_keys if arg.kind == "span" and self.span_keys else (self.keys.get(key, key),)
 
     def read_function(
         self, tool: str, arguments: Mapping[str, Any], views: Sequence[View], strict: bool
@@ -143,16 +155,23 @@ class Functions(Tagged):
         args: dict[str, Any] = {}
         # The view comes first: the frame of every other coordinate depends on it.
         for key, arg in sorted(declared.items(), key=lambda item: item[1].kind != "view"):
+            if arg.kind == "video" and not self.videos:
+                args[key] = leading_video(views)
+                continue
             value = self.find(tool, key, arg, arguments)
             if value is not MISSING:
                 args[key] = self.read_value(key, arg, value, views, args.get("view", 0))
-        known = {self.keys.get(key, key) for key in self.visible(declared)}
+        known = {written for key, arg in self.visible(declared).items() for written in self.keys_of(key, arg)}
         return Call(tool, args), strict and set(arguments) <= known | ({"label"} if self.labelled else set())
 
     def find(self, tool: str, key: str, arg: Arg, arguments: Mapping[str, Any]) -> Any:
         """The written value of an argument, else its default, else `MISSING`. Raises `Unreadable` if it is required."""
         if arg.kind == "view" and not self.numbered:
             return 0
+        if len(ends := self.keys_of(key, arg)) > 1:
+            if not all(end in arguments for end in ends):
+                raise Unreadable(f'{self.written(tool)} needs "{ends[0]}" and "{ends[1]}"')
+            return [arguments[end] for end in ends]
         for written in (self.keys.get(key, key), key, "bbox" if key == "box" else key):
             if written in arguments and (arg.required or arguments[written] is not None):
                 return arguments[written]
@@ -166,7 +185,8 @@ class Functions(Tagged):
         """Converts a written argument to the core action language. Raises `Unreadable`."""
         result = self._read(arg, value, views, view)
         if result is MISSING:
-            raise Unreadable(f'"{self.keys.get(key, key)}" must be {self.describe(arg)}')
+            written = " and ".join(f'"{name}"' for name in self.keys_of(key, arg))
+            raise Unreadable(f"{written} must be {self.describe(arg)}")
         return result
 
     def _read(self, arg: Arg, value: Any, views: Sequence[View], view: int) -> Any:
@@ -182,6 +202,13 @@ class Functions(Tagged):
             return MISSING if index is None else index - (self.first if self.numbered else 0)
         if arg.kind == "number":
             return _or_missing(number(value))
+        if arg.kind == "span":
+            return _or_missing(numbers(value, 2))
+        if arg.kind == "numbers":
+            whole = whole_numbers(value, MAX_NUMBERS)
+            return MISSING if whole is None else self.to_frames(whole, views)
+        if arg.kind == "video":
+            return _or_missing(whole_number(value))
         return value[:MAX_TEXT] if isinstance(value, str) else MISSING if number(value) is None else str(value)
 
     def _read_boxes(self, value: Any, views: Sequence[View], view: int) -> Any:
@@ -192,16 +219,29 @@ class Functions(Tagged):
         floats = [numbers(box, 4) for box in boxes]
         return MISSING if None in floats else [self.to_unit(box, views, view) for box in floats if box is not None]
 
+    def to_frames(self, written: Sequence[int], views: Sequence[View]) -> list[int]:
+        """Converts the written numbers of frames to the numbers that the tool takes."""
+        return list(written)
+
+    def from_frames(self, frames: Sequence[int], views: Sequence[View]) -> list[int]:
+        """Converts the numbers of frames that a tool takes to those that are written."""
+        return [int(frame) for frame in frames]
+
     def write_call(self, call: Call, views: Sequence[View]) -> str:
         """The call as JSON. Arguments that the call leaves out are not written."""
         declared: Mapping[str, Arg] = TOOLS[call.tool].args
         view = call.args.get("view", 0)
         if view != 0 and not self.numbered:
             raise ValueError(f"calls of dialect {self.name} work on view 0 only, got view {view}")
-        written = {key: arg for key, arg in self.visible(declared).items() if key in call.args}
-        arguments = {
-            self.keys.get(key, key): self._write(arg, call.args[key], views, view) for key, arg in written.items()
-        }
+        if "video" in call.args and not self.videos and call.args["video"] != leading_video(views):
+            raise ValueError(
+                f"calls of dialect {self.name} work on the first video only, got video {call.args['video']}"
+            )
+        arguments: dict[str, Any] = {}
+        for key, arg in self.visible(declared).items():
+            if key in call.args:
+                value, names = self._write(arg, call.args[key], views, view), self.keys_of(key, arg)
+                arguments.update(zip(names, value if len(names) > 1 else [value], strict=True))
         return dump({"name": self.written(call.tool), "arguments": arguments})
 
     def _write(self, arg: Arg, value: Any, views: Sequence[View], view: int) -> Any:
@@ -213,6 +253,12 @@ class Functions(Tagged):
             return [self.from_unit(box, views, view) for box in value]
         if arg.kind == "number":
             return int(value) if value == int(value) else round(float(value), 4)
+        if arg.kind == "span":
+            return write_seconds(value)
+        if arg.kind == "numbers":
+            return self.from_frames(value, views)
+        if arg.kind == "video":
+            return int(value)
         return self.from_unit(value, views, view)
 
     def coordinates(self) -> str:
@@ -229,23 +275,35 @@ class Functions(Tagged):
             "view": f"the number of a {self.noun}",
             "number": f"a number from {arg.low:g} to {arg.high:g}",
             "text": "a text",
+            "span": "two numbers, in seconds" if self.span_keys else "a list [start, end] of two numbers, in seconds",
+            "numbers": f"a list of 1 to {self.most_frames} whole numbers",
+            "video": "the number of a video",
         }[arg.kind]
 
     def function_schema(self, tool: Tool) -> dict[str, Any]:
         """A tool as `{"type": "function", "function": {name, description, parameters}}`."""
         visible = self.visible(tool.args)
-        properties = {self.keys.get(key, key): self.argument_schema(arg) for key, arg in visible.items()}
+        properties = {
+            name: self.end_schema(name) if arg.kind == "span" and self.span_keys else self.argument_schema(arg)
+            for key, arg in visible.items()
+            for name in self.keys_of(key, arg)
+        }
         if self.labelled and tool.name == "crop":
             properties["label"] = {"type": "string", "description": "what the box shows"}
         parameters = {
             "type": "object",
             "properties": properties,
-            "required": [self.keys.get(key, key) for key, arg in visible.items() if arg.required],
+            "required": [name for key, arg in visible.items() if arg.required for name in self.keys_of(key, arg)],
         }
         doc = re.sub(r"\bview\b", self.noun, tool.doc)
         doc = doc if self.numbered else ONE_PICTURE.get(tool.name, doc)
         function = {"name": self.written(tool.name), "description": doc, "parameters": parameters}
         return {"type": "function", "function": function}
+
+    def end_schema(self, key: str) -> dict[str, Any]:
+        """The JSON schema of the start or the end of an interval, in seconds."""
+        end = "start" if key == self.span_keys[0] else "end"
+        return {"type": "number", "description": f"the {end} of the interval, in seconds"}
 
     def argument_schema(self, arg: Arg) -> dict[str, Any]:
         """The JSON schema of an argument."""
@@ -258,11 +316,24 @@ class Functions(Tagged):
             "view": {"type": "integer", "minimum": self.first},
             "number": {"type": "number", "minimum": arg.low, "maximum": arg.high},
             "text": {"type": "string"},
+            "span": {**coordinates, "minItems": 2, "maxItems": 2},
+            "numbers": {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": self.most_frames},
+            "video": {"type": "integer", "minimum": 0},
         }
         result = {**shapes[arg.kind], "description": self.describe(arg)}
         if arg.default is not None:
             result["default"] = arg.default + self.first if arg.kind == "view" else arg.default
         return result
+
+    def timing(self, tools: Sequence[Tool], task: Task) -> str:
+        """The sentences of the prompt that explain the numbers of frames and times; "" if no tool takes them."""
+        kinds = {arg.kind for tool in tools for arg in tool.args.values()}
+        told = "Times are seconds from the start of the video." if "span" in kinds else ""
+        if "numbers" in kinds:
+            told += " The frames of a video are numbered from 0; most of them have not been shown."
+        if "video" in kinds and self.videos and len(task.sources) > 1:
+            told += " Videos have the numbers given above."
+        return told.strip()
 
     def call_form(self) -> str:
         """The body of a call as the prompt shows it."""
@@ -270,11 +341,13 @@ class Functions(Tagged):
 
     def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
         """Lists the enabled functions as JSON schemas, the frame of their boxes, and the form of a reply."""
-        functions = [dump(self.function_schema(tool)) for tool in self.usable(tools, task)]
+        usable = self.usable(tools, task)
+        functions = [dump(self.function_schema(tool)) for tool in usable]
         lines = ["Functions, one of which you can call in each reply:", "<tools>", *functions, "</tools>"]
-        section = "\n".join([*lines, self.coordinates()]) if functions else ""
-        return compose_prompt(self, task, section, answered=not (task.kind == "box" and not self.spoken("locate")))
+        explained = [self.coordinates(), self.timing(usable, task)]
+        section = "\n".join([*lines, *filter(None, explained)]) if functions else ""
+        return compose_prompt(self, task, section, tools)
 
 
-def _or_missing(value: float | None) -> Any:
+def _or_missing(value: object) -> Any:
     return MISSING if value is None else value

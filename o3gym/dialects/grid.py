@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from o3gym.calls import answer, crop, locate
 from o3gym.dialects.base import CUT, MAX_REPLY, Dialect, unreadable
-from o3gym.dialects.wording import refused_box
+from o3gym.dialects.wording import NO_VIEW, VIEW_NUMBER, numbering, refused_box
 from o3gym.geometry import iou, pad
 from o3gym.tools.base import MAX_TEXT, Tool
 from o3gym.types import Box, Call, Parsed, Task, View
@@ -159,7 +159,8 @@ def _refusal(text: str, error: str) -> str:
     """The environment's feedback on a call that was refused, without the numbers of a box, which this format lacks."""
     box = refused_box(text)
     if box is None:
-        return text
+        text = NO_VIEW.sub(lambda match: f"there is no view {match[1]}; {numbering('picture', 0, int(match[2]))}", text)
+        return VIEW_NUMBER.sub(r"picture \1", text)
     fault = "too narrow" if error == "aspect" else "too small"
     return f"that cell of picture {box.view} is {fault}; look at a larger one"
 

@@ -138,6 +138,10 @@ class InsightO3(Functions):
         """A description, because this format does not name views."""
         return "the first picture" if index == 0 else "a later picture"
 
+    def missing_view(self, index: int, last: int, views: Sequence[View]) -> str:
+        """A sentence without names, because every call works on the first picture."""
+        return "the function works on the first picture"
+
     def show(self, views: Sequence[View], text: str, info: Mapping[str, Any]) -> list[str | View]:
         """The same as in other dialects, with a notice after the last permitted call."""
         parts = super().show(views, text, info)

@@ -13,7 +13,7 @@ from o3gym.dialects.functions import dump
 from o3gym.dialects.lenient_json import read_json, whole_number
 from o3gym.dialects.tagged import Tagged, Unreadable, on_lines
 from o3gym.dialects.tags import TagBlock, boxed_block, disarm, first_block, thought_before
-from o3gym.dialects.wording import compose_prompt, in_own_numbers, refused_box
+from o3gym.dialects.wording import compose_prompt, in_own_numbers, numbering, refused_box
 from o3gym.latex import BOXED, escape_boxed, first_boxed
 from o3gym.tools.base import MAX_TEXT, Tool
 from o3gym.types import Call, Parsed, Task, View
@@ -51,7 +51,7 @@ class InsightO3Reasoner(Tagged):
 
     feedback: bool = False
     name: ClassVar[str] = "insight_o3_reasoner"
-    tools: ClassVar[tuple[str, ...]] = ("search", "answer", "locate")
+    tools: ClassVar[tuple[str, ...]] = ("search", "answer", "locate", "locate_span", "answer_with_span")
     size_rule: ClassVar[str] = "insight_o3"
     wins: ClassVar[str] = "tool_call"
     reminder: ClassVar[str] = "Think on: is it what you asked for? Then call the tool again or answer."
@@ -175,16 +175,18 @@ class InsightO3Reasoner(Tagged):
             "NA where there was no call before."
         )
         enabled = bool(self.usable(tools, task))
-        return compose_prompt(self, task, section + rated * self.feedback if enabled else "")
+        return compose_prompt(self, task, section + rated * self.feedback if enabled else "", tools)
 
     def show(self, views: Sequence[View], text: str, info: Mapping[str, Any]) -> list[str | View]:
         """The question at reset; later the region found, the report that none was found, or a repair request."""
         if info.get("turn", 0) == 0:
-            pictures = [part for view in views for part in ((f"Image {view.index}:", view) if views[1:] else (view,))]
+            pictures = [
+                part for view in views for part in ((self.headline(view, views), view) if views[1:] else (view,))
+            ]
             return on_lines([*pictures, text])
         if info.get("error"):
-            own = in_own_numbers(self, text, info.get("views", views))
-            return [self._repair(self.rename(own), info)]
+            known = info.get("views", views)
+            return [self._repair(self.rename(in_own_numbers(self, text, known), known), info)]
         if (box := refused_box(text)) is not None:  # a box of the searcher, whose numbers mean nothing to the reasoner
             text = f"{text[: box.start]}the box that was found cannot be shown."
         left = info.get("calls_left") != 0
@@ -192,9 +194,21 @@ class InsightO3Reasoner(Tagged):
         after = (self.reminder if views else self.elsewise) if left else self.at_limit
         return on_lines([*found, after])
 
+    def label(self, view: View) -> str:
+        """The picture's number, as `img_idx` takes it."""
+        return f"Image {view.index}:"
+
     def called(self, index: int) -> str:
         """The picture's number."""
         return f"image {index}"
+
+    def missing_view(self, index: int, last: int, views: Sequence[View]) -> str:
+        """The refusal of a picture that does not exist, with the numbers of those given at the start.
+
+        Later pictures have a number in the environment, too, but a search of one of them is refused.
+        """
+        given = sum(view.parent < 0 for view in views) or last + 1
+        return f"there is no {self.called(index)}; {numbering('image', 0, given - 1)}"
 
     def _repair(self, reason: str, info: Mapping[str, Any]) -> str:
         if info.get("error") not in ("parse", "void"):

@@ -165,6 +165,17 @@ def numbers(value: object, count: int) -> list[float] | None:
     return None if None in floats else [v for v in floats if v is not None]
 
 
+def whole_numbers(value: object, most: int) -> list[int] | None:
+    """Reads 1 to `most` whole numbers from a list, one number, or either as a string; None for any other value."""
+    if isinstance(value, str):
+        value = read_lenient(value if "[" in value else f"[{value}]")
+    items = value if isinstance(value, list) else [value]
+    if not 0 < len(items) <= most:
+        return None
+    whole = [whole_number(item) for item in items]
+    return None if None in whole else [number for number in whole if number is not None]
+
+
 def whole_number(value: object) -> int | None:
     """Converts a whole number of at most 15 digits (3, 3.0 or "3") to an int; None for any other value."""
     result = number(value)

@@ -36,7 +36,7 @@ class MiniO3(Tagged):
     """
 
     name: ClassVar[str] = "mini_o3"
-    tools: ClassVar[tuple[str, ...]] = ("crop", "answer", "locate")
+    tools: ClassVar[tuple[str, ...]] = ("crop", "answer", "locate", "locate_span", "answer_with_span")
     size_rule: ClassVar[str] = "mini_o3"
     stop: ClassVar[tuple[str, ...]] = ("</grounding>",)
     call_tag: ClassVar[str] = "grounding"
@@ -84,6 +84,20 @@ class MiniO3(Tagged):
         """The view's name, such as "original_image" or "observation_1"."""
         return self.source_name(index, given=index == 0)
 
+    def named(self, index: int, views: Sequence[View]) -> str:
+        """The view's name. A number below 0 comes from "original_image_0", since observations have none."""
+        return self.source_name(index, given=index < max(1, _pictures(views)))
+
+    def missing_view(self, index: int, last: int, views: Sequence[View]) -> str:
+        """The refusal of a source that does not exist, with the names of those that do."""
+        given = max(1, _pictures(views))
+        sources = [self.source_name(i, given=True) for i in range(min(given, last + 1))]
+        if last >= given:
+            first, final = self.source_name(given, given=False), self.source_name(last, given=False)
+            sources.append(first if first == final else f"{first} to {final}")
+        exist = f"{', '.join(sources[:-1])} and {sources[-1]} exist" if sources[1:] else f"only {sources[0]} exists"
+        return f"there is no {self.named(index, views)}; {exist}"
+
     def call_form(self) -> str:
         """The body of a grounding as the prompt shows it."""
         return f'{{"bbox_2d": {self.corners}, "source": "…"}}'
@@ -97,4 +111,9 @@ class MiniO3(Tagged):
             "at full resolution and shown to you as an observation. The source is "
             f'{", ".join(names)}, or "observation_i" for the observation with number i.'
         )
-        return compose_prompt(self, task, section if self.usable(tools, task) else "")
+        return compose_prompt(self, task, section if self.usable(tools, task) else "", tools)
+
+
+def _pictures(views: Sequence[View]) -> int:
+    """The number of pictures that were shown at reset."""
+    return sum(view.parent < 0 for view in views)

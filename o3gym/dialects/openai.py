@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from o3gym.dialects.base import CUT, MAX_REPLY, unreadable
 from o3gym.dialects.functions import Functions, dump
 from o3gym.dialects.lenient_json import is_whole, read_json
-from o3gym.dialects.wording import opening_words
+from o3gym.dialects.wording import numbering, opening_words
 from o3gym.registry import TOOLS
 from o3gym.tools.base import Tool
 from o3gym.types import Parsed, Task, View
@@ -29,10 +29,14 @@ class OpenAIFunctions(Functions):
     """
 
     name: ClassVar[str] = "openai"
-    tools: ClassVar[tuple[str, ...]] = ("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw")
+    tools: ClassVar[tuple[str, ...]] = (
+        *("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw"),
+        *("frames", "clip", "locate_span", "answer_with_span"),
+    )
     think: ClassVar[bool] = False
     keys: ClassVar[Mapping[str, str]] = {}
     numbered: ClassVar[bool] = True
+    videos: ClassVar[bool] = True
     noun: ClassVar[str] = "view"
     corners: ClassVar[str] = "[x0, y0, x1, y1]"
 
@@ -70,14 +74,17 @@ class OpenAIFunctions(Functions):
 
     def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
         """Explains the coordinates and how to end the episode; the functions themselves are in `schema(tools)`."""
-        names = [tool.name for tool in self.usable(tools, task)]
-        looking = any(not tool.ends for tool in self.usable(tools, task))
-        end = "locate" if task.kind == "box" else "answer"
+        usable = self.usable(tools, task)
+        names = [tool.name for tool in usable]
+        looking = any(not tool.ends for tool in usable)
+        end = self.ending(tools, task)
+        form = self.grounded_form(task) if end == "answer_with_span" else self.answer_form(task)
         parts = [
-            opening_words(task, looking),
+            opening_words(self, task, looking),
             f"Call exactly one function in every reply. You have {', '.join(names)}." if names else "",
             self.coordinates() if names != ["answer"] else "",
-            f"Once you are sure, call {end} with {self.answer_form(task)}." if end in names else "",
+            self.timing(usable, task),
+            f"Once you are sure, call {end} with {form}." if end in names else "",
         ]
         return "\n\n".join(filter(None, parts))
 
@@ -85,11 +92,21 @@ class OpenAIFunctions(Functions):
         """Describes the argument of the function that ends the episode."""
         if task.kind == "box":
             return f"the box {self.corners} of what is asked for, or null if it is not there"
+        if task.kind == "span":
+            return "the interval [start, end], in seconds, of what is asked for"
         return super().answer_form(task)
+
+    def grounded_form(self, task: Task) -> str:
+        """Describes the arguments of the function that gives an answer and the interval that shows it."""
+        return f"{self.answer_form(task)}, and the interval [start, end], in seconds, that shows it"
 
     def label(self, view: View) -> str:
         """The view's index, which is the value of the argument `view`."""
         return f"View {view.index}:"
+
+    def missing_view(self, index: int, last: int, views: Sequence[View]) -> str:
+        """The refusal of a view that does not exist, with the numbers that `view` takes."""
+        return f"there is no view {index}; {numbering('view', 0, last)}"
 
 
 def call_text(name: str, arguments: str) -> str:

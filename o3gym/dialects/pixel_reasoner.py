@@ -1,17 +1,21 @@
-"""`pixel_reasoner`: the wire format of Pixel Reasoner, for pictures."""
+"""`pixel_reasoner`: the wire format of Pixel Reasoner, for pictures and videos."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from o3gym.dialects.frames import UNIT, Frame, check_frame, read_box, shown_pixels, write_box
 from o3gym.dialects.functions import Functions
+from o3gym.dialects.tagged import Unreadable
 from o3gym.dialects.tags import TagBlock, boxed_block, last_block
+from o3gym.dialects.times import leading_video, opening_frames
+from o3gym.dialects.wording import numbering
 from o3gym.latex import BOXED, escape_boxed, last_boxed
-from o3gym.types import Call, View
+from o3gym.tools.base import Tool
+from o3gym.tools.time_rules import PIXEL_REASONER_TIMES
+from o3gym.types import Call, Task, View
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,14 @@ class PixelReasoner(Functions):
     lone `</tool_call>` at the end is a call that cannot be read. Boxes are written with four decimals.
 
     The system grows each crop by 10% of the picture on every side, which is the size rule "pixel_reasoner". It also
-    crops the displayed picture, whereas o3gym crops native pixels. Its video tool `select_frames` is not supported.
+    crops the displayed picture, whereas o3gym crops native pixels.
+
+    `{"name": "select_frames", "arguments": {"target_frames": [1, 5]}}` shows frames of the first video again, larger.
+    They are numbered from 1 among the frames shown at the start, of which the time rule "pixel_reasoner" shows 16 and
+    allows 8 in one call. A frame that was not among them is written as the nearest one, and a written number without a
+    frame is read as a negative frame, which the environment refuses. The released code has a branch that shortens
+    requests for more than 8 frames; it is never reached, so they are refused here. There, `target_image` counts either
+    the frames at the start or, once there are later pictures, only those; here it always counts all pictures.
 
     Attributes:
         frame: how to tell fractions from pixels. "unit" (the default) takes a box for fractions if no coordinate is
@@ -38,13 +49,15 @@ class PixelReasoner(Functions):
 
     frame: str = "unit"
     name: ClassVar[str] = "pixel_reasoner"
-    tools: ClassVar[tuple[str, ...]] = ("crop", "answer", "locate")
+    tools: ClassVar[tuple[str, ...]] = ("crop", "frames", "answer", "locate", "locate_span", "answer_with_span")
     size_rule: ClassVar[str] = "pixel_reasoner"
+    time_rule: ClassVar[str] = "pixel_reasoner"
     wins: ClassVar[str] = "tool_call"
     think: ClassVar[bool] = False
-    names: ClassVar[Mapping[str, str]] = {"crop": "crop_image_normalized"}
-    keys: ClassVar[Mapping[str, str]] = {"box": "bbox_2d", "view": "target_image"}
+    names: ClassVar[Mapping[str, str]] = {"crop": "crop_image_normalized", "frames": "select_frames"}
+    keys: ClassVar[Mapping[str, str]] = {"box": "bbox_2d", "view": "target_image", "numbers": "target_frames"}
     numbered: ClassVar[bool] = True
+    most_frames: ClassVar[int] = PIXEL_REASONER_TIMES.most
     first: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
@@ -74,6 +87,40 @@ class PixelReasoner(Functions):
     def frame_for(self, values: Sequence[float], views: Sequence[View], view: int) -> Frame:
         """Fractions, or pixels where the frame would mistake these fractions for pixels."""
         return UNIT if self.is_fraction(write_box(values, UNIT)) else self.pixels_of(views, view)
+
+    def to_frames(self, written: Sequence[int], views: Sequence[View]) -> list[int]:
+        """The frames with those numbers among the frames shown at the start; −n for a number n without a frame."""
+        if min(written) < 1:
+            raise Unreadable(f'"target_frames" are numbered from 1, got {min(written)}')
+        shown = _opening(views)
+        return [shown[number - 1] if number <= len(shown) else -number for number in written]
+
+    def from_frames(self, frames: Sequence[int], views: Sequence[View]) -> list[int]:
+        """The numbers, from 1, of the frames shown at the start that are nearest to `frames`, without repetitions."""
+        return sorted({self.frame_number(frame, views) for frame in frames})
+
+    def frame_number(self, frame: int, views: Sequence[View]) -> int:
+        """The number, from 1, of the nearest frame shown at the start."""
+        shown = _opening(views)
+        return 1 + min(range(len(shown)), key=lambda i: abs(shown[i] - frame)) if shown else frame + 1
+
+    def missing_frame(self, refused: int, known: tuple[int, int] | None, views: Sequence[View]) -> str:
+        """The refusal of a frame, with the numbers that `target_frames` takes."""
+        return f"there is no frame {abs(refused)}; {numbering('frame', 1, max(1, len(_opening(views))))}"
+
+    def timing(self, tools: Sequence[Tool], task: Task) -> str:
+        """Explains the numbers of frames, if frames can be selected."""
+        if not any(tool.name == "frames" for tool in tools):
+            return ""
+        return "target_frames counts from 1 the frames of the video that are shown at the start."
+
+    def show(self, views: Sequence[View], text: str, info: Mapping[str, Any]) -> list[str | View]:
+        """As in other dialects, with the system's line above selected frames."""
+        parts = super().show(views, text, info)
+        if views and info.get("tool") == "frames" and not info.get("error") and isinstance(parts[0], str):
+            (width, height), numbers = views[0].shown, f"{views[0].index + 1} to {views[-1].index + 1}"
+            parts[0] = f"Here are the selected frames (Frame Size: {width}x{height}, Numbered {numbers}):\n{parts[0]}"
+        return parts
 
     def choose(self, text: str) -> TagBlock | None:
         """Chooses the call at the very end of the reply, else the last boxed answer."""
@@ -119,13 +166,15 @@ class PixelReasoner(Functions):
         """The picture's number, as `target_image` takes it."""
         return f"image {index + 1}"
 
-    def rename(self, text: str) -> str:
-        """Renumbers views from 1, also in "numbered 0 to 3"."""
-        text = re.sub(
-            r"views are numbered 0 to ([0-9]{1,6})", lambda m: f"images are numbered 1 to {int(m[1]) + 1}", text
-        )
-        return super().rename(text)
+    def missing_view(self, index: int, last: int, views: Sequence[View]) -> str:
+        """The refusal of a picture that does not exist, with the numbers that `target_image` takes."""
+        return f"there is no {self.called(index)}; {numbering('image', 1, last + 1)}"
 
     def trouble(self, reason: str) -> str:
         """The message after a call that was refused."""
         return f"Execution error: {reason}"
+
+
+def _opening(views: Sequence[View]) -> list[int]:
+    """The numbers, in the video, of the frames of the first video that were shown at the start."""
+    return [view.frame for view in opening_frames(views, leading_video(views)) if view.frame is not None]

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from o3gym.dialects.frames import THOUSANDTHS, Frame
 from o3gym.dialects.functions import Functions, named_in_xml
+from o3gym.dialects.wording import numbering
 from o3gym.registry import TOOLS
 from o3gym.types import View
 
@@ -19,7 +20,8 @@ class Qwen3VL(Functions):
     Coordinates are xyxy (xy for points) in thousandths of the picture `img_idx`, which counts all pictures so far from
     0. `crop` is written `image_zoom_in_tool` and may carry a "label"; every other registered tool keeps its name. The
     arguments `box`, `boxes`, `center` and `view` are written `bbox_2d`, `bboxes_2d`, `point_2d` and `img_idx`. Answers
-    are `<answer>…</answer>`; a region search ends with a call of `locate`. The last call or answer counts, so that a
+    are `<answer>…</answer>`; a region search ends with a call of `locate`, a temporal grounding with one of
+    `locate_span`, and a grounded question with one of `answer_with_span`. The last call or answer counts, so that a
     thinking model may mention tags while it thinks.
 
     Calls in Qwen3.5's form, `<tool_call><function=NAME><parameter=KEY>VALUE</parameter></function></tool_call>`, are
@@ -30,7 +32,10 @@ class Qwen3VL(Functions):
     """
 
     name: ClassVar[str] = "qwen3_vl"
-    tools: ClassVar[tuple[str, ...]] = ("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw")
+    tools: ClassVar[tuple[str, ...]] = (
+        *("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw"),
+        *("frames", "clip", "locate_span", "answer_with_span"),
+    )
     think: ClassVar[bool] = False
     names: ClassVar[Mapping[str, str]] = {"crop": "image_zoom_in_tool"}
     keys: ClassVar[Mapping[str, str]] = {
@@ -40,6 +45,7 @@ class Qwen3VL(Functions):
         "center": "point_2d",
     }
     numbered: ClassVar[bool] = True
+    videos: ClassVar[bool] = True
     labelled: ClassVar[bool] = True
 
     def read_named(self, body: str) -> tuple[str, dict[str, Any], bool]:
@@ -72,3 +78,7 @@ class Qwen3VL(Functions):
     def called(self, index: int) -> str:
         """The picture's number, as `img_idx` takes it."""
         return f"picture {index}"
+
+    def missing_view(self, index: int, last: int, views: Sequence[View]) -> str:
+        """The refusal of a picture that does not exist, with the numbers that `img_idx` takes."""
+        return f"there is no {self.called(index)}; {numbering('picture', 0, last)}"

@@ -28,7 +28,7 @@ class SimpleO3(Functions):
     """
 
     name: ClassVar[str] = "simple_o3"
-    tools: ClassVar[tuple[str, ...]] = ("crop", "zoom", "reuse", "answer", "locate")
+    tools: ClassVar[tuple[str, ...]] = ("crop", "zoom", "reuse", "answer", "locate", "locate_span", "answer_with_span")
     stop: ClassVar[tuple[str, ...]] = ("</function>",)
     call_tag: ClassVar[str] = "function"
     think: ClassVar[bool] = False
@@ -59,6 +59,10 @@ class SimpleO3(Functions):
     def called(self, index: int) -> str:
         """A description, because this format does not name views."""
         return "the original picture" if index == 0 else "a later picture"
+
+    def missing_view(self, index: int, last: int, views: Sequence[View]) -> str:
+        """A sentence without names, because every call works on the original picture."""
+        return "every function works on the original picture"
 
     def trouble(self, reason: str) -> str:
         """Wraps feedback in observation tags."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from o3gym.calls import answer, locate
+from o3gym.calls import answer, answer_with_span, locate, locate_span
 from o3gym.dialects.base import CUT, MAX_REPLY, Dialect, unreadable
 from o3gym.dialects.frames import UNIT, Frame, read_box, write_box, write_point
-from o3gym.dialects.lenient_json import numbers, read_json
+from o3gym.dialects.lenient_json import number, numbers, read_json
 from o3gym.dialects.tags import TagBlock, disarm, keeps_shape, quote_in_thoughts, tag_blocks, thought_before
-from o3gym.dialects.wording import in_own_numbers
+from o3gym.dialects.times import NO_FRAME, NO_VIDEO, begins, durations, several_videos, write_seconds
+from o3gym.dialects.wording import NO_VIEW, VIEW_NUMBER, enumerated, in_own_numbers
 from o3gym.tools.base import MAX_TEXT, Tool
-from o3gym.types import Call, Parsed, Task, View
+from o3gym.types import ENDING_TOOLS, Call, Parsed, Task, View
+
+ENDING = {"box": "locate", "span": "locate_span"}
+"""The tool that ends tasks of a kind, apart from those that ask for words."""
 
 
 def on_lines(parts: Sequence[str | View]) -> list[str | View]:
@@ -44,7 +47,9 @@ class Tagged(Dialect):
     """Base of the dialects whose replies are reasoning and then `<call_tag>…</call_tag>` or `<answer>…</answer>`.
 
     A box is answered as `<answer>{"bbox_2d": [...]}</answer>`, with null for "not in the picture", in the frame that
-    the dialect's calls use on view 0. This form is our own: released systems without region search have none.
+    the dialect's calls use on view 0. An interval of the first video is answered as `{"span": [start, end]}`, in
+    seconds, and an answer with the interval that shows it as `{"answer": "…", "span": [start, end]}`. These forms are
+    our own: the released systems have no region search, and most have no videos.
 
     Attributes:
         thought_answers: whether `<answer>` inside a think block counts, as in the released code of most systems. By
@@ -134,13 +139,32 @@ class Tagged(Dialect):
         return keeps_shape(text, block.tag, self.tags, self.think)
 
     def read_answer(self, body: str, views: Sequence[View]) -> tuple[Call, bool]:
-        """Reads the body of an answer as (call, strict): `locate` for an object with only "bbox_2d", else `answer`."""
+        """Reads the body of an answer as (call, strict).
+
+        It is `locate` for an object with only "bbox_2d", `locate_span` for one with only "span", `answer_with_span` for
+        one with "answer" and "span", and otherwise `answer`.
+        """
         text = body.strip()
-        if text.startswith("{") and "bbox_2d" in text:
+        if text.startswith("{") and ("bbox_2d" in text or "span" in text):
             value, strict = read_json(text)
-            if isinstance(value, dict) and list(value) == ["bbox_2d"]:
+            keys = set(value) if isinstance(value, dict) else set()
+            if keys == {"bbox_2d"}:
                 return self.read_located(value["bbox_2d"], views), strict
+            if keys in ({"span"}, {"answer", "span"}):
+                return self.read_spanned(value), strict
         return answer(text[:MAX_TEXT]), True
+
+    def read_spanned(self, value: Mapping[str, Any]) -> Call:
+        """A call that ends the episode with the written "span" and, if there is one, the written "answer"."""
+        span = numbers(value["span"], 2)
+        if span is None:
+            raise Unreadable('"span" must be a list [start, end] of two numbers, in seconds')
+        if "answer" not in value:
+            return locate_span(*span)
+        said = value["answer"]
+        if not isinstance(said, str) and number(said) is None:
+            raise Unreadable('"answer" must be a text')
+        return answer_with_span(str(said)[:MAX_TEXT], *span)
 
     def read_located(self, value: object, views: Sequence[View]) -> Call:
         """A `locate` call with the written box of view 0, or with None for null."""
@@ -155,6 +179,12 @@ class Tagged(Dialect):
         """The body of an answer. Raises ValueError for a box of another view than 0."""
         if call.tool == "answer":
             return disarm(call.args["text"], (*self.tags, "think"))
+        if call.tool in ("locate_span", "answer_with_span"):
+            said = {"answer": call.args["text"]} if call.tool == "answer_with_span" else {}
+            spanned = {**said, "span": write_seconds(call.args["span"])}
+            # Backslashes become \u005c, because one before a brace would be taken for LaTeX inside of \boxed{}.
+            text = json.dumps(spanned, ensure_ascii=False).replace("\\\\", "\\u005c")
+            return text.replace("<", "\\u003c")
         if call.args.get("view", 0) != 0:
             raise ValueError(f"dialect {self.name} answers with boxes of view 0 only, got view {call.args['view']}")
         box = call.args["box"]
@@ -162,7 +192,7 @@ class Tagged(Dialect):
 
     def spoken(self, tool: str) -> bool:
         """Whether calls of `tool` are written as answers."""
-        return tool in ("answer", "locate")
+        return tool in ("answer", "locate", "locate_span", "answer_with_span")
 
     def expresses(self, tool: str) -> bool:
         """Whether the format can express calls of `tool`."""
@@ -199,26 +229,75 @@ class Tagged(Dialect):
         The parts contain all line breaks, because chat templates concatenate parts without a separator.
         """
         parts: list[str | View] = []
+        known = info.get("views", views)
         for view in views:
-            parts += [label, view] if (label := self.label(view)) else [view]
+            parts += [label, view] if (label := self.headline(view, known)) else [view]
         if info.get("turn", 0) == 0:
             return on_lines([*parts, text])
-        text = in_own_numbers(self, text, info.get("views", views))
+        text = self.rename(in_own_numbers(self, text, known), known)
         if info.get("error"):
-            return on_lines([*parts, self.trouble(self.rename(text))])
-        return on_lines(self.observation(parts + ([self.rename(text)] if text else [])))
+            return on_lines([*parts, self.trouble(text)])
+        return on_lines(self.observation(parts + ([text] if text else [])))
 
     def label(self, view: View) -> str:
         """The text before a picture: the name by which calls refer to it, or "" if they cannot."""
         return ""
 
+    def headline(self, view: View, views: Sequence[View]) -> str:
+        """The label of a picture; that of a frame also gives its number, its time and, of several videos, its own."""
+        label = self.label(view)
+        if view.video is None or view.frame is None:
+            return label
+        words = f"frame {self.frame_number(view.frame, views)} at {begins(view):.2f} s:"
+        if several_videos(views):
+            words = f"{self.video_name(view.video)}, {words}"
+        elif not label:
+            words = words.capitalize()
+        return f"{label.removesuffix(':')}, {words}" if label else words
+
+    def frame_number(self, frame: int, views: Sequence[View]) -> int:
+        """The number that this dialect writes for a frame, whose number in its video counts from 0."""
+        return frame
+
+    def video_name(self, index: int) -> str:
+        """The name of the video with that index among the task's sources."""
+        return f"video {index}"
+
+    def missing_frame(self, refused: int, known: tuple[int, int] | None, views: Sequence[View]) -> str:
+        """The refusal of a frame.
+
+        Args:
+            refused: the number that was asked for.
+            known: the first and the last number that exist, or None if only the frames of the overview may be named.
+            views: all views of the episode.
+        """
+        which = "those shown at the start" if known is None else f"{known[0]} to {known[1]}"
+        return f"there is no frame {refused}; frames are {which}"
+
     def called(self, index: int) -> str:
         """The dialect's name for the view with that index."""
         return f"view {index}"
 
-    def rename(self, text: str) -> str:
-        """The environment's feedback with views renamed to the dialect's names."""
-        return re.sub(r"\bview ([0-9]{1,6})\b", lambda match: self.called(int(match[1])), text)
+    def named(self, index: int, views: Sequence[View]) -> str:
+        """The dialect's name for the view with that index, where the names depend on which `views` were given."""
+        return self.called(index)
+
+    def missing_view(self, index: int, last: int, views: Sequence[View]) -> str:
+        """The refusal of a view that does not exist, with the names of views 0 to `last`, which do."""
+        exist = f"{self.called(0)} to {self.called(last)} exist" if last else f"only {self.called(0)} exists"
+        return f"there is no {self.named(index, views)}; {exist}"
+
+    def missing_video(self, refused: int, known: str) -> str:
+        """The refusal of a video that does not exist, with the names of those that do; `known` lists their numbers."""
+        names = [self.video_name(int(number)) for number in known.split(",") if number.strip()]
+        return f"there is no {self.video_name(refused)}; the task has {enumerated(names)}"
+
+    def rename(self, text: str, views: Sequence[View]) -> str:
+        """The environment's feedback with views renamed to the dialect's names. `views` are all of the episode."""
+        text = NO_VIEW.sub(lambda match: self.missing_view(int(match[1]), int(match[2]), views), text)
+        text = NO_VIDEO.sub(lambda match: self.missing_video(int(match[1]), match[2]), text)
+        text = NO_FRAME.sub(lambda match: self.missing_frame(int(match[1]), _range(match[2], match[3]), views), text)
+        return VIEW_NUMBER.sub(lambda match: self.named(int(match[1]), views), text)
 
     def trouble(self, reason: str) -> str:
         """The message after a call that was refused."""
@@ -234,18 +313,46 @@ class Tagged(Dialect):
             return f"the letter of the right option ({', '.join(task.letters)}) and nothing else"
         if task.kind == "free":
             return "a short text: a word, a number or a phrase"
+        if task.kind == "span":
+            return '{"span": [start, end]}, the start and end in seconds of what is asked for'
         return (
             f'{{"bbox_2d": {self.corners}}} around what is asked for in the first picture, '
             'or {"bbox_2d": null} if it is not there'
         )
 
+    def grounded_form(self, task: Task) -> str:
+        """Describes in the prompt what to write as an answer with the interval that shows it."""
+        form = '{"answer": "…", "span": [start, end]}'
+        return f"{form}: {self.answer_form(task)}, and the interval in seconds that shows it"
+
+    def ending(self, tools: Mapping[str, Tool], task: Task) -> str:
+        """The tool that ends the task, if it is enabled."""
+        if task.kind in ENDING:
+            return ENDING[task.kind]
+        return "answer_with_span" if "answer_with_span" in tools and "answer" not in tools else "answer"
+
     def usable(self, tools: Mapping[str, Tool], task: Task) -> list[Tool]:
-        """The enabled tools that are written as calls, in order, without the ending tool that does not fit the task."""
-        unfit = "answer" if task.kind == "box" else "locate"
-        return [
-            tool for name, tool in tools.items() if self.expresses(name) and not self.spoken(name) and name != unfit
-        ]
+        """The enabled tools that are written as calls, in order.
+
+        Ending tools that do not fit the task are left out, and so are tools for videos if the task has none.
+        """
+        unfit = ENDING_TOOLS - ({ENDING[task.kind]} if task.kind in ENDING else {"answer", "answer_with_span"})
+        videos = bool(durations(task))
+        written = [tool for name, tool in tools.items() if self.expresses(name) and not self.spoken(name)]
+        return [tool for tool in written if tool.name not in unfit and (videos or not _needs_video(tool))]
+
+    def before_call(self) -> str:
+        """What stands between the reasoning and a call, as the prompt shows it; "" if nothing does."""
+        return ""
 
     def call_form(self) -> str:
         """The body of a call as the prompt shows it."""
         raise NotImplementedError
+
+
+def _needs_video(tool: Tool) -> bool:
+    return any(arg.kind in ("video", "numbers", "span") for arg in tool.args.values())
+
+
+def _range(first: str | None, last: str | None) -> tuple[int, int] | None:
+    return None if first is None or last is None else (int(first), int(last))

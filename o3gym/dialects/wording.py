@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from o3gym.dialects.frames import THOUSANDTHS, UNIT, Frame
+from o3gym.dialects.times import durations
 from o3gym.tools.crop import PIXELS_HINT
 from o3gym.types import Task, View
 
 if TYPE_CHECKING:
     from o3gym.dialects.tagged import Tagged
+    from o3gym.tools.base import Tool
 
 NUMBER = r"-?[0-9]{1,16}(?:\.[0-9]{1,10})?(?:e-[0-9]{1,2})?"
 REFUSED_BOX = re.compile(
@@ -20,6 +22,10 @@ REFUSED_BOX = re.compile(
 """How tools write a box that they refuse: in fractions of a view."""
 MEASURE = re.compile(rf"\b({NUMBER})×({NUMBER}) pixels")
 """How size rules write a size: in native pixels of that view."""
+VIEW_NUMBER = re.compile(r"\bview (-?[0-9]{1,20})\b")
+"""How the environment writes the number of a view."""
+NO_VIEW = re.compile(r"\bthere is no view (-?[0-9]{1,20}); views are numbered 0 to ([0-9]{1,6})\b")
+"""How the environment refuses a view that does not exist."""
 
 
 class RefusedBox(NamedTuple):
@@ -62,23 +68,45 @@ def _sides(width: float, height: float, frame: Frame) -> str:
     return f"{round(width, digits):g}{unit} wide and {round(height, digits):g}{unit} high"
 
 
-def opening_words(task: Task, looking: bool) -> str:
-    """The first sentences of a prompt: the task and, with `looking`, the advice to look closer."""
-    pictures = "a picture" if len(task.sources) == 1 else f"{len(task.sources)} pictures"
-    goal = "Find a region in" if task.kind == "box" else "Answer a question about"
-    hint = " What matters may be too small to make out at first sight: look closer before you commit yourself."
-    return f"{goal} {pictures}.{hint if looking else ''}"
+def numbering(noun: str, first: int, last: int) -> str:
+    """Says how the pictures of an episode are numbered, such as "pictures are numbered 0 to 3"."""
+    return f"{noun}s are numbered {first} to {last}" if first < last else f"the only {noun} is number {first}"
 
 
-def compose_prompt(dialect: Tagged, task: Task, section: str, answered: bool = True) -> str:
+def opening_words(dialect: Tagged, task: Task, looking: bool) -> str:
+    """The first sentences of a prompt: the task, each video's length and, with `looking`, the advice to look closer."""
+    videos = durations(task)
+    count = len(task.sources) - len(videos)
+    pictures = ["a picture" if count == 1 else f"{count} pictures"] if count or not videos else []
+    lengths = [f"{seconds:.2f} seconds" for _, seconds in videos]
+    if len(videos) == 1:
+        pictures.append(f"a video of {lengths[0]}")
+    elif videos:
+        each = [f"{dialect.video_name(i)} of {length}" for (i, _), length in zip(videos, lengths, strict=True)]
+        pictures.append(f"{len(videos)} videos: {enumerated(each)}")
+    goal = {"box": "Find a region in", "span": "Find an interval of"}.get(task.kind, "Answer a question about")
+    too = "too short or too small" if videos else "too small"
+    hint = f" What matters may be {too} to make out at first sight: look closer before you commit yourself."
+    return f"{goal} {enumerated(pictures)}.{hint if looking else ''}"
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """Words joined by commas and "and"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def compose_prompt(dialect: Tagged, task: Task, section: str, tools: Mapping[str, Tool]) -> str:
     """Composes a system prompt: the opening, the `section` on tools ("" if there are none), and the form of a reply.
 
-    `answered` is false if the episode ends with a tool call instead of an answer.
+    The answer is left out if the episode ends with a tool call instead.
     """
-    forms = []
+    forms, end = [], dialect.ending(tools, task)
     if section:
-        forms.append(f"- a call: <{dialect.call_tag}>{dialect.call_form()}</{dialect.call_tag}>")
-    if answered:
-        forms.append(f"- once you are sure, the answer: {dialect.close('…')}, with {dialect.answer_form(task)}.")
+        forms.append(f"- a call: {dialect.before_call()}<{dialect.call_tag}>{dialect.call_form()}</{dialect.call_tag}>")
+    if dialect.spoken(end):
+        form = dialect.grounded_form(task) if end == "answer_with_span" else dialect.answer_form(task)
+        forms.append(f"- once you are sure, the answer: {dialect.close('…')}, with {form}.")
+    elif end == "answer_with_span":
+        forms.append(f"- once you are sure, a call of {end}, whose text is {dialect.answer_form(task)}.")
     rule = f"Write every reply as {dialect.lead_form()}, followed by exactly one of these and nothing after it:"
-    return "\n\n".join(filter(None, [opening_words(task, bool(section)), section, "\n".join([rule, *forms])]))
+    return "\n\n".join(filter(None, [opening_words(dialect, task, bool(section)), section, "\n".join([rule, *forms])]))

@@ -94,7 +94,7 @@ class Episode:
             if source.duration is None:
                 self._show(ViewRequest(index, FULL, -1))
             else:
-                self._show_overview(source)
+                self._show_overview(source, index)
 
     def step(self, call: Call, rng: np.random.Generator) -> list[View]:
         """Executes `call`, updates the state, and returns the new views."""
@@ -210,8 +210,8 @@ class Episode:
         self.stop, self.answer, self.located, self.span = result.stop, result.answer, result.located, result.span
         self.calls += not result.stop
 
-    def _show_overview(self, video: Source) -> None:
-        """Shows evenly spaced frames of a video of the task."""
+    def _show_overview(self, video: Source, index: int) -> None:
+        """Shows evenly spaced frames of a video, which has that index among the task's sources."""
         try:
             timeline = timeline_of(video)
         except VideoError as error:
@@ -219,9 +219,9 @@ class Episode:
         rule = self.rules.time_rule.of(timeline.duration)
         for number in rule.first_frames(timeline):
             self.sources.append(frame_source(video, number))
-            self._show(ViewRequest(len(self.sources) - 1, FULL, -1, frame_pixels=rule.frame_pixels))
+            self._show(ViewRequest(len(self.sources) - 1, FULL, -1, frame_pixels=rule.frame_pixels), index)
 
-    def _show(self, request: ViewRequest) -> None:
+    def _show(self, request: ViewRequest, video: int | None = None) -> None:
         source = self.sources[request.source]
         width, height = shared_store().size(source)
         # The view's box is the region snapped to whole pixels, so it covers exactly the pixels that are shown.
@@ -232,16 +232,13 @@ class Episode:
         display, given = self.rules.display, request.parent < 0
         resampling = display.given if given else display.observed
         view = View(len(self.views), request.source, box, native, shown, request.parent, resampling=resampling)
-        self.views.append(self._timed(view, source))
-
-    def _timed(self, view: View, source: Source) -> View:
-        """The view with its place in time, if it shows a frame of a video or a part of one."""
+        # A task may show the same video twice, so the view that the call named says which one this is.
+        video = self.views[request.parent].video if request.parent >= 0 else video
         frame = frame_under(source)
-        if frame is None or frame.parent not in self.task.sources:
-            return view
-        number = frame.args["number"]
-        video = self.task.sources.index(frame.parent)
-        return replace(view, time=timeline_of(frame.parent).span(number), video=video, frame=number)
+        if video is not None and frame is not None and frame.parent is not None:
+            number = frame.args["number"]
+            view = replace(view, time=timeline_of(frame.parent).span(number), video=video, frame=number)
+        self.views.append(view)
 
     def _shown(self, native: Size, request: ViewRequest) -> Size:
         """The displayed (width, height): magnified if requested, fitted to the pixel budget, rounded by the policy."""

@@ -98,6 +98,7 @@ class TextTurns(gym.Wrapper[Observation, Any, Observation, Call], RecordConstruc
         """The observation with its text in the dialect's format."""
         views = self._base.views
         new = views[len(views) - info["n_new"] :]
-        shown = self.dialect.show(new, observation["text"], {**info, "views": views})
+        tool = self._replies[-1][1].call.tool if self._replies else ""
+        shown = self.dialect.show(new, observation["text"], {**info, "views": views, "tool": tool})
         text = "".join(part if isinstance(part, str) else IMAGE for part in shown)
         return {"images": observation["images"], "text": text}

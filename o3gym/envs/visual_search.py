@@ -185,7 +185,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
       with "deepeyes", `rotate` keeps the canvas. See `o3gym.tools.size_rules`.
     * `time_rule`: the frames of videos that are shown, at what size, and which times are refused: "o3gym" (16 frames
       first, clips of 2 frames per second and at most 16, moved into the video), "vital", "longvt", "paravt",
-      "pixel_reasoner" or "frame_thinker". See `o3gym.tools.time_rules`.
+      "pixel_reasoner", "vr_thinker" or "frame_thinker". See `o3gym.tools.time_rules`.
     * `overview_frames`: the number of evenly spaced frames of each video that are shown first, instead of the rule's.
     * `focus`: the effect of `crop`: "crop", "draw" (shows the view with the box drawn on it, as in Simple-o3's training
       data) or "reuse" (shows the view again).

@@ -16,7 +16,7 @@ from typing import Any
 
 from o3gym.judges.answers import MAX_ANSWER, normalise, quantity, read_letter, readings
 from o3gym.judges.base import Judgement, failed, has_truth, references
-from o3gym.judges.rules import edit_distance
+from o3gym.judges.rules import similarity
 from o3gym.types import LETTERS, Box, Task
 
 TOLERANCE = 0.05
@@ -115,19 +115,8 @@ def _same(truth: str, item: str) -> float:
 def _relaxed_item(truth: str, item: str) -> float:
     a, b = quantity(truth), quantity(item)
     if a is None or b is None:
-        return _similarity(normalise(truth), normalise(item))
+        return similarity(normalise(truth), normalise(item), None)
     return float(abs(b.value - a.value) <= TOLERANCE * abs(a.value) * (1 + 1e-9))
-
-
-def _similarity(a: str, b: str) -> float:
-    """`1 − NL` if the normalised Levenshtein distance NL is below 0.5, else 0."""
-    longer = max(len(a), len(b))
-    if longer == 0:
-        return 1.0
-    if abs(len(a) - len(b)) >= 0.5 * longer:
-        return 0.0
-    distance = edit_distance(a, b) / longer
-    return 1 - distance if distance < 0.5 else 0.0
 
 
 # ── the released rule ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -167,7 +156,8 @@ def _relaxed_text(truth: str, item: str) -> float:
     try:
         right, said = (float(text.strip("%")) for text in (a, b))
     except ValueError:
-        return _similarity(*(" ".join(text.lower().split()) for text in (a, b)))
+        a, b = (" ".join(text.lower().split()) for text in (a, b))
+        return similarity(a, b, None)
     if right == 0:
         return float(said == 0)
     return float(abs(said - right) / abs(right) <= TOLERANCE)

@@ -67,9 +67,6 @@ class RubricJudge(AskingJudge):
 
     prompt_sha256: ClassVar[str] = hashlib.sha256(json.dumps([VERSION, ITEM, AGAIN]).encode()).hexdigest()
 
-    def __init__(self, argument: str, **options: Any) -> None:
-        super().__init__(argument, **options)
-
     def __call__(self, task: Task, answer: str, located: Box | None = None) -> Judgement:
         """Judges each item of the rubric. Raises an error only if the judge is closed."""
         rubric = _rubric_of(task)

@@ -18,7 +18,7 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -130,26 +130,38 @@ class ImageStore:
         return resample(self._picture(source)[y0:y1, x0:x1], size, resampling)
 
     def regions(self, wanted: Sequence[RegionRequest]) -> list[Pixels]:
-        """The same as `region` for each of `wanted`, but frames of one video in a row are decoded together.
-
-        They are decoded in batches that fit into a quarter of the budget.
-        """
-        pixels = []
-        for video, same in itertools.groupby(
-            wanted, lambda region: region.source.parent if is_frame(region.source) else None
-        ):
-            rest = list(same)
-            while rest:
-                batch = rest if video is None else rest[: self._frames_at_once(video)]
-                if video is not None:
-                    self.frames(video, [region.source.args["number"] for region in batch])
-                pixels += [self.region(*region) for region in batch]
-                rest = rest[len(batch) :]
+        """The same as `region` for each of `wanted`, but frames of one video in a row are decoded together."""
+        pixels: list[Pixels] = []
+        for video, group in itertools.groupby(wanted, lambda one: one.source.parent if is_frame(one.source) else None):
+            same = list(group)
+            pixels += [self.region(*one) for one in same] if video is None else self._of_video(video, same)
         return pixels
 
-    def _frames_at_once(self, video: Source) -> int:
+    def _of_video(self, video: Source, wanted: Sequence[RegionRequest]) -> list[Pixels]:
+        """Regions of frames of one video, which are decoded in batches that fit into a quarter of the budget.
+
+        If all the frames would not fit, only their overviews are kept, so that the next rollout needs no decoding.
+        """
         width, height = self.size(video)
-        return max(1, self.budget // 4 // (3 * width * height))
+        count, pixels = max(1, self.budget // 4 // (3 * width * height)), list[Pixels]()
+        for start in range(0, len(wanted), count):
+            batch = wanted[start : start + count]
+            self.frames(video, [one.source.args["number"] for one in batch if not self._has_overview(one)])
+            pixels += [self.region(*one) for one in batch]
+            if len(wanted) > 2 * count:
+                self._drop([one.source for one in batch if self._has_overview(one)])
+        return pixels
+
+    def _has_overview(self, wanted: RegionRequest) -> bool:
+        source, box, size, resampling = wanted
+        return size is not None and box == FULL and self._get(_overview_key(source, size, resampling)) is not None
+
+    def _drop(self, sources: Iterable[Source]) -> None:
+        """Forgets the native pixels of pictures, and keeps their overviews."""
+        with self._room:
+            for source in sources:
+                dropped = self._kept.pop((source.key, None), None)
+                self._bytes -= 0 if dropped is None else dropped.nbytes
 
     def frames(self, video: Source, numbers: Sequence[int]) -> list[Source]:
         """Decode frames of a video, in one pass and by one thread, unless they are kept already.
@@ -178,12 +190,11 @@ class ImageStore:
             self._bytes = 0
 
     def _overview(self, source: Source, size: Size, resampling: Resampling) -> Pixels:
-        bicubic = resampling == "bicubic"
-        key = (source.key if bicubic else f"{source.key} {resampling}", size)
+        key = _overview_key(source, size, resampling)
         kept = self._get(key)
         if kept is None:
             # If this decodes the picture, it keeps the bicubic overview as well.
-            picture = self._picture(source, size if bicubic else None)
+            picture = self._picture(source, size if resampling == "bicubic" else None)
             kept = self._get(key)
             if kept is None:
                 kept = resample(picture, size, resampling)
@@ -308,6 +319,10 @@ class ImageStore:
         region = args.pop("region", FULL)
         image = Image.fromarray(self.region(source.parent, region))
         return pixels_of(to_rgb(OPERATIONS[source.ref](image, **args)))
+
+
+def _overview_key(source: Source, size: Size, resampling: Resampling) -> tuple[str, Size]:
+    return (source.key if resampling == "bicubic" else f"{source.key} {resampling}", size)
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from o3gym.types import Resampling, Size
@@ -34,7 +35,7 @@ def shrink(image: Image.Image, size: Size) -> Image.Image:
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert to RGB, in place if possible: first frame, EXIF rotation, transparency over white, 16 bits to 8."""
-    _scale_transparent_colour(image)
+    _apply_transparent_colour(image)
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_eight_bits(image)
@@ -45,19 +46,40 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _scale_transparent_colour(image: Image.Image) -> None:
-    """Convert a PNG's transparent colour to the eight bits of the decoded picture; Pillow leaves it as in the file.
+def _apply_transparent_colour(image: Image.Image) -> None:
+    """Make a PNG's transparent colour that of the decoded picture, in place; Pillow leaves it as in the file.
 
-    Of 16-bit RGB, Pillow keeps the high bytes only, so that colours which differ in the low bytes count as the same.
+    Of 16-bit RGB, Pillow keeps the high bytes only, by which colours that differ in the low bytes would be the same, so
+    the transparent pixels get an alpha channel instead.
     """
     colour, tile = image.info.get("transparency"), getattr(image, "tile", None)
     if image.format != "PNG" or not tile:
         return
     rawmode = str(tile[0][3])
     if image.mode == "RGB" and rawmode == "RGB;16B" and isinstance(colour, tuple):
-        image.info["transparency"] = tuple(value >> 8 for value in colour)
+        opaque = ~_has_colour(image, colour)
+        image.putalpha(Image.fromarray(opaque.view(np.uint8) * np.uint8(255)))
+        del image.info["transparency"]
     elif image.mode == "L" and rawmode in ("L;2", "L;4") and isinstance(colour, int):
         image.info["transparency"] = min(255, colour * (85 if rawmode == "L;2" else 17))
+
+
+def _has_colour(image: Image.Image, colour: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Whether each pixel of a 16-bit RGB PNG has a colour of 16-bit samples. The image must not be loaded; it is then.
+
+    Pillow has no mode for such pixels. Its decoder for the other byte order, of which it keeps the high bytes as well,
+    reads the low bytes of this one.
+    """
+    file: Any = image.fp  # type: ignore[attr-defined]
+    place = file.tell()
+    file.seek(0)
+    with Image.open(file, formats=["PNG"]) as low:
+        low.tile = [tile._replace(args="RGB;16L") for tile in low.tile]
+        matches: NDArray[np.bool_] = (np.asarray(low) == [value & 255 for value in colour]).all(axis=2)
+    file.seek(place)
+    image.load()
+    matches &= (np.asarray(image) == [value >> 8 for value in colour]).all(axis=2)
+    return matches
 
 
 def pixels_of(image: Image.Image) -> Pixels:

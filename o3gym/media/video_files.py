@@ -8,6 +8,7 @@ treatment. Files whose packets have no timestamps are decoded from their beginni
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,17 @@ MAX_FRAMES = 4_000_000
 """Maximum number of frames of a video: 37 hours at 30 frames a second, whose times take 32 MB."""
 SEEKS = 3
 """Number of key frames that are tried before a file is decoded from its beginning."""
+CONTAINERS = (
+    *("mov", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg", "rm", "mxf", "nut", "dv"),
+    *("wtv", "gif", "apng", "mjpeg", "h264", "hevc", "m4v", "ivf", "obu", "yuv4mpegpipe"),
+)
+"""The formats that are read, by FFmpeg's names; "mov" includes MP4.
+
+FFmpeg knows more, but some of them, such as playlists, name other files or addresses, which would then be read although
+suites restrict the folders of files, and pictures are no videos.
+"""
+SOUNDS = ("mp3", "wav", "flac", "aac")
+"""The formats that hold no video, which are opened to say so."""
 ATTACHED_PICTURE = 1024
 """FFmpeg's disposition of a stream that is the cover picture of a sound file (AV_DISPOSITION_ATTACHED_PIC)."""
 
@@ -42,8 +54,8 @@ class VideoIndex:
     """
 
     timeline: Timeline
-    stamps: list[int] | None
-    keys: list[int]
+    stamps: array[int] | None
+    keys: Sequence[int]
 
 
 NO_FRAMES = VideoIndex(Timeline(np.zeros(0), 0.0, (0, 0)), None, [])
@@ -71,16 +83,17 @@ def index_video(path: str) -> VideoIndex:
         return _counted(path, gap, size)
     # A recording that begins between two key frames has packets that nothing can decode before its first frame.
     packets = sorted(packet for packet in packets if first is None or packet[0] >= first)
-    stamps = [pts for pts, _, _ in packets]
+    stamps = array("q", (pts for pts, _, _ in packets))  # of eight bytes, because indices of long films are kept
     if len(set(stamps)) < len(stamps):
         return _counted(path, gap, size)
     times = (np.asarray(stamps, np.float64) - stamps[0]) * base
     duration = float(times[-1]) + (packets[-1][1] * base or gap)
-    return VideoIndex(Timeline(times, duration, size), stamps, [pts for pts, _, key in packets if key])
+    keys = array("q", (pts for pts, _, key in packets if key))
+    return VideoIndex(Timeline(times, duration, size), stamps, keys)
 
 
 def stated_duration(path: str) -> float | None:
-    """The length in seconds that a file states in its header; None if it states none.
+    """The length in seconds that a file states in its header; None if it states none, or an impossible one.
 
     Reading it takes milliseconds, whereas an index reads the whole file. It may differ by a frame from the end of the
     index's last frame.
@@ -91,8 +104,12 @@ def stated_duration(path: str) -> float | None:
     with _opened(path) as (container, stream):
         if stream.duration and stream.time_base:
             return float(stream.duration * stream.time_base)
-        # The unit of a container's times is a microsecond (AV_TIME_BASE).
-        return container.duration / 1e6 if container.duration and container.duration > 0 else None
+        if not container.duration or container.duration < 0:
+            return None
+        # The unit is a microsecond (AV_TIME_BASE). Matroska counts from time 0 and not from the first frame.
+        late = "matroska" in container.format.name and stream.start_time
+        seconds = float(container.duration / 1e6 - (late * stream.time_base if late else 0.0))
+        return seconds if seconds > 0 else None
 
 
 def read_video(path: str, index: VideoIndex, numbers: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
@@ -169,8 +186,8 @@ def _first_frame(path: str, container: Any, stream: Any) -> tuple[Size, int | No
     frame = next((frame for _, frame in _decoded(container, stream, NO_FRAMES)), None)
     if frame is None:
         raise VideoError(f"{path}: the video has no frames")
-    turned = frame.rotation % 180 != 0
-    return ((frame.height, frame.width) if turned else (frame.width, frame.height)), frame.pts
+    height, width = _upright(frame).shape[:2]
+    return (width, height), frame.pts
 
 
 def _counted(path: str, gap: float, size: Size) -> VideoIndex:
@@ -207,8 +224,9 @@ def _upright(frame: Any) -> Pixels:
 def _opened(path: str) -> Iterator[tuple[Any, Any]]:
     """Opens a file and its first video stream. Any exception of FFmpeg becomes a `VideoError` that names the file."""
     av = require("av", "video")
+    known = {"format_whitelist": ",".join(CONTAINERS + SOUNDS)}
     try:
-        with av.open(path, metadata_errors="replace") as container:
+        with av.open(path, metadata_errors="replace", options=known) as container:
             streams = [s for s in container.streams.video if not s.disposition & ATTACHED_PICTURE]
             if not streams:
                 kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
@@ -216,6 +234,8 @@ def _opened(path: str) -> Iterator[tuple[Any, Any]]:
             yield container, streams[0]
     except FileNotFoundError as error:
         raise VideoError(f"no video at {path}") from error
+    except av.error.ArgumentError as error:  # FFmpeg's answer to a format that is not in the list
+        raise VideoError(f"{path}: expected a video in one of the formats {', '.join(CONTAINERS)}") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         if isinstance(error, VideoError):
             raise

@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.ExifTags import Base
 
 from o3gym.media.file_state import NO_FILE, file_state
 from o3gym.media.pixels import Pixels, pixels_of, to_rgb
 from o3gym.media.timeline import Timeline, VideoError
 from o3gym.media.video_files import VideoIndex, index_video, read_video
 from o3gym.registry import GENERATED_SIZES, GENERATORS
-from o3gym.types import Source
+from o3gym.types import Size, Source
 
 FRAME = "frame"
 """The operation of a derived source that is a frame of its parent. Its argument `number` counts from 0."""
@@ -46,7 +48,10 @@ def video_source(path: str | Path, fps: float | None = None) -> Source:
     if Path(path).is_dir():
         if fps is None or not 0 < fps < math.inf:
             raise VideoError(f"{path}: expected the frame rate of a folder of frames as a number above 0, got {fps}")
-        return Source("file", str(path), {"fps": fps}, duration=len(_frame_files(str(path))) / fps)
+        duration = len(_frame_files(str(path))) / fps
+        if duration == math.inf:
+            raise VideoError(f"{path}: expected a frame rate at which it ends, got {fps}")
+        return Source("file", str(path), {"fps": fps}, duration=duration)
     if fps is not None:
         raise VideoError(f"{path}: fps is meant for folders of frames; a file has its own timestamps")
     return Source("file", str(path), duration=_index(str(path), _changed(str(path))).timeline.duration)
@@ -80,8 +85,11 @@ def timeline_of(video: Source) -> Timeline:
         return _regular(video.duration, float(video.args["fps"]), (size[0], size[1]))
     if "fps" not in video.args:
         return _index(video.ref, _changed(video.ref)).timeline
-    with Image.open(_frame_files(video.ref)[0], formats=FRAME_FORMATS) as first:
-        return _regular(video.duration, float(video.args["fps"]), first.size)
+    files = _frame_files(video.ref)
+    timeline = _regular(video.duration, float(video.args["fps"]), _upright_size(files[0], file_state(files[0])))
+    if len(files) != len(timeline):  # the numbers would mean other frames than before
+        raise VideoError(f"{video.ref}: expected {len(timeline)} frames, found {len(files)}")
+    return timeline
 
 
 def read_frames(video: Source, numbers: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
@@ -90,25 +98,59 @@ def read_frames(video: Source, numbers: Sequence[int]) -> Iterator[tuple[int, Pi
     Raises:
         VideoError: the video or a frame cannot be read, or there is no frame with one of the numbers.
     """
-    ordered, count = sorted(set(numbers)), len(timeline_of(video))
+    timeline = timeline_of(video)
+    ordered, count = sorted(set(numbers)), len(timeline)
     if ordered and not 0 <= ordered[0] <= ordered[-1] < count:
         raise VideoError(f"{video.ref}: expected frames from 0 to {count - 1}, got {ordered[0]} to {ordered[-1]}")
+    for number, where, pixels in _decoded(video, ordered):
+        size, (width, height) = (pixels.shape[1], pixels.shape[0]), timeline.size
+        if size != timeline.size:  # boxes computed with the size of the video would be wrong
+            expected = f"expected a frame of {width}×{height} pixels like the first"
+            raise VideoError(f"{where}: {expected}, got {size[0]}×{size[1]}")
+        yield number, pixels
+
+
+def _decoded(video: Source, numbers: Sequence[int]) -> Iterator[tuple[int, str, Pixels]]:
+    """Yields (number, name of the frame in error messages, RGB pixels) for ascending numbers of frames."""
     if video.kind == "generated":
-        for number in ordered:
+        for number in numbers:
             image = GENERATORS[video.ref](**video.args, time=number / float(video.args["fps"]))
-            yield number, pixels_of(to_rgb(image))
+            yield number, f"{video.ref}, frame {number}", pixels_of(to_rgb(image))
     elif "fps" in video.args:
         files = _frame_files(video.ref)
-        for number in ordered:
-            with Image.open(files[number], formats=FRAME_FORMATS) as image:
-                yield number, pixels_of(to_rgb(image))
-    elif ordered:
-        yield from read_video(video.ref, _index(video.ref, _changed(video.ref)), ordered)
+        for number in numbers:
+            with _frame_file(files[number]) as image:
+                pixels = pixels_of(to_rgb(image))
+            yield number, str(files[number]), pixels
+    elif numbers:
+        for number, pixels in read_video(video.ref, _index(video.ref, _changed(video.ref)), numbers):
+            yield number, f"{video.ref}, frame {number}", pixels
 
 
-def _regular(duration: float, fps: float, size: tuple[int, int]) -> Timeline:
+def _regular(duration: float, fps: float, size: Size) -> Timeline:
     """The timeline of a video with a constant frame rate."""
     return Timeline(np.arange(max(1, round(duration * fps))) / fps, duration, size)
+
+
+@contextmanager
+def _frame_file(path: Path) -> Iterator[Image.Image]:
+    """Opens a picture of a folder of frames. Any exception of its decoder becomes a `VideoError` that names it."""
+    try:
+        with Image.open(path, formats=FRAME_FORMATS) as image:
+            yield image
+    except Exception as error:  # decoders raise exceptions of many types for broken files
+        raise VideoError(f"{path}: broken frame ({error or type(error).__name__})") from error
+
+
+@lru_cache(maxsize=64)
+def _upright_size(path: Path, changed: tuple[int, int]) -> Size:
+    """The (width, height) of a picture after its EXIF rotation; orientations 5 to 8 swap the sides."""
+    # `changed` is only a part of the cache key.
+    with _frame_file(path) as image:
+        if image.format == "PNG":
+            image.load()  # which may have its EXIF data after its pixels
+        width, height = image.size
+        return (height, width) if image.getexif().get(Base.Orientation, 1) in (5, 6, 7, 8) else (width, height)
 
 
 @lru_cache(maxsize=64)

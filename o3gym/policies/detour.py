@@ -8,6 +8,7 @@ import numpy as np
 
 from o3gym.calls import crop, reuse
 from o3gym.geometry import area, around, center, clamp, coverage, pad, relative, surround
+from o3gym.policies.detour_in_time import choose_clip
 from o3gym.policies.dialogue import Privileged
 from o3gym.policies.scripted import Oracle, true_call
 from o3gym.types import FULL, Box, Call, Target, View
@@ -89,6 +90,9 @@ class Detour(Oracle):
     episode. The choice depends on the request alone: the views so far and the request's seed. The thoughts describe
     what the last view showed.
 
+    In videos, a detour looks at a clip of a wrong time, or at a clip that is too long. Where there are no clips, or
+    targets without times, the policy acts like the oracle.
+
     The policy can judge views of the task's own pictures only. If calls show something else (`focus="draw"`, blanked
     crops), it cannot tell what it has found, and answers in the last turn.
 
@@ -111,6 +115,13 @@ class Detour(Oracle):
 
     def choose(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
         """Returns a detour, a look at the next target, or the answer."""
+        if any(source.duration is not None for source in privileged.task.sources):
+            known = set(privileged.tools) & set(privileged.dialect.tools)
+            timed = all(target.time is not None for target in privileged.task.targets)
+            in_time = "clip" in known and timed
+            return (
+                choose_clip(privileged, rng, self.p, self.max_detours) if in_time else super().choose(privileged, rng)
+            )
         missing = [target for target in privileged.task.targets if not _found(target, privileged.views)]
         last = _last(privileged)
         if "crop" not in privileged.tools or privileged.turns_left <= 1:

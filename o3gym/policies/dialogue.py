@@ -48,13 +48,39 @@ class Message:
 
 @dataclass
 class Dialogue:
-    """An append-only list of messages, so that backends can cache what they computed for a prefix of it."""
+    """A list of messages to which messages are appended, so that backends can cache what they computed for a prefix.
+
+    The only other change is a cut, which replaces user messages and starts a new segment. Messages before the first
+    changed one are the same objects as before, and replies never change.
+
+    Attributes:
+        messages: all messages so far.
+        cuts: for each cut so far, the index of the first message that it changed.
+    """
 
     messages: list[Message] = field(default_factory=list)
+    cuts: list[int] = field(default_factory=list)
+
+    @property
+    def segment(self) -> int:
+        """Number of the current segment, from 0."""
+        return len(self.cuts)
 
     def add(self, role: Literal["system", "user", "assistant"], parts: Sequence[Part]) -> None:
         """Appends a message."""
         self.messages.append(Message(role, tuple(parts)))
+
+    def cut(self, changes: Mapping[int, Sequence[Part]]) -> None:
+        """Replaces the parts of user messages, given by index, and starts a new segment.
+
+        Raises:
+            ValueError: there are no changes, or one is to a message of another role.
+        """
+        if not changes or any(self.messages[index].role != "user" for index in changes):
+            raise ValueError(f"a cut changes user messages, got {[(i, self.messages[i].role) for i in changes]}")
+        for index, parts in changes.items():
+            self.messages[index] = Message("user", tuple(parts))
+        self.cuts.append(min(changes))
 
 
 @dataclass(frozen=True)

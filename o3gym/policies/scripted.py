@@ -9,12 +9,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from o3gym.calls import answer, answer_with_span, clip, crop, locate, locate_span, search
+from o3gym.calls import answer, answer_with_span, clip, crop, frames, locate, locate_span, search
 from o3gym.geometry import coverage, surround
 from o3gym.media.videos import timeline_of
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Privileged, Request
-from o3gym.types import LETTERS, Call, Reply, Target, Task, View
+from o3gym.tools.time_rules import SAMPLED
+from o3gym.types import LETTERS, Call, Reply, Span, Target, Task, View
 
 SHOWN_SHARE = 0.7
 """Share of a target's area that a view must show for the target to count as seen."""
@@ -24,6 +25,12 @@ SHARP = 0.5
 A large part of a picture that is shown small tells no more than the picture itself; if it counted, a searcher that
 looks nowhere in particular would be helpful by chance.
 """
+
+
+SHORTEST_LOOK = 1.5
+"""Minimum length in seconds of the clip that the oracle looks at, since VITAL refuses clips of up to 1 second."""
+MOST_FRAMES = 8
+"""Maximum number of frames that the oracle asks for at once, which is Pixel Reasoner's limit."""
 
 
 class Scripted(Policy):
@@ -79,9 +86,17 @@ class Random(Scripted):
 class Oracle(Scripted):
     """Looks at each target, then gives the right answer: an upper bound, and a source of demonstrations.
 
+    Of a pair of videos, it also says which is better in each dimension, in dialects that have such judgements.
+
     As a reasoner, which can delegate a search but has no crop tool, it asks for each target by name. As the searcher in
     a delegated episode, it finds the target of that name.
     """
+
+    def _reply(self, request: Request) -> Reply:
+        reply, privileged = super()._reply(request), request.privileged
+        assert privileged is not None
+        dimensions = privileged.task.origin.get("dimensions")
+        return replace(reply, text=privileged.dialect.compared(reply.text, dimensions)) if dimensions else reply
 
     def choose(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
         """Returns a look at the next target, or the answer."""
@@ -90,13 +105,47 @@ class Oracle(Scripted):
             return true_call(privileged), "Now it is clear."
         target = targets[done]
         what = f" at the {target.label}" if target.label else ""
-        if target.time is not None and "clip" in privileged.tools:
-            return clip(*target.time, target.source), f"I need a closer look{what}."
+        if (look := _look_in_time(privileged, target)) is not None:
+            return look, f"I need a closer look{what}."
         if "crop" in privileged.tools:
             return crop(surround(target.box), target.source), f"I need a closer look{what}."
         if "search" in privileged.tools:
             return search(called(privileged.task)[done], target.source), f"I need a closer look{what}."
         return true_call(privileged), "Now it is clear."
+
+
+def _look_in_time(privileged: Privileged, target: Target) -> Call | None:
+    """A look at the interval of a target by a clip or by frames, whichever is enabled and in the dialect."""
+    if target.time is None:
+        return None
+    known = set(privileged.tools) & set(privileged.dialect.tools)
+    timeline = timeline_of(privileged.task.sources[target.source])
+    start, end = _at_least(target.time, SHORTEST_LOOK, timeline.duration)
+    if "clip" in known:
+        return clip(start, end, target.source)
+    if "frames" in known:
+        numbers = timeline.evenly(start, end, len(timeline) / timeline.duration, MOST_FRAMES)
+        return frames(numbers, target.source)
+    if "sampled_frames" in known:
+        return Call("sampled_frames", {"numbers": _sampled(privileged, target, start, end)})
+    return None
+
+
+def _sampled(privileged: Privileged, target: Target, start: float, end: float) -> list[int]:
+    """The numbers of evenly spaced frames of an interval, as `sampled_frames` counts them through all videos."""
+    sources = privileged.task.sources
+    rank = sum(source.duration is not None for source in sources[: target.source])
+    step = (sources[target.source].duration or 1.0) / SAMPLED
+    inside = [i for i in range(SAMPLED) if start <= i * step < end] or [min(int(start / step), SAMPLED - 1)]
+    return [rank * SAMPLED + i for i in inside[:: -(-len(inside) // MOST_FRAMES)]]
+
+
+def _at_least(span: Span, length: float, duration: float) -> Span:
+    """The interval, or one of that length around its middle, inside a video of that duration."""
+    if span[1] - span[0] >= length:
+        return span
+    start = min(max((span[0] + span[1] - length) / 2, 0.0), max(duration - length, 0.0))
+    return start, min(start + length, duration)
 
 
 class Asker(Scripted):

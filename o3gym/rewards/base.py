@@ -87,14 +87,19 @@ class RewardRecipe:
     answer: Callable[[Trajectory], str] | None = None
 
     def judged_answer(self, trajectory: Trajectory) -> str:
-        """The answer to judge: `answer` of the episode, or the episode's own. A located box is never read from text."""
-        own = self.answer is None or trajectory.task.kind == "box"
+        """The answer to judge: `answer` of the episode, or its own. A box or an interval is never read from text."""
+        own = self.answer is None or trajectory.task.kind in ("box", "span")
         return trajectory.answer if own or self.answer is None else self.answer(trajectory)
 
     @property
     def needs_parent(self) -> bool:
         """Whether the reward depends on the verdict of the delegating episode instead of the episode's own."""
         return any(term.scope == "parent" for term in self.terms)
+
+    @property
+    def needs_siblings(self) -> bool:
+        """Whether a term compares the episodes of a group."""
+        return any(term.scope == "group" for term in self.terms)
 
     @property
     def pending(self) -> bool:

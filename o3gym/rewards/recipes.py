@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from o3gym.registry import REWARDS
-from o3gym.rewards import exploration, insight, terms
+from o3gym.rewards import exploration, insight, terms, videos
 from o3gym.rewards.base import RewardRecipe
 
 Values: TypeAlias = Mapping[str, float]
@@ -200,3 +200,79 @@ THYME_CODE = RewardRecipe(
     terms.first_answer,
 )
 VPRL = RewardRecipe("vprl", (exploration.PROGRESS, terms.OUTCOME_TERM), vprl_total, exploration.VPRL_PAPER)
+
+
+# ── VITAL, LongVT, VR-Thinker: videos ───────────────────────────────────────────────────────────────────────────────
+
+
+def vital_total(values: Values) -> float:
+    """`format + answer + IoU`: one of the two, or both for a grounded question, depending on the task."""
+    return values["format"] + values["answer_score"] + values["answered_iou"]
+
+
+def vital_code_total(values: Values) -> float:
+    """`format + 0.5·calls + answer + stretched IoU`, with at most two calls."""
+    return values["format"] + values["call_bonus"] + values["answer_score"] + values["stretched_iou"]
+
+
+def vital_code_long_total(values: Values) -> float:
+    """The same as `vital_code_total`, with the IoU stretched as for long videos."""
+    return values["format"] + values["call_bonus"] + values["answer_score"] + values["stretched_iou_long"]
+
+
+def longvt_total(values: Values) -> float:
+    """`accuracy + format + IoU of the last clip`."""
+    return values["outcome"] + values["format"] + values["last_clip_iou"]
+
+
+def longvt_recall_total(values: Values) -> float:
+    """`accuracy + format + recall of the last clip`."""
+    return values["outcome"] + values["format"] + values["last_clip_recall"]
+
+
+def vr_thinker_total(values: Values) -> float:
+    """`overall agreement + share of the dimensions that agree + format`."""
+    return values["accuracy"] + values["dimensions_agree"] + values["format"]
+
+
+def vr_thinker_code_total(values: Values) -> float:
+    """`acc + bonus for looks`, as in the released code, which judges the overall preference alone."""
+    return values["pixel_accuracy"] + values["look_bonus"]
+
+
+VITAL = RewardRecipe(
+    "vital", (terms.FORMAT_TERM, videos.ANSWER_SCORE, videos.ANSWERED_IOU), vital_total, videos.VITAL_SOURCE
+)
+VITAL_CODE = RewardRecipe(
+    "vital_code",
+    (terms.FORMAT_TERM, videos.VITAL_BONUS, videos.ANSWER_SCORE, videos.STRETCHED_IOU),
+    vital_code_total,
+    f"{videos.VITAL_SCORING}charades_cutreward.py, gqa_cutreward.py",
+)
+VITAL_CODE_LONG = RewardRecipe(
+    "vital_code_long",
+    (terms.FORMAT_TERM, videos.VITAL_BONUS, videos.ANSWER_SCORE, videos.STRETCHED_IOU_LONG),
+    vital_code_long_total,
+    f"{videos.VITAL_SCORING}vidchapter_cutreward.py",
+)
+LONGVT = RewardRecipe(
+    "longvt", (terms.OUTCOME_TERM, terms.FORMAT_TERM, videos.LAST_CLIP_IOU), longvt_total, videos.LONGVT_SOURCE
+)
+LONGVT_RECALL = RewardRecipe(
+    "longvt_recall",
+    (terms.OUTCOME_TERM, terms.FORMAT_TERM, videos.LAST_CLIP_RECALL),
+    longvt_recall_total,
+    f"{videos.LONGVT_SOURCE}; its ablation, recall for IoU",
+)
+VR_THINKER = RewardRecipe(
+    "vr_thinker",
+    (terms.ACCURACY_TERM, videos.DIMENSIONS_AGREE, terms.FORMAT_TERM),
+    vr_thinker_total,
+    videos.VR_THINKER_SOURCE,
+)
+VR_THINKER_CODE = RewardRecipe(
+    "vr_thinker_code",
+    (exploration.PIXEL_ACCURACY, videos.LOOK_BONUS),
+    vr_thinker_code_total,
+    videos.VR_THINKER_SCORING,
+)

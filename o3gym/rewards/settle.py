@@ -15,6 +15,7 @@ from o3gym.judges.base import Judge, Judgement, failed, has_truth
 from o3gym.judges.rules import auto
 from o3gym.registry import REWARDS
 from o3gym.rewards.base import RewardError, RewardRecipe, Term
+from o3gym.rewards.faults import RewardFault, warn_of_faults
 from o3gym.rewards.terms import judged
 from o3gym.types import EpisodeKey, Trajectory
 
@@ -30,6 +31,7 @@ def settle(
     judge: Judge | None = None,
     parents: Mapping[EpisodeKey, Trajectory] | None = None,
     workers: int = JUDGE_THREADS,
+    faults: list[RewardFault] | None = None,
 ) -> list[list[Trajectory]]:
     """Computes the verdict, score, terms and reward of every trajectory; returns new trajectories in the same order.
 
@@ -46,8 +48,8 @@ def settle(
       `parents_of`. Such a reward depends on the parent's verdict and not on the child's own, which may have failed. A
       child without a parent, or whose parent's verdict is pending or failed, has no reward.
     - A term that raises, or whose value is not a finite number, is left out, and its episode has no reward (with a
-      group term: no episode of the group has one). Neither has an episode whose total raises or is not finite. A
-      warning names the first such term and its episode.
+      group term: no episode of the group has one). Neither has an episode whose total raises or is not finite. One
+      warning counts them and names the terms and the first episodes.
 
     Args:
         groups: the rollouts of one task each; group terms compare the trajectories of a group.
@@ -55,6 +57,7 @@ def settle(
         judge: replaces the offline judge, for the verdict and for every term that depends on it.
         parents: child key → settled parent.
         workers: number of concurrent calls of `judge`.
+        faults: if given, what cannot be computed is appended to it instead of being logged.
     """
     recipe = REWARDS[recipe] if isinstance(recipe, str) else recipe
     flat = [trajectory for group in groups for trajectory in group]
@@ -62,10 +65,11 @@ def settle(
     if not recipe.needs_parent:  # with such a recipe, these verdicts are not used
         _warn([judgement.reason for judgement in judgements if _unsure(judgement)], len(flat))
     known = parents or {}
-    faults: list[str] = []
-    done = iter([_settle(*pair, recipe, known, faults) for pair in zip(flat, judgements, strict=True)])
-    settled = [_settle_group([next(done) for _ in group], recipe, faults) for group in groups]
-    _warn_of_faults(faults)
+    found: list[RewardFault] = [] if faults is None else faults
+    done = iter([_settle(*pair, recipe, known, found) for pair in zip(flat, judgements, strict=True)])
+    settled = [_settle_group([next(done) for _ in group], recipe, found) for group in groups]
+    if faults is None:
+        warn_of_faults(found)
     return settled
 
 
@@ -84,11 +88,6 @@ def _judge_all(flat: Sequence[Trajectory], recipe: RewardRecipe, judge: Judge | 
 def _unsure(judgement: Judgement) -> bool:
     """Whether a judge failed. An episode that stopped with an error was not judged and has an empty reason."""
     return judgement.verdict == "failed" and judgement.reason != ""
-
-
-def _warn_of_faults(faults: Sequence[str]) -> None:
-    if faults:
-        _logger.warning("%d reward values could not be computed, the first: %s", len(faults), faults[0])
 
 
 def _warn(reasons: Sequence[str], episodes: int) -> None:
@@ -115,11 +114,11 @@ def _settle(
     judgement: Judgement,
     recipe: RewardRecipe,
     parents: Mapping[EpisodeKey, Trajectory],
-    faults: list[str],
+    faults: list[RewardFault],
 ) -> Trajectory:
     """Computes the verdict, the score and all terms but those with scope group; a failed episode gets no terms.
 
-    Appends a description of each term that cannot be computed to `faults`.
+    Appends each term that cannot be computed to `faults`.
     """
     settled = replace(trajectory, verdict=judgement.verdict, score=judgement.score, terms={}, reward=None)
     if trajectory.stop == "error" or (judgement.verdict == "failed" and not recipe.needs_parent):
@@ -129,7 +128,7 @@ def _settle(
         try:
             values.update(_term(settled, term, parents.get(trajectory.key)))
         except RewardError as error:
-            faults.append(f"episode {trajectory.key}: {error}")
+            faults.append(RewardFault(trajectory.key, str(error)))
     return replace(settled, terms=values)
 
 
@@ -168,10 +167,10 @@ def upto(trajectory: Trajectory, count: int) -> Trajectory:
     later = [index for turn in trajectory.turns[count:] for index in turn.views]
     views = trajectory.views[: min(later)] if later else trajectory.views
     kept = replace(trajectory, turns=trajectory.turns[:count], views=views, stop="", answer="", located=None)
-    return replace(kept, terminated=False, truncated=False)
+    return replace(kept, span=None, terminated=False, truncated=False)
 
 
-def _settle_group(group: list[Trajectory], recipe: RewardRecipe, faults: list[str]) -> list[Trajectory]:
+def _settle_group(group: list[Trajectory], recipe: RewardRecipe, faults: list[RewardFault]) -> list[Trajectory]:
     """Adds the group terms and the total; failed episodes are left out of the group and get no reward."""
     counted = [i for i, trajectory in enumerate(group) if trajectory.verdict != "failed"]
     values: list[dict[str, float]] = [dict(trajectory.terms) for trajectory in group]
@@ -181,18 +180,20 @@ def _settle_group(group: list[Trajectory], recipe: RewardRecipe, faults: list[st
                 for i, value in zip(counted, term.values([group[i] for i in counted]), strict=True):
                     values[i][term.name] = value
             except RewardError as error:
-                faults.append(f"group {group[0].group} with episode {group[0].key}: {error}")
+                faults.append(RewardFault(group[0].key, str(error), group[0].group))
     return [_total(trajectory, terms, recipe, faults) for trajectory, terms in zip(group, values, strict=True)]
 
 
-def _total(trajectory: Trajectory, terms: dict[str, float], recipe: RewardRecipe, faults: list[str]) -> Trajectory:
+def _total(
+    trajectory: Trajectory, terms: dict[str, float], recipe: RewardRecipe, faults: list[RewardFault]
+) -> Trajectory:
     ordered = {term.name: terms[term.name] for term in recipe.terms if term.name in terms}
     reward = None
     if len(ordered) == len(recipe.terms):
         try:
             reward = recipe.total(ordered)
         except RewardError as error:
-            faults.append(f"episode {trajectory.key}: {error}")
+            faults.append(RewardFault(trajectory.key, str(error), total=True))
     return replace(trajectory, terms=ordered, reward=reward)
 
 
@@ -205,8 +206,8 @@ class AsyncJudge:
     dropped instead: they are not passed to `keep`, so that a resumed run plays them again.
 
     Args:
-        recipe: the reward, or its name. Group terms see a group of one episode, and terms that need a parent are left
-            out.
+        recipe: the reward, or its name. Group terms see a group of one episode, and nothing is logged of those that
+            cannot be computed; terms that need a parent are left out.
         judge: as in `settle`.
         keep: called with each settled episode, possibly from another thread, but never concurrently. An exception that
             it raises is raised again by the next `put` or on leaving the context, and `keep` is not called any more.
@@ -225,7 +226,7 @@ class AsyncJudge:
         self._pool = ThreadPoolExecutor(workers) if getattr(judge, "blocks", False) else None
         self._free, self._lock = BoundedSemaphore(workers), Lock()
         self._reasons: list[str] = []
-        self._warned = False
+        self._faults: list[RewardFault] = []
         self._count = 0
         self._failure: BaseException | None = None
         self._stopped = False
@@ -252,13 +253,19 @@ class AsyncJudge:
 
     def _settled(self, trajectory: Trajectory) -> tuple[Trajectory, Judgement]:
         judgement = _judge_one(trajectory, self._recipe, self._judge)
-        faults: list[str] = []
+        faults: list[RewardFault] = []
         settled = _settle(trajectory, judgement, self._recipe, {}, faults)
-        (settled,) = _settle_group([settled], self._recipe, faults)
-        if faults and not self._warned:  # once: a faulty term would otherwise be reported for every episode
-            self._warned = True
-            _warn_of_faults(faults)
+        # Faults of group terms are those of a group of one: who computes them for the whole group reports them.
+        (settled,) = _settle_group([settled], self._recipe, [] if self._recipe.needs_siblings else faults)
+        self._note_faults(faults)
         return settled, judgement
+
+    def _note_faults(self, faults: Sequence[RewardFault]) -> None:
+        """Counts faults. The first one is logged at once, and all of them in a summary at the end."""
+        with self._lock:
+            if faults and not self._faults:
+                _logger.warning("an episode has no reward: %s; all of them are counted at the end", faults[0])
+            self._faults += faults
 
     def _work(self, trajectory: Trajectory) -> None:
         try:
@@ -297,6 +304,7 @@ class AsyncJudge:
         with self._lock:
             self._stopped = True
             _warn(self._reasons, self._count)
+            warn_of_faults(self._faults)
         # Queued episodes are cancelled first, then closing the judge fails its open requests, and only then can the
         # pool be waited for without waiting for a server.
         if self._pool is not None:

@@ -17,6 +17,8 @@ SHARED = ("suite", "split", "suite_args", "min_pixels", "max_pixels")
 """Arguments that a searcher's environment inherits from the reasoner's."""
 REWARD = "insight_o3_in_loop"
 """Reward recipe of searcher episodes: with the correct box unknown, the reasoner's feedback and success score them."""
+ANSWERED = ("caption_clip", "ask_clip")
+"""Delegated tools that the searcher answers in words."""
 SEARCHING = ("crop", "zoom", "reuse", "locate")
 """Tools that a searcher may use."""
 
@@ -43,22 +45,34 @@ def delegates(arm: Arm) -> dict[str, Arm]:
     """Maps each delegated tool to the arm of its delegate; empty for an arm with a single agent.
 
     Raises:
-        ValueError: the searcher's dialect has no `locate`, so the searcher could not report a box.
+        ValueError: the searcher's dialect cannot express the tool that ends its episodes: `locate` for a search,
+            `answer` for a question about a clip.
     """
-    if not is_pair(arm.policy) or "search" not in arm.env["tools"]:
+    delegated = [tool for tool in ("search", *ANSWERED) if tool in arm.env["tools"]] if is_pair(arm.policy) else []
+    if not delegated:
         return {}
     spoken, spec = searcher_dialect(arm.policy), agents(arm.policy)[1]
     dialect = make_dialect(spoken)
-    env: dict[str, Any] = {
+    shared: dict[str, Any] = {
         **POLICIES[parse_spec(spec)[0]].env,
-        **searcher_env(searcher_calls(arm.policy)),
         **{key: arm.env[key] for key in SHARED if key in arm.env},
-        "tools": _locating_tools(spec, dialect),
-        "reward": REWARD,
         "size_rule": dialect.size_rule,
         "control": searcher_control(arm.policy),
     }
-    return {"search": Arm(arm.label, env, spec, spoken, arm.sampling)}
+    own: dict[str, dict[str, Any]] = {
+        tool: {"max_turns": 2, "tools": _ending_with("answer", ["answer"], spec, dialect), "reward": "outcome"}
+        if tool in ANSWERED
+        else {
+            **searcher_env(searcher_calls(arm.policy)),
+            "tools": _ending_with("locate", searching_tools(dialect), spec, dialect),
+            "reward": REWARD,
+        }
+        for tool in delegated
+    }
+    return {
+        tool: Arm(arm.label, {**shared, **env}, spec, spoken, arm.sampling, window=arm.window)
+        for tool, env in own.items()
+    }
 
 
 def delegates_by_arm(arm: Arm, policy: Policy) -> tuple[Policy, dict[str, Agent]]:
@@ -77,13 +91,13 @@ def delegates_protocol(others: Mapping[str, Mapping[str, Arm]]) -> dict[str, Any
     }
 
 
-def _locating_tools(spec: str, dialect: Dialect) -> list[str]:
-    if "locate" not in dialect.tools:
+def _ending_with(tool: str, tools: list[str], spec: str, dialect: Dialect) -> list[str]:
+    if tool not in dialect.tools:
         raise ValueError(
-            f"{spec} cannot be a searcher in dialect {dialect.name}, which has no locate tool; "
+            f"{spec} cannot be a searcher in dialect {dialect.name}, which has no {tool} tool; "
             "choose another dialect with two_agent(…, searcher_dialect=D)"
         )
-    return searching_tools(dialect)
+    return tools
 
 
 def searching_tools(dialect: Dialect) -> list[str]:

@@ -12,6 +12,8 @@ from o3gym.calls import answer, noop
 from o3gym.media.images import shared_store
 from o3gym.media.pixels import Pixels
 from o3gym.policies.dialogue import CONTEXT_FULL, Dialogue, Part, Picture, Privileged, Request
+from o3gym.registry import TOOLS
+from o3gym.rollout.window_memory import WindowMemory
 from o3gym.types import Call, EpisodeKey, Parsed, Reply, Stop, Task, Trajectory, Turn, View
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class RunningEpisode:
         self.broken = False
         self._dialogue = Dialogue()
         self._replies: list[tuple[Reply, Parsed]] = []
+        self._memory = WindowMemory(self._dialogue, agent.arm.window)
         self._child_of_turn: dict[int, int] = {}  # turn index → index into `children`
         self._fresh: dict[int, Pixels] = {}  # view index → pixels of the newest observation
         self._schema: tuple[Mapping[str, Any], ...] = ()
@@ -114,6 +117,7 @@ class RunningEpisode:
             return False
         parsed = self.agent.dialect.read(reply, self.base.views)
         self._replies.append((reply, parsed))
+        self._memory.replied()
         if reply.finish == "length" and parsed.call.tool == "noop":  # cut before a call was complete
             self._stop = "length"
             return False
@@ -136,8 +140,7 @@ class RunningEpisode:
         self.children.append(child)
         if refusal and child.stop == "error":
             return self._fail(refusal)
-        box = None if child.located is None else list(child.located)
-        return self._step(Call(call.tool, {**call.args, "box": box, "reason": _failure_reason(child)}))
+        return self._step(Call(call.tool, {**call.args, **_results(call.tool, child)}))
 
     def _step(self, call: Call) -> bool:
         try:
@@ -158,6 +161,7 @@ class RunningEpisode:
         ]
         # replies that were never stepped, such as one that was cut before its call
         turns += [Turn(reply, parsed) for reply, parsed in self._replies[len(turns) :]]
+        turns = self._memory.assigned(turns)
         for turn, child in self._child_of_turn.items():
             turns[turn] = replace(turns[turn], children=(child,))
         if self._failure:
@@ -177,6 +181,7 @@ class RunningEpisode:
             seed=self.job.seed,
             stop=self._stop or record.stop,
             truncated=record.truncated or bool(self._stop),
+            segments=self._memory.segments(),
             children=tuple(self.children),
         )
 
@@ -198,15 +203,20 @@ class RunningEpisode:
         return Trajectory(task, task.sources, (), ())
 
     def _show(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> None:
-        """Appends the next user message. The observation's pixels are kept until the reply arrives."""
+        """Appends the next user message, and cuts older pictures that leave the window.
+
+        The observation's pixels are kept until the reply arrives.
+        """
         views = self.base.views[len(self.base.views) - info["n_new"] :]
         for view, pixels in zip(views, observation["images"], strict=True):
             self._fresh[view.index] = pixels
             if self._on_view is not None:
                 self._on_view(self.base.episode.sources[view.source], view, pixels)
-        info = {**info, "calls_left": self.base.episode.calls_left, "views": self.base.views}
+        tool = self.tool if self._replies else ""
+        info = {**info, "calls_left": self.base.episode.calls_left, "views": self.base.views, "tool": tool}
         parts = self.agent.dialect.show(views, observation["text"], info)
         self._dialogue.add("user", [part if isinstance(part, str) else self._picture(part) for part in parts])
+        self._memory.shown()
 
     def _picture(self, view: View) -> Part:
         source, fresh = self.base.episode.sources[view.source], self._fresh
@@ -235,10 +245,21 @@ class RunningEpisode:
         )
 
 
-def _failure_reason(child: Trajectory) -> str:
-    """Returns in words why a search failed; "" if it found a box or the agent said that the target is absent."""
+def _results(tool: str, child: Trajectory) -> dict[str, Any]:
+    """Returns the results of a delegated call that its tool declares, from the episode that carried it out."""
+    known = {
+        "box": None if child.located is None else list(child.located),
+        "span": None if child.span is None else list(child.span),
+        "text": child.answer,
+        "reason": _failure_reason(child, "box" if "box" in TOOLS[tool].results else "answer"),
+    }
+    return {key: known[key] for key in TOOLS[tool].results}
+
+
+def _failure_reason(child: Trajectory, wanted: str) -> str:
+    """Returns in words why a delegated episode has no result; "" if it has, or found that the target is absent."""
     if child.stop in ("located", "answered"):
         return ""
     if child.stop == "error":
-        return f"the searcher failed ({child.turns[-1].reply.error})"
-    return f"the searcher gave no box ({child.stop})"
+        return f"the {child.agent.rpartition('-')[0]} failed ({child.turns[-1].reply.error})"
+    return f"the {child.agent.rpartition('-')[0]} gave no {wanted} ({child.stop})"

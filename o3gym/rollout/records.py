@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from o3gym.arguments import check_whole
 from o3gym.dialects.base import Dialect
 from o3gym.media.pixels import Pixels
 from o3gym.policies.base import Policy
@@ -49,6 +50,8 @@ class Arm:
         sampling: how replies are sampled; its seed is replaced by one per episode and turn.
         force_answer: whether the last allowed turn of a choice task must answer with one of the options. The allowed
             replies are passed as `Sampling.choices`, which takes effect in policies with constrained decoding.
+        window: number of rounds whose pictures stay in the dialogue, besides those shown at reset
+            (`o3gym.policies.window`); None for all. A round is what is shown after a reply.
     """
 
     label: str = ""
@@ -57,6 +60,11 @@ class Arm:
     dialect: str = ""
     sampling: Sampling = field(default_factory=Sampling)
     force_answer: bool = False
+    window: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.window is not None:
+            check_whole("window", self.window, 1)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from o3gym.runs.store import Run, open_run, protocol_differences
 
 OF_POLICY = ("policies", "arms", "dialect", "prompt_file", "prompt_sha256", "packages", "base_url", "sweep")
 """Protocol keys that may differ, because they belong to the compared policies or to the machine."""
-OF_ARM = ("control", "tools", "size_rule")
+OF_ARM = ("control", "tools", "size_rule", "time_rule")
 """Environment arguments that may differ, because they belong to a policy: its control and its dialect's abilities."""
 WHERE = ("data",)
 """Suite options that may differ, because they only locate the files."""
@@ -37,7 +37,8 @@ class Comparison:
     Attributes:
         first, second: labels of the arms.
         tasks: number of tasks scored in both arms.
-        left_out: number of tasks scored in only one of them.
+        left_out: number of tasks that only one of the runs has played.
+        failed: number of tasks that both have played, but whose episodes failed, or were never judged, in at least one.
         means: accuracy of the first and the second arm on the common tasks, 0..1.
         difference: mean over tasks of second minus first.
         low, high: 95% interval of `difference` (paired bootstrap over tasks). It has zero width if the difference is
@@ -56,6 +57,7 @@ class Comparison:
     high: float
     gained: int
     lost: int
+    failed: int = 0
     differing: tuple[str, ...] = ()
 
 
@@ -88,7 +90,7 @@ def compare(first: str | Path, second: str | Path, arm: str = "", other: str = "
     differing = tuple(f"{path}: {value}, {other_value}" for path, value, other_value in found)
     if differing and not force:
         raise Incomparable(f"the runs differ in more than their policies: {'; '.join(differing)} (--force compares)")
-    return _paired(labels, task_means(parts[0][labels[0]]), task_means(parts[1][labels[1]]), differing)
+    return _paired(labels, parts[0][labels[0]], parts[1][labels[1]], differing)
 
 
 def _comparable(run: Run, label: str) -> dict[str, Any]:
@@ -111,8 +113,13 @@ def _label(run: Run, arms: Mapping[str, Sequence[EpisodeOutcome]], label: str) -
 
 
 def _paired(
-    labels: tuple[str, str], first: Mapping[str, float], second: Mapping[str, float], differing: tuple[str, ...]
+    labels: tuple[str, str],
+    episodes: Sequence[EpisodeOutcome],
+    others: Sequence[EpisodeOutcome],
+    differing: tuple[str, ...],
 ) -> Comparison:
+    first, second = task_means(episodes), task_means(others)
+    played, replayed = {o.group for o in episodes}, {o.group for o in others}
     common = sorted(first.keys() & second.keys())
     if not common:
         raise Incomparable("the arms have no scored task in common")
@@ -124,7 +131,8 @@ def _paired(
         first=labels[0],
         second=labels[1],
         tasks=len(common),
-        left_out=len(first.keys() ^ second.keys()),
+        left_out=len(played ^ replayed),
+        failed=len(played & replayed) - len(common),
         means=(fmean(first[task] for task in common), fmean(second[task] for task in common)),
         difference=fmean(gaps),
         low=low,

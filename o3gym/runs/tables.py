@@ -58,7 +58,7 @@ TableColumns: TypeAlias = tuple[tuple[str, Callable[[ArmMetrics], str]], ...]
 TextRows: TypeAlias = list[list[str]]
 
 RESULTS: TableColumns = (
-    ("n", lambda m: str(m.episodes)),
+    ("n", lambda m: str(m.episodes - m.failed)),
     ("k", lambda m: str(m.k) if m.k > 1 else NONE),
     ("accuracy % [95%]", _accuracy),
     ("pass@k %", lambda m: share(m.pass_at_k)),
@@ -68,7 +68,10 @@ RESULTS: TableColumns = (
     ("failed", lambda m: str(m.failed)),
     ("unjudged", lambda m: str(m.unsettled) if m.unsettled else NONE),
 )
-"""Columns for an arm's results, as (heading, text). A column is omitted if no arm has a value for it."""
+"""Columns for an arm's results, as (heading, text). A column is omitted if no arm has a value for it.
+
+Failures have a column of their own and count in no other, as in the table of families.
+"""
 CONDUCT: TableColumns = (
     ("turns", lambda m: _number(m.turns)),
     ("invalid %", lambda m: share(m.invalid_calls)),

@@ -114,7 +114,7 @@ class Suite(Sequence[Task]):
 
     @property
     def kinds(self) -> frozenset[str]:
-        """The task kinds in the suite ("choice", "free", "box", "span"). By default, all tasks have the first task's kind."""
+        """The task kinds in the suite ("choice", "free", "box", "span"). By default, all have the first task's kind."""
         return frozenset({self.first_task().kind})
 
     @property

@@ -1,16 +1,24 @@
-r"""`local`: tasks from a JSON Lines file and a folder of pictures, such as your own photographs.
+r"""`local`: tasks from a JSON Lines file and a folder of pictures or videos, such as your own photographs.
 
-Each line is a JSON object in the format of InSight-o3's annotation files, with optional boxes:
+Each line is a JSON object in the format of InSight-o3's annotation files, with optional boxes, videos and intervals:
 
 | key | value |
 |---|---|
 | `image` (or `file_name`) | path, relative to the file's folder; `images` for several |
+| `video` | path of a video file, or of a folder with its frames in the order of their names; `videos` for several |
+| `fps` | frames per second, for folders of frames |
 | `question` | text |
 | `options` | "A. red\nB. blue" or ["red", "blue"]; without options the answer is free text |
-| `answer` | the letter, or text; omitted (with `boxes` present) for region search |
+| `answer` | the letter, or text; omitted for region search (with `boxes`) and temporal grounding (with `span`) |
 | `boxes` | list of evidence boxes: [x0, y0, x1, y1] or {"box": …, "label": …, "image": index}; optional |
+| | in a video: {"box": …, "time": [start, end], "video": index} |
+| `span` | [start, end] in seconds: the interval of the video that is asked for, or that shows the answer |
+| `spans` | several of them, each [start, end] or {"span": …, "label": …, "video": index} |
 | `subset` (or `category`) | category that reports group by; optional |
 | `question_id` | unique id; optional, by default the line number |
+
+Where there are pictures and videos, the pictures come first. If every line that has an answer also has an interval of
+its first video, questions are to be answered with the interval (`grounded`).
 
 A bad line keeps its index: `task` raises `BadTask` for it, and runs and trainings skip it.
 """
@@ -21,23 +29,29 @@ import difflib
 import hashlib
 import json
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from o3gym.geometry import from_pixels, is_box, is_empty
 from o3gym.registry import closest
-from o3gym.suites.base import BadRow, BadTask, Suite, SuiteError, file_state, some_of
-from o3gym.suites.released.fields import folders, picture, picture_size, text
-from o3gym.suites.released.options import OPTION, OPTION_LINE
+from o3gym.suites.base import BadRow, BadTask, Suite, SuiteError, some_of
+from o3gym.suites.local_answers import read_answer, read_options
+from o3gym.suites.local_sources import RowSources, is_absent, read_boxes, read_sources, read_spans, states_of
+from o3gym.suites.released.fields import folders, text
 from o3gym.suites.released.rows import JsonTable
-from o3gym.types import LETTERS, Source, Target, Task
+from o3gym.suites.released.table import replaced_warning
+from o3gym.types import FULL, Source, Target, Task, TaskKind
 
 ROW_KEYS = (
     "image",
     "file_name",
     "images",
+    "video",
+    "videos",
+    "fps",
+    "span",
+    "spans",
     "question",
     "options",
     "answer",
@@ -85,10 +99,14 @@ class Local(Suite):
         self.opened_files, self._roots = (self.file,), folders(roots)
         self._table = JsonTable(self.file, lines=True, missing=math.nan)
         if self._table.replaced:
-            self.warnings = (
-                f"local: {self._table.replaced} rows contain lone surrogates, which were replaced by U+FFFD",
-            )
+            self.warnings = (replaced_warning(self.name, self._table.replaced),)
         self._rows = self._read()
+        good = self._good()
+        self.grounded = _is_grounded(good)
+        if self.grounded:
+            self._rows = [_with_grounding(row) if isinstance(row, Task) else row for row in self._rows]
+        if self.grounded or any(task.kind == "span" for task in good):
+            self.measure = "grounding"  # type: ignore[misc]  # only files with intervals have a measure
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -105,14 +123,27 @@ class Local(Suite):
         """The task kinds that occur in the file."""
         return frozenset(task.kind for task in self._good())
 
+    @property
+    def has_videos(self) -> bool:
+        """Whether a row has a video."""
+        return any(source.duration is not None for source in self._sources())
+
+    @property
+    def shortest_video(self) -> float:
+        """Length in seconds of the shortest video; 1 if there is none."""
+        return min((source.duration for source in self._sources() if source.duration is not None), default=1.0)
+
     def fingerprint(self) -> dict[str, str]:
-        """The SHA-256 of the file, and one of the paths, sizes and times of modification of its pictures."""
-        pictures = sorted({source.ref for task in self._good() for source in task.sources})
-        states = [[ref, *file_state(Path(ref))] for ref in pictures]
+        """The SHA-256 of the file, and one of the paths, sizes and times of modification of its pictures and videos."""
+        sources = {source.ref: source for source in self._sources()}
+        states = [state for _, source in sorted(sources.items()) for state in states_of(source)]
         return {
             "file_sha256": hashlib.sha256(self.file.read_bytes()).hexdigest(),
             "pictures_sha256": hashlib.sha256(json.dumps(states).encode()).hexdigest(),
         }
+
+    def _sources(self) -> list[Source]:
+        return [source for task in self._good() for source in task.sources]
 
     def _good(self) -> list[Task]:
         return [row for row in self._rows if isinstance(row, Task)]
@@ -136,47 +167,52 @@ class Local(Suite):
 
     def _task(self, row: Mapping[str, Any], number: int) -> Task:
         _check_keys(row)
-        pictures = self._pictures(row)
-        choices = _options(row.get("options"))
-        boxes = None if _is_missing(row.get("boxes")) else row.get("boxes")
-        answer = row.get("answer")
-        if answer is None and boxes is None:
-            raise BadRow("answer", "the answer (or boxes, for a region search)", None)
-        kind = "choice" if choices else "free" if answer is not None else "box"
+        sources = read_sources(row, self.folder, self._roots)
+        choices, answer = read_options(row.get("options")), row.get("answer")
+        boxes, spans = read_boxes(row, sources, self.box_frame), read_spans(row, sources)
         category = _category(row)
         return Task(
             id=f"local/{_id(row, number)}",
-            sources=tuple(pictures),
+            sources=sources.all,
             question=text(row, "question"),
-            answer=_answer(answer, choices),
+            answer=read_answer(answer, choices),
             choices=choices,
-            targets=tuple(self._target(item, pictures) for item in _list("boxes", [] if boxes is None else boxes)),
-            kind=kind,  # type: ignore[arg-type]
+            targets=(*(boxes or ()), *spans),
+            kind="choice" if choices else "free" if answer is not None else _search_kind(sources, boxes, spans),
             tags={"category": category} if category else {},
             origin={"suite": "local", "version": self.version, "split": self.split, "index": number},
         )
 
-    def _pictures(self, row: Mapping[str, Any]) -> list[Source]:
-        field = next((key for key in ("image", "file_name", "images") if key in row), "image")
-        names = row.get(field)
-        names = [names] if isinstance(names, str) else names
-        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-            raise BadRow(field, "a path or a list of paths", names)
-        return [picture(self.folder, name, field, self._roots) for name in names]
 
-    def _target(self, item: Any, pictures: list[Source]) -> Target:
-        entry = item if isinstance(item, dict) else {"box": item}
-        box, source = entry.get("box"), entry.get("image", 0)
-        if not is_box(box):
-            raise BadRow("boxes", "[x0, y0, x1, y1] of four numbers", box)
-        if type(source) is not int or not 0 <= source < len(pictures):
-            raise BadRow("boxes", f"an image index from 0 to {len(pictures) - 1}", source)
-        assert box is not None
-        x0, y0, x1, y1 = from_pixels(box, picture_size(pictures[source], "image")) if self.box_frame == "pixel" else box
-        if is_empty((x0, y0, x1, y1)) or min(x0, y0) < 0 or max(x1, y1) > 1:
-            raise BadRow("boxes", f"x0 < x1 and y0 < y1 inside the picture, in {self.box_frame}s", box)
-        label = entry.get("label")
-        return Target((x0, y0, x1, y1), source, "" if _is_missing(label) else str(label))
+def _search_kind(sources: RowSources, boxes: tuple[Target, ...] | None, spans: tuple[Target, ...]) -> TaskKind:
+    """The kind of a task without an answer: "box" or "span". Raises `BadRow` if there is nothing to search for."""
+    if sources.videos and boxes is not None:
+        raise BadRow("answer", "the answer (boxes in a row with videos are evidence for one)", None)
+    if boxes is not None:
+        return "box"
+    if not spans:
+        search = "a span, for temporal grounding" if sources.videos else "boxes, for a region search"
+        raise BadRow("answer", f"the answer (or {search})", None)
+    if len(sources.pictures) not in {target.source for target in spans}:
+        raise BadRow("spans", "an interval of the first video", [target.time for target in spans])
+    return "span"
+
+
+def _is_grounded(tasks: Sequence[Task]) -> bool:
+    """Whether every task with an answer has an interval of its first video that shows it, and there is such a task."""
+    answered = [task for task in tasks if task.kind in ("choice", "free")]
+    return bool(answered) and all(map(_first_spans, answered))
+
+
+def _with_grounding(task: Task) -> Task:
+    """The task, marked as one whose answer needs an interval unless the answer is one."""
+    return task if task.kind not in ("choice", "free") else replace(task, origin={**task.origin, "grounded": True})
+
+
+def _first_spans(task: Task) -> list[Target]:
+    """The intervals of the first video that have no box."""
+    first = next((index for index, source in enumerate(task.sources) if source.duration is not None), -1)
+    return [target for target in task.targets if target.source == first and target.time and target.box == FULL]
 
 
 def _find(argument: str) -> Path:
@@ -200,78 +236,13 @@ def _check_keys(row: Mapping[str, Any]) -> None:
             raise BadRow(key, f'the field "{near[0]}"', key)
 
 
-def _is_missing(value: Any) -> bool:
-    """Whether a value is null or NaN, which pandas writes for it.
-
-    The answer is an exception: without one, the task would become a region search, which must not happen by mistake.
-    """
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
 def _id(row: Mapping[str, Any], number: int) -> str:
     value = row.get("question_id")
     if isinstance(value, (list, dict, bool)):
         raise BadRow("question_id", "a text or number", value)
-    return str(number if _is_missing(value) else value)
+    return str(number if is_absent(value) else value)
 
 
 def _category(row: Mapping[str, Any]) -> str:
     values = [row.get(key) for key in ("subset", "category")]
     return next((str(value) for value in values if value and value == value), "")  # NaN stands for a missing value
-
-
-def _list(field: str, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise BadRow(field, "a list", value)
-    return value
-
-
-def _options(value: Any) -> tuple[str, ...]:
-    """Option texts in letter order. If all options begin with letters, these must be A, B, C, … in order."""
-    if _is_missing(value) or value in ("", []):
-        return ()
-    lines = _option_lines(value) if isinstance(value, str) else value
-    texts = isinstance(lines, list) and all(isinstance(line, str) and line.strip() for line in lines)
-    if not texts or not 2 <= len(lines) <= 26:
-        raise BadRow("options", '2 to 26 options, as a list or as lines "A. …"', value)
-    found = [OPTION.match(line) for line in lines]
-    if not all(found):
-        return tuple(line.strip() for line in lines)
-    letters = "".join(match.group(1) for match in found if match)
-    if letters != LETTERS[: len(letters)]:
-        raise BadRow("options", "letters A, B, C, … in order", letters)
-    return tuple(match.group(2).strip() for match in found if match)
-
-
-def _option_lines(value: str) -> list[str]:
-    """The options of a text. Where options begin with letters, a line without one continues the option before it."""
-    pieces = [piece for piece in OPTION_LINE.split(value) if piece.strip()]
-    if len(pieces) > 1 and all(OPTION.match(piece) for piece in pieces):
-        return pieces
-    return [line for line in value.splitlines() if line.strip()]
-
-
-def _same_text(answer: str, letter: str, choice: str) -> bool:
-    """Whether an answer that is no letter of an option names that option all the same."""
-    forms = (letter, choice, f"{letter}{choice}")
-    return _without_punctuation(answer) in map(_without_punctuation, forms)
-
-
-def _without_punctuation(text: str) -> str:
-    return re.sub(r"[\s():]|\.(?!\d)", "", text.casefold()) or text.strip()
-
-
-def _answer(value: Any, choices: tuple[str, ...]) -> str:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        value = str(value)
-    if value is not None and not isinstance(value, str):
-        raise BadRow("answer", "a text or number", value)
-    answer = (value or "").strip()
-    if value is not None and not answer:
-        raise BadRow("answer", "a text or number (omit the field for a region search)", value)
-    letters = LETTERS[: len(choices)]
-    if choices and (len(answer) != 1 or answer not in letters):
-        meant = [letter for letter, choice in zip(letters, choices, strict=True) if _same_text(answer, letter, choice)]
-        hint = f' (did you mean "{meant[0]}"?)' if len(meant) == 1 else ""
-        raise BadRow("answer", f"one of the letters {letters}{hint}", value)
-    return answer

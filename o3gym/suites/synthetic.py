@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from PIL import Image
 
+from o3gym.arguments import check_whole
 from o3gym.registry import UnknownName, closest
 from o3gym.suites.base import Suite
 from o3gym.suites.scenes import attribute, chart, hidden, region, relation, text, town
@@ -120,13 +121,13 @@ class Synthetic(Suite):
         if argument:
             raise ValueError(f'suite synthetic takes no argument, got "{argument}"; write "synthetic?family=hidden"')
         families, levels = ("all", *FAMILIES), ("all", *DIFFICULTIES)
-        chosen = dict.fromkeys(_known("family", name, families) for name in family.split("+"))
+        chosen = dict.fromkeys(_known("family", name, families) for name in str(family).split("+"))
         self.families = FAMILIES if "all" in chosen else tuple(chosen)
         self.difficulties = DIFFICULTIES if _known("difficulty", difficulty, levels) == "all" else (difficulty,)
         _known("kind of answers", answers, ("choice", "free", "box"))
         self.answers: Answers = answers
-        if pixels < 0 or n < 0:
-            raise ValueError(f"pixels and n must not be negative, got {pixels} and {n}")
+        check_whole("pixels", pixels, 0)
+        check_whole("n", n, 0)
         self.pixels, self._n = pixels, n
         self.warnings = self._illegible()
         if self.families == ("hidden",):

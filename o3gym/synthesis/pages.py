@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from o3gym.registry import closest
-from o3gym.suites.base import Suite, some_of
+from o3gym.suites.base import Suite, SuiteError, some_of
 from o3gym.suites.drawing import take_tasks
 from o3gym.synthesis.detectors.base import Page
 from o3gym.types import Source, Target
@@ -19,7 +19,10 @@ _logger = logging.getLogger(__name__)
 def of_suite(suite: Suite) -> list[Page]:
     """Returns the pictures of all tasks, each once: named after its first task, with the targets of all its tasks.
 
-    Bad rows are skipped; a warning in the log counts them. Raises `SuiteError` if more than 5% of the rows are bad.
+    Videos are left out. Bad rows are skipped; a warning in the log counts them.
+
+    Raises:
+        SuiteError: more than 5% of the rows are bad, or there are only videos.
     """
     tasks, bad = take_tasks(suite, range(len(suite)), len(suite))
     if bad:
@@ -30,9 +33,13 @@ def of_suite(suite: Suite) -> list[Page]:
     targets: dict[Source, list[Target]] = {}
     for task in tasks.values():
         for number, source in enumerate(task.sources):
+            if source.duration is not None:
+                continue
             names.setdefault(source, f"{task.id}#{number}" if number else task.id)
             boxes = targets.setdefault(source, [])
             boxes += [target for target in task.targets if target.source == number and target not in boxes]
+    if tasks and not names:
+        raise SuiteError(f"{suite.name}: expected tasks about pictures, found only videos")
     return [Page(name, source, tuple(targets[source])) for source, name in names.items()]
 
 

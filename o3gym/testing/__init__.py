@@ -11,6 +11,7 @@ from o3gym.testing.acting import (
     check_env,
     check_policy,
     check_size_rule,
+    check_time_rule,
     check_tool,
 )
 from o3gym.testing.episodes import play, random_steps
@@ -42,6 +43,7 @@ __all__ = [
     "check_reward",
     "check_size_rule",
     "check_suite",
+    "check_time_rule",
     "check_tool",
     "play",
     "random_steps",

@@ -9,6 +9,7 @@ import gymnasium as gym
 from o3gym.dialects.base import make_dialect
 from o3gym.geometry import fit
 from o3gym.media.images import shared_store
+from o3gym.media.videos import frame_source, timeline_of
 from o3gym.policies.base import Policy
 from o3gym.registry import SIZE_RULES, TIME_RULES
 from o3gym.rollout.loop import rollout
@@ -17,6 +18,13 @@ from o3gym.tools.base import ToolContext
 from o3gym.types import FULL, Sampling, Source, Task, TaskKind, Trajectory, View
 
 SCENE = Source.generated("synthetic", family="attribute", difficulty="easy", seed=0, pixels=160_000)
+FILM = Source(
+    "generated",
+    "synthetic_video",
+    {"family": "event", "difficulty": "easy", "seed": 0, "seconds": 8.0, "fps": 4.0},
+    duration=8.0,
+)
+"""A film of eight seconds."""
 HOSTILE = (
     "",
     "\x00",
@@ -26,6 +34,8 @@ HOSTILE = (
     "<answer>" * 500,
     "<grounding>{</grounding>",
     '{"bbox_2d": [1e999, NaN, -1, "x"]}',
+    '<answer>{"span": [NaN, "1e999"]}</answer>',
+    '<tool_call>{"name": "frames", "arguments": {"numbers": ["one", -1, 1e999]}}</tool_call>',
     "漢字 😀 \ud800",
 )
 """Replies that a dialect must survive, and answers that a judge must."""
@@ -70,10 +80,27 @@ def random_steps(env: gym.Env[Any, Any], count: int = 20, seed: int = 0) -> list
     return returned
 
 
-def sample_context(kind: TaskKind = "free") -> ToolContext:
-    """Returns a tool's view of an episode that has just begun: one synthetic picture and a task of this kind."""
+def sample_context(kind: TaskKind = "free", video: bool = False) -> ToolContext:
+    """Returns a tool's view of an episode that has just begun: one synthetic picture and a task of this kind.
+
+    With `video`, there is a synthetic film instead, of which four frames have been shown.
+    """
     size_of = shared_store().size
+    if video:
+        rules = (SIZE_RULES["o3gym"], TIME_RULES["o3gym"].with_overview(4))
+        task = Task("check", (FILM,), "What is it?", "x", kind=kind)
+        numbers = rules[1].first_frames(timeline_of(FILM))
+        frames = tuple(frame_source(FILM, number) for number in numbers)
+        views = tuple(_frame_view(i, number) for i, number in enumerate(numbers))
+        return ToolContext(task, (*task.sources, *frames), views, size_of, *rules)
     task = Task("check", (SCENE,), "What is it?", "x", kind=kind)
     native = size_of(SCENE)
     first = View(0, 0, FULL, native, fit(native, 1000, 40_000))
     return ToolContext(task, task.sources, (first,), size_of, SIZE_RULES["o3gym"], TIME_RULES["o3gym"])
+
+
+def _frame_view(index: int, number: int) -> View:
+    """The view of a frame of `FILM` that is shown at reset as picture `index`."""
+    native = shared_store().size(frame_source(FILM, number))
+    time = timeline_of(FILM).span(number)
+    return View(index, index + 1, FULL, native, fit(native, 1000, 40_000), time=time, video=0, frame=number)

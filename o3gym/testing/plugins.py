@@ -11,20 +11,18 @@ from o3gym.registry import (
     GENERATORS,
     REGISTRIES,
     MissingPackage,
-    Registry,
     UnknownName,
     closest,
-    import_attribute,
-    is_missing,
 )
-from o3gym.specs import build_plugin, parse_spec, stands_alone
+from o3gym.specs import build_plugin, find_entry, stands_alone
 from o3gym.suites.base import make_suite
 from o3gym.testing import acting, pictures, scoring
-from o3gym.testing.episodes import SCENE
+from o3gym.testing.episodes import FILM, SCENE
 
 ARGUMENTS: Mapping[tuple[str, str], Callable[[], Mapping[str, Any]]] = {
     ("generator", "synthetic"): lambda: SCENE.args,
     ("generator", "collage"): lambda: make_suite("collage?megapixels=0.6-1&share=0.002")[0].sources[0].args,
+    ("generator", "synthetic_video"): lambda: {**FILM.args, "time": 0.5},
     ("operation", "rotate"): lambda: {"angle": 30.0},
     ("operation", "draw"): lambda: {"boxes": [[0.1, 0.1, 0.4, 0.3]]},
 }
@@ -57,34 +55,6 @@ class Plugin(NamedTuple):
         return self.options or (sample() if sample else {})
 
 
-def find_plugin(kind: str, spec: str) -> Plugin:
-    """Looks up "name:argument?option=value", or the same with "package.module:Class" for a name.
-
-    Raises:
-        UnknownName: there is neither an entry nor a module with this name; the message suggests the closest entry.
-    """
-    known, (name, argument, options) = REGISTRIES[kind], parse_spec(spec)
-    if name in known:
-        return Plugin(kind, name, known[name], argument, options)
-    if not argument:
-        raise _unknown(known, name)
-    attribute, _, argument = argument.partition(":")
-    path = f"{name}:{attribute}"
-    try:
-        return Plugin(kind, path, import_attribute(path), argument, options)
-    except ModuleNotFoundError as error:
-        if not is_missing(name, error):
-            raise
-        raise _unknown(known, name) from None
-
-
-def _unknown(known: Registry, name: str) -> UnknownName:
-    names = ", ".join(sorted(known))
-    return UnknownName(
-        f'unknown {known.kind} "{name}"{closest(name, known)} (known: {names}, or "package.module:attribute")'
-    )
-
-
 def _check_judge(plugin: Plugin) -> None:
     judge = plugin.build() if isinstance(plugin.entry, type) else plugin.value()
     scoring.check_judge(judge, plugin.name)
@@ -109,6 +79,7 @@ CHECKS: Mapping[str, Callable[[Plugin], None]] = {
     "reward": lambda plugin: scoring.check_reward(plugin.value()),
     "judge": _check_judge,
     "size_rule": lambda plugin: acting.check_size_rule(plugin.value(), plugin.name),
+    "time_rule": lambda plugin: acting.check_time_rule(plugin.value(), plugin.name),
     "control": lambda plugin: acting.check_control(plugin.build()),
     "measure": lambda plugin: scoring.check_measure(plugin.value()),
     "generator": lambda plugin: pictures.check_generator(plugin.entry, **plugin.arguments()),
@@ -155,7 +126,7 @@ def _named(plugin: str) -> tuple[str, Callable[[], None]]:
 
 
 def _run(kind: str, spec: str) -> None:
-    CHECKS[kind](find_plugin(kind, spec))
+    CHECKS[kind](Plugin(kind, *find_entry(REGISTRIES[kind], spec)))
 
 
 def _everything() -> Iterator[tuple[str, Callable[[], None]]]:

@@ -19,7 +19,7 @@ from o3gym.rewards.settle import parents_of, settle
 from o3gym.runs.exports.arms import ArmRun, read_arms
 from o3gym.runs.store import RunStore, open_run
 from o3gym.runs.suite_metrics import Measure
-from o3gym.testing.episodes import HOSTILE, SCENE, expect, expect_type, play
+from o3gym.testing.episodes import FILM, HOSTILE, SCENE, expect, expect_type, play
 from o3gym.types import Box, Target, Task, Trajectory
 
 _BOX: Box = (0.1, 0.1, 0.4, 0.3)
@@ -29,6 +29,11 @@ JUDGED = (
     (Task("number", (SCENE,), "How many?", "42"), "42", "1000"),
     (Task("yes_no", (SCENE,), "Is there a flag?", "yes"), "yes", "no"),
     (Task("box", (SCENE,), "Find the flag.", targets=(Target(_BOX),), kind="box"), json.dumps(_BOX), "null"),
+    (
+        Task("span", (FILM,), "When is it?", targets=(Target(_BOX, time=(2.0, 4.0)),), kind="span"),
+        "[2.0, 4.0]",
+        "[5, 6]",
+    ),
 )
 """A task of every kind, a right answer and a wrong one."""
 

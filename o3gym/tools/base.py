@@ -197,7 +197,8 @@ class Tool:
         args: the declared arguments, in order.
         ends: whether a valid call ends the episode.
         results: for a delegated tool, the arguments that its delegate adds to a call before `step`. No dialect reads or
-            writes them, so a model cannot forge them. Empty for tools that are not delegated.
+            writes them, so a model cannot forge them. Empty for tools that are not delegated. The rollout knows four:
+            "box" and "span" (what the delegate located), "text" (its answer) and "reason" (why there is no result).
     """
 
     name: ClassVar[str]

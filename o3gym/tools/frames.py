@@ -9,7 +9,7 @@ from o3gym.media.timeline import Timeline
 from o3gym.media.videos import frame_source, timeline_of
 from o3gym.tools.base import Arg, Invalid, Tool, ToolContext, ToolResult, ViewRequest
 from o3gym.tools.time_rules import TimeRule
-from o3gym.types import FULL
+from o3gym.types import FULL, Source
 
 VIDEO = Arg("video", "number of the video; 0 is the first", default=0, required=False)
 
@@ -44,12 +44,18 @@ def timing_of(context: ToolContext, index: int) -> tuple[Timeline, TimeRule]:
     return timeline, context.time_rule.of(timeline.duration)
 
 
-def show_frames(context: ToolContext, video: int, numbers: Sequence[int], rule: TimeRule) -> ToolResult:
-    """Requests a view of each of the frames. A frame that was shown before keeps its place among the sources."""
-    known = {source: place for place, source in enumerate(context.sources)}
+def show_frames(
+    context: ToolContext, video: int, numbers: Sequence[int], rule: TimeRule, added: Sequence[Source] = ()
+) -> ToolResult:
+    """Requests a view of each of the frames. A frame that was shown before keeps its place among the sources.
+
+    `added` are sources that the same call has already added.
+    """
+    sources = (*context.sources, *added)
+    known = {source: place for place, source in enumerate(sources)}
     frames = [frame_source(context.task.sources[video], number) for number in numbers]
     new = [frame for frame in frames if frame not in known]
-    known.update({frame: len(context.sources) + i for i, frame in enumerate(new)})
+    known.update({frame: len(sources) + i for i, frame in enumerate(new)})
     first = next((view.index for view in context.views if view.video == video), 0)
     requests = tuple(ViewRequest(known[frame], FULL, first, frame_pixels=rule.frame_pixels) for frame in frames)
     return ToolResult(requests, tuple(new))

@@ -10,10 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from o3gym.media.timeline import Timeline
 from o3gym.tools.base import Invalid
 from o3gym.types import Span
 
+SAMPLED = 48
+"""Evenly spaced frames of each video that the tool `sampled_frames` numbers: 96 of two videos, as in VR-Thinker."""
 QWEN_PATCH = 28 * 28
 """Pixels of one visual token of Qwen2-VL and Qwen2.5-VL, in which their systems give the sizes of frames."""
 
@@ -32,6 +36,7 @@ class TimeRule:
         frame_pixels: the least and greatest number of pixels of a frame that is shown whole; None for the environment's
             pixel budget.
         shown_only: whether only frames of the overview may be asked for by their numbers.
+        source: where the system's numbers are from, for lists of rules; "" for our own.
     """
 
     overview: int = 16
@@ -41,6 +46,7 @@ class TimeRule:
     clamps: Literal["both", "end", "none"] = "both"
     frame_pixels: tuple[int, int] | None = None
     shown_only: bool = False
+    source: str = ""
 
     def of(self, duration: float) -> TimeRule:
         """The rule for a video of that length in seconds: the same for every length, unless a system says otherwise."""
@@ -52,7 +58,7 @@ class TimeRule:
 
     def first_frames(self, timeline: Timeline) -> list[int]:
         """The numbers of the frames of the overview."""
-        return timeline.evenly(0.0, timeline.duration, self.overview / timeline.duration, self.overview)
+        return timeline.evenly(0.0, timeline.duration, self.overview / max(timeline.duration, 1e-9), self.overview)
 
     def span(self, span: Sequence[float], duration: float) -> Span:
         """The interval that a request for `span` shows. Raises `Invalid("bad_time")` if the rule refuses it."""
@@ -82,18 +88,21 @@ class TimeRule:
     def numbered(self, numbers: Sequence[int], timeline: Timeline) -> list[int]:
         """The frames that a request for `numbers` shows, in the order of time. Raises `Invalid("bad_time")`."""
         frames = sorted(set(numbers))
-        if len(frames) > self.most:
-            raise Invalid("bad_time", f"{len(frames)} frames are too many; at most {self.most} are shown at once")
-        known = set(self.first_frames(timeline)) if self.shown_only else range(len(timeline))
-        if outside := [number for number in frames if number not in known]:
-            which = "those shown at the start" if self.shown_only else f"0 to {len(timeline) - 1}"
-            raise Invalid("bad_time", f"there is no frame {outside[0]}; frames are {which}")
+        refuse_too_many(len(frames), self.most)
+        refuse_missing(frames, set(self.first_frames(timeline)) if self.shown_only else range(len(timeline)))
         return frames
 
 
 @dataclass(frozen=True)
 class FrameThinkerRule(TimeRule):
-    """FrameThinker's rule: 8 frames at most, or 12 smaller ones of a video that is longer than 300 seconds."""
+    """FrameThinker's rule: 8 frames at most, or 12 smaller ones of a video that is longer than 300 seconds.
+
+    The overview runs from the first to the last frame of the video.
+    """
+
+    def first_frames(self, timeline: Timeline) -> list[int]:
+        """The numbers of the frames of the overview, evenly spaced from the first to the last frame."""
+        return sorted({int(number) for number in np.linspace(0, len(timeline) - 1, self.overview)})
 
     def of(self, duration: float) -> TimeRule:
         """More and smaller frames for a long video."""
@@ -103,25 +112,68 @@ class FrameThinkerRule(TimeRule):
         return replace(self, overview=overview, most=12, frame_pixels=(1, 448 * 252))
 
 
+def refuse_too_many(count: int, most: int) -> None:
+    """Raises `Invalid("bad_time")` if more than `most` frames are asked for."""
+    if count > most:
+        raise Invalid("bad_time", f"{count} frames are too many; at most {most} are shown at once")
+
+
+def refuse_missing(numbers: Sequence[int], known: range | set[int]) -> None:
+    """Raises `Invalid("bad_time")` if one of the numbers is not `known`: a range, or those of the overview."""
+    if missing := [number for number in numbers if number not in known]:
+        which = f"0 to {len(known) - 1}" if isinstance(known, range) else "those shown at the start"
+        raise Invalid("bad_time", f"there is no frame {missing[0]}; frames are {which}")
+
+
 def written_span(span: Sequence[float]) -> str:
     """An interval as refusals write it, which dialects convert to their own form."""
     return f"[{span[0]:.2f}, {span[1]:.2f}] s"
 
 
-O3GYM_TIMES = TimeRule()
+O3GYM_TIMES = TimeRule(source="ours: clips are moved into the video, and only those without a length are refused")
 VITAL_TIMES = TimeRule(
     overview=64,
     most=64,
     longer_than=1.0,
     clamps="none",
     frame_pixels=(4 * QWEN_PATCH, 64 * QWEN_PATCH),
+    source="Jamesding000/ThinkingWithVideos, verl/verl/tools/zoom_tool_new.py and config/zoom_tool_config_new*.yaml",
 )
-"""Source: Jamesding000/ThinkingWithVideos, verl/verl/tools/zoom_tool_new.py and config/zoom_tool_config_new*.yaml."""
-LONGVT_TIMES = TimeRule(overview=512, fps=1.0, most=128, clamps="none", frame_pixels=(QWEN_PATCH, 224 * 224))
-"""Source: LongVT @08d755b, `crop_video`. The overview is that of its evaluation; 768 frames are its other setting."""
-PARAVT_TIMES = TimeRule(overview=64, fps=1.0, most=64, clamps="end", frame_pixels=(QWEN_PATCH, 224 * 224))
-"""LongVT's rule, but the end is moved into the video; its largest frame budget. Source: ParaVT @cf55249."""
-PIXEL_REASONER_TIMES = TimeRule(overview=16, most=8, frame_pixels=(4 * QWEN_PATCH, 400 * QWEN_PATCH), shown_only=True)
-"""Source: TIGER-AI-Lab/Pixel-Reasoner, curiosity_driven_rl/openrlhf/trainer/ppo_utils/experience_maker.py."""
-FRAME_THINKER_TIMES = FrameThinkerRule(overview=8, most=8, frame_pixels=(1, 640 * 360))
-"""Source: FrameThinker @3c917f3, envs/visual_agent/think_with_video.py."""
+LONGVT_TIMES = TimeRule(
+    overview=512,
+    fps=1.0,
+    most=128,
+    clamps="none",
+    frame_pixels=(QWEN_PATCH, 224 * 224),
+    source="EvolvingLMMs-Lab/LongVT at 08d755b, examples/video_tools/mcp_server.py (crop_video)",
+)
+"""LongVT's rule. The overview is that of its evaluation; 768 frames are its other setting."""
+PARAVT_TIMES = TimeRule(
+    overview=64,
+    fps=1.0,
+    most=64,
+    clamps="end",
+    frame_pixels=(QWEN_PATCH, 224 * 224),
+    source="ParaVT at cf55249, crop_video",
+)
+"""LongVT's rule, but the end is moved into the video; its largest frame budget."""
+PIXEL_REASONER_TIMES = TimeRule(
+    overview=16,
+    most=8,
+    frame_pixels=(4 * QWEN_PATCH, 400 * QWEN_PATCH),
+    shown_only=True,
+    source="TIGER-AI-Lab/Pixel-Reasoner, curiosity_driven_rl/openrlhf/trainer/ppo_utils/experience_maker.py",
+)
+VR_THINKER_TIMES = TimeRule(
+    overview=4,
+    most=8,
+    frame_pixels=(4 * QWEN_PATCH, 400 * QWEN_PATCH),
+    source="arXiv 2510.10518, figure 2; qunzhongwang/VideoSearch-Reasoner, experience_maker.py (SelectFrames)",
+)
+"""Eight frames of two videos at the start, and at most eight in one call. Frames have the sizes of its training."""
+FRAME_THINKER_TIMES = FrameThinkerRule(
+    overview=8,
+    most=8,
+    frame_pixels=(1, 640 * 360),
+    source="lcqysl/FrameThinker-RL at 3c917f3, envs/visual_agent/think_with_video.py and infer.py",
+)

@@ -18,7 +18,7 @@ from o3gym.policies.local.encoding import Encoder
 from o3gym.registry import require
 from o3gym.train.data.mixture import MAX_DRAWS, Mixture, MixtureRow
 from o3gym.train.data.sources import BadDemonstration
-from o3gym.train.loss_mask import IGNORED, BatchError, TrainingRow, runs_of, training_row
+from o3gym.train.loss_mask import IGNORED, BatchError, TrainingRow, runs_of, training_rows
 from o3gym.train.recipe import SftRecipe, Stage
 
 
@@ -28,7 +28,7 @@ class Collator:
     Args:
         mixture: maps row numbers to demonstrations.
         encoder: encoder of the model's processor.
-        recipe: supplies `flatten` and `last_turns`.
+        recipe: supplies `flatten`, `window` and `last_turns`.
         stage: supplies `context` and `parts`.
     """
 
@@ -36,13 +36,13 @@ class Collator:
         self.mixture, self.encoder, self.recipe, self.stage = mixture, encoder, recipe, stage
 
     def __call__(self, items: Sequence[Mapping[str, int]]) -> dict[str, Any]:
-        """Returns the batch of the rows `item["index"]`.
+        """Returns the batch of the demonstrations `item["index"]`.
 
         Returns:
             `parts`: up to `stage.parts` batches as `batch_of` makes them, each of rows of similar length. `labels`: the
             labels of all parts, flattened to one dimension; the trainer counts the step's learnt tokens in them.
         """
-        rows = [self.row(item["index"]) for item in items]
+        rows = [row for item in items for row in self.rows(item["index"])]
         if self.stage.parts > 1:
             # A part is padded to its own longest row, so rows of similar length together waste the least. The gradient
             # of a step is a sum over its rows, so their order does not matter.
@@ -50,8 +50,10 @@ class Collator:
         parts = [batch_of(part, self.encoder) for part in portions(rows, self.stage.parts) if part]
         return {"parts": parts, "labels": require("torch", "train").cat([part["labels"].flatten() for part in parts])}
 
-    def row(self, index: int) -> TrainingRow:
-        """Returns row `index`, or a replacement from the same source if it is bad or longer than the context.
+    def rows(self, index: int) -> list[TrainingRow]:
+        """Returns the rows of demonstration `index`: one, or with a window one for each segment.
+
+        A demonstration that is bad or longer than the context is replaced by another one from the same source.
 
         Rows are never truncated: a cut could remove a picture's pads but not its pixels, or the final answer. The
         replacement follows from `index` alone, so that every process and a resumed training pick the same one.
@@ -65,7 +67,7 @@ class Collator:
         for attempt in range(MAX_DRAWS + 1):
             at = self.mixture.next_to(first, attempt) if attempt else first
             try:
-                row = self._demonstration(at)
+                rows = self._demonstration(at)
             except (BadDemonstration, PictureError, BatchError) as problem:
                 if attempt == MAX_DRAWS:
                     raise
@@ -73,19 +75,19 @@ class Collator:
                 bad += 1
                 continue
             self.mixture.note(at)
-            length = len(row.ids)
+            length = max(len(row.ids) for row in rows)
             if length <= self.stage.context:
-                return row._replace(passed=attempt - bad, bad=bad)
+                return [rows[0]._replace(passed=attempt - bad, bad=bad), *rows[1:]]
         source = self.stage.data[first.part].source
         raise BatchError(
             f"{MAX_DRAWS + 1} demonstrations of {source} in a row are longer than context = {self.stage.context} "
             f"tokens (the last has {length}): raise context, or lower max_pixels"
         )
 
-    def _demonstration(self, at: MixtureRow) -> TrainingRow:
-        """Returns the row of a demonstration. Reads its pictures, any of which may be broken."""
+    def _demonstration(self, at: MixtureRow) -> list[TrainingRow]:
+        """Returns the rows of a demonstration. Reads its pictures, any of which may be broken."""
         turns = self.stage.data[at.part].last_turns
-        return training_row(self.mixture.example(at), self.encoder, self.recipe, turns)
+        return training_rows(self.mixture.example(at), self.encoder, self.recipe, turns)
 
 
 def portions(rows: Sequence[Any], count: int) -> list[Sequence[Any]]:

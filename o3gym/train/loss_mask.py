@@ -4,6 +4,11 @@
 that the policy wrote, its end-of-turn token included (or the model would never learn to stop), and 0 on everything that
 it read: system prompt, question, chat template, observations and picture tokens.
 
+With a window memory there is one row per segment (`o3gym.types.Segment`). Each holds the dialogue as it was in that
+segment, and the mask is 1 only on the replies that were written in it: earlier ones were written with other pictures in
+view, and are trained in the row of their own segment. So every reply is trained exactly once, on the context in which
+it was written.
+
 The mask is assembled together with the token ids, piece by piece. It is never found by searching decoded text, which
 fails as soon as a question quotes a reply or a tokenizer merges characters across the boundary.
 
@@ -26,9 +31,10 @@ from numpy.typing import NDArray
 
 from o3gym.policies.dialogue import Message, Picture
 from o3gym.policies.local.encoding import EncodedImage, Encoder
+from o3gym.policies.window import segmented
 from o3gym.train.data.demonstrations import Observed, fitted, flattened, picture_of
 from o3gym.train.recipe import SftRecipe
-from o3gym.types import Trajectory
+from o3gym.types import Segment, Trajectory
 
 IGNORED = -100
 """Label of a token without loss: the default `ignore_index` of torch.nn.CrossEntropyLoss."""
@@ -84,6 +90,22 @@ def training_row(messages: Sequence[Message], encoder: Encoder, recipe: SftRecip
     return TrainingRow(np.asarray(ids, np.int64), kept, tuple(images))
 
 
+def training_rows(
+    messages: Sequence[Message], encoder: Encoder, recipe: SftRecipe, turns: int = -1
+) -> list[TrainingRow]:
+    """Returns the rows of a demonstration: one for each segment that has a loss. Arguments and errors as above."""
+    if recipe.window is None:
+        return [training_row(messages, encoder, recipe, turns)]
+    rows = list[TrainingRow]()
+    left = recipe.last_turns if turns < 0 else turns
+    for dialogue, own in reversed(segmented(messages, recipe.window)):
+        count = min(own, left) if left else own
+        rows.insert(0, training_row(dialogue, encoder, recipe, count))
+        if left and not (left := left - count):
+            break
+    return rows
+
+
 def last_turns(mask: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Returns the mask restricted to its last `count` assistant turns; 0 keeps all.
 
@@ -125,33 +147,58 @@ def flat_row(messages: Sequence[Message], encoder: Encoder) -> tuple[list[int], 
     return [*ids, encoder.end], [*mask, 1], images
 
 
-def sample_row(trajectory: Trajectory, encoder: Encoder) -> TrainingRow:
-    """Returns the row of a rollout: its exact tokens as they were sampled, and its pictures.
+def sample_row(trajectory: Trajectory, encoder: Encoder, segment: Segment | None = None) -> TrainingRow:
+    """Returns the row of a segment of a rollout: its exact tokens as they were sampled, and its pictures.
 
     The recorded ids are used instead of tokenising the replies again: one text has many tokenisations, and the loss
     needs the probabilities of the tokens that were drawn. For each turn the policy recorded the prompt ids that were
-    new to it (mask 0) and the ids that it sampled (mask 1).
+    new to it (mask 0) and the ids that it sampled (mask 1). The prompt ids of a segment's first turn are all ids of the
+    dialogue up to there, earlier replies included.
+
+    Args:
+        trajectory: the rollout.
+        encoder: encoder of the model's processor.
+        segment: one of the rollout's segments; None for a rollout that has just one.
 
     Raises:
-        BatchError: the tokens of a reply are unknown, or the picture tokens do not match the views.
+        BatchError: the tokens of a reply are unknown, the picture tokens do not match the views, or `segment` is None
+            and there are several.
     """
+    segment = segment or only_segment(trajectory)
     ids: list[int] = []
     mask: list[int] = []
-    for number, turn in enumerate(trajectory.turns):
-        prompt, reply = turn.reply.new_prompt_ids, turn.reply.token_ids
+    for number in segment.turns:
+        prompt, reply = trajectory.turns[number].reply.new_prompt_ids, trajectory.turns[number].reply.token_ids
         if prompt is None or not reply:
             raise BatchError(f"episode {trajectory.key}: the tokens of reply {number} are not known")
         ids += [*prompt, *reply]
         mask += [*[0] * len(prompt), *[1] * len(reply)]
     array = np.asarray(ids, np.int64)
-    # The row ends with the last reply, so the views that this reply led to are not in it.
-    views = trajectory.views[: len(trajectory.views) - len(trajectory.turns[-1].views)]
+    # The row ends with the segment's last reply, so the views that this reply led to are not in it.
+    views = [trajectory.views[index] for index in segment.views]
     shown = len(runs_of(array == encoder.image_id))
     if shown != len(views):
         raise BatchError(f"episode {trajectory.key}: pads of {shown} pictures, but {len(views)} views before a reply")
     pictures = tuple(picture_of(trajectory, view) for view in views)
     images = encoder.images([Message("user", pictures)]) if pictures else ()
     return TrainingRow(array, np.asarray(mask, np.int64), images)
+
+
+def segments_of(trajectory: Trajectory) -> tuple[Segment, ...]:
+    """Returns the segments of a rollout: those that it records, or the whole of it as a single one."""
+    turns, views = trajectory.turns, trajectory.views
+    if trajectory.segments or not turns:
+        return trajectory.segments
+    before = views[: len(views) - len(turns[-1].views)]
+    return (Segment(tuple(range(len(turns))), tuple(view.index for view in before)),)
+
+
+def only_segment(trajectory: Trajectory) -> Segment:
+    """Returns the segment of a rollout whose dialogue only grew. Raises `BatchError` if there are several."""
+    segments = segments_of(trajectory)
+    if len(segments) != 1:
+        raise BatchError(f"episode {trajectory.key}: it has {len(segments)} segments, each of them a row of its own")
+    return segments[0]
 
 
 def runs_of(flags: NDArray[Any]) -> list[int]:

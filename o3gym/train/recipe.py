@@ -18,6 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
+from o3gym.arguments import check_seed
 from o3gym.codec import DecodeError, decode, encode
 from o3gym.registry import UnknownName, closest
 from o3gym.specs import parse_value
@@ -166,12 +167,16 @@ class SftRecipe(TrainingRecipe):
         stages: the stages, in order. A checkpoint is written at the end of each, and `keep` applies to each.
         last_turns: number of final assistant turns that have a loss; 0 for all turns.
         flatten: whether each dialogue becomes a single turn, with the observations inside it.
+        window: number of rounds whose pictures stay in a dialogue, as in a rollout with this `Arm.window`; None for
+            all. A demonstration then becomes one row for each of its segments, all of them in the same step. Sizes of
+            batches count demonstrations, and the loss is the mean over the learnt tokens of all rows.
         workers: number of data-loader processes that make rows.
     """
 
     stages: tuple[Stage, ...]
     last_turns: int = 0
     flatten: bool = False
+    window: int | None = field(default=None, metadata={"json": "if set"})
     workers: int = 0
 
     def accumulation(self, stage: Stage, devices: int) -> int:
@@ -327,11 +332,18 @@ def check_training(recipe: TrainingRecipe, where: str) -> None:
         at_least(getattr(recipe, key), 1, f"{where}: {key}")
     for key in ("micro_batch", "threads", "min_pixels", "max_pixels", "clip"):
         at_least(getattr(recipe, key), 0, f"{where}: {key}")
+    try:
+        check_seed(recipe.seed)
+    except ValueError as error:
+        raise RecipeError(f"{where}: {error}") from error
 
 
 def _check(recipe: SftRecipe, where: str) -> None:
     at_least(recipe.workers, 0, f"{where}: workers")
     at_least(recipe.last_turns, 0, f"{where}: last_turns")
+    check_window(recipe.window, where)
+    if recipe.window is not None and recipe.flatten:
+        raise RecipeError(f"{where}: window, flatten: expected one of the two, because a flat dialogue has no rounds")
     for number, stage in enumerate(recipe.stages):
         at = f"{where}: stages.{number}"
         at_least(stage.batch, 1, f"{at}.batch")
@@ -343,6 +355,12 @@ def _check(recipe: SftRecipe, where: str) -> None:
             raise RecipeError(f"{at}: weights need steps, because an epoch uses every row exactly once")
         if any(part.weight <= 0 for part in stage.data):
             raise RecipeError(f"{at}: weight: expected a number above 0")
+
+
+def check_window(window: int | None, where: str) -> None:
+    """Raises `RecipeError` if a window keeps no round at all."""
+    if window is not None:
+        at_least(window, 1, f"{where}: window")
 
 
 def at_least(value: float, least: float, where: str) -> None:

@@ -24,9 +24,9 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
 MANIFEST = "o3gym_files.json"
-"""File that is written last into a checkpoint and lists its files with their sizes."""
-LENGTH_OF_ENDS = 2**16
-"""Number of bytes at each end of a file that a checkpoint's manifest has a checksum of."""
+"""File that is written last into a checkpoint and lists its files with their sizes and checksums."""
+CHECKSUM_PIECE = 2**20
+"""Number of bytes that a checksum reads at once."""
 DAMAGED = "damaged-"
 """Prefix of the name that a damaged checkpoint is given, so that it is neither resumed nor counted."""
 
@@ -54,11 +54,12 @@ def newest_checkpoint(folder: Path) -> Path | None:
 def checkpoint_fault(checkpoint: Path) -> str:
     """Returns what is wrong with a checkpoint, or "".
 
-    Faults are a file that is missing or has another size, another beginning or another end, and invalid JSON.
+    Faults are a file that is missing or has another size or other bytes than were written, and invalid JSON. Every
+    byte is read: damage anywhere in the weights or the optimiser's state would otherwise be trained on unnoticed.
     """
     try:
         manifest: Mapping[str, Mapping[str, int]] = json.loads((checkpoint / MANIFEST).read_text("utf-8"))
-        sizes, ends = manifest["files"], manifest.get("ends", {})
+        sizes, checksums = manifest["files"], manifest["crc32"]
         for name, size in sizes.items():
             path = checkpoint / name
             if not path.is_file():
@@ -67,7 +68,7 @@ def checkpoint_fault(checkpoint: Path) -> str:
                 return f"{name} has {path.stat().st_size} bytes instead of {size}"
             if path.suffix == ".json":
                 json.loads(path.read_text("utf-8"))
-            if name in ends and _checksum_of_ends(path) != ends[name]:
+            if _checksum(path) != checksums[name]:
                 return f"{name} has other bytes than were written"
     except FileNotFoundError:
         return f"it has no {MANIFEST}, so it was not finished"
@@ -87,21 +88,23 @@ def seal_checkpoint(checkpoint: Path, keep: int) -> None:
         for path in sorted(checkpoint.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
-    ends = {name: _checksum_of_ends(checkpoint / name) for name in sizes}
-    write_whole(checkpoint / MANIFEST, (json.dumps({"files": sizes, "ends": ends}, indent=1) + "\n").encode())
+    checksums = {name: _checksum(checkpoint / name) for name in sizes}
+    write_whole(checkpoint / MANIFEST, (json.dumps({"files": sizes, "crc32": checksums}, indent=1) + "\n").encode())
     for old in sorted(checkpoint.parent.glob("checkpoint-*"), key=step_of)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _checksum_of_ends(path: Path) -> int:
-    """Returns a checksum of the first and the last `LENGTH_OF_ENDS` bytes of a file.
+def _checksum(path: Path) -> int:
+    """Returns the CRC-32 of a file.
 
-    A power cut can leave a file with its full size and zeros in it. Reading whole checkpoints would take minutes.
+    A power cut can leave a file with its full size and zeros in it, and a disk can return wrong bytes in the middle.
+    CRC-32 finds both at about 0.6 s a GB, once the file is in memory; it is no defence against a forger.
     """
-    with path.open("rb") as file:
-        head = file.read(LENGTH_OF_ENDS)
-        file.seek(max(0, path.stat().st_size - LENGTH_OF_ENDS))
-        return zlib.crc32(file.read(), zlib.crc32(head))
+    checksum, piece = 0, memoryview(bytearray(CHECKSUM_PIECE))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(piece):
+            checksum = zlib.crc32(piece[:count], checksum)
+    return checksum
 
 
 def step_of(checkpoint: Path) -> int:
@@ -118,10 +121,11 @@ def open_record(recipe: TrainingRecipe, out: Path, changeable: tuple[str, ...]) 
     path = out / RECORD
     if path.is_file():
         old = _stored(path)
+        there, here = old["recipe"], new["recipe"]
         different = [
-            f"\n  {key}: there {json.dumps(old['recipe'].get(key)):.200}, here {json.dumps(value):.200}"
-            for key, value in new["recipe"].items()
-            if key not in changeable and old["recipe"].get(key) != value
+            f"\n  {key}: there {json.dumps(there.get(key)):.200}, here {json.dumps(here.get(key)):.200}"
+            for key in {**here, **there}  # a key that is not set may be in one of them only
+            if key not in changeable and there.get(key) != here.get(key)
         ]
         if different:
             raise RecipeError(f"{out} holds a training with another recipe; choose another folder:{''.join(different)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +16,6 @@ from o3gym.cli.main import main
 from o3gym.dialects.base import make_dialect
 from o3gym.judges.base import Judgement, failed
 from o3gym.policies.base import Policy
-from o3gym.policies.openai import policy as client
 from o3gym.policies.scripted import Oracle
 from o3gym.policies.two_agent import TwoAgent
 from o3gym.registry import JUDGES, POLICIES
@@ -183,19 +181,6 @@ def test_an_arm_without_an_episode_to_play_does_not_open_its_policy(
 
 def groups_of(planned: Bench) -> list[str]:
     return [job.group for job in planned.jobs()]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Stub]:
-    with Stub() as stub:
-        yield stub
-
-
-@pytest.fixture
-def stub(server: Stub, monkeypatch: pytest.MonkeyPatch) -> Stub:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-5Jd8wQ2xVbK1")
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.002)
-    return server
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 from hypothesis import strategies as st
 
-from o3gym.calls import answer, crop, locate, reuse, search, zoom
+from o3gym.calls import answer, answer_with_span, clip, crop, frames, locate, locate_span, reuse, search, zoom
+from o3gym.dialects.base import make_dialect
+from o3gym.envs import VisualSearchEnv
+from o3gym.envs.text_turns import TextTurns
 from o3gym.registry import TOOLS
 from o3gym.types import FULL, Call, Source, Task, View
 
@@ -22,15 +29,61 @@ SPECS = (
     "qwen3_vl",
     "openai",
     "grid",
+    "vital",
+    "longvt",
+    "vr_thinker",
+    "frame_thinker",
 )
 VIEWS = (
     View(0, 0, FULL, (4000, 3000), (1000, 750)),
     View(1, 0, (0.1, 0.1, 0.3, 0.4), (800, 900), (400, 450), 0),
 )
 TOOLSET = {name: TOOLS[name]() for name in ("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw", "search")}
+VIDEO_TOOLS = (
+    "sampled_frames",
+    "frame_at",
+    "frames",
+    "clip",
+    "caption_clip",
+    "ask_clip",
+    "locate_span",
+    "answer_with_span",
+)
 CHOICE = Task("c", (Source.file("a.png"),), "Which colour?", "B", ("red", "blue"), kind="choice")
 FREE = Task("f", (Source.file("a.png"), Source.file("b.png")), "What does the sign say?", "stop")
 BOX = Task("b", (Source.file("a.png"),), "the sign", kind="box")
+
+
+def film(count: int, step: int, fps: float, first: int = 0) -> tuple[View, ...]:
+    """Frames 0, `step`, 2 · `step`, … of a video, shown at reset as the pictures from number `first` on."""
+    return tuple(
+        View(first + i, 9, FULL, (640, 480), (320, 240), time=(i * step / fps, (i * step + 1) / fps))
+        for i in range(count)
+    )
+
+
+def framed(views: tuple[View, ...], step: int, video: int) -> tuple[View, ...]:
+    return tuple(replace(view, video=video, frame=i * step) for i, view in enumerate(views))
+
+
+FILM_VIEWS = framed(film(16, 10, 4.0), 10, 0)
+"""Sixteen frames of a video of 40 seconds with four frames a second."""
+PAIR_VIEWS = (
+    *framed(film(4, 12, 4.0), 12, 0),
+    *framed(film(4, 12, 4.0, first=4), 12, 1),
+)
+"""Four frames of each of two videos of 12 seconds."""
+FILM = Source("file", "a.mp4", duration=40.0)
+GROUNDING = Task("g", (FILM,), "When does the lamp light up?", kind="span")
+WATCH = Task("w", (FILM,), "What lights up?", "the lamp")
+PAIR = Task(
+    "p",
+    (Source("file", "a.mp4", duration=12.0), Source("file", "b.mp4", duration=12.0)),
+    "Which is better?",
+    "B",
+    ("clip A", "clip B"),
+    kind="choice",
+)
 
 unit = st.floats(0, 1)
 indices = st.integers(0, 5)
@@ -58,6 +111,8 @@ def views(draw: st.DrawFn) -> tuple[View, ...]:
 
 texts = st.text(max_size=40).map(str.strip).filter(lambda text: not any(mark in text for mark in "<>{}\\"))
 angles = st.floats(-360, 360).map(lambda value: round(value, 4))
+seconds = st.floats(0, 40)
+spans = st.tuples(seconds, seconds).map(lambda ends: (min(ends), max(ends)))
 factors = st.floats(1, 16).map(lambda value: round(value, 4))
 CALLS: dict[str, st.SearchStrategy[Call]] = {
     "crop": st.builds(crop, boxes(), indices),
@@ -65,6 +120,19 @@ CALLS: dict[str, st.SearchStrategy[Call]] = {
     "reuse": st.builds(reuse, indices),
     "answer": st.builds(answer, texts),
     "search": st.builds(search, texts.filter(bool), indices),
+    "frames": st.builds(frames, st.lists(st.integers(0, 159), min_size=1, max_size=8, unique=True).map(sorted)),
+    "sampled_frames": st.builds(
+        lambda numbers: Call("sampled_frames", {"numbers": numbers}),
+        st.lists(st.integers(0, 95), min_size=1, max_size=8, unique=True).map(sorted),
+    ),
+    "frame_at": st.builds(lambda time: Call("frame_at", {"time": time, "video": 0}), seconds),
+    "clip": st.builds(lambda span: clip(*span), spans),
+    "caption_clip": st.builds(lambda span: Call("caption_clip", {"span": list(span), "video": 0}), spans),
+    "ask_clip": st.builds(
+        lambda span, text: Call("ask_clip", {"span": list(span), "video": 0, "question": text}), spans, texts
+    ),
+    "locate_span": st.builds(lambda span: locate_span(*span), spans),
+    "answer_with_span": st.builds(lambda text, span: answer_with_span(text, *span), texts, spans),
     "locate": st.builds(locate, st.none() | boxes(), indices),
     "rotate": st.builds(lambda view, angle: Call("rotate", {"view": view, "angle": angle}), indices, angles),
     "draw": st.builds(
@@ -73,3 +141,19 @@ CALLS: dict[str, st.SearchStrategy[Call]] = {
         st.lists(boxes(), min_size=1, max_size=4),
     ),
 }
+
+
+def said(spec: str, new: Sequence[View], text: str, **info: Any) -> str:
+    """The text of a message, with <image> for each picture."""
+    parts = make_dialect(spec).show(new, text, {"turn": 1, "error": "", **info})
+    return "".join(part if isinstance(part, str) else "<image>" for part in parts)
+
+
+def told(video: Source, spec: str, reply: str, tools: Sequence[str]) -> tuple[str, str]:
+    """The kind of error and the message after a reply to the overview of a video."""
+    rule = make_dialect(spec).time_rule
+    inner = VisualSearchEnv(tools=[*tools, "locate_span"], time_rule=rule, min_pixels=1, max_pixels=5000)
+    env = TextTurns(inner, spec)
+    env.reset(options={"task": Task("t", (video,), "When?", kind="span")})
+    observation, _, _, _, info = env.step(reply)
+    return info["error"], observation["text"]

@@ -35,6 +35,16 @@ CUT = [
     ("openai", call_text("crop", '{"box": [0.1, 0.2, 0.6, 0.7')),
     ("openai", call_text("answer", '{"text": "19')),
     ("openai", "<answer>19"),
+    (
+        "vital",
+        '<think>a</think><tool_call>{"name": "get_video_clip_frame", "arguments": {"start_time": 9.5, "end_time": 1',
+    ),
+    ("longvt", '<think>a</think><tool_call>{"name": "crop_video", "arguments": {"video_path": "video_1.mp4"'),
+    ("vr_thinker", "<snapshot>a</snapshot><think>b</think><answer>TA = 1, OA = 1"),
+    ("vr_thinker", '<snapshot>a</snapshot><tool_call>{"name": "select_frames", "arguments": {"target_frames": [1, 1'),
+    ("frame_thinker", "<think>a</think><action>choose frames between 10 and 9"),
+    ("frame_thinker", "<think>a</think><action>output answer: 19"),
+    ("frame_thinker", "<think>Either <action>output answer: 19</action> or"),
     ("grid", "answer 19"),
     ("grid", "answer @b3"),
     ("grid", "look 4x4 b3"),  # perhaps "look 4x4 b3 in 2"
@@ -67,6 +77,10 @@ COMPLETE = [
     ("openai", call_text("crop", '{"box": [0.1, 0.2, 0.6, 0.7]}'), "crop"),
     ("openai", call_text("crop", "{'box': [0.1, 0.2, 0.6, 0.7]}"), "crop"),  # no JSON, but whole
     ("grid", "look 4x4 b3\nand", "crop"),
+    ("vital", '<think>a</think><answer>{"span": [1, 2.5]}</answer> a', "locate_span"),
+    ("longvt", "<think>a</think><answer>19</answer>", "answer"),
+    ("vr_thinker", "<Snapshot>a</Snapshot><think>b</think><Answer>OA = 1</ answer> and", "answer"),
+    ("frame_thinker", "<think>a</think><action>get frame number at time 01:15</action> and", "frame_at"),
 ]
 
 

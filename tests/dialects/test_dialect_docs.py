@@ -32,6 +32,7 @@ def test_the_example_means_what_the_page_says(name: str, reply: str, meaning: st
 
 
 @pytest.mark.parametrize("name", list(DIALECTS))
-def test_the_table_gives_the_size_rule(name: str) -> None:
+def test_the_table_gives_the_time_rule_and_the_size_rule(name: str) -> None:
     row = next(line for line in PAGE.read_text("utf-8").splitlines() if line.startswith(f"| `{name}`"))
-    assert row.endswith(f"`{make_dialect(name).size_rule}` |")
+    dialect = make_dialect(name)
+    assert row.endswith(f"| `{dialect.time_rule}` | `{dialect.size_rule}` |")

@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 import pytest
 
-from o3gym.calls import answer, crop, locate, reuse, search, zoom
+from o3gym.calls import answer, answer_with_span, clip, crop, frames, locate, locate_span, reuse, search, zoom
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.registry import DIALECTS, TOOLS
 from o3gym.types import Call, Parsed
-from tests.dialects.dialect_samples import SPECS, VIEWS
+from tests.dialects.dialect_samples import FILM_VIEWS, SPECS, VIEWS
 
 N = int(os.environ.get("O3GYM_FUZZ", "5000"))
 CALLS = (
@@ -31,9 +31,21 @@ CALLS = (
     locate([0.1, 0.1, 0.9, 0.9]),
     locate(None),
     Call("rotate", {"view": 0, "angle": 45.0}),
+    Call("sampled_frames", {"numbers": [3, 50]}),
+    Call("frame_at", {"time": 75.0, "video": 0}),
+    frames([0, 1]),
+    frames([7, 159], 0),
+    clip(0.0, 12.5),
+    locate_span(3.25, 7.5),
+    answer_with_span("the lamp", 1.0, 2.0),
+    Call("caption_clip", {"span": [1.0, 2.5], "video": 0}),
+    Call("ask_clip", {"span": [1.0, 2.5], "video": 0, "question": "What {lights} up?"}),
     Call("draw", {"view": 0, "boxes": [[0.1, 0.1, 0.2, 0.2], [0.5, 0.5, 0.9, 0.9]]}),
 )
-TAGS = ("think", "tool_feedback", "answer", "tool_call", "grounding", "function", "observation", "tool_response")
+TAGS = (
+    *("snapshot", "recommend answer", "action", "think", "tool_feedback", "answer", "tool_call", "grounding"),
+    *("function", "observation", "tool_response"),
+)
 FRAGMENTS = (
     *(f"<{tag}>" for tag in TAGS),
     *(f"</{tag}>" for tag in TAGS),
@@ -60,6 +72,7 @@ FRAGMENTS = (
         "\x00",
     ),
     *("look 4x4 b3", "answer @b3 in 1", "@nothing"),
+    *("choose frames between ", "get frame number at time ", "output answer:", " and ", "OA = 1", "CF = 9", "TA=2"),
     *("NaN", "-Infinity", "1e999", "1e-999", "9" * 400, "-0", "0x10", "1_0", "٣", "true", "null", "None", "½"),
     *(
         '"bbox_2d"',
@@ -72,6 +85,27 @@ FRAGMENTS = (
         '"img_idx"',
         '"target_image"',
     ),
+    *(
+        '"span"',
+        '"numbers"',
+        '"video"',
+        '"start_time"',
+        '"end_time"',
+        '"target_frames"',
+        '"video_path"',
+        '"video_0.mp4"',
+    ),
+    *(
+        '"select_frames"',
+        '"crop_video"',
+        '"get_video_clip_frame"',
+        "[1, 5]",
+        "[-1, 1e999]",
+        '["1", "two"]',
+        "12:34",
+        "99:99",
+    ),
+    *("[" + "1, " * 2000 + "1]", '{"span": [1, 2]}', '{"answer": "x", "span": [2, 1]}', "-1:00", "1:2:3"),
     *('"original_image_0"', '"observation_999999"', '"image_zoom_in_tool"', '"noop"', '"crop"', '"draw"', '"boxes"'),
     *(
         "[0, 0, 1, 1]",
@@ -154,7 +188,7 @@ def test_no_reply_breaks_a_dialect(name: str) -> None:
     for i in range(N):
         text = MAKERS[i % len(MAKERS)](rng, texts)
         try:
-            parsed = variants[i % len(variants)].parse(text, VIEWS[: i % 3])
+            parsed = variants[i % len(variants)].parse(text, FILM_VIEWS if i % 4 == 3 else VIEWS[: i % 4])
             check(parsed)
         except Exception as problem:
             raise AssertionError(f"{name} failed on {text!r}") from problem

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import pytest
 
 from o3gym.dialects.base import make_dialect
@@ -31,6 +34,28 @@ def test_only_enabled_tools_are_mentioned(spec: str, enabled: tuple[str, ...]) -
             assert (written(spec, tool) in prompt) == (tool in enabled), tool
     if not set(enabled) & set(dialect.tools) and spec != "qwen3_vl":
         assert not any(mark in prompt for mark in CALL_MARKS)
+
+
+DIGESTS = {
+    "mini_o3": "737612c48e1f",
+    "deepeyes": "2d0608d9708b",
+    "insight_o3": "666c9a802a46",
+    "insight_o3_reasoner": "30553fcb6331",
+    "simple_o3": "4e3e36ab1354",
+    "pixel_reasoner": "d1a7e0c2c5c6",
+    "qwen3_vl": "d59113d76a23",
+    "openai": "bf1fb53190b4",
+    "grid": "f45b4a8b311d",
+}
+"""The start of the SHA-256 of prompts and schemas for tasks about pictures, as they were before there were videos."""
+
+
+@pytest.mark.parametrize(("spec", "digest"), DIGESTS.items())
+def test_the_prompts_of_pictures_stay_byte_for_byte(spec: str, digest: str) -> None:
+    dialect = make_dialect(spec)
+    tasks = (BOX,) if spec == "insight_o3" else (CHOICE, FREE, BOX)
+    texts = [dialect.prompt(tools, task) for task in tasks for tools in (TOOLSET, {})]
+    assert hashlib.sha256(json.dumps([*texts, dialect.schema(TOOLSET)]).encode()).hexdigest()[:12] == digest
 
 
 def test_openai_names_the_enabled_functions() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -11,13 +13,15 @@ import pytest
 import o3gym
 from o3gym.calls import crop, locate
 from o3gym.dialects.base import make_dialect
+from o3gym.dialects.tagged import Tagged
 from o3gym.envs.text_turns import TextTurns
 from o3gym.registry import DIALECTS
 from o3gym.tools.base import Invalid, Tool, ToolContext
 from o3gym.tools.crop import Crop
 from o3gym.tools.locate import Locate
 from o3gym.tools.size_rules import deepeyes_size, insight_o3_size, mini_o3_size
-from o3gym.types import Call, View
+from o3gym.tools.time_rules import O3GYM_TIMES
+from o3gym.types import FULL, Call, View
 from tests.dialects.dialect_samples import BOX, VIEWS
 
 EMPTY = [0.1, 0.2, 0.1, 0.4]
@@ -27,7 +31,7 @@ SMALL = [0.1, 0.2, 0.105, 0.204]
 
 def feedback(call: Call, rule: Any = deepeyes_size) -> tuple[str, str]:
     """The kind of error of a call that is refused, and the feedback of the environment."""
-    context = ToolContext(BOX, BOX.sources, VIEWS, lambda _: (4000, 3000), rule)
+    context = ToolContext(BOX, BOX.sources, VIEWS, lambda _: (4000, 3000), rule, O3GYM_TIMES)
     tool: Tool = Crop() if call.tool == "crop" else Locate()
     with pytest.raises(Invalid) as caught:
         tool.apply(context, **call.args)
@@ -132,7 +136,7 @@ def test_a_reasoner_reads_nothing_of_the_searchers_numbers() -> None:
     assert str(parts[0]).startswith("The region could not be located: the box that was found cannot be shown.\n")
 
 
-@pytest.mark.parametrize("spec", sorted(set(DIALECTS) - {"insight_o3_reasoner"}))
+@pytest.mark.parametrize("spec", sorted(spec for spec in DIALECTS if "crop" in make_dialect(spec).tools))
 def test_a_played_refusal_reaches_the_model_in_its_own_numbers(spec: str) -> None:
     tools = ("crop", "locate") if spec == "insight_o3" else ("crop", "answer", "locate")
     env = gym.make("o3gym/Synthetic-hidden-easy-v0", tools=tools, size_rule="deepeyes", max_turns=4)
@@ -151,3 +155,105 @@ def test_a_played_refusal_reaches_the_model_in_its_own_numbers(spec: str) -> Non
     assert info["error"] == "too_small"
     numbers = str(dialect.from_unit(dialect.parse(reply, (view,)).call.args["box"], (view,), 0))  # type: ignore[attr-defined]
     assert f"box {numbers} of" in observation["text"]
+
+
+# ── views that do not exist ─────────────────────────────────────────────────────────────────────────────────────────
+
+MANY = (*VIEWS, View(2, 0, (0.5, 0.5, 0.6, 0.6), (400, 300), (400, 300), 0))
+PAIR = (View(0, 0, FULL, (40, 30), (40, 30)), View(1, 1, FULL, (40, 30), (40, 30)), replace(MANY[2], parent=1))
+NO_VIEWS: dict[str, tuple[str, str, str, str]] = {
+    # for each dialect: one view so far, three views, three views of which two were given, and a view below 0
+    "mini_o3": (
+        "there is no observation_7; only original_image exists",
+        "there is no observation_7; original_image and observation_1 to observation_2 exist",
+        "there is no observation_7; original_image, original_image_2 and observation_2 exist",
+        "there is no original_image_0; only original_image exists",
+    ),
+    "deepeyes": ("every function works on the first picture",) * 4,
+    "insight_o3": ("the function works on the first picture",) * 4,
+    "insight_o3_reasoner": (
+        "there is no image 7; the only image is number 0",
+        "there is no image 7; the only image is number 0",
+        "there is no image 7; images are numbered 0 to 1",
+        "there is no image -1; the only image is number 0",
+    ),
+    "simple_o3": ("every function works on the original picture",) * 4,
+    "pixel_reasoner": (
+        "there is no image 8; the only image is number 1",
+        "there is no image 8; images are numbered 1 to 3",
+        "there is no image 8; images are numbered 1 to 3",
+        "there is no image 0; the only image is number 1",
+    ),
+    "qwen3_vl": (
+        "there is no picture 7; the only picture is number 0",
+        "there is no picture 7; pictures are numbered 0 to 2",
+        "there is no picture 7; pictures are numbered 0 to 2",
+        "there is no picture -1; the only picture is number 0",
+    ),
+    "openai": (
+        "there is no view 7; the only view is number 0",
+        "there is no view 7; views are numbered 0 to 2",
+        "there is no view 7; views are numbered 0 to 2",
+        "there is no view -1; the only view is number 0",
+    ),
+    "grid": (
+        "there is no picture 7; the only picture is number 0",
+        "there is no picture 7; pictures are numbered 0 to 2",
+        "there is no picture 7; pictures are numbered 0 to 2",
+        "there is no picture -1; the only picture is number 0",
+    ),
+}
+NO_VIEWS |= {
+    name: (
+        "there is no picture 8; only picture 1 exists",
+        *("there is no picture 8; picture 1 to picture 3 exist",) * 2,
+        "there is no picture 0; only picture 1 exists",
+    )
+    for name in ("vital", "longvt", "vr_thinker", "frame_thinker")
+}
+LATER = "view 2 is not a part of the first picture; locate there"
+
+
+def by_name(spec: str) -> tuple[str, str, str, str]:
+    """The refusals of a dialect that only names its views, in the order of `NO_VIEWS`."""
+    called = make_dialect(spec).called  # type: ignore[attr-defined]
+    one, three = f"only {called(0)} exists", f"{called(0)} to {called(2)} exist"
+    no = f"there is no {called(7)}"
+    return f"{no}; {one}", f"{no}; {three}", f"{no}; {three}", f"there is no {called(-1)}; {one}"
+
+
+def refused_view(spec: str, view: int, views: Sequence[View]) -> str:
+    """The next user message after a call on a view that does not exist."""
+    context: Any = SimpleNamespace(views=tuple(views))
+    with pytest.raises(Invalid) as caught:
+        ToolContext.view(context, view)
+    info = {"turn": 1, "error": caught.value.kind, "views": views}
+    return "".join(map(str, make_dialect(spec).show((), caught.value.reason, info)))
+
+
+@pytest.mark.parametrize("spec", sorted(DIALECTS))
+def test_views_that_do_not_exist_are_refused_with_the_names_of_those_that_do(spec: str) -> None:
+    cases = ((7, VIEWS[:1]), (7, MANY), (7, PAIR), (-1, VIEWS[:1]))
+    for (view, views), expected in zip(cases, NO_VIEWS.get(spec) or by_name(spec), strict=True):
+        assert refused_view(spec, view, views).removesuffix("</observation>").endswith(expected)
+
+
+@pytest.mark.parametrize("spec", sorted(set(DIALECTS) - {"openai"}))
+def test_no_refusal_speaks_of_views(spec: str) -> None:
+    for text in ("there is no view 7; views are numbered 0 to 2", LATER, "search …, and view 2 is a later one"):
+        parts = make_dialect(spec).show((), text, {"turn": 1, "error": "bad_view", "views": MANY})
+        assert "view" not in "".join(map(str, parts)).replace("image_view", "")
+
+
+def test_a_given_picture_is_never_called_an_observation() -> None:
+    said = make_dialect("mini_o3").show((), "view 1 is small", {"turn": 1, "error": "bad_view", "views": PAIR})
+    assert said == ["Error: original_image_2 is small"]
+
+
+def test_a_dialect_that_only_names_views_lists_them_by_these_names() -> None:
+    dialect = Tagged()
+    for views, exist in ((VIEWS[:1], "only view 0 exists"), (MANY, "view 0 to view 2 exist")):
+        reason = f"there is no view 7; views are numbered 0 to {len(views) - 1}"
+        assert dialect.show((), reason, {"turn": 1, "error": "bad_view", "views": views}) == [
+            f"Error: there is no view 7; {exist}"
+        ]

@@ -196,3 +196,28 @@ def test_a_broken_video_is_named(tmp_path: Path, content: bytes) -> None:
     task = Task("t", (Source("file", str(path), duration=3.0),), "When?", kind="span")
     with pytest.raises(PictureError, match=r"broken\.mp4"):
         started(task)
+
+
+def test_the_same_video_may_be_shown_twice(video: Source) -> None:
+    env, _ = started(Task("t", (video, video), "Which?", "A", ("first", "second"), kind="choice"), overview_frames=2)
+    assert [view.video for view in env.views] == [0, 0, 1, 1]
+    env.step(clip(2.0, 3.0, video=1))
+    env.step(crop((0.0, 0.0, 0.5, 0.5), view=4))
+    assert [(view.video, view.parent) for view in env.views[4:]] == [(1, 2), (1, 2), (1, 4)]
+
+
+def test_an_overview_beyond_the_budget_is_decoded_once_for_a_group(
+    video: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, passes = ImageStore(budget=8 * 3 * 40 * 30), []
+
+    def counted(source: Source, numbers: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
+        passes.extend(numbers)
+        yield from read_frames(source, numbers)
+
+    monkeypatch.setattr("o3gym.media.images.read_frames", counted)
+    wanted = [RegionRequest(frame_source(video, number), size=(8, 6)) for number in range(20)]
+    for _ in range(3):
+        assert [int(pixels[0, 0, 0]) for pixels in store.regions(wanted)] == list(range(20))
+    assert passes == list(range(20))
+    assert store.used <= store.budget

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import inspect
 import json
 import logging
@@ -12,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +26,16 @@ from o3gym.judges.asking import AGAIN, MAX_ASKS, AskingJudge, read_word
 from o3gym.judges.base import Judgement, make_judge
 from o3gym.judges.cache import VerdictCache, cache_folder
 from o3gym.judges.model import MAX_JUDGED, READINGS, ModelJudge, choice_prompt, free_prompt, read_substring
-from o3gym.policies.openai import policy as client
 from o3gym.policies.openai.client import Connection
 from o3gym.policies.openai.policy import OpenAIPolicy
 from o3gym.rewards.recipes import OUTCOME
 from o3gym.rewards.settle import AsyncJudge
 from o3gym.runs.store import open_run
-from o3gym.types import Reply, Source, Target, Task, Trajectory
+from o3gym.types import FULL, Reply, Source, Target, Task, Trajectory
+from tests.conftest import KEY
 from tests.policies.openai.openai_stub import Stub, completion, failure
 from tests.suites.released import released_files as released
 
-KEY = "sk-test-5Jd8wQ2xVbK1"
 PICTURE = (Source.generated("synthetic", seed=1),)
 VERDICTS = ("correct", "incorrect")
 LETTERS = (*"ABCD", "none")
@@ -52,34 +50,9 @@ def choice(answer: str = "B", options: tuple[str, ...] = ("red", "blue", "green"
     return Task("c", PICTURE, "Which colour?", answer, options, kind="choice")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Stub]:
-    with Stub() as stub:
-        yield stub
-
-
 @pytest.fixture
-def stub(server: Stub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stub:
-    """The server, an empty cache, hardly a wait between tries."""
-    server.script({"body": completion("correct")})
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("O3GYM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.002)
-    return server
-
-
-@pytest.fixture
-def make(stub: Stub) -> Iterator[Make]:
-    made: list[ModelJudge] = []
-
-    def judge(**options: Any) -> ModelJudge:
-        made.append(ModelJudge("m", **{"base_url": stub.url, "retries": 1, **options}))
-        return made[-1]
-
-    yield judge
-    for each in made:
-        each.close()
-    gc.collect()  # a connection left open would warn here, and fail
+def judge_class() -> type[ModelJudge]:
+    return ModelJudge
 
 
 @pytest.mark.parametrize(
@@ -168,6 +141,18 @@ def test_the_rules_decide_without_a_call_where_they_can(make: Make, stub: Stub) 
     assert judge(free(ground_truth=False), "x").verdict == "failed"
     located = Task("b", PICTURE, "Where?", kind="box", targets=(Target((0.0, 0.0, 0.5, 0.5)),))
     assert judge(located, "", (0.0, 0.0, 0.5, 0.5)) == Judgement("correct", 1.0, "IoU 1.000")
+    assert stub.log() == []
+
+
+def test_an_interval_is_judged_by_its_overlap_and_never_asked_about(make: Make, stub: Stub) -> None:
+    film = Source("generated", "synthetic_video", {}, duration=60.0)
+    task = Task("t", (film,), "When?", targets=(Target(FULL, time=(2.0, 6.0)),), kind="span")
+    verdicts = [make()(task, answer) for answer in ("[2.0, 5.0]", "[5.0, 9.0]", "at two seconds")]
+    assert [(verdict.verdict, verdict.score) for verdict in verdicts] == [
+        ("correct", 0.75),
+        ("wrong", pytest.approx(1 / 7)),
+        ("wrong", 0.0),
+    ]
     assert stub.log() == []
 
 

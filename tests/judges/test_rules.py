@@ -174,13 +174,15 @@ def test_without_ground_truth_every_judge_fails(name):
     assert auto(task("box", ground_truth=False), "null").verdict == "failed"
 
 
-@pytest.mark.parametrize("name", RULES)
-@given(answer=st.text(max_size=200), truth=st.text(max_size=30), kind=st.sampled_from(["choice", "free", "box"]))
-def test_judges_never_raise(name, answer, truth, kind):
+@given(
+    answer=st.text(max_size=200), truth=st.text(max_size=30), kind=st.sampled_from(["choice", "free", "box", "span"])
+)
+def test_judges_never_raise(answer, truth, kind):
     asked = task(kind, truth, COLOURS if kind == "choice" else (), [TARGET])
-    judgement = JUDGES[name](asked, answer, None)
-    assert judgement.verdict in ("correct", "wrong", "failed")
-    assert (judgement.score is None) == (judgement.verdict == "failed")
+    for name in RULES:
+        judgement = JUDGES[name](asked, answer, None)
+        assert judgement.verdict in ("correct", "wrong", "failed"), name
+        assert (judgement.score is None) == (judgement.verdict == "failed"), name
 
 
 HARD = "ABCD() .,:'\"answeriotpn*_`$\\boxed{}<>/-%0123456789 \n½²"

@@ -431,6 +431,16 @@ def test_the_transparent_colour_of_a_png_is_white(
     assert pixels.tolist() == [[[value] * 3 for value in expected]]
 
 
+@pytest.mark.parametrize("form", ["file", "bytes"])
+def test_the_transparent_colour_of_16_bits_is_compared_in_full(store: ImageStore, form: str, tmp_path: Path) -> None:
+    row = struct.pack(">9H", *(1000,) * 3, *(1001,) * 3, 1001, 1001, 1000)  # all have the high byte 3
+    data = png((3, 1), 16, RGB, row, (b"tRNS", struct.pack(">HHH", 1001, 1001, 1001)))
+    (tmp_path / "a.png").write_bytes(data)
+    source = Source.of_bytes(data) if form == "bytes" else Source.file(str(tmp_path / "a.png"))
+    assert store.region(source)[0, :, 0].tolist() == [3, 255, 3]
+    assert store.size(source) == (3, 1)
+
+
 def test_a_palette_may_be_transparent_in_part(store: ImageStore) -> None:
     pixels = store.region(Source.of_bytes(png((2, 1), 8, PALETTE, bytes([0, 1]), PLTE, (b"tRNS", bytes([0, 128])))))
     assert pixels.tolist() == [[[255, 255, 255], [127, 255, 127]]]

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import random
+from array import array
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from o3gym.media.timeline import VideoError
-from o3gym.media.video_files import index_video, read_video
+from o3gym.media.video_files import index_video, read_video, stated_duration
 from tests.media.video_files import CLIPS, COUNT, IRREGULAR, Clip, picture, write_clip, write_sound
 
 
@@ -62,6 +64,20 @@ def test_a_lossless_frame_is_the_picture_it_was_encoded_from(name: str, files: d
         pixels = picture(number, clip.size, clip.alpha).astype(float)
         share = pixels[..., 3:] / 255 if clip.alpha else 1.0
         assert image == pytest.approx(pixels[..., :3] * share + 255 * (1 - share), abs=1.0)
+
+
+def test_a_film_may_be_turned_by_any_angle(tmp_path: Path) -> None:
+    path = str(write_clip(tmp_path, Clip("askew.mp4", rotation=30)))
+    index = index_video(path)
+    ((_, pixels),) = read_video(path, index, [3])
+    assert index.timeline.size == (pixels.shape[1], pixels.shape[0]) != (64, 48)
+
+
+def test_an_index_takes_sixteen_bytes_a_frame(files: dict[str, Path]) -> None:
+    """Those of many long films are kept, besides the budget of the store."""
+    index = index_video(str(files["variable.mkv"]))
+    assert isinstance(index.stamps, array)
+    assert (index.stamps.itemsize, index.timeline.times.itemsize) == (8, 8)
 
 
 def test_the_clock_shows_each_frame_until_the_next(files: dict[str, Path]) -> None:
@@ -126,6 +142,22 @@ def test_what_is_no_video_is_named(files: dict[str, Path], tmp_path: Path) -> No
             index_video(str(tmp_path / name))
     with pytest.raises(VideoError, match=r"no video at .*missing\.mp4"):
         index_video(str(tmp_path / "missing.mp4"))
+
+
+def test_a_file_that_names_other_files_is_no_video(files: dict[str, Path], tmp_path: Path) -> None:
+    """Otherwise a playlist would show videos from outside of the folders to which suites are restricted."""
+    text = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n"
+    playlist = tmp_path / "list.m3u8"
+    playlist.write_text(text.format(files["late.ts"]), "utf-8")
+    for read in (index_video, stated_duration):
+        with pytest.raises(VideoError, match=r"list\.m3u8: expected a video in one of the formats mov, "):
+            read(str(playlist))
+
+
+def test_a_still_picture_is_no_video(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 6)).save(tmp_path / "still.png")
+    with pytest.raises(VideoError, match=r"still\.png: expected a video in one of the formats"):
+        index_video(str(tmp_path / "still.png"))
 
 
 def test_frames_of_too_many_pixels_are_refused_before_decoding(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from o3gym.media.images import ImageStore, PictureError
+from o3gym.media.images import ORIENTATION, ImageStore, PictureError
 from o3gym.media.pixels import Pixels
 from o3gym.media.timeline import Timeline, VideoError
 from o3gym.media.videos import frame_source, read_frames, timeline_of, video_source
@@ -46,6 +46,50 @@ def test_a_folder_of_pictures_is_a_video(folder: Path) -> None:
     assert (video.duration, len(timeline_of(video)), timeline_of(video).size) == (3.5, 7, (6, 4))
     assert timeline_of(video).span(3) == (1.5, 2.0)
     assert reds(video, [6, 0, 3]) == [(0, 0), (3, 3), (6, 6)]
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
+@pytest.mark.parametrize("number", [0, 4])
+def test_a_broken_frame_of_a_folder_is_named(folder: Path, number: int, content: bytes) -> None:
+    video = video_source(folder, fps=2)
+    (folder / f"{number:03}.png").write_bytes(content)
+    with pytest.raises(PictureError, match=rf"{number:03}\.png: broken frame"):
+        ImageStore().frames(video, [1, 4])
+
+
+def test_a_frame_of_another_size_is_named(folder: Path, tmp_path: Path) -> None:
+    video = video_source(folder, fps=2)
+    Image.new("RGB", (9, 4)).save(folder / "004.png")
+    with pytest.raises(PictureError, match=r"004\.png: expected a frame of 6×4 pixels like the first, got 9×4"):
+        ImageStore().frames(video, [1, 4])
+    small = write_clip(tmp_path, Clip("small.ts", times=range(0, 1000, 100)))
+    large = write_clip(tmp_path, Clip("large.ts", size=(96, 48), times=range(1000, 2000, 100)))
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(small.read_bytes() + large.read_bytes())
+    with pytest.raises(PictureError, match=r"joined\.ts, frame 15: expected a frame of 64×48 pixels like the first"):
+        ImageStore().frames(video_source(joined), [15])
+
+
+@pytest.mark.parametrize("count", [6, 8])
+def test_a_folder_that_lost_or_gained_a_frame_is_named(folder: Path, count: int) -> None:
+    video = video_source(folder, fps=2)
+    for number in range(7):
+        (folder / f"{number:03}.png").unlink()
+    for number in range(count):
+        Image.new("RGB", (6, 4)).save(folder / f"{number:03}.png")
+    with pytest.raises(PictureError, match=rf"{folder.name}: expected 7 frames, found {count}"):
+        ImageStore().frames(video, [2, 6])
+
+
+def test_frames_of_a_folder_stand_upright(folder: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    for number in range(7):
+        Image.new("RGB", (6, 4)).save(folder / f"{number:03}.png", exif=exif)
+    video = video_source(folder, fps=2)
+    assert timeline_of(video).size == (4, 6)
+    (frame,) = ImageStore().frames(video, [3])
+    assert ImageStore().region(frame).shape == (6, 4, 3)
 
 
 def test_a_generated_video_needs_no_file(generated: Source) -> None:
@@ -89,6 +133,7 @@ def test_what_cannot_be_a_video_is_named(folder: Path, generated: Source, tmp_pa
     cases: list[tuple[Any, str]] = [
         (lambda: video_source(folder), "expected the frame rate of a folder of frames as a number above 0, got None"),
         (lambda: video_source(folder, fps=float("nan")), "a number above 0, got nan"),
+        (lambda: video_source(folder, fps=5e-324), "a frame rate at which it ends, got 5e-324"),
         (lambda: video_source(tmp_path / "000.png", fps=2), "fps is meant for folders of frames"),
         (lambda: video_source(tmp_path / "none.mp4"), r"no video at .*none\.mp4"),
         (lambda: timeline_of(Source.file("a.png")), r"a\.png: expected a video, got a picture"),

@@ -15,6 +15,7 @@ from o3gym.calls import answer
 from o3gym.policies.base import make_policy
 from o3gym.registry import REWARDS
 from o3gym.rewards.base import RewardError, RewardRecipe, Term
+from o3gym.rewards.faults import RewardFault
 from o3gym.rewards.settle import AsyncJudge, settle
 from o3gym.rollout.loop import collect, rollout
 from o3gym.rollout.records import Arm, Job
@@ -96,7 +97,28 @@ def test_a_formula_that_fails_is_named(group: Any, combine: Any, caplog: Any) ->
     (settled,) = settle([group], recipe(combine=combine))
     assert [t.reward for t in settled] == [None] * 3
     assert 'reward "mine"' in caplog.text
+    assert 'reward "mine" 3): episode' in caplog.text
     assert "3 reward values could not be computed" in caplog.text
+
+
+def test_one_line_counts_faults_by_term_and_names_the_first(group: Any, caplog: Any) -> None:
+    made = recipe(Term("mad", "end", at(1, raises), "t"), Term("nan", "end", lambda t: math.nan, "t"))
+    settle([group], made)
+    (record,) = caplog.records
+    assert record.message.startswith(
+        '4 reward values could not be computed (reward term "nan" 3, reward term "mad" 1): '
+    )
+    assert record.message.count("episode (") == 3
+    assert record.message.endswith("; and 1 more")
+
+
+def test_a_single_fault_is_in_the_singular(group: Any, caplog: Any) -> None:
+    settle([group], recipe(Term("mad", "end", at(1, raises), "t")))
+    (record,) = caplog.records
+    assert record.message == (
+        '1 reward value could not be computed (reward term "mad" 1): '
+        f'episode {group[1].key}: reward term "mad" raised ZeroDivisionError: a bug'
+    )
 
 
 def test_a_run_says_it_once(group: Any, caplog: Any) -> None:
@@ -108,7 +130,20 @@ def test_a_run_says_it_once(group: Any, caplog: Any) -> None:
         for trajectory in [*group, *group]:
             judge.put(trajectory)
     assert [t.reward is None for t in kept] == [False, True, False] * 2
-    assert caplog.text.count("could not be computed") == 1
+    first, summary = (record.message for record in caplog.records)
+    assert first.startswith(f"an episode has no reward: episode {group[1].key}: ")
+    assert summary.startswith('2 reward values could not be computed (reward term "mad" 2): episode ')
+
+
+def test_a_group_term_in_a_run_is_reported_for_whole_groups_only(group: Any, caplog: Any) -> None:
+    kept: list[Trajectory] = []
+    made = recipe(Term("mad", "group", lambda siblings: 1 / 0, "t"))
+    with AsyncJudge(made, None, kept.append) as judge:
+        judge.put(group[0])
+    assert (kept[0].reward, caplog.text) == (None, "")
+    faults: list[RewardFault] = []
+    settle([group], made, faults=faults)
+    assert ([fault.group for fault in faults], caplog.text) == (["g"], "")
 
 
 def test_an_environment_names_the_term(register: Any) -> None:

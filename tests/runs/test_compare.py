@@ -68,6 +68,22 @@ def test_where_the_files_lie_is_no_difference(runs: Path, tmp_path: Path) -> Non
     assert compare(runs / "oracle", tmp_path).differing == ()
 
 
+def test_failed_tasks_are_not_called_those_of_one_run(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / PROTOCOL).write_text((runs / "oracle" / PROTOCOL).read_text())
+    rows = [json.loads(line) for line in (runs / "oracle" / EPISODES).read_text().splitlines()]
+    rows[0]["verdict"], rows[1]["stop"], rows[1]["verdict"], rows[2]["verdict"] = "failed", "error", "failed", ""
+    (tmp_path / EPISODES).write_text("".join(json.dumps(row) + "\n" for row in rows[:-2]))
+    found = compare(runs / "oracle", tmp_path)
+    assert (found.tasks, found.failed, found.left_out) == (7, 3, 2)
+    assert cli.main(["compare", str(runs / "oracle"), str(tmp_path)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.endswith("; left out: 3 failed or never judged in at least one arm; 2 in one run only")
+    assert cli.main(["compare", str(runs / "oracle"), str(runs / "oracle")]) == 0
+    assert "left out" not in capsys.readouterr().out
+
+
 def test_the_command(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["compare", str(runs / "guesses"), str(runs / "oracle"), "--arm", "always"]) == 0
     said = capsys.readouterr().out

@@ -17,6 +17,7 @@ from o3gym.runs import tables
 from o3gym.runs.intervals import bootstrap_interval, wilson
 from o3gym.runs.report import Report, accuracy_by_turns, make_report, rich_table, sweep_chart, write_report
 from o3gym.runs.store import RunStore
+from o3gym.runs.tables import RESULTS, family_rows, metric_rows
 from o3gym.types import FULL, Box, Reply, Source, Target, Trajectory, Usage, View
 from tests.runs import sample_run
 
@@ -122,11 +123,20 @@ def test_an_arm_with_nothing_but_failures_has_no_numbers(failure: Callable[[int]
     assert {rate.value for rate in (arm.accuracy, *arm.families.values())} == {None}
     assert set(arm.measures.values()) == {None}
     assert "oracle: no episode without failure, so there are no numbers" in report.warnings[-1]
-    row = next(line for line in report.to_markdown().splitlines() if line.startswith("| oracle | 3"))
-    assert row == "| oracle | 3 | no episode without failure | 3 |"
+    row = next(line for line in report.to_markdown().splitlines() if line.startswith("| oracle | 0"))
+    assert row == "| oracle | 0 | no episode without failure | 3 |"
     console = Console(file=io.StringIO(), width=200)
     console.print(rich_table(report))
     assert "no episode without failure" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_no_table_counts_failures_but_their_own_column() -> None:
+    arms = make_report([*several("ccw"), stopped(7)], PROTOCOL).arms
+    head, arm = metric_rows(arms, RESULTS)
+    row = dict(zip(head, arm, strict=True))
+    assert (row["n"], row["failed"]) == ("3", "1")
+    counts = [line[1] for line in family_rows(arms)[1:]]
+    assert sum(int(count.partition("–")[2] or count) for count in counts) == 3
 
 
 def test_an_arm_that_stopped_says_so_and_with_which_message() -> None:
@@ -283,12 +293,14 @@ def test_coverage_follows_derived_pictures_home() -> None:
             assert (regions.place_in_picture(looked, view) is None) != known
 
 
-def test_times_must_meet() -> None:
+def test_videos_are_covered_by_time() -> None:
     episode = looking((0.4, 0.4, 0.6, 0.6))
-    task = dataclasses.replace(episode.task, targets=(Target((0.4, 0.4, 0.6, 0.6), time=(5.0, 6.0)),))
-    for time, expected in (((0.0, 4.0), 0), ((4.0, 5.5), 1)):
-        views = (episode.views[0], dataclasses.replace(episode.views[1], time=time))
-        looked = dataclasses.replace(episode, task=task, views=views)
+    video = dataclasses.replace(episode.sources[0], duration=10.0)
+    targets = (Target((0.4, 0.4, 0.6, 0.6), time=(5.0, 6.0)),)
+    task = dataclasses.replace(episode.task, sources=(video,), targets=targets)
+    for time, expected in (((0.0, 4.0), 0), ((4.0, 5.5), 0.5), ((4.0, 7.0), 1)):
+        views = (episode.views[0], dataclasses.replace(episode.views[1], time=time, video=0, frame=0))
+        looked = dataclasses.replace(episode, task=task, sources=(video,), views=views)
         assert regions.target_coverage(looked) == pytest.approx(expected)
 
 

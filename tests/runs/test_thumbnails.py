@@ -104,15 +104,15 @@ def test_only_few_episodes_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: 
         for trajectory in records(self):
             number = next(numbers)
             living[number] = weakref.ref(trajectory, lambda _, number=number: living.pop(number))
-            gc.collect()  # episodes in reference cycles would linger until the collector happens to run
+            if len(living) > 5:
+                gc.collect()  # episodes in reference cycles linger until the collector happens to run
             most = max(most, len(living))
             yield trajectory
 
     monkeypatch.setattr(Run, "records", counted)
     monkeypatch.setitem(sample_run.PROTOCOL, "k", 2)
-    monkeypatch.setattr(bench_run, "_has_group_terms", lambda stored: True)
-    monkeypatch.setattr(bench_run, "_settled_group", lambda group, reward: group)
-    (tmp_path / "run.json").write_text('{"k": 2, "turns": [6], "reward": "outcome"}')
+    monkeypatch.setattr(bench_run, "_settled_group", lambda group, reward, faults: group)
+    (tmp_path / "run.json").write_text('{"k": 2, "turns": [6], "reward": "pixel_reasoner"}')  # it needs siblings
     bench_run.report(tmp_path)
     page(tmp_path)
     assert most <= 5

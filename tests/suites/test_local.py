@@ -261,7 +261,20 @@ def test_lone_surrogates_are_replaced_and_counted(write: Write) -> None:
     path = write('{"image": "a.png", "question": "a\\ud83d?", "answer": "\\udc80"}', row(question="\U0001f600"))
     suite = Local(str(path))
     assert (suite[0].question, suite[0].answer, suite[1].question) == ("a\ufffd?", "\ufffd", "\U0001f600")
-    assert suite.warnings == ("local: 1 rows contain lone surrogates, which were replaced by U+FFFD",)
+    assert suite.warnings == ("local: 1 row contains lone surrogates, which were replaced by U+FFFD",)
+
+
+def test_encoded_surrogates_are_replaced_and_counted_like_escaped_ones(write: Write) -> None:
+    path = write(
+        row(question="fine"), row(question="XX?"), row(question="YY?"), row(question="ZZ"), row(question="größer")
+    )
+    data = path.read_bytes().replace(b"XX", b"a\xed\xa0\xbd").replace(b"YY", b"\xed\xa0\xbd\xed\xb8\x80")
+    path.write_bytes(data.replace(b"ZZ", b"\xe9"))
+    suite = Local(str(path))
+    assert [suite[i].question for i in (0, 1, 2, 4)] == ["fine", "a\ufffd?", "\U0001f600?", "größer"]
+    assert suite.warnings == ("local: 1 row contains lone surrogates, which were replaced by U+FFFD",)
+    with pytest.raises(BadTask, match=r"line 4, .*expected UTF-8 text \(invalid continuation byte"):  # Latin-1
+        suite[3]
 
 
 @pytest.fixture

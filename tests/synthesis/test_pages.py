@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from o3gym.media.images import shared_store
-from o3gym.suites.base import make_suite
+from o3gym.suites.base import SuiteError, make_suite
 from o3gym.synthesis.files import save
 from o3gym.synthesis.pages import of_folder, of_suite
 from o3gym.types import Source
@@ -30,6 +30,19 @@ def test_a_bad_row_of_a_suite_is_skipped_and_named(tmp_path: Path, caplog: pytes
     assert len(of_suite(make_suite(f"local:{tmp_path}"))) == 19
     assert "1 of 20 rows of local are bad and skipped: " in caplog.text
     assert "index.jsonl, line 8, " in caplog.text
+
+
+def test_videos_are_no_pictures(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match="synthetic_video: expected tasks about pictures, found only videos"):
+        of_suite(make_suite("synthetic_video?n=4"))
+    (tmp_path / "frames").mkdir()
+    for name in ("a.png", "frames/0.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    row = {"image": "a.png", "video": "frames", "fps": 1, "question": "?", "answer": "x"}
+    row |= {"boxes": [[0, 0, 4, 4], {"box": [0, 0, 2, 2], "video": 0}]}
+    (tmp_path / "index.jsonl").write_text(json.dumps(row))
+    (page,) = of_suite(make_suite(f"local:{tmp_path}"))
+    assert (Path(page.source.ref).name, len(page.targets)) == ("a.png", 1)
 
 
 def test_pictures_of_a_folder(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_a_demonstration_longer_than_the_context_gives_its_place_to_another(enco
 def test_a_source_of_nothing_but_long_demonstrations_is_an_error(encoder: Any) -> None:
     made = recipe(context=20)
     with pytest.raises(BatchError, match="17 demonstrations of colours:Colours in a row are longer than context = 20"):
-        Collator(Mixture(made.stages[0], 0), encoder, made, made.stages[0]).row(0)
+        Collator(Mixture(made.stages[0], 0), encoder, made, made.stages[0]).rows(0)
 
 
 def test_an_episode_of_a_policy_fits_the_processor(encoder: Any) -> None:

@@ -11,7 +11,9 @@ import pytest
 from o3gym.train.recipe import RecipeError, read_recipe
 from o3gym.train.record import RECORD, checkpoint_fault, newest_checkpoint, open_record, seal_checkpoint
 
-FILES = {"model.safetensors": b"x" * 100, "trainer_state.json": b'{"step": 1}', "parts/0.pt": b"y" * 10}
+WEIGHTS = b"x" * 200_000
+MIDDLE = 100_000
+FILES = {"model.safetensors": WEIGHTS, "trainer_state.json": b'{"step": 1}', "parts/0.pt": b"y" * 10}
 
 
 def checkpoint(folder: Path, step: int, keep: int = 9, sealed: bool = True) -> Path:
@@ -38,7 +40,15 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "bad JSON of the same size": (lambda p: (p / "trainer_state.json").write_text('{"step": ] '), "JSONDecodeError"),
     "zeros": (lambda p: (p / "parts/0.pt").write_bytes(bytes(10)), "parts/0.pt has other bytes than were written"),
     "zeros at the end": (
-        lambda p: (p / "model.safetensors").write_bytes(b"x" * 90 + bytes(10)),
+        lambda p: (p / "model.safetensors").write_bytes(WEIGHTS[:-10] + bytes(10)),
+        "model.safetensors has other bytes than were written",
+    ),
+    "one byte in the middle": (
+        lambda p: (p / "model.safetensors").write_bytes(WEIGHTS[:MIDDLE] + b"y" + WEIGHTS[MIDDLE + 1 :]),
+        "model.safetensors has other bytes than were written",
+    ),
+    "zeros in the middle": (
+        lambda p: (p / "model.safetensors").write_bytes(WEIGHTS[:MIDDLE] + bytes(4096) + WEIGHTS[MIDDLE + 4096 :]),
         "model.safetensors has other bytes than were written",
     ),
     "never finished": (manifest(Path.unlink), "it was not finished"),

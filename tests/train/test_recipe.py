@@ -42,6 +42,12 @@ def test_the_numbers_of_mini_o3() -> None:
     assert load_recipe("simple_o3").flatten
 
 
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_no_generator_takes_is_refused(seed: int) -> None:
+    with pytest.raises(RecipeError, match=r"seed: expected a whole number (from 0 up|up to 9223372036854775807)"):
+        read_recipe({**SMALL, "seed": seed})
+
+
 def test_stages_take_what_stands_outside_of_them() -> None:
     mixture = ["policy", {"source": "run:y", "weight": 2, "arms": "a"}]
     recipe = read_recipe({**SMALL, "stages": [{"batch": 2}, {"steps": 9, "data": mixture}]})

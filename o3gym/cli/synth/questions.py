@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from o3gym.cli.console import named_progress, say
-from o3gym.cli.values import Subcommands, positive_number_argument, real_number_argument, whole_number_argument
+from o3gym.cli.values import (
+    Subcommands,
+    positive_number_argument,
+    real_number_argument,
+    seed_argument,
+    whole_number_argument,
+)
 
 if TYPE_CHECKING:
     from o3gym.synthesis.questions.making import QuestionRecipe, QuestionTally
@@ -82,7 +88,7 @@ def _add_requests(parser: argparse.ArgumentParser) -> None:
         help="sampling temperature of all policies (%(default)s)",
     )
     add("--max-tokens", type=positive_number_argument, default=8192, help="tokens per reply (%(default)s)")
-    add("--seed", type=whole_number_argument, default=0, help="seed of all sampling and shuffling (%(default)s)")
+    add("--seed", type=seed_argument, default=0, help="seed of all sampling and shuffling (%(default)s)")
     add("--in-flight", type=positive_number_argument, default=16, help="requests open at the same time (%(default)s)")
     add("--retry", action="store_true", help="repeat the requests that failed before")
     add("--reviewed", type=Path, metavar="FILE.csv", help="write the suite of the questions that this review keeps")

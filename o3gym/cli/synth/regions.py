@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from o3gym.cli.console import progress_bar, say
-from o3gym.cli.values import Subcommands, positive_number_argument, real_number_argument, whole_number_argument
+from o3gym.cli.values import (
+    Subcommands,
+    positive_number_argument,
+    real_number_argument,
+    seed_argument,
+    whole_number_argument,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +69,7 @@ def _add_describer(parser: argparse.ArgumentParser) -> None:
         "--max-tokens", type=positive_number_argument, default=DESCRIPTION_TOKENS, help="tokens per reply (%(default)s)"
     )
     add("--base-url", default="", metavar="URL", help="server of an openai:MODEL policy")
-    add("--seed", type=whole_number_argument, default=0, help="seed of all sampling (%(default)s)")
+    add("--seed", type=seed_argument, default=0, help="seed of all sampling (%(default)s)")
     add("--in-flight", type=positive_number_argument, default=16, help="requests open at the same time (%(default)s)")
 
 

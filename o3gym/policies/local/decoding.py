@@ -2,7 +2,8 @@
 
 `generate` of transformers cannot continue from a cache when new pictures arrive, and keeps one position offset for the
 whole model. Here each dialogue has its own rotary positions and its own row of the cache, so the cost of a turn depends
-on its new tokens only. Requests join and leave the batch at any token.
+on its new tokens only. If a dialogue is cut (`Dialogue.cut`), its row is kept up to the first changed message. Requests
+join and leave the batch at any token.
 
 The rows of the active dialogues, those whose replies are being sampled, are always 0, 1, …, n − 1, in the order of
 `_active`. Rows behind them hold dialogues that wait for their next turn, or nothing.
@@ -115,6 +116,8 @@ class Decoder:
             self.release(request.key)
             sequence = self._sequences[request.key] = TokenSequence(request.dialogue)
         sequence.extend(self.encoder)
+        if sequence.row >= 0:  # a cut may have taken ids back
+            self._cache.lengths[sequence.row] = sequence.cached
         room = self.max_context - len(sequence.ids)
         if room < 1:
             self.release(request.key)
@@ -209,7 +212,7 @@ class Decoder:
         """Moves a sequence to this row, after giving it a row if it has none."""
         if sequence.row < 0:
             # Its row was taken by another dialogue, so everything is read again, earlier pictures included.
-            if len(sequence.prompt) < len(sequence.ids):
+            if sequence.fresh:
                 sequence.images = self.encoder.images(sequence.dialogue.messages)
             self._claim(sequence)
         self._swap(sequence.row, row)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from o3gym.policies.local.transformers_api import check_transformers
+from o3gym.policies.local.internals import check_internals
 from o3gym.registry import require
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -52,7 +52,7 @@ def load_config(path: str) -> Any:
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0][:300]
         raise ValueError(f"{path}: cannot load a model: {reason}") from error
-    check_transformers({"models.auto.modeling_auto:MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES": ()})
+    check_internals("transformers", {"models.auto.modeling_auto:MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES": ()})
     known = require("transformers.models.auto.modeling_auto", "transformers")
     if config.model_type not in known.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         raise ValueError(f'{path}: models of type "{config.model_type}" do not read pictures and write text')

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from o3gym.policies.local.transformers_api import check_transformers
+from o3gym.policies.local.internals import check_internals
 from o3gym.registry import MissingPackage, require
 from o3gym.types import Size
 
@@ -80,7 +80,7 @@ def image_only(base: Any) -> Any:
     transformers reads the parts of a processor from the signature of `__init__`, so leaving one out there is enough.
     The class keeps its name, because `save_pretrained` records it.
     """
-    check_transformers({"processing_utils:ProcessorMixin.get_attributes": ()})  # what reads that signature
+    check_internals("transformers", {"processing_utils:ProcessorMixin.get_attributes": ()})  # what reads that signature
 
     def __init__(self: Any, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None) -> None:  # noqa: N807
         for name in ("image", "video", "vision_start", "vision_end"):

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from o3gym.policies.local.encoding import Encoder, Patches
+from o3gym.policies.local.internals import check_internals
 from o3gym.policies.local.kv_cache import KVCache
 from o3gym.policies.local.token_sequences import TokenSequence, rope_positions
-from o3gym.policies.local.transformers_api import check_transformers
 
 QWEN_FAMILIES: Mapping[str, str] = {
     "qwen2_vl": "Qwen2VL",
@@ -41,9 +41,9 @@ def _expected(family: str, prefix: str) -> dict[str, tuple[str, ...]]:
     return {f"{module}:{prefix}TextModel.forward": text, f"{module}:{prefix}Model.get_image_features": images}
 
 
-check_transformers({"cache_utils:Cache.update": ("key_states", "value_states", "layer_idx")})
+check_internals("transformers", {"cache_utils:Cache.update": ("key_states", "value_states", "layer_idx")})
 for _family, _prefix in QWEN_FAMILIES.items():
-    check_transformers(_expected(_family, _prefix))
+    check_internals("transformers", _expected(_family, _prefix))
 
 
 def has_own_loop(config: Any) -> bool:

@@ -12,6 +12,23 @@ from o3gym.policies.dialogue import Dialogue, Request
 from o3gym.policies.local.encoding import EncodedImage, Encoder, Patches
 
 
+@dataclass
+class _Piece:
+    """What a sequence read between two replies: the opening, or the messages after a reply.
+
+    Attributes:
+        message: index of its first message.
+        start: index of its first id.
+        end: index after its last id, where the reply to it begins.
+        saved: number of ids by which its pictures exceed the rotary positions that they take.
+    """
+
+    message: int
+    start: int
+    end: int
+    saved: int
+
+
 @dataclass(eq=False)
 class TokenSequence:
     """One dialogue as token ids, and its place in the KV cache.
@@ -21,8 +38,10 @@ class TokenSequence:
         ids: all ids so far. Replies are kept as they were sampled, because tokenising their text again could give
             other ids than those whose log-probabilities were recorded.
         messages_read: number of messages that the ids cover.
-        prompt: ids added since the last reply.
+        segment: the dialogue's segment that the ids encode.
+        prompt: ids added since the last reply; for the first reply of a segment, all ids.
         images: pictures of the ids that the model has yet to read.
+        fresh: index of the first id whose pictures are in `images`.
         reply_text: text of the last reply; None while a reply is awaited.
         row: row in the KV cache, or −1 for none.
         cached: number of ids whose keys and values the cache row holds.
@@ -34,16 +53,19 @@ class TokenSequence:
     dialogue: Dialogue
     ids: list[int] = field(default_factory=list)
     messages_read: int = 0
+    segment: int = 0
     prompt: tuple[int, ...] = ()
     images: tuple[EncodedImage, ...] = ()
+    fresh: int = 0
     reply_text: str | None = None
     row: int = -1
     cached: int = 0
     position: int = 0
     last_used: int = 0
+    _pieces: list[_Piece] = field(default_factory=list)
 
     def continues(self, request: Request) -> bool:
-        """Whether the request's dialogue extends this one by the last reply and new messages, and by nothing else.
+        """Whether the request's dialogue extends this one by the last reply, new messages and cuts, and nothing else.
 
         Otherwise the kept ids are not a prefix of the dialogue (a reply was edited, say), so it must be encoded anew.
         """
@@ -54,19 +76,66 @@ class TokenSequence:
         return reply.role == "assistant" and reply.text == self.reply_text and all(m.role != "assistant" for m in new)
 
     def extend(self, encoder: Encoder) -> None:
-        """Appends the dialogue's new messages: all of them at the start, later those after the reply."""
-        messages = self.dialogue.messages
-        first = not self.messages_read
-        piece = encoder.opening(messages) if first else encoder.following(messages, self.messages_read, self.ids)
-        self.prompt, self.images, self.reply_text = piece.ids, piece.images, None
-        self.messages_read = len(messages)
-        self.ids += piece.ids
+        """Appends the dialogue's new messages: all of them at the start, later those after the reply.
+
+        If the dialogue was cut, everything from the first changed message on is encoded again, except the replies,
+        whose ids are kept. The pieces are those of a dialogue that only grows, so the result is the sequence of a
+        dialogue that never held the dropped pictures, with the replies as they were sampled.
+        """
+        messages, cuts = self.dialogue.messages, self.dialogue.cuts[self.segment :] if self._pieces else []
+        replies = self._rewind(min(cuts)) if cuts else []
+        self.segment, self.reply_text, self.images, self.fresh = self.dialogue.segment, None, (), len(self.ids)
+        for reply, until in replies:
+            self._append(encoder, until)
+            self.ids += reply
+            self.messages_read += 1
+        new = self._append(encoder, len(messages))
+        self.prompt = tuple(self.ids) if cuts else new
 
     def answer(self, ids: Sequence[int], text: str) -> None:
         """Appends a reply exactly as it was sampled."""
         self.ids += ids
         self.reply_text, self.images = text, ()
         self.messages_read += 1
+
+    def _append(self, encoder: Encoder, until: int) -> tuple[int, ...]:
+        """Appends the piece that ends before message `until`; returns its ids."""
+        messages, seen, start = self.dialogue.messages[:until], self.messages_read, len(self.ids)
+        piece = encoder.following(messages, seen, self.ids) if seen else encoder.opening(messages)
+        self.ids += piece.ids
+        self.images += piece.images
+        self.messages_read = until
+        self._pieces.append(_Piece(seen, start, len(self.ids), _saved(piece.images, encoder)))
+        return piece.ids
+
+    def _rewind(self, message: int) -> list[tuple[list[int], int]]:
+        """Removes the ids from the piece that holds message `message` on.
+
+        The cached keys and values before that piece stay valid, because they depend on earlier tokens only.
+
+        Returns:
+            For each removed piece, the ids of the reply to it, and the index of that reply among the messages.
+        """
+        kept = max(number for number, piece in enumerate(self._pieces) if piece.message <= message)
+        removed = self._pieces[kept:]
+        ends = [piece.start for piece in removed[1:]] + [len(self.ids)]
+        until = [piece.message - 1 for piece in removed[1:]] + [self.messages_read - 1]
+        replies = [self.ids[piece.end : end] for piece, end in zip(removed, ends, strict=True)]
+        del self._pieces[kept:], self.ids[removed[0].start :]
+        self.messages_read = removed[0].message
+        if self.cached > len(self.ids):
+            self.cached = len(self.ids)
+            self.position = len(self.ids) - sum(piece.saved for piece in self._pieces)
+        return list(zip(replies, until, strict=True))
+
+
+def _saved(images: Sequence[EncodedImage], encoder: Encoder) -> int:
+    """Returns by how much the ids of pictures exceed the rotary positions that they take, see `rope_positions`."""
+    grids = [image.grid for image in images if isinstance(image, Patches)]
+    if not grids:
+        return 0
+    merge = int(encoder.processor.image_processor.merge_size)
+    return sum(t * (h // merge) * (w // merge) - max(h // merge, w // merge) for t, h, w in grids)
 
 
 def rope_positions(

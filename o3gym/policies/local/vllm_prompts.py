@@ -43,10 +43,13 @@ class Thread(TokenSequence):
 
     form: Callable[[Any], Any] = Image.fromarray
     pictures: list[Any] = field(default_factory=list)
+    _parts: list[Picture] = field(default_factory=list)  # the parts of the dialogue that `pictures` converts
 
     def extend(self, encoder: Encoder) -> None:
-        """Appends the dialogue's new messages and their pictures."""
-        new = self.dialogue.messages[self.messages_read :]
+        """Appends the dialogue's new messages and their pictures, and drops pictures that a cut removed."""
         super().extend(encoder)
-        parts = [part for message in new for part in message.parts]
-        self.pictures += [self.form(part.load()) for part in parts if isinstance(part, Picture)]
+        parts = [part for message in self.dialogue.messages for part in message.parts if isinstance(part, Picture)]
+        # A cut removes pictures from the middle; those that stay are the same objects and are not converted again.
+        held = dict(zip(map(id, self._parts), self.pictures, strict=True))
+        self.pictures = [held[id(part)] if id(part) in held else self.form(part.load()) for part in parts]
+        self._parts = parts

@@ -37,11 +37,11 @@ class BackgroundLoop:
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Runs a coroutine and returns its future result. Raises RuntimeError if the loop is closed."""
-        with self._gate:  # `close` cancels whatever is scheduled before it; nothing would end what is scheduled later
-            if not self._closed:
-                return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        coroutine.close()
-        raise RuntimeError(f"{self._name} is closed")
+        return self._scheduled(coroutine, lambda: asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+
+    def launch(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Runs a coroutine without a result, at half the cost of `start`. Raises RuntimeError if the loop is closed."""
+        self._scheduled(coroutine, lambda: self._loop.call_soon_threadsafe(self._loop.create_task, coroutine))
 
     def close(self) -> None:
         """Cancels what runs, cleans up and ends the thread."""
@@ -52,6 +52,13 @@ class BackgroundLoop:
         # The garbage collector may run on any thread, also on this one, which cannot wait for its own end.
         if threading.current_thread() is not self._thread:
             self._thread.join()
+
+    def _scheduled(self, coroutine: Coroutine[Any, Any, Any], schedule: Callable[[], T]) -> T:
+        with self._gate:  # `close` cancels whatever is scheduled before it; nothing would end what is scheduled later
+            if not self._closed:
+                return schedule()
+        coroutine.close()
+        raise RuntimeError(f"{self._name} is closed")
 
     def _run(self) -> None:
         self._loop.run_forever()

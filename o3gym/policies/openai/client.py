@@ -18,6 +18,8 @@ from o3gym.registry import require
 
 NO_KEY = "none"
 """The key that is sent where the environment has none, because the client requires one."""
+KEY_VARIABLE = "OPENAI_API_KEY"
+"""The official client's own environment variable of the key."""
 OPENAI_HOST = "api.openai.com"
 LONGEST_BODY = 4_000
 """Characters kept of the body of an answer that refuses."""
@@ -42,7 +44,7 @@ class Connection:
     """
 
     base_url: str = ""
-    key_env: str = "OPENAI_API_KEY"
+    key_env: str = KEY_VARIABLE
     concurrency: int = 64
     timeout: float = 300.0
     api_version: str = ""
@@ -142,7 +144,8 @@ class Endpoint:
             )
         else:
             self._client = self._openai.AsyncOpenAI(base_url=address, **options)
-        name_account(self._client, address, connection.organization, connection.project)
+        account = (connection.organization, connection.project)
+        name_account(self._client, address, *account, custom_headers=connection.key_env == KEY_VARIABLE)
 
     async def post(self, fields: Mapping[str, Any], messages: Sequence[bytes]) -> Any:
         """Returns the answer as JSON, without the key.
@@ -228,12 +231,17 @@ def connection_reason(error: Exception) -> str:
     return str(cause) or type(cause).__name__
 
 
-def name_account(client: Any, address: str, organization: str = "", project: str = "") -> None:
+def name_account(
+    client: Any, address: str, organization: str = "", project: str = "", custom_headers: bool = False
+) -> None:
     """Sets the ids of the account that the client sends along.
 
     The client takes them from the environment, whichever server it asks. They are nobody's business but OpenAI's, so
-    any other server gets those only that are given here.
+    any other server gets those only that are given here. The headers of the variable OPENAI_CUSTOM_HEADERS, which often
+    hold a second key, stay only with `custom_headers`: they belong where the key of `KEY_VARIABLE` is sent.
     """
+    if not custom_headers:
+        client._custom_headers = {}  # nothing public removes them: every new client and every copy reads them anew
     host = urlsplit(address).hostname or ""
     if host != OPENAI_HOST and not host.endswith(f".{OPENAI_HOST}"):  # regions have hosts like eu.api.openai.com
         client.organization = client.project = None

@@ -87,8 +87,10 @@ def data_url(data: bytes, image_format: str) -> str:
 class Chat:
     """The messages of one dialogue, which grow with it. Each is encoded once and kept until the episode is released.
 
+    A message never changes: one that a cut replaced is another object, and is encoded in place of the old one.
+
     Attributes:
-        dialogue: the dialogue; it is append-only, so converted messages stay valid.
+        dialogue: the dialogue.
         wire: how pictures are sent.
         appendix: text after the system prompt.
         native: the last reply in the API's form, if it made well-formed native calls; it is sent back in that form.
@@ -98,20 +100,28 @@ class Chat:
     wire: Wire
     appendix: str = ""
     native: Json | None = None
-    _encoded: list[bytes] = field(default_factory=list)
-    _done: int = 0
+    _encoded: list[tuple[Message, list[bytes]]] = field(default_factory=list)
 
     def messages(self) -> list[bytes]:
-        """Returns all messages so far, each as JSON text; only new ones are converted."""
-        for message in self.dialogue.messages[self._done :]:
-            self._encoded += [json.dumps(each).encode() for each in self._converted(message)]
-            self._done += 1
-        return self._encoded
+        """Returns all messages so far, each as JSON text; only new and changed ones are converted."""
+        for index, message in self._stale():
+            encoded = [json.dumps(each).encode() for each in self._converted(message)]
+            self._encoded[index : index + 1] = [(message, encoded)]
+        return [each for _, encoded in self._encoded for each in encoded]
 
     def pixels(self) -> int:
         """Returns the pixels of the pictures that `messages` has yet to encode."""
-        new = (part for message in self.dialogue.messages[self._done :] for part in message.parts)
+        new = (part for _, message in self._stale() for part in message.parts)
         return sum(part.view.shown[0] * part.view.shown[1] for part in new if isinstance(part, Picture))
+
+    def _stale(self) -> list[tuple[int, Message]]:
+        """Returns the messages without a valid encoding, with their indices."""
+        known = len(self._encoded)
+        return [
+            (index, message)
+            for index, message in enumerate(self.dialogue.messages)
+            if index >= known or self._encoded[index][0] is not message
+        ]
 
     def _converted(self, message: Message) -> Iterator[Json]:
         if message.role == "user":

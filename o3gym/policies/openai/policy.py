@@ -119,7 +119,7 @@ class OpenAIPolicy(Policy):
 
     def submit(self, request: Request) -> None:
         """Starts a request, which waits while `concurrency` others are in flight."""
-        self._background.start(self._serve(request))
+        self._background.launch(self._serve(request))
         self._open += 1
 
     def poll(self) -> list[tuple[EpisodeKey, Reply]]:
@@ -183,7 +183,7 @@ class OpenAIPolicy(Policy):
         again after an exhausted quota, wait at most two minutes for `Retry-After`, and draw their jitter from a
         generator without a seed.
         """
-        rng, tries = random.Random(request.sampling.seed), 0
+        rng, tries = None, 0
         while True:
             fields = self._fields(request)
             try:
@@ -193,6 +193,7 @@ class OpenAIPolicy(Policy):
                     continue
                 if (full := context_full(error)) is not None:
                     return full
+                rng = rng or random.Random(request.sampling.seed)  # seeding takes 1% of a request; few are retried
                 wait = self._wait(error, tries, rng)
                 if wait is None:
                     raise

@@ -61,49 +61,46 @@ def _capped_async(base: Any) -> Any:
     class CappedAsyncClient(base):  # type: ignore[misc]
         template: Any = None
         """The last request that was built, or None. One that a server must not see twice is not kept."""
-        headers_of_template: tuple[tuple[bytes, bytes], ...] = ()
-        """Its headers without the size of its content."""
 
         def build_request(self, *args: Any, **options: Any) -> Any:
             request = super().build_request(*args, **options)
             self.template = None if "idempotency-key" in request.headers else request
-            raw = request.headers.raw
-            self.headers_of_template = tuple(pair for pair in raw if pair[0].lower() != b"content-length")
             return request
 
         async def repeat(self, content: Any, size: int) -> tuple[int, bytes, Any]:
             """Sends the last request that was built once more, with a content of `size` bytes.
 
+            It goes straight to the transport. What `send` does around that takes 0.1 ms of processor time and has no
+            effect on a request like this one: the headers hold the key already, redirections are not followed, and
+            cookies are sent with requests that are built only.
+
             Returns the status, the body and the headers of the answer.
             """
             like = self.template
-            headers = [*self.headers_of_template, (b"Content-Length", str(size).encode())]
-            request = type(like)(like.method, like.url, headers=headers, content=content, extensions=like.extensions)
-            request.headers.encoding = like.headers.encoding  # otherwise found out anew from every header
-            response = await super().send(request, stream=True)
-            try:
-                counted = BodySize(response.headers.raw)
-                # A body of a stated size is neither decompressed nor counted, so it can be read from below the client.
-                pieces = response.stream if counted.plain else response.aiter_bytes()
-                add = bytes if counted.plain else counted.add
-                return response.status_code, b"".join([add(piece) async for piece in pieces]), response.headers
-            finally:
-                await response.aclose()
+            request = type(like)(like.method, like.url, content=content, extensions=like.extensions)
+            # A copy knows the encoding of its headers, which headers that are passed to a request find out anew.
+            request.headers = like.headers.copy()
+            request.headers["Content-Length"] = str(size)
+            response = await self._transport_for_url(like.url).handle_async_request(request)
+            return response.status_code, await _body(response), response.headers
 
         async def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
             response = await super().send(request, stream=True, **options)
-            if stream:
-                return response
-            try:
-                size = BodySize(response.headers.raw)
-                if size.plain:
-                    await response.aread()
-                    return response
-                return _read(response, b"".join([size.add(piece) async for piece in response.aiter_bytes()]))
-            finally:
-                await response.aclose()
+            return response if stream else _read(response, await _body(response))
 
     return CappedAsyncClient
+
+
+async def _body(response: Any) -> bytes:
+    """Reads the body of an answer, decompressed, and closes the answer."""
+    try:
+        size = BodySize(response.headers.raw)
+        # A body of a stated size is neither decompressed nor counted, so it can be read from below the client.
+        pieces = response.stream if size.plain else response.aiter_bytes()
+        add = bytes if size.plain else size.add
+        return b"".join([add(piece) async for piece in pieces])
+    finally:
+        await response.aclose()
 
 
 def _capped(base: Any) -> Any:
@@ -114,9 +111,6 @@ def _capped(base: Any) -> Any:
                 return response
             try:
                 size = BodySize(response.headers.raw)
-                if size.plain:
-                    response.read()
-                    return response
                 return _read(response, b"".join([size.add(piece) for piece in response.iter_bytes()]))
             finally:
                 response.close()

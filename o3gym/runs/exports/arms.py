@@ -14,6 +14,7 @@ from typing import Any
 
 from o3gym.judges.answers import normalise
 from o3gym.judges.base import references
+from o3gym.judges.spans import true_spans
 from o3gym.registry import closest
 from o3gym.runs.metrics import ArmMetrics, EpisodeOutcome, measure, task_means
 from o3gym.runs.report import planned_episodes
@@ -165,9 +166,11 @@ def hit(trajectory: Trajectory) -> int | None:
 
 
 def truth_texts(task: Task) -> list[str]:
-    """The accepted answers: a letter, one or several texts, or the boxes of a region search as JSON."""
+    """The accepted answers: a letter, one or several texts, or as JSON the boxes or intervals that are searched for."""
     if task.kind == "box":
         return [json.dumps([list(target.box) for target in task.targets])]
+    if task.kind == "span":
+        return [json.dumps([list(span) for span in true_spans(task)])]
     return list(references(task)) or [""]
 
 

@@ -40,10 +40,8 @@ class ViewPictures:
         """The view as the agent saw it, as a JPEG whose longer side has at most 768 pixels.
 
         Raises:
-            PictureLeftOut: the picture cannot be read, it is a frame of a video, or the budget is used up.
+            PictureLeftOut: the picture cannot be read, or the budget is used up.
         """
-        if view.time is not None:
-            raise PictureLeftOut("it belongs to a video")
         if self._left <= 0:
             raise PictureLeftOut("the pictures before it fill the log")
         try:

@@ -91,19 +91,27 @@ def _row(arm: ArmRun, episode: Trajectory) -> dict[str, Any]:
     truth = truth_text(task).strip().capitalize() if arm.yes_no else truth_text(task)
     return {
         "index": arm.numbers[episode.group],
-        "question": task.question,
-        **dict(zip_longest(LETTERS[: arm.options], task.choices)),
-        "answer": truth,
+        "question": _kept(task.question),
+        **dict(zip_longest(LETTERS[: arm.options], map(_kept, task.choices))),
+        "answer": _kept(truth),
         **({"category": _category(task)} if {"family", "category"} & arm.tags else {}),
         **{column: _group(tags.get(tag, "")) for column, tag in OF_TAGS.items() if tag in arm.tags},
         **({"iou": treebench.read(episode)[0] or 0.0} if _suite(arm) == "treebench" else {}),
         "split": arm.split,
-        "prediction": episode.answer,
+        "prediction": _kept(episode.answer),
         **({"extracted": _extracted(episode, truth)} if arm.yes_no else {}),
         "hit": hit(episode),
         "score": None if episode.right is None else episode.score,
         "log": _log(episode),
     }
+
+
+def _kept(text: str) -> str:
+    """A text that pandas does not read as missing: "None" gets a space, which quotes could not do, and "" stays empty.
+
+    Without it VLMEvalKit would leave out an option called "None". Stripping gives the text back.
+    """
+    return f"{text} " if text and text in READ_AS_MISSING else text
 
 
 def _suite(arm: ArmRun) -> str:

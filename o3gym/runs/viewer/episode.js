@@ -139,7 +139,9 @@ function turnCard(episode, turn, number, prefix) {
   const views = episode.views.filter((view) => turn.views.includes(view.index));
   const said = turn.thought || (turn.tool === "noop" ? turn.text : "");
   const trouble = [turn.error, turn.finish === "stop" ? "" : `finish: ${turn.finish}`, turn.trouble].filter(Boolean);
+  const left = turn.dropped && `New segment: ${turn.dropped.length === 1 ? "view" : "views"} ${turn.dropped.join(", ")} left the dialogue`;
   return h("li", { class: `turn hue${number % HUES}`, id: `${prefix}-turn-${number}` },
+    left && h("p", { class: "cut" }, left),
     h("h3", {}, h("span", { class: "dot" }), `Turn ${number + 1}`, trouble.map((text) => h("span", { class: "trouble" }, text)), !turn.well_formed && h("span", { class: "trouble soft" }, "format")),
     said && h("p", { class: "thought" }, said),
     turn.tool !== "noop" && callText(turn),

@@ -37,6 +37,7 @@ def episode_values(trajectory: Trajectory, thumbnails: Thumbnails) -> dict[str, 
     task = trajectory.task
     turn_of = {view: number for number, turn in enumerate(trajectory.turns) for view in turn.views}
     requested = [view for view in trajectory.views if view.parent >= 0 or view.index in turn_of]
+    dropped = {segment.turns[0]: segment.dropped for segment in trajectory.segments[1:]}
     return {
         "task": task.id,
         "agent": trajectory.agent,
@@ -56,7 +57,7 @@ def episode_values(trajectory: Trajectory, thumbnails: Thumbnails) -> dict[str, 
         "timed": next((place for place, source in enumerate(task.sources) if source.duration is not None), None),
         "pictures": [_picture(trajectory, place, thumbnails) for place in range(len(task.sources))],
         "views": [_view(trajectory, view, turn_of.get(view.index, 0), thumbnails) for view in requested],
-        "turns": [_turn(turn) for turn in trajectory.turns],
+        "turns": [_turn(turn, dropped.get(number)) for number, turn in enumerate(trajectory.turns)],
         "children": [episode_values(child, thumbnails) for child in trajectory.children],
     }
 
@@ -121,8 +122,10 @@ def _view(trajectory: Trajectory, view: View, turn: int, thumbnails: Thumbnails)
     }
 
 
-def _turn(turn: Turn) -> dict[str, Any]:
+def _turn(turn: Turn, dropped: tuple[int, ...] | None) -> dict[str, Any]:
+    """The values of a turn. For the first turn of a further segment, they include the views that it no longer saw."""
     return {
+        **({} if dropped is None else {"dropped": dropped}),
         "thought": turn.parsed.thought,
         "tool": turn.parsed.call.tool,
         "args": encode(turn.parsed.call.args),

@@ -18,12 +18,12 @@ from o3gym.suites.base import BadRow, BadTask, Suite, SuiteError
 from o3gym.suites.released import hub
 from o3gym.suites.released.fields import folders, picture
 from o3gym.suites.released.rows import open_table
-from o3gym.suites.released.table import WHOLE_ROW, TableRow
+from o3gym.suites.released.table import WHOLE_ROW, Table, TableRow, replaced_warning
 from o3gym.types import Source, Task
 
 BY_MODEL = "published numbers come from a model judge; here a correct answer in other words counts as wrong"
 """`Suite.wants_judge` of suites with free-text answers."""
-TABLES = (".tsv", ".json", ".jsonl", ".parquet")
+TABLES = (".tsv", ".csv", ".txt", ".json", ".jsonl", ".parquet")
 """Suffixes of table files."""
 
 
@@ -112,12 +112,10 @@ class Released(Suite):
         self.root, self.revision = self._locate(data or argument, revision)
         files = self._table_files()
         self.opened_files, self._roots = tuple(files), (*([self.root] if self.root.is_dir() else []), *folders(roots))
-        self.folder, self.table = files[0].parent, open_table(files, self.pictures)
+        self.folder, self.table = files[0].parent, self.open_files(files)
         self.table.need(self.columns, self.root)
         if self.table.replaced:
-            self._warn(
-                f"{self.name}: {self.table.replaced} rows contain lone surrogates, which were replaced by U+FFFD"
-            )
+            self._warn(replaced_warning(self.name, self.table.replaced))
         self._repeated: dict[int, BadRow] = {}
         self._selected = self._select(category)
 
@@ -146,6 +144,10 @@ class Released(Suite):
     def picture(self, *names: str, field: str = "image") -> Source:
         """The picture file that a row names by its path, which is relative to the table's folder."""
         return picture(self.folder, names[0], field, self._roots)
+
+    def open_files(self, files: Sequence[Path]) -> Table:
+        """Open the table files of a split as one table."""
+        return open_table(files, self.pictures)
 
     def belongs(self, row: TableRow) -> bool:
         """Whether a row of the file belongs to the suite."""

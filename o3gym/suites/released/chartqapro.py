@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released, ReleasedScoring
-from o3gym.suites.released.fields import packed, text
+from o3gym.suites.released.fields import packed, text, texts
 from o3gym.suites.released.history import with_history
 from o3gym.suites.released.table import TableRow
 from o3gym.types import Task
@@ -56,13 +56,13 @@ class ChartQAPro(Released):
         kind = text(row, "Question Type")
         if kind not in INSTRUCTIONS:
             raise BadRow("Question Type", f"one of {', '.join(INSTRUCTIONS)}", kind)
-        questions, answers = _texts(row, "Question"), _texts(row, "Answer")
+        questions, answers = texts(row, "Question"), texts(row, "Answer")
         if kind == "Conversational" and len(questions) != len(answers):
             raise BadRow("Answer", f"{len(questions)} answers, one for each question", answers)
         question = with_history(questions, answers) if kind == "Conversational" else questions[-1]
         paragraph = row.get("Paragraph")
         context = [f"Context: {paragraph.strip()}"] if isinstance(paragraph, str) and paragraph.strip() else []
-        years = _texts(row, "Year")
+        years = texts(row, "Year")
         return Task(
             id="",
             sources=(packed(row),),
@@ -74,10 +74,3 @@ class ChartQAPro(Released):
                 "exact": kind in ("Multi Choice", "Fact Checking"),
             },
         )
-
-
-def _texts(row: TableRow, field: str) -> list[str]:
-    values = row[field]
-    if not isinstance(values, list) or not values or not all(isinstance(value, str) and value for value in values):
-        raise BadRow(field, "a list of texts", values)
-    return [value.strip() for value in values]

@@ -33,6 +33,14 @@ def text(row: Mapping[str, Any], field: str) -> str:
     return value.strip()
 
 
+def texts(row: Mapping[str, Any], field: str) -> list[str]:
+    """A field that must be a non-empty list of non-empty texts, each stripped."""
+    values = row[field]
+    if not isinstance(values, list) or not values or not all(isinstance(v, str) and v.strip() for v in values):
+        raise BadRow(field, "a list of texts", values)
+    return [value.strip() for value in values]
+
+
 def unmarked(prompt: str) -> str:
     """A prompt without its picture placeholders."""
     return prompt.replace(IMAGE_MARK, "").strip()

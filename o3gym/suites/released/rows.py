@@ -15,13 +15,20 @@ from typing import Any
 from o3gym.media.embedded import in_cell
 from o3gym.registry import require
 from o3gym.suites.base import BadRow, SuiteError
-from o3gym.suites.released.table import WHOLE_ROW, Table, utf8_cell, utf8_text
+from o3gym.suites.released.csv_table import CsvTable
+from o3gym.suites.released.table import (
+    SURROGATE,
+    WHOLE_ROW,
+    Table,
+    utf8_cell,
+    utf8_text,
+    with_surrogates,
+    without_surrogates,
+)
 from o3gym.suites.released.tsv import TsvTable
 
-SURROGATE = re.compile("[\ud800-\udfff]")
-"""Matches a lone surrogate. The JSON parser has already joined the pairs."""
-SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
-"""Matches the escape of a surrogate, lone or in a pair. JSON text without any need not be searched value by value."""
+SURROGATE_BYTES = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+"""Matches a surrogate, escaped or encoded, lone or in a pair. JSON text without any is not searched value by value."""
 
 
 class JsonTable(Table):
@@ -44,7 +51,7 @@ class JsonTable(Table):
         self._rows = list(self._parse_lines(raw) if self._lines else self._parse_list(raw))
         if self._rows and all(isinstance(row, BadRow) for _, row in self._rows):
             raise SuiteError(f"{self.where(0)}, {self._rows[0][1]}; no row of the file is good")
-        if SURROGATE_ESCAPE.search(raw):
+        if SURROGATE_BYTES.search(raw):
             self._replace_surrogates()
         self.columns = tuple(dict.fromkeys(key for _, row in self._rows if isinstance(row, dict) for key in row))
 
@@ -70,7 +77,7 @@ class JsonTable(Table):
             if not line.strip():
                 continue
             try:
-                yield number, _object(_json(utf8_cell(line, WHOLE_ROW), self._missing))
+                yield number, _object(_json(utf8_cell(line, WHOLE_ROW, with_surrogates), self._missing))
             except BadRow as problem:
                 yield number, problem
 
@@ -85,7 +92,7 @@ class JsonTable(Table):
                 yield number, problem
 
     def _replace_surrogates(self) -> None:
-        rows = [(number, _without_surrogates(row)) for number, row in self._rows]
+        rows = [(number, without_surrogates(row)) for number, row in self._rows]
         self.replaced = sum(new != old for new, old in zip(rows, self._rows, strict=True))
         self._rows = rows
 
@@ -108,7 +115,7 @@ class ParquetTable(Table):
             try:
                 schema = parquet.read_schema(path)
                 columns = [name for name in schema.names if name not in pictures]
-                rows = parquet_rows(parquet.read_table(path, columns=columns))
+                rows, replaced = parquet_rows(parquet.read_table(path, columns=columns))
             except Exception as error:  # pyarrow raises many kinds of errors; all mean a broken or incomplete file
                 raise SuiteError(f"{path}: not a complete Parquet file ({error})") from error
             self.columns = self.columns or tuple(schema.names)
@@ -117,6 +124,7 @@ class ParquetTable(Table):
                 raise SuiteError(f"{path}: expected the columns of the files before it ({known}), got {names}")
             self._places += [(path, row) for row in range(len(rows))]
             self._rows += rows
+            self.replaced += replaced
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -169,13 +177,19 @@ def open_table(files: Sequence[Path], pictures: Sequence[str] = ("image",)) -> T
     """Open files of one format, given by the suffix of the first, as one table with picture columns `pictures`."""
     if files[0].suffix == ".parquet":
         return ParquetTable(files, pictures)
-    tables = [TsvTable(file, pictures) if file.suffix == ".tsv" else JsonTable(file) for file in files]
+    tables = [_open_text(file, pictures) for file in files]
     return tables[0] if len(tables) == 1 else JoinedTable(tables)
+
+
+def _open_text(file: Path, pictures: Sequence[str]) -> Table:
+    if file.suffix == ".tsv":
+        return TsvTable(file, pictures)
+    return CsvTable(file) if file.suffix == ".csv" else JsonTable(file)
 
 
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON file that contains one object. Raises `SuiteError` if it does not, `OSError` if it cannot be read."""
-    value: Any = _without_surrogates(_whole_json(path.read_bytes(), path, None))
+    value: Any = without_surrogates(_whole_json(path.read_bytes(), path, None))
     if not isinstance(value, dict):
         raise SuiteError(f"{path}: expected a JSON object, got {type(value).__name__}")
     return value
@@ -183,7 +197,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def _whole_json(raw: bytes, path: Path, missing: Any) -> Any:
     try:
-        return json.loads(utf8_text(raw, str(path)).lstrip("\ufeff"), parse_constant=lambda _: missing)
+        return json.loads(utf8_text(raw, str(path), with_surrogates).lstrip("\ufeff"), parse_constant=lambda _: missing)
     except (ValueError, RecursionError) as error:
         if isinstance(error, SuiteError):
             raise
@@ -203,16 +217,37 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-def parquet_rows(table: Any) -> list[dict[str, Any] | BadRow]:
-    """The rows of a table, with null for NaN. A row with a text that is not UTF-8 is a `BadRow`."""
+def parquet_rows(table: Any) -> tuple[list[dict[str, Any] | BadRow], int]:
+    """The rows of a table, with null for NaN, and the number of rows in which lone surrogates were replaced by U+FFFD.
+
+    Parquet does not check that texts are UTF-8. A row with other bytes than encoded surrogates is a `BadRow`.
+    """
     try:
         rows: list[dict[str, Any]] = table.to_pylist()
     except UnicodeDecodeError:
         if len(table) == 1:
-            return [BadRow(WHOLE_ROW, "UTF-8 text", _broken_columns(table))]
+            return _odd_row(table)
         middle = len(table) // 2
-        return [*parquet_rows(table.slice(0, middle)), *parquet_rows(table.slice(middle))]
-    return [{column: None if _is_nan(value) else value for column, value in row.items()} for row in rows]
+        (first, count), (second, more) = parquet_rows(table.slice(0, middle)), parquet_rows(table.slice(middle))
+        return [*first, *second], count + more
+    return [{column: None if _is_nan(value) else value for column, value in row.items()} for row in rows], 0
+
+
+def _odd_row(table: Any) -> tuple[list[dict[str, Any] | BadRow], int]:
+    """The only row of a table that has a text which is not UTF-8, and 1 if that text could be mended."""
+    row, broken = {}, []
+    for name in table.column_names:
+        column = table.column(name)
+        try:
+            row[name] = column.to_pylist()[0]
+        except UnicodeDecodeError:
+            try:  # nested texts cannot be cast
+                row[name] = SURROGATE.sub("\ufffd", with_surrogates(column.cast("binary").to_pylist()[0]))
+            except (ValueError, NotImplementedError):
+                broken.append(name)
+    if broken:
+        return [BadRow(WHOLE_ROW, "UTF-8 text", f"other bytes in {', '.join(broken)}")], 0
+    return [{column: None if _is_nan(value) else value for column, value in row.items()}], 1
 
 
 def _null_cells(path: Path, column: str) -> Iterator[int]:
@@ -243,27 +278,5 @@ def _is_null(value: Any) -> bool:
     return (value.get("bytes") if isinstance(value, dict) else value) is None
 
 
-def _broken_columns(table: Any) -> str:
-    """The names of the columns of a table of one row whose text is not UTF-8."""
-    names = []
-    for name in table.column_names:
-        try:
-            table.column(name).to_pylist()
-        except UnicodeDecodeError:
-            names.append(name)
-    return f"other bytes in {', '.join(names)}"
-
-
 def _is_nan(value: object) -> bool:
     return isinstance(value, float) and value != value
-
-
-def _without_surrogates(value: Any) -> Any:
-    """A JSON value with U+FFFD for every lone surrogate in its texts and keys."""
-    if isinstance(value, str):
-        return SURROGATE.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
-    return value

@@ -5,8 +5,9 @@ A row maps columns to values. The value of a picture column is a `Source`; all o
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,6 +17,9 @@ from o3gym.suites.base import BadRow, SuiteError
 TableRow: TypeAlias = Mapping[str, Any]
 WHOLE_ROW = "(whole row)"
 """Stands for the field where a row cannot be split into fields."""
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Matches a lone surrogate. Parsers of JSON have already joined pairs of escapes."""
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 class Table(Sequence[TableRow]):
@@ -25,8 +29,8 @@ class Table(Sequence[TableRow]):
 
     Attributes:
         columns: column names, in order.
-        replaced: number of rows in which lone surrogates were replaced by U+FFFD. No UTF-8 file can hold a lone
-            surrogate, but the escapes of JSON can, and it would fail when a run is written.
+        replaced: number of rows in which lone surrogates were replaced by U+FFFD. UTF-8 has none, but the escapes of
+            JSON can stand for one, and some writers encode them all the same. One would fail when a run is written.
     """
 
     columns: tuple[str, ...] = ()
@@ -53,17 +57,47 @@ class Table(Sequence[TableRow]):
                 raise SuiteError(f'{path}: no column "{column}"{closest(column, self.columns)} (it has: {known})')
 
 
-def utf8_text(raw: bytes, where: str) -> str:
-    """Decode UTF-8. Raises a `SuiteError` that names `where`, the file and the place in it."""
+def with_surrogates(raw: bytes) -> str:
+    """Decode UTF-8 in which surrogates may be encoded: pairs become a character, lone ones stay.
+
+    Raises UnicodeDecodeError for all other bytes that are not UTF-8: they may be of any encoding, so that nobody knows
+    what the text says.
+    """
     try:
         return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = raw.decode("utf-8", "surrogatepass")
+    return _PAIR.sub(lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
+
+
+def without_surrogates(value: Any) -> Any:
+    """A JSON value with U+FFFD for every lone surrogate in its texts and keys."""
+    if isinstance(value, str):
+        return SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {without_surrogates(key): without_surrogates(item) for key, item in value.items()}
+    return value
+
+
+def replaced_warning(name: str, count: int, rows: str = "row") -> str:
+    """The warning that `count` rows contain lone surrogates."""
+    what = f"1 {rows} contains" if count == 1 else f"{count} {rows}s contain"
+    return f"{name}: {what} lone surrogates, which were replaced by U+FFFD"
+
+
+def utf8_text(raw: bytes, where: str, decode: Callable[[bytes], str] = bytes.decode) -> str:
+    """Decode UTF-8. Raises a `SuiteError` that names `where`, the file and the place in it."""
+    try:
+        return decode(raw)
     except UnicodeDecodeError as error:
         raise SuiteError(f"{where}: expected UTF-8 text ({error.reason} at byte {error.start})") from error
 
 
-def utf8_cell(raw: bytes, field: str) -> str:
+def utf8_cell(raw: bytes, field: str, decode: Callable[[bytes], str] = bytes.decode) -> str:
     """Decode UTF-8. Raises a `BadRow` that names `field` and the place in it."""
     try:
-        return raw.decode("utf-8")
+        return decode(raw)
     except UnicodeDecodeError as error:
         raise BadRow(field, f"UTF-8 text ({error.reason} at byte {error.start})", raw) from error

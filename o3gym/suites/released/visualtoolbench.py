@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from o3gym.media.embedded import item
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.base import Released
-from o3gym.suites.released.fields import packed, text, word
+from o3gym.suites.released.fields import packed, text, texts, word
 from o3gym.suites.released.history import with_history
 from o3gym.suites.released.table import TableRow
 from o3gym.types import Task
@@ -60,7 +60,7 @@ class VisualToolBench(Released):
         pictures, count = packed(row, "images"), row["num_images"]
         if type(count) is not int or count < 1:
             raise BadRow("num_images", "the number of pictures, from 1 up", count)
-        prompts, answers = _listed(row, "turn_prompts"), _listed(row, "turn_golden_answers")
+        prompts, answers = texts(row, "turn_prompts"), texts(row, "turn_golden_answers")
         rubrics = row["rubrics_by_turn"]
         if not isinstance(rubrics, list) or not len(prompts) == len(answers) == len(rubrics):
             raise BadRow("rubrics_by_turn", f"{len(prompts)} rubrics, one for each question", rubrics)
@@ -72,13 +72,6 @@ class VisualToolBench(Released):
             tags={"category": text(row, "turncase"), "domain": text(row, "prompt_category")},
             origin={"rubric": _rubric(rubrics[-1])},
         )
-
-
-def _listed(row: TableRow, field: str) -> list[str]:
-    values = row[field]
-    if not isinstance(values, list) or not values or not all(isinstance(v, str) and v.strip() for v in values):
-        raise BadRow(field, "a list of texts", values)
-    return [value.strip() for value in values]
 
 
 def _rubric(value: object) -> list[dict[str, Any]]:

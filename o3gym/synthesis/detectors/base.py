@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from o3gym.registry import DETECTORS, UnknownName, closest, is_missing
-from o3gym.specs import build_plugin, parse_spec
+from o3gym.registry import DETECTORS
+from o3gym.specs import build_plugin, find_entry
 from o3gym.types import Box, Source, Target
 
 
@@ -62,30 +60,6 @@ def make_detector(spec: str) -> Detector:
         UnknownName: the spec has neither a registered name nor an importable class; the message has the closest name.
         TypeError: the detector does not have an option of the spec; the message names it.
     """
-    name, argument, options = parse_spec(spec)
-    factory, argument = _factory(name, argument)
+    name, factory, argument, options = find_entry(DETECTORS, spec)
     detector: Detector = build_plugin("detector", name, factory, argument, **options)
     return detector
-
-
-def _factory(name: str, argument: str) -> tuple[Any, str]:
-    """Returns the factory of a detector and the argument that the factory takes."""
-    try:
-        return DETECTORS[name], argument
-    except UnknownName as unknown:
-        module = _import(name) if argument else None
-        if module is None:
-            raise UnknownName(f'{unknown}; the spec of a plug-in is "package.module:Class"') from None
-    if not hasattr(module, argument):
-        raise UnknownName(f'module {name} has no "{argument}"{closest(argument, vars(module))}')
-    return getattr(module, argument), ""
-
-
-def _import(name: str) -> Any:
-    """Imports a module. Returns None if it does not exist; an error inside the module is raised."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if not is_missing(name, error):
-            raise
-        return None

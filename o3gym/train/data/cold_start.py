@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +27,7 @@ from o3gym.policies.dialogue import Message
 from o3gym.registry import require
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.rows import parquet_rows
+from o3gym.suites.released.table import without_surrogates
 from o3gym.train.data.dialogues import labels, pictures, png, read_turns, stored_turns
 from o3gym.train.data.sharegpt import NAMES
 from o3gym.train.data.sources import BadDemonstration, RunSource, SourceError
@@ -33,10 +35,15 @@ from o3gym.types import Source
 
 COLD_START_COLUMNS = ("images", "conversations")
 """Columns that a file must have; the others are optional."""
+SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+"""Matches the escape of a surrogate, lone or in a pair."""
 
 
 class ColdStart:
     """The dialogues of a parquet file. Texts are held in memory; pictures are read with their row group.
+
+    Attributes:
+        replaced: number of rows of the file in which U+FFFD stands for lone surrogates.
 
     Raises:
         SourceError: the file is not as expected; the message names the file and column.
@@ -53,7 +60,7 @@ class ColdStart:
             if column not in self._file.schema_arrow.names:
                 found = ", ".join(self._file.schema_arrow.names)
                 raise SourceError(f'{self.path}: expected a column "{column}", got {found}')
-        texts = self._texts()
+        texts, self.replaced = self._texts()
         self.fingerprint = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
         self._kept = sorted(_longest(texts))
         self._texts_of = [row["conversations"] for row in texts]
@@ -73,11 +80,13 @@ class ColdStart:
             raise BadDemonstration(f"{where}: images: expected a list, got {type(images).__name__}")
         return read_turns(turns, [_source(image, where) for image in images], where)
 
-    def _texts(self) -> list[dict[str, Any]]:
+    def _texts(self) -> tuple[list[dict[str, Any]], int]:
+        """Returns the columns of texts, and the number of rows in which lone surrogates are replaced."""
         wanted = ("conversations", "sample_index", "rollout_index")
         columns = [name for name in wanted if name in self._file.schema_arrow.names]
-        rows = parquet_rows(self._file.read(columns=columns))
-        return [{"conversations": None} if isinstance(row, BadRow) else row for row in rows]
+        rows, replaced = parquet_rows(self._file.read(columns=columns))
+        texts = [{"conversations": None} if isinstance(row, BadRow) else row for row in rows]
+        return texts, replaced + sum(_has_lone_escape(row["conversations"]) for row in texts)
 
     def _images(self, row: int) -> Any:
         group = 0
@@ -96,6 +105,17 @@ class ColdStart:
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Opens the file again."""
         self.__init__(str(state["path"]))  # type: ignore[misc]
+
+
+def _has_lone_escape(conversations: Any) -> bool:
+    """Whether a row's JSON text has a surrogate's escape that is not one of a pair; `read_turns` replaces it."""
+    if not isinstance(conversations, str) or not SURROGATE_ESCAPE.search(conversations):
+        return False
+    try:
+        value = json.loads(conversations)
+    except (ValueError, RecursionError):
+        return False  # a bad row
+    return bool(value != without_surrogates(value))
 
 
 def _source(image: Any, where: str) -> Source:

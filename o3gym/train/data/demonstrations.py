@@ -34,12 +34,14 @@ def dialogue_of(trajectory: Trajectory, dialect: Dialect) -> list[Message]:
             to them.
 
     Returns:
-        The messages. Pixels are made again, exactly as they were shown, when `Picture.load` is called.
+        The messages. Pixels are made again, exactly as they were shown, when `Picture.load` is called. Pictures that a
+        window memory removed in the episode are all there: `o3gym.policies.window.segmented` removes them again.
     """
-    task, opening = trajectory.task, len(trajectory.task.sources)
+    task, later = trajectory.task, {index for turn in trajectory.turns for index in turn.views}
+    opening = [view for view in trajectory.views if view.index not in later]  # a video is shown as several views
     messages = [
         Message("system", (dialect.system(_tools(trajectory), task),)),
-        _user(trajectory, dialect, trajectory.views[:opening], task.text, {"turn": 0, "error": ""}),
+        _user(trajectory, dialect, opening, task.text, {"turn": 0, "error": ""}),
     ]
     for number, turn in enumerate(trajectory.turns, 1):
         messages.append(Message("assistant", (turn.reply.text,)))
@@ -101,7 +103,8 @@ def _user(trajectory: Trajectory, dialect: Dialect, views: Sequence[View], text:
 
 def _answered(trajectory: Trajectory, dialect: Dialect, turn: Turn, number: int) -> Message:
     views = [trajectory.views[index] for index in turn.views]
-    info = {"turn": number, "error": turn.error, "views": trajectory.views}
+    tool = turn.parsed.call.tool
+    info = {"turn": number, "error": turn.error, "views": trajectory.views, "tool": tool}
     return _user(trajectory, dialect, views, turn.feedback, info)
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from o3gym.media.images import PictureError, shared_store
 from o3gym.policies.dialogue import Message, Part, Picture
-from o3gym.suites.released.rows import SURROGATE
+from o3gym.suites.released.table import SURROGATE
 from o3gym.train.data.sources import BadDemonstration
 from o3gym.types import FULL, Source, View
 
@@ -81,7 +81,6 @@ def _message(turn: Any, left: Any, where: str) -> Message:
         raise BadDemonstration(f"{where}: role: expected one of {', '.join(ROLES)}, got {role!r:.80}")
     if not isinstance(text, str):
         raise BadDemonstration(f"{where}: text: expected a string, got {type(text).__name__} {text!r:.80}")
-    # A lone surrogate is no character: no tokenizer could encode it.
     text = SURROGATE.sub("\ufffd", text)
     return Message(ROLES[role], tuple(part for part in _parts(text, left, where) if part != ""))
 

@@ -14,7 +14,16 @@ from o3gym.policies.dialogue import Message
 from o3gym.rollout.records import derive_seed
 from o3gym.suites.base import NAMED_ROWS
 from o3gym.suites.drawing import BadRows
-from o3gym.train.data.sources import Demonstrations, SourceError, open_source, size_of
+from o3gym.suites.released.table import replaced_warning
+from o3gym.train.data.demonstrations import has_surrogate
+from o3gym.train.data.sources import (
+    BadDemonstration,
+    Demonstrations,
+    SourceError,
+    open_source,
+    replaced_in,
+    size_of,
+)
 from o3gym.train.data.task_order import shuffled_order
 from o3gym.train.recipe import MixturePart, RecipeError, Stage
 from o3gym.types import Size
@@ -56,6 +65,9 @@ class Mixture:
         self.bad = tuple(
             BadRows(part.source, range(size), SourceError) for part, size in zip(stage.data, self.sizes, strict=True)
         )
+        for data, source in zip(stage.data, self.sources, strict=True):
+            if count := replaced_in(source):
+                _logger.warning(replaced_warning(data.source, count, "demonstration"))
         rng = np.random.default_rng(derive_seed(seed, "order"))
         self._parts = self._epochs(rng) if stage.epochs else self._weighted(rng)
         self.rows, self.steps = len(self._parts), len(self._parts) // stage.batch
@@ -75,8 +87,15 @@ class Mixture:
         return MixtureRow(int(self._parts[index]), int(self._ranks[index]))
 
     def example(self, row: MixtureRow) -> Sequence[Message]:
-        """Returns the demonstration of a row. Ranks beyond the rows of the stage are allowed, see `next_to`."""
-        return self.sources[row.part].example(self._number(row), derive_seed(self.seed, row.part))
+        """Returns the demonstration of a row. Ranks beyond the rows of the stage are allowed, see `next_to`.
+
+        Raises `BadDemonstration` if it cannot be read, or if it holds a lone surrogate, which no tokenizer can encode.
+        Our own sources replace and count those.
+        """
+        messages = self.sources[row.part].example(self._number(row), derive_seed(self.seed, row.part))
+        if any(has_surrogate(part) for message in messages for part in message.parts):
+            raise BadDemonstration(f"demonstration {self._number(row)} holds a lone surrogate, which is no character")
+        return messages
 
     def _number(self, row: MixtureRow) -> int:
         """Returns the number of a row's demonstration in its source."""
@@ -105,7 +124,7 @@ class Mixture:
         return MixtureRow(row.part, drawn + row.rank * MAX_DRAWS + attempt - 1)
 
     def describe(self) -> list[dict[str, Any]]:
-        """Returns for each part its source and options, the number of rows drawn, its size, and its fingerprint."""
+        """Returns for each part its source, options, number of rows drawn, size, fingerprint and replaced rows."""
         counts = np.bincount(self._parts, minlength=len(self.sources))
         return [
             {
@@ -114,6 +133,7 @@ class Mixture:
                 "rows": int(count),
                 "size": size,
                 "fingerprint": getattr(source, "fingerprint", ""),
+                "replaced": replaced_in(source),
             }
             for part, count, size, source in zip(self.stage.data, counts, self.sizes, self.sources, strict=True)
         ]

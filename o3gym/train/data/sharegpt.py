@@ -10,6 +10,7 @@ else's file should choose which pictures of this machine a model learns from.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from typing import Any
 from o3gym.policies.dialogue import Message
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.fields import check_below, folders
+from o3gym.suites.released.table import with_surrogates, without_surrogates
 from o3gym.train.data.dialogues import StoredRole, pictures, png, read_turns, stored_turns
 from o3gym.train.data.sources import BadDemonstration, RunSource, SourceError
 from o3gym.types import Source
@@ -34,6 +36,9 @@ class ShareGPT:
         argument: path of the file.
         roots: further folders, joined by "+", below which pictures may lie.
 
+    Attributes:
+        replaced: number of rows in which U+FFFD stands for lone surrogates, or for bytes that are not UTF-8.
+
     Raises:
         SourceError: the file is not as expected; the message names the file.
     """
@@ -46,7 +51,9 @@ class ShareGPT:
         except OSError as error:
             raise SourceError(f"{self.path}: cannot be read: {error.strerror}") from error
         self.fingerprint = hashlib.sha256(data).hexdigest()
-        self.rows = _rows(data.decode("utf-8-sig", "replace"), self.path)
+        found = _rows(_text(data.removeprefix(codecs.BOM_UTF8)), self.path)
+        self.rows = [without_surrogates(row) for row in found]
+        self.replaced = sum(row != old for row, old in zip(self.rows, found, strict=True))
         self.size = len(self.rows)
         if not self.rows:
             raise SourceError(f"{self.path}: the file has no rows")
@@ -75,6 +82,14 @@ class ShareGPT:
         except BadRow as problem:
             raise BadDemonstration(f"{where}: {problem}") from problem
         return Source.file(str(path))
+
+
+def _text(data: bytes) -> str:
+    """Decodes a file. Every byte that is not UTF-8 becomes a lone surrogate, for `without_surrogates` to replace."""
+    try:
+        return with_surrogates(data)
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "surrogateescape")
 
 
 def _rows(text: str, path: Path) -> list[Any]:

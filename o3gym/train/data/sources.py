@@ -157,8 +157,8 @@ class PolicySource:
         self._suite = make_suite(suite, split, **(suite_args or {}))
         self._order = TaskOrder(self._suite)
         base = {"suite": suite, "split": split, "suite_args": dict(suite_args or {}), "reward": reward}
-        default = [name for name in default_tools(self._suite) if name in self.dialect.tools]
-        arguments = {**base, "size_rule": self.dialect.size_rule, "tools": default, **(env or {})}
+        default = self.dialect.default_tools(default_tools(self._suite), self._suite.has_videos)
+        arguments = {**base, **self.dialect.rules(self._suite.has_videos), "tools": default, **(env or {})}
         self.arm = Arm(policy, arguments, policy, dialect)
         self._recipe, self._judge = REWARDS[reward], make_judge(judge) if judge else None
         self._jobs: deque[Job] = deque()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -10,6 +12,8 @@ import numpy as np
 from o3gym.rollout.records import derive_seed
 from o3gym.suites.base import Suite
 from o3gym.suites.drawing import GoodTasks
+
+_logger = logging.getLogger(__name__)
 
 
 @lru_cache(8)
@@ -25,6 +29,8 @@ class TaskOrder:
     A bad row is replaced by the next good one of its epoch. So the task of a place follows from seed and place alone:
     processes stay in step without asking each other, and a resumed training takes the same tasks.
 
+    The main process logs the suite's warnings, such as the number of rows with lone surrogates.
+
     Args:
         suite: the suite.
 
@@ -37,6 +43,8 @@ class TaskOrder:
         self.suite, self.replaced = suite, 0
         self._good = GoodTasks(suite)
         self.bad = self._good.bad
+        for warning in suite.warnings if os.environ.get("RANK", "0") == "0" else ():
+            _logger.warning("%s", warning)
 
     def at(self, seed: int, place: int) -> int:
         """Returns the index of the task at a place of the order that `seed` gives.

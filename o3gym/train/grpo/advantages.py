@@ -10,13 +10,16 @@ loss is divided by.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from o3gym.registry import DIALECTS
 from o3gym.rewards.terms import tried
+from o3gym.specs import parse_spec
 from o3gym.types import OVER_TURN, Trajectory
 
 Norm: TypeAlias = Literal["group", "global", "leave_one_out"]
@@ -46,17 +49,28 @@ def kept(stops: Sequence[str], over_turn_masking: bool, void: Void = "penalise")
 
 
 def masking_stop(trajectory: Trajectory, over_turn: OverTurn = "valid") -> str:
-    """Returns the stop by which `kept` decides about a rollout: its own, or "over_turn".
+    """Returns the stop by which `kept` decides about a rollout.
 
-    With "attempted", a rollout also counts as over-turn if its last reply held a call that was unreadable or refused.
-    Mini-o3's code does so: it sets "exceed" as soon as a closed grounding block occurs in the last round, before it
-    parses the block (vllm_async_engine.py). With "valid", such rollouts are punished, because masking them would let a
-    policy escape punishment by calls that cannot be carried out.
+    With "valid", that is its own stop: a rollout whose last call was unreadable or refused is punished, because masking
+    it would let a policy escape punishment by calls that cannot be carried out. "attempted" is the rule of Mini-o3's
+    code: it sets "exceed" as soon as a closed grounding block occurs in the last round, before it parses the block
+    (vllm_async_engine.py). A rollout that ended in its last round is therefore over-turn if its last reply has a closed
+    call, readable or not, and "malformed" if it has none, although our parser may have completed an unclosed one.
     """
-    attempted = over_turn == "attempted" and trajectory.stop == "malformed"
-    if attempted and trajectory.turns and tried(trajectory)[-1:] == [trajectory.turns[-1]]:
-        return "over_turn"
-    return trajectory.stop
+    if over_turn == "valid" or not trajectory.turns or trajectory.stop not in (*OVER_TURN, "malformed"):
+        return trajectory.stop
+    if not _closes_call(trajectory):
+        return "malformed"
+    return "over_turn" if trajectory.stop == "malformed" else trajectory.stop
+
+
+def _closes_call(trajectory: Trajectory) -> bool:
+    """Returns whether the last reply has a closed call; where calls have no tags, whether it has a call at all."""
+    last = trajectory.turns[-1]
+    tag = getattr(DIALECTS[parse_spec(trajectory.dialect)[0]], "call_tag", "") if trajectory.dialect else ""
+    if not tag:
+        return tried(trajectory)[-1:] == [last]
+    return re.search(rf"<{re.escape(tag)}>.*?</{re.escape(tag)}>", last.reply.text, re.DOTALL) is not None
 
 
 def advantages(
@@ -67,6 +81,7 @@ def advantages(
     std: bool = True,
     epsilon: float = 1e-6,
     counted: Flags | None = None,
+    full_reward: float = 0.0,
 ) -> Floats:
     """Returns how much better each rollout was than those it is compared with: its normalised reward.
 
@@ -81,6 +96,7 @@ def advantages(
             Thyme (1e-4) do; Pixel Reasoner and Dr. GRPO (arXiv 2503.20783) do not.
         epsilon: added to the standard deviation.
         counted: rollouts over which mean and deviation are taken; all others get an advantage of 0. None counts all.
+        full_reward: if above 0, each advantage is multiplied by the weight of its group, see `difficulty_weights`.
 
     Returns:
         float64 of shape (rollouts,). A group with fewer than two counted rollouts allows no comparison and gets 0.
@@ -101,6 +117,39 @@ def advantages(
             result[rows] = _centred(values[rows], norm == "leave_one_out")
             # InSight-o3's global norm takes the deviation of the population, all group norms that of a sample.
             result[rows] /= values[rows].std(ddof=0 if norm == "global" else 1) + epsilon if std else 1.0
+    return result * difficulty_weights(values, groups, full_reward, counts) if full_reward > 0 else result
+
+
+def difficulty_weights(
+    rewards: Sequence[float] | Floats, groups: Sequence[str], full_reward: float, counted: Flags | None = None
+) -> Floats:
+    """Returns the weight of each rollout's advantage by the difficulty of its task: (1 + difficulty) / 2, in 1/2..1.
+
+    The difficulty of a task is the distance of its group's mean reward from `full_reward`, the reward of a rollout that
+    does everything right, clipped to 0..1. Dividing by the deviation gives easy and hard tasks the same pull; these
+    weights give the hard ones, on which the policy has most to learn, up to twice the pull of the easy ones.
+
+    Source: `dgrpo` in verl/verl/trainer/ppo/core_algos.py of Jamesding000/ThinkingWithVideos at 7e48586, where
+    `full_reward` is fixed to 2 (format and answer); that it can be set is ours. VITAL (arXiv 2508.04416) also scales by
+    the difficulty of the kind of task; the same code does so in the reward, which stretches the IoU by other bounds for
+    long videos (`vital_code_long`).
+
+    Args:
+        rewards: rewards, of shape (rollouts,).
+        groups: group name of each rollout.
+        full_reward: the reward from which difficulty is measured.
+        counted: rollouts over which the mean is taken, as in `advantages`; None counts all.
+
+    Returns:
+        float64 of shape (rollouts,); 1 for groups without a counted rollout.
+    """
+    values = np.asarray(rewards, np.float64)
+    counts = np.ones(len(values), bool) if counted is None else counted
+    result = np.ones(len(values))
+    for rows in _rows(groups, np.ones(len(values), bool)):
+        if counts[rows].any():
+            difficulty = np.clip(full_reward - values[rows][counts[rows]].mean(), 0.0, 1.0)
+            result[rows] = (1.0 + difficulty) / 2.0
     return result
 
 

@@ -17,8 +17,8 @@ from o3gym.rollout.records import derive_seed
 from o3gym.train.batches import portions
 from o3gym.train.grpo.advantages import advantages, divisor, kept, masking_stop, uniform
 from o3gym.train.grpo.recipe import GrpoRecipe
-from o3gym.train.loss_mask import BatchError
-from o3gym.types import ENDING_TOOLS, OVER_TURN, Trajectory
+from o3gym.train.loss_mask import BatchError, only_segment, segments_of
+from o3gym.types import ENDING_TOOLS, OVER_TURN, Segment, Trajectory
 
 LOGPROB_TOLERANCE = 1e-3
 """Log-probabilities above this are refused: they are something else, such as probabilities."""
@@ -46,17 +46,19 @@ class EpisodeStats(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """An episode that contributes to the loss.
+    """A segment of an episode that contributes to the loss; without a window memory, an episode is one segment.
 
     Attributes:
         trajectory: the episode.
-        advantage: its advantage, the same for each of its tokens.
+        advantage: the episode's advantage, the same for each token of each of its segments.
         update: index of the optimiser step that learns from it, see `EpisodeStats`.
+        segment: the segment.
     """
 
     trajectory: Trajectory
     advantage: float
     update: int
+    segment: Segment
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,9 @@ class Experience:
     """One process's share of a rollout.
 
     Attributes:
-        samples: the episodes that contribute to the loss.
-        totals: what the loss of each update is divided by, over all processes: tokens, or rows if `mean` is "sequence".
+        samples: the segments of episodes that contribute to the loss.
+        totals: what the loss of each update is divided by, over all processes: tokens, or episodes if `mean` is
+            "sequence".
     """
 
     samples: tuple[TrainingSample, ...]
@@ -146,12 +149,15 @@ def experience(
     advantages_of_all, counted, totals = compute_advantages([stat for share in shares for stat in share], recipe)
     first = sum(len(share) for share in shares[:rank])
     mine = slice(first, first + len(stats))
-    # An episode without advantage has no gradient unless there is a KL term, so it is spared its forward pass. The
-    # totals were computed before and still count it: leaving it out makes a step faster and not larger.
+    # All segments of an episode go to the same update, as if they were one sequence: the totals count its tokens, or
+    # the episode, once. An episode without advantage has no gradient unless there is a KL term, so it is spared its
+    # forward pass. The totals were computed before and still count it: leaving it out makes a step faster and not
+    # larger.
     samples = [
-        TrainingSample(t, float(advantage), update)
+        TrainingSample(t, float(advantage), update, segment)
         for (t, update), advantage, has_loss in zip(episodes, advantages_of_all[mine], counted[mine], strict=True)
         if has_loss and (advantage or recipe.kl)
+        for segment in segments_of(t)
     ]
     return Experience(tuple(samples), totals)
 
@@ -173,11 +179,18 @@ def compute_advantages(stats: Sequence[EpisodeStats], recipe: GrpoRecipe) -> tup
     groups, rewards, stops, tokens, updates, in_loop = map(np.asarray, zip(*stats, strict=True))
     counted = kept(list(stops), recipe.over_turn_masking, recipe.void)
     values = np.zeros(len(stats))
-    for rows, norm in ((~in_loop, recipe.norm), (in_loop, recipe.in_loop.norm)):
+    full = recipe.full_reward if recipe.difficulty_weights else 0.0
+    for rows, norm, full_reward in ((~in_loop, recipe.norm, full), (in_loop, recipe.in_loop.norm, 0.0)):
         # With "include", masked episodes have no loss and yet count in the mean and deviation of their siblings.
         statistics = counted[rows] if recipe.stats == "exclude" else None
         values[rows] = advantages(
-            rewards[rows], list(groups[rows]), norm=norm, std=recipe.std, epsilon=recipe.epsilon, counted=statistics
+            rewards[rows],
+            list(groups[rows]),
+            norm=norm,
+            std=recipe.std,
+            epsilon=recipe.epsilon,
+            counted=statistics,
+            full_reward=full_reward,
         )
     totals = []
     for update in range(recipe.updates):
@@ -191,16 +204,17 @@ def _assign_updates(count: int, updates: int, seed: int) -> list[int]:
     return [int(place) % updates for place in np.random.default_rng(seed).permutation(count)]
 
 
-def sampling_logprobs(trajectory: Trajectory) -> list[float]:
-    """Returns the log-probability at which each token of `sample_row` was sampled; 0 where the policy did not write.
+def sampling_logprobs(trajectory: Trajectory, segment: Segment | None = None) -> list[float]:
+    """Returns the log-probability at which each token of `sample_row` was sampled; 0 where no token has a loss.
 
     Raises:
         BatchError: a reply does not have one log-probability per token, or one of them is not finite or above 0. A 0 in
             place of an unknown one would claim that the token was certain, and the ratio in the loss would be wrong.
     """
     values: list[float] = []
-    for number, turn in enumerate(trajectory.turns):
-        ids, logprobs = turn.reply.token_ids or (), turn.reply.logprobs
+    for number in (segment or only_segment(trajectory)).turns:
+        reply = trajectory.turns[number].reply
+        ids, logprobs = reply.token_ids or (), reply.logprobs
         if logprobs is None or len(logprobs) != len(ids):
             count = "no" if logprobs is None else len(logprobs)
             raise BatchError(
@@ -214,7 +228,7 @@ def sampling_logprobs(trajectory: Trajectory) -> list[float]:
                     f"episode {trajectory.key}: reply {number}: the log-probability of token {token} is {value}, "
                     "expected a finite number of at most 0"
                 )
-        values += [0.0] * len(turn.reply.new_prompt_ids or ())
+        values += [0.0] * len(reply.new_prompt_ids or ())
         values += logprobs
     return values
 
@@ -231,7 +245,7 @@ def chunks(samples: Sequence[TrainingSample], update: int, count: int, most: int
 
 
 def _length(sample: TrainingSample) -> int:
-    replies = [turn.reply for turn in sample.trajectory.turns]
+    replies = [sample.trajectory.turns[number].reply for number in sample.segment.turns]
     return sum(len(reply.new_prompt_ids or ()) + len(reply.token_ids or ()) for reply in replies)
 
 

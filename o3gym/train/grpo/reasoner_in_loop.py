@@ -79,7 +79,7 @@ class ReasonerInLoop:
             "reward": recipe.in_loop.reward,
         }
         sampling = Sampling(recipe.temperature, recipe.top_p, recipe.max_tokens)
-        arm = Arm("in_loop", searching, recipe.name, recipe.dialect, sampling)
+        arm = Arm("in_loop", searching, recipe.name, recipe.dialect, sampling, window=recipe.window)
         return Agent(policy, self.searcher_dialect, arm)
 
     def play(self, jobs: Sequence[Job], policy: Policy) -> tuple[list[Trajectory], list[list[Trajectory]]]:

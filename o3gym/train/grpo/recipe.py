@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from o3gym.policies.two_agent import CALLS
+from o3gym.policies.two_agent import CALLS, searcher_env
+from o3gym.policies.window import most_segments
 from o3gym.registry import UnknownName, closest
 from o3gym.train.grpo.advantages import Denominator, Mean, Norm, OverTurn, Stats, Void
 from o3gym.train.recipe import (
@@ -17,6 +18,7 @@ from o3gym.train.recipe import (
     TrainingRecipe,
     at_least,
     changes,
+    check_window,
     decode_recipe,
     known_keys,
     read_toml,
@@ -24,6 +26,8 @@ from o3gym.train.recipe import (
 )
 
 OldLogprobs: TypeAlias = Literal["compute", "rollout"]
+MAX_TURNS = 6
+"""The environment's default of `max_turns`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +84,10 @@ class GrpoRecipe(TrainingRecipe):
         reward: name of the reward.
         judge: judge spec; "" for rules alone.
         temperature, top_p, max_tokens: sampling of the replies.
-        context: maximum tokens of an episode; 0 for the model's own maximum.
+        context: maximum tokens of a dialogue; 0 for the model's own maximum.
+        window: number of rounds whose pictures stay in the dialogue, besides those shown at reset; None for all. Each
+            cut starts a new segment, which is a row of its own with the episode's advantage. Means and totals count an
+            episode's segments as one sequence.
         steps: optimiser steps.
         learning_rate, schedule, warmup: as in supervised training.
         prompts: tasks per rollout, over all devices.
@@ -92,6 +99,10 @@ class GrpoRecipe(TrainingRecipe):
         clip_low, clip_high: the probability ratio of a token is clipped to 1 − clip_low … 1 + clip_high.
         kl: coefficient of the divergence from the starting weights (k3 estimator); 0 needs no reference model.
         norm, std, epsilon: see `o3gym.train.grpo.advantages.advantages`.
+        difficulty_weights: whether advantages are weighed by the difficulty of their task, as in VITAL's DGRPO; in-loop
+            searches are not.
+        full_reward: the reward from which that difficulty is measured, see
+            `o3gym.train.grpo.advantages.difficulty_weights`.
         over_turn_masking, void: see `o3gym.train.grpo.advantages.kept`.
         over_turn: which last replies count as over-turn, see `o3gym.train.grpo.advantages.masking_stop`.
         stats: whether masked episodes count in their group's statistics. By default they do, as in Mini-o3's code.
@@ -114,6 +125,7 @@ class GrpoRecipe(TrainingRecipe):
     top_p: float = 1.0
     max_tokens: int = 1024
     context: int = 0
+    window: int | None = field(default=None, metadata={"json": "if set"})
     steps: int = 0
     learning_rate: float = 1e-6
     schedule: Schedule = "constant"
@@ -128,6 +140,8 @@ class GrpoRecipe(TrainingRecipe):
     norm: Norm = "group"
     std: bool = True
     epsilon: float = 1e-6
+    difficulty_weights: bool = False
+    full_reward: float = 2.0
     over_turn_masking: bool = False
     over_turn: OverTurn = "valid"
     void: Void = "penalise"
@@ -152,11 +166,13 @@ class GrpoRecipe(TrainingRecipe):
         """Returns the forward passes per optimiser step and device, each of at most `micro_batch` rows.
 
         The number of in-loop searches differs from rollout to rollout, but TRL needs a fixed number of passes. So it is
-        planned for as many searches as the reasoner may delegate.
+        planned for as many searches as the reasoner may delegate, and as many segments as an episode may have.
         """
         inside = _share(self.in_loop.prompts, devices, "in_loop.prompts")
         rows = math.ceil(self.share(devices) / self.updates) * self.samples
         rows += math.ceil(inside / self.updates) * self.in_loop.samples * self.in_loop.calls
+        turns = max(MAX_TURNS, searcher_env()["max_turns"] if self.in_loop.prompts else 0)
+        rows *= most_segments(int(self.env.get("max_turns", turns)), self.window)
         return math.ceil(rows / (self.micro_batch or rows))
 
 
@@ -193,10 +209,11 @@ def read_grpo(data: Mapping[str, Any], where: str = "recipe") -> GrpoRecipe:
     recipe = decode_recipe(GrpoRecipe, data, where)
     for key in ("steps", "updates", "max_tokens", "slots", "in_flight"):
         at_least(getattr(recipe, key), 1, f"{where}: {key}")
+    check_window(recipe.window, where)
     _check_in_loop(recipe.in_loop, where)
     at_least(recipe.prompts, 0 if recipe.in_loop.prompts else 1, f"{where}: prompts")
     at_least(recipe.samples, 2, f"{where}: samples")
-    for key in ("context", "refills", "watch", "kl", "clip_low", "clip_high", "warmup"):
+    for key in ("context", "refills", "watch", "kl", "clip_low", "clip_high", "warmup", "full_reward"):
         at_least(getattr(recipe, key), 0, f"{where}: {key}")
     if recipe.sampler.partition("?")[0] not in ("", "vllm", "vllm_server"):
         raise RecipeError(f'{where}: sampler: expected "", "vllm?…" or "vllm_server?url=…", got "{recipe.sampler}"')

@@ -33,7 +33,7 @@ from o3gym.train.grpo.experience import (
     usable_searches,
 )
 from o3gym.train.grpo.reasoner_in_loop import ReasonerInLoop
-from o3gym.train.grpo.recipe import GrpoRecipe
+from o3gym.train.grpo.recipe import MAX_TURNS, GrpoRecipe
 from o3gym.train.recipe import devices
 from o3gym.types import Sampling, Trajectory
 
@@ -70,9 +70,11 @@ class RolloutWorker:
         self.recipe, self.encoder, self.folder, self.cursor = recipe, encoder, folder, cursor
         self.rank, self.everyone = rank, everyone
         self.dialect = make_dialect(recipe.dialect)
-        defaults = {"suite": "synthetic", "split": "train", "size_rule": self.dialect.size_rule}
-        self.env = {**defaults, **recipe.env, "reward": recipe.reward}
-        self.suite = make_suite(self.env["suite"], self.env["split"], **self.env.get("suite_args", {}))
+        where: dict[str, Any] = {"suite": "synthetic", "split": "train"}
+        env = {**where, **recipe.env}
+        self.suite = make_suite(env["suite"], env["split"], **env.get("suite_args", {}))
+        rules = self.dialect.rules(self.suite.has_videos)
+        self.env = {**where, **rules, **recipe.env, "reward": recipe.reward}
         self.order = TaskOrder(self.suite)
         self.env["tools"] = expressible(self.env.get("tools"), self.dialect, self.suite)
         self.reward = REWARDS[recipe.reward]
@@ -80,7 +82,7 @@ class RolloutWorker:
         sampling = Sampling(recipe.temperature, recipe.top_p, recipe.max_tokens)
         self.in_loop = ReasonerInLoop(recipe) if recipe.in_loop.prompts else None
         self.in_loop_order = TaskOrder(self.in_loop.suite) if self.in_loop else None
-        self.arm = Arm("train", self.env, recipe.name, recipe.dialect, sampling)
+        self.arm = Arm("train", self.env, recipe.name, recipe.dialect, sampling, window=recipe.window)
 
     def __call__(self, number: int, policy: Policy) -> tuple[Experience, Mapping[str, float]]:
         """Plays rollout `number`. Returns this process's experience, and statistics over all processes for the log."""
@@ -154,7 +156,7 @@ class RolloutWorker:
         # A training that was stopped after this rollout plays it again when it is resumed.
         shutil.rmtree(folder, ignore_errors=True)
         protocol = {"reward": self.recipe.reward, "rollout": number, "recipe": encode(self.recipe), "arms": {}}
-        with RunStore(folder, {**protocol, "turns": [self.env.get("max_turns", 6)]}) as store:
+        with RunStore(folder, {**protocol, "turns": [self.env.get("max_turns", MAX_TURNS)]}) as store:
             for trajectory in (t for group in played for t in group):
                 store.append(trajectory)
 

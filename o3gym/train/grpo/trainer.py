@@ -7,7 +7,6 @@ signatures of those methods are checked on import.
 from __future__ import annotations
 
 import copy
-import inspect
 import math
 import os
 import signal
@@ -20,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from o3gym.policies.local.encoding import Encoder
+from o3gym.policies.local.internals import check_internals
 from o3gym.registry import require
-from o3gym.train.grpo.experience import Experience, TrainingSample, chunks, sampling_logprobs
+from o3gym.train.grpo.experience import Experience, TrainingSample, chunks, sampling_logprobs, tokens_written
 from o3gym.train.grpo.recipe import GrpoRecipe
 from o3gym.train.grpo.rollout_worker import RolloutWorker
 from o3gym.train.grpo.samplers import make_sampler
 from o3gym.train.grpo.sharding import gathered, sharded
-from o3gym.train.grpo.trl_batch import blank_row, to_trl
+from o3gym.train.grpo.trl_batch import blank_row, to_trl, weigh_by_episode
 from o3gym.train.loss_mask import TrainingRow, sample_row
 from o3gym.train.recipe import devices
 from o3gym.train.record import CURSOR
@@ -41,27 +41,18 @@ gather_object = require("accelerate", "train").utils.gather_object
 _GRPOTrainer: Any = trl.GRPOTrainer
 _TrainerCallback: Any = transformers.TrainerCallback
 
-EXPECTED: Mapping[str, tuple[str, ...]] = {
-    "_prepare_inputs": ("self", "generation_batch"),
-    "_compute_loss": ("self", "model", "inputs"),
-    "_get_per_token_logps_and_entropies": ("self", "model", "input_ids", "attention_mask", "logits_to_keep"),
-    "get_train_dataloader": ("self",),
-}
-"""Methods of TRL's trainer that this module overrides or calls, with the arguments that they must start with."""
-
-
-def check_trl() -> None:
-    """Raises ImportError, naming the difference, if the installed TRL does not have the methods that are expected."""
-    for name, known in EXPECTED.items():
-        found = tuple(inspect.signature(getattr(_GRPOTrainer, name, lambda: 0)).parameters)
-        if found[: len(known)] != known:
-            raise ImportError(
-                f"TRL {trl.__version__}: GRPOTrainer.{name} takes ({', '.join(found)}), "
-                f'expected ({", ".join(known)}, …); install one that is known to work: pip install "trl>=1.16,<1.17"'
-            )
-
-
-check_trl()
+# The methods of TRL's trainer that this module overrides or calls.
+check_internals(
+    "trl",
+    {
+        ":GRPOTrainer._prepare_inputs": ("self", "generation_batch"),
+        ":GRPOTrainer._compute_loss": ("self", "model", "inputs"),
+        ":GRPOTrainer._get_per_token_logps_and_entropies": (
+            *("self", "model", "input_ids", "attention_mask", "logits_to_keep"),
+        ),
+        ":GRPOTrainer.get_train_dataloader": ("self",),
+    },
+)
 
 
 class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
@@ -263,7 +254,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         the rest its completion, with the loss masked by `tool_mask`. So all prompts have length 1, nothing is padded on
         the left, and a row can alternate between reading and writing.
         """
-        rows = [sample_row(sample.trajectory, self.encoder) for sample in samples]
+        rows = [sample_row(sample.trajectory, self.encoder, sample.segment) for sample in samples]
         rows += [self._blank] * (size - len(rows))
         batch = to_trl(rows, self.encoder)
         width, device = batch["completion_ids"].shape[1], self.accelerator.device
@@ -274,17 +265,21 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         if (self.recipe.updates > 1 or self.recipe.sampler) and self.recipe.old_logprobs == "rollout":
             batch["old_per_token_logps"] = torch.zeros(len(rows), width)
             for number, sample in enumerate(samples):
-                known = torch.tensor(sampling_logprobs(sample.trajectory)[1:])
+                known = torch.tensor(sampling_logprobs(sample.trajectory, sample.segment)[1:])
                 batch["old_per_token_logps"][number, : len(known)] = known
         # Denominators. DDP averages gradients over the processes, so each process has to contribute the sum of its
         # token losses times devices / total. For mean = "token": TRL's "dapo" divides that sum by num_items_in_batch /
         # (devices · updates), since it takes that number for the whole rollout's; so it is given total · updates. For
         # mean = "sequence": TRL's "grpo" takes the mean over the rows of a pass, blank rows included, and divides it by
-        # the number of passes; `scale` undoes both and divides by the total of the optimiser step instead.
-        batch["num_items_in_batch"] = torch.tensor(float(max(total, 1.0) * self.recipe.updates))
-        scale = 1.0
-        if self.recipe.mean == "sequence":
+        # the number of passes; `scale` undoes both and divides by the total of the optimiser step instead. With a
+        # window, a row may be only a part of its episode, so its own mean is not wanted: "dapo" sums tokens that are
+        # weighted as in the mean over the whole episode.
+        scale, most = 1.0, 1.0
+        if self.recipe.mean == "sequence" and self.recipe.window is None:
             scale = len(rows) * self.passes * devices() / max(total, 1.0)
+        elif self.recipe.mean == "sequence":
+            most = weigh_by_episode(batch, [tokens_written(sample.trajectory) for sample in samples])
+        batch["num_items_in_batch"] = torch.tensor(float(max(total, 1.0) * self.recipe.updates * most))
         batch = {key: value.to(device) if hasattr(value, "to") else value for key, value in batch.items()}
         return {**batch, "scale": scale}
 
@@ -376,7 +371,7 @@ def grpo_settings(recipe: GrpoRecipe, folder: Path) -> Any:
         epsilon=recipe.clip_low,
         epsilon_high=recipe.clip_high,
         beta=recipe.kl,
-        loss_type="dapo" if recipe.mean == "token" else "grpo",
+        loss_type="dapo" if recipe.mean == "token" or recipe.window is not None else "grpo",
         mask_truncated_completions=False,
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from o3gym.policies.dialogue import Message, Picture
 from o3gym.policies.local.encoding import Encoder
+from o3gym.registry import require
 from o3gym.train.batches import batch_of, check_batch
 from o3gym.train.loss_mask import IGNORED, BatchError, TrainingRow
 from o3gym.types import FULL, View
@@ -44,6 +45,25 @@ def to_trl(rows: Sequence[TrainingRow], encoder: Encoder) -> dict[str, Any]:
         "num_images": [len(row.images) for row in rows],
         **batch,
     }
+
+
+def weigh_by_episode(batch: dict[str, Any], tokens: Sequence[int]) -> float:
+    """Makes the loss mask of a batch weigh every episode the same, however many tokens and rows it has.
+
+    A token weighs the largest number of tokens of an episode in the batch, divided by that of its own. Such weights are
+    at least 1, because TRL does not divide its statistics by a total weight below 1.
+
+    Args:
+        batch: a batch of `to_trl`, whose `tool_mask` becomes float32.
+        tokens: number of tokens that the policy wrote in the whole episode of each row; blank rows follow those.
+
+    Returns:
+        The weight of an episode, by which the sum of the loss has to be divided.
+    """
+    most = max(tokens, default=1)
+    weights = [most / count for count in tokens] + [1.0] * (len(batch["tool_mask"]) - len(tokens))
+    batch["tool_mask"] = batch["tool_mask"] * require("torch", "train").tensor(weights)[:, None]
+    return float(most)
 
 
 def blank_row(encoder: Encoder) -> TrainingRow:

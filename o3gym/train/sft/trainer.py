@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from o3gym.policies.local.transformers_api import check_transformers
+from o3gym.policies.local.internals import check_internals
 from o3gym.registry import require
 from o3gym.train.batches import Collator, check_batch
 from o3gym.train.data.mixture import Mixture
@@ -24,13 +24,14 @@ trl = require("trl", "train")
 _SFTTrainer: Any = trl.SFTTrainer
 _TrainerCallback: Any = transformers.TrainerCallback
 
-check_transformers(
+check_internals(
+    "transformers",
     {
         ":PrinterCallback": (),
         ":Trainer.compute_loss": ("model", "inputs", "num_items_in_batch"),
         ":Trainer._load_from_checkpoint": ("resume_from_checkpoint",),
         ":Trainer._save_checkpoint": ("model", "trial"),
-    }
+    },
 )
 
 CHECKPOINTING = "activation_checkpointing"

@@ -173,8 +173,10 @@ def test_an_answer_is_read_up_to_a_limit(policy: Any, server: Server, monkeypatc
 def test_the_ids_of_an_account_with_openai_are_not_sent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Gateway: secret-1")
     remote = Remote(f"http://127.0.0.1:{server.server_port}", at_once=1, timeout=5.0)
     assert (remote._client.organization, remote._client.project) == (None, None)
+    assert "X-Gateway" not in remote._client.default_headers
     remote.shutdown()
 
 

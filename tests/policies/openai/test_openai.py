@@ -412,10 +412,11 @@ def test_every_request_has_the_headers_that_the_client_composes_for_the_first(
     if client == "httpx":
         monkeypatch.setattr(openai, "DefaultAioHttpClient", openai.DefaultAsyncHttpxClient)
     options = {"base_url": stub.url.removesuffix("/v1"), "api_version": "preview"} if azure else {}
-    policy, built = make(organization="o", **options), []
+    policy, built, sent = make(organization="o", **options), [], []
     http = policy._endpoint._http
-    build = http.build_request
+    base, build, send = type(http).__base__, http.build_request, type(http).__base__.send
     monkeypatch.setattr(http, "build_request", lambda *args, **kwargs: built.append(1) or build(*args, **kwargs))
+    monkeypatch.setattr(base, "send", lambda *args, **kwargs: sent.append(1) or send(*args, **kwargs))
     for number in range(3):
         dialogue = Dialogue()
         dialogue.add("user", ["What is it?" * (number + 1)])
@@ -424,7 +425,7 @@ def test_every_request_has_the_headers_that_the_client_composes_for_the_first(
     assert all(entry["head"] == first["head"] and entry["path"] == first["path"] for entry in others)
     assert first["api_key" if azure else "key"] == KEY
     assert len({str(entry["body"]) for entry in stub.log()}) == 3
-    assert built == [1]
+    assert built == sent == [1]
 
 
 def test_a_request_that_may_not_be_repeated_is_composed_each_time(make: Make, stub: Stub) -> None:
@@ -447,8 +448,9 @@ def test_a_redirection_takes_the_key_nowhere(make: Make, stub: Stub) -> None:
 def test_a_proxy_of_the_environment_is_used(make: Make, stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", stub.url.removesuffix("/v1"))
     monkeypatch.setenv("no_proxy", "localhost")
-    assert reply(make(base_url="http://far.example/v1")).finish == "stop"
-    assert [entry["path"] for entry in stub.log()] == ["http://far.example/v1/chat/completions"]
+    far = make(base_url="http://far.example/v1")
+    assert [reply(far).finish for _ in range(2)] == ["stop"] * 2  # composed by the client, and repeated
+    assert [entry["path"] for entry in stub.log()] == ["http://far.example/v1/chat/completions"] * 2
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     assert reply(make()).finish == "stop"
     assert stub.log()[-1]["path"] == "/v1/chat/completions"
@@ -681,6 +683,18 @@ def test_the_ids_of_an_account_with_openai_go_to_nobody_else(
         assert make(base_url=f"https://{host}/v1")._endpoint._client.organization == sent
 
 
+def test_custom_headers_go_only_where_the_clients_own_key_goes(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Gateway: secret-1\nX-Team: vision")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OTHER_KEY", KEY)
+    for options, sent in (
+        ({"key_env": "OPENAI_API_KEY"}, "secret-1"),
+        ({"key_env": "OTHER_KEY"}, None),
+        ({"key_env": "OTHER_KEY", "api_version": "preview"}, None),
+    ):
+        assert make(**options)._endpoint._client.default_headers.get("X-Gateway") == sent
+
+
 def test_base_url_is_for_policies_that_ask_a_server(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="none of the policies asks a server"):
         run(Bench(policies=("oracle",), base_url="http://127.0.0.1:1/v1"), tmp_path / "run")
@@ -742,4 +756,6 @@ def test_closing_drops_what_is_in_flight(make: Make, stub: Stub) -> None:
     policy.close()
     policy.close()
     assert time.monotonic() - start < 5
+    with pytest.raises(RuntimeError, match="openai:m is closed"):
+        policy.submit(asked())
     assert make_policy(f"openai:m?base_url={stub.url}").close() is None

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from statistics import fmean
 
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -137,6 +138,16 @@ def test_a_category_with_a_name_that_pandas_takes_for_nothing_is_a_group(tmp_pat
     rows = [judged(i, "correct", "A", "A", category=name, subtask=name) for i, name in enumerate(names)]
     rows.append(judged(len(names), "wrong", "B", "A", category="a", subtask="x"))
     assert report_acc(exported(tmp_path, "mmstar", *rows)) == {"Overall": 0.8, "none": 1.0, "a": 0.0, "x": 0.0}
+
+
+@pytest.mark.parametrize("text", ["None", "N/A", "nan", "NULL", "<NA>"])
+def test_pandas_reads_options_and_answers_that_look_like_nothing(text: str, tmp_path: Path) -> None:
+    base = judged(0, "correct", text, "A")
+    task = dataclasses.replace(base.task, choices=(text, "red", "green"))
+    path = exported(tmp_path, "local", dataclasses.replace(base, task=task), judged(1, "wrong", "", "A"))
+    frame = pandas.read_csv(path, sep="\t")
+    assert (frame["A"][0].strip(), frame["B"][0], frame["prediction"][0].strip()) == (text, "red", text)
+    assert pandas.isna(frame["prediction"][1])
 
 
 def test_mme_realworld_and_treebench_have_the_columns_that_rate_them(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from o3gym.registry import SUITES
 from o3gym.suites.base import make_suite
-from tests.suites.released import more_files
+from tests.suites.released import more_files, video_rows
 from tests.suites.released.writing import embedded, jpeg, parquet, tsv
 
 HR_COLUMNS = ("index", "question", "answer", "category", "A", "B", "C", "D", "cycle_category", "image")
@@ -266,6 +266,7 @@ FILES: dict[str, Callable[..., Path]] = {
     "deepeyes-47k": deepeyes,
     "infovqa-regions": regions,
     **more_files.FILES,
+    **video_rows.FILES,
 }
 """Suite to what writes its files; `changes` are of every row."""
 

@@ -26,10 +26,11 @@ def test_by_name_and_by_place() -> None:
     ("spec", "error", "words"),
     [
         ("thruth", UnknownName, 'did you mean "truth"'),
-        ("no_such_module:Class", UnknownName, 'the spec of a plug-in is "package.module:Class"'),
+        ("no_such_module:Class", UnknownName, 'or "package.module:attribute"'),
         ("o3gym.synthesis.detectors.truth:Thruth", UnknownName, 'did you mean "Truth"'),
         (f"{__name__}:Halves?lable=chart", TypeError, 'did you mean "label"'),
         ("truth:x", TypeError, 'takes nothing after ":"'),
+        (f"{__name__}:Halves:x", TypeError, 'takes nothing after ":"'),
     ],
 )
 def test_what_cannot_be_made(spec: str, error: type[Exception], words: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -46,12 +45,6 @@ def step(text: str) -> dict[str, Any]:
 
 CAPTIONS = [step(CAPTION)] * 10
 WRITTEN = [step(f"Here:\n```json\n{json.dumps(rows)}\n```") for rows in (FIRST, SECOND)]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Stub]:
-    with Stub() as stub:
-        yield stub
 
 
 def command(stub: Stub, out: Path, *more: str, layouts: str = LAYOUTS) -> list[str]:

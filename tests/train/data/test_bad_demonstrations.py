@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from pathlib import Path
@@ -13,12 +14,14 @@ import pytest
 from PIL import Image
 
 from o3gym.policies.dialogue import Message
+from o3gym.runs.store import RunStore
 from o3gym.train.batches import Collator
 from o3gym.train.data.cold_start import ColdStart
 from o3gym.train.data.mixture import MAX_DRAWS, Mixture
 from o3gym.train.data.sharegpt import ShareGPT
-from o3gym.train.data.sources import BadDemonstration, SourceError, open_source
+from o3gym.train.data.sources import BadDemonstration, RunSource, SourceError, open_source
 from o3gym.train.recipe import read_recipe
+from o3gym.types import FULL, Call, Parsed, Reply, Source, Task, Trajectory, Turn, View
 from tests.train.colours import dialogue
 
 
@@ -33,6 +36,12 @@ def write(folder: Path, *rows: Any, name: str = "d.jsonl") -> Path:
     (folder / "no.png").write_bytes(b"no picture")
     (folder / name).write_text("\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows), "utf-8")
     return folder / name
+
+
+def picture_bytes() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    return file.getvalue()
 
 
 BAD: dict[str, Any] = {
@@ -57,7 +66,7 @@ def collator(encoder: Any, source: str, **more: Any) -> Collator:
 
 
 def said(encoder: Any, collate: Collator, index: int) -> str:
-    return str(encoder.tokenizer.decode(collate.row(index).ids)).split("number ")[1].split("<")[0]
+    return str(encoder.tokenizer.decode(collate.rows(index)[0].ids)).split("number ")[1].split("<")[0]
 
 
 @pytest.mark.parametrize("kind", BAD)
@@ -67,7 +76,7 @@ def test_a_bad_row_is_replaced_counted_and_named(
     rows = [BAD[kind] if i == 17 else row(i) for i in range(40)]
     collate = collator(encoder, f"sharegpt:{write(tmp_path, *rows)}")
     assert collate.mixture.rows == 40
-    found = [collate.row(index) for index in range(40)]
+    found = [collate.rows(index)[0] for index in range(40)]
     assert sum(one.bad for one in found) == 1
     assert sum(one.passed for one in found) == 0
     (problem,) = collate.mixture.bad[0].values()
@@ -97,10 +106,10 @@ def test_too_many_bad_rows_are_an_error(encoder: Any, tmp_path: Path) -> None:
     file = write(tmp_path, *(BAD["no picture"] if i % 10 == 7 else row(i) for i in range(40)))
     collate = collator(encoder, f"sharegpt:{file}")
     with pytest.raises(SourceError, match=r"sharegpt:.*: 3 of 40 rows are bad, more than 5%: .*more <image>"):
-        [collate.row(index) for index in range(40)]
+        [collate.rows(index)[0] for index in range(40)]
     alone = collator(encoder, f"sharegpt:{write(tmp_path, BAD['no picture'])}")
     with pytest.raises(BadDemonstration, match="more <image> placeholders"):
-        alone.row(0)
+        alone.rows(0)
 
 
 class Rarely:
@@ -116,14 +125,14 @@ def test_bad_and_long_demonstrations_are_counted_apart(encoder: Any) -> None:
     collate = collator(encoder, "colours:Colours?longer=600", epochs=0, steps=2)
     collate.mixture.sources = (Rarely(),)
     first = next(i for i in range(16) if collate.mixture.where(i).rank % 3 == 0)
-    assert (collate.row(first).bad, collate.row(first).passed) == (1 + (16 % 3 == 0), 0)
+    assert (collate.rows(first)[0].bad, collate.rows(first)[0].passed) == (1 + (16 % 3 == 0), 0)
     assert MAX_DRAWS == 16
 
 
 def test_few_rows_are_named_in_the_log(encoder: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = write(tmp_path, *(BAD["no picture"] if i in range(6) else row(i) for i in range(120)))
     collate = collator(encoder, f"sharegpt:{file}")
-    assert sum(collate.row(index).bad for index in range(120)) >= 6
+    assert sum(collate.rows(index)[0].bad for index in range(120)) >= 6
     assert (len(collate.mixture.bad[0]), len(caplog.records)) == (6, 5)
 
 
@@ -159,6 +168,77 @@ def test_texts_keep_line_separators_and_lose_lone_surrogates(tmp_path: Path) -> 
         json.dumps({"messages": said}, ensure_ascii=False).replace("\ud83d", "\\ud83d"), "utf-8"
     )
     assert [message.text for message in ShareGPT(str(tmp_path / "d.jsonl")).example(0, 0)] == ["a\u2028b", "c\ufffd"]
+
+
+def conversation(said: str) -> list[dict[str, str]]:
+    return [{"from": "human", "value": "?"}, {"from": "gpt", "value": said}]
+
+
+LONE = {
+    "escaped": (b"\\ud83d", "\ufffd"),
+    "encoded": (b"\xed\xa0\xbd", "\ufffd"),
+    "Latin-1": (b"caf\xe9", "caf\ufffd"),
+    "both": (b"\xed\xa0\xbd \xe9", "\ufffd\ufffd\ufffd \ufffd"),
+}
+
+
+@pytest.mark.parametrize("kind", LONE)
+@pytest.mark.parametrize("name", ["d.jsonl", "d.json"])
+def test_what_is_no_character_is_replaced_counted_and_told(
+    kind: str, name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    raw, text = LONE[kind]
+    rows = [{"messages": conversation(f"number {i} XX" if i == 1 else f"\U0001f600 {i}")} for i in range(3)]
+    data = "\n".join(map(json.dumps, rows)) if name == "d.jsonl" else json.dumps(rows)
+    (tmp_path / name).write_bytes(data.encode().replace(b"XX", raw))
+    stage = read_recipe({"model": "m", "data": f"sharegpt:{tmp_path / name}", "epochs": 1, "batch": 1}).stages[0]
+    mixture = Mixture(stage, 3)
+    assert {mixture.example(mixture.where(i))[-1].text for i in range(3)} == {
+        *("\U0001f600 0", f"number 1 {text}", "\U0001f600 2")
+    }
+    assert mixture.describe()[0]["replaced"] == 1
+    assert f"{name}: 1 demonstration contains lone surrogates, which were replaced by U+FFFD" in caplog.text
+
+
+def test_what_is_no_character_is_counted_in_a_cold_start(tmp_path: Path) -> None:
+    texts = [json.dumps(conversation(said)) for said in ("\U0001f600", "\ud83d", "\\ud83d", "XX", "\udc00\ud83d")]
+    raw = pyarrow.array([text.encode().replace(b"XX", b"\xed\xa0\xbd") for text in texts], pyarrow.binary())
+    text = pyarrow.Array.from_buffers(pyarrow.string(), 5, raw.buffers())
+    images = pyarrow.array([[]] * 5, pyarrow.list_(pyarrow.binary()))
+    parquet.write_table(pyarrow.table({"conversations": text, "images": images}), tmp_path / "d.parquet")
+    source = ColdStart(str(tmp_path / "d.parquet"))
+    said = [source.example(index, 0)[-1].text for index in range(5)]
+    assert said == ["\U0001f600", "\ufffd", "\\ud83d", "\ufffd", "\ufffd\ufffd"]
+    assert source.replaced == 3
+
+
+def test_replies_of_a_run_lose_lone_surrogates(tmp_path: Path) -> None:
+    task = Task("t", (Source.of_bytes(picture_bytes()),), "?", "red")
+    with RunStore(tmp_path / "run", {}) as store:
+        for sample, said in enumerate(("\ud83d", "\U0001f600")):
+            turns = (Turn(Reply(f"{said}<answer>red</answer>"), Parsed(Call("answer", {"text": "red"}))),)
+            view = View(0, 0, FULL, (8, 8), (8, 8))
+            ending = {"stop": "answered", "answer": "red", "verdict": "correct", "dialect": "qwen3_vl"}
+            store.append(
+                Trajectory(task, task.sources, (view,), turns, sample=sample, env={"tools": ["answer"]}, **ending)
+            )
+    source = RunSource(str(tmp_path / "run"))
+    assert [source.example(i, 0)[-1].text[0] for i in range(2)] == ["\ufffd", "\U0001f600"]
+    assert source.replaced == 1
+
+
+class Lone:
+    """A source of others that gives a lone surrogate."""
+
+    def example(self, index: int, seed: int) -> list[Message]:
+        return [*dialogue("red")[:-1], Message("assistant", ("\ud83d",))]
+
+
+def test_a_source_of_others_with_a_lone_surrogate_is_bad(encoder: Any) -> None:
+    collate = collator(encoder, "colours:Colours", epochs=0, steps=2)
+    collate.mixture.sources = (Lone(),)
+    with pytest.raises(BadDemonstration, match=r"demonstration \d+ holds a lone surrogate, which is no character"):
+        collate.rows(0)
 
 
 @pytest.mark.parametrize("name", ["../private/a.png", "{}/a.png", "file://{}/a.png", "link.png"])

@@ -6,6 +6,7 @@ import pytest
 from o3gym.dialects.base import make_dialect
 from o3gym.policies.base import Policy, make_policy
 from o3gym.policies.dialogue import Message, Picture, Request
+from o3gym.policies.window import segmented
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job
 from o3gym.train.data.demonstrations import Observed, dialogue_of, fitted, flattened
@@ -54,6 +55,21 @@ def test_a_trajectory_gives_the_very_dialogue_that_the_policy_had(name: str, cas
     shown = [pixels for _, _, more in policy.heard for pixels in more]
     again = [part.load() for message in messages for part in message.parts if isinstance(part, Picture)]
     assert all(np.array_equal(a, b) for a, b in zip(shown, again, strict=True))
+
+
+@pytest.mark.parametrize("window", [None, 1])
+def test_all_frames_of_a_videos_overview_are_in_the_opening(window: int | None) -> None:
+    """Pictures that a window removed are in the dialogue too; `segmented` removes them again."""
+    dialect, policy = make_dialect("qwen3_vl"), Listener(make_policy("sweep"), stumble=False)
+    env = {"suite": "synthetic_video", "suite_args": {"family": "event"}, "overview_frames": 3, "max_turns": 5}
+    arm = Arm("a", {**env, "min_pixels": 1000, "max_pixels": 4000}, "p", "qwen3_vl", window=window)
+    (trajectory,) = rollout([Job(0, "g", seed=5)], policy, dialect, arm)
+    assert len(trajectory.turns) > 3
+    messages = dialogue_of(trajectory, dialect)
+    assert messages[1].text.count("<image>") == 3
+    assert sum(message.text.count("<image>") for message in messages) > 3
+    (*_, (read, _)) = segmented(messages, window)
+    assert [(m.role, m.text) for m in read[:-1]] == [(role, text) for role, text, _ in policy.heard]
 
 
 def test_tools_that_the_run_left_to_the_environment_are_found() -> None:

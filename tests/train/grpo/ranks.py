@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import traceback
 from collections.abc import Mapping, Sequence
@@ -90,6 +91,7 @@ TRAININGS = {
 
 def run(variables: Mapping[str, str], start: Path, out: Path, trainings: Sequence[str]) -> None:
     """Makes the trainings, each in a folder of its own; what goes wrong is written to a file."""
+    gc.freeze()  # accelerate collects garbage after each training, which need not visit what was imported
     os.environ.update(variables)
     torch.set_num_threads(1)
     allow_fsdp_on_a_cpu()

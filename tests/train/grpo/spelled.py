@@ -11,6 +11,7 @@ from o3gym.dialects.grid import Grid
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Request
 from o3gym.policies.local.encoding import Encoder
+from o3gym.policies.local.token_sequences import TokenSequence
 from o3gym.rollout.loop import collect, rollout
 from o3gym.rollout.records import Arm, Job
 from o3gym.types import EpisodeKey, Reply, Trajectory
@@ -30,20 +31,21 @@ class Spelled(Policy):
     def __init__(self, encoder: Encoder, texts: Mapping[tuple[str, int], Sequence[str]]) -> None:
         super().__init__()
         self.encoder, self.texts = encoder, texts
-        self.seen: dict[EpisodeKey, tuple[int, tuple[int, ...]]] = {}
+        self.sequences: dict[EpisodeKey, TokenSequence] = {}
 
     def act(self, requests: Sequence[Request]) -> list[Reply]:
         return [self._reply(request) for request in requests]
 
     def _reply(self, request: Request) -> Reply:
-        messages, (seen, last) = request.dialogue.messages, self.seen.get(request.key, (0, ()))
-        piece = self.encoder.following(messages, seen, last) if seen else self.encoder.opening(messages)
-        turn = sum(message.role == "assistant" for message in messages)
+        sequence = self.sequences.setdefault(request.key, TokenSequence(request.dialogue))
+        sequence.extend(self.encoder)
+        turn = sum(message.role == "assistant" for message in request.dialogue.messages)
         texts = self.texts[request.key[1], request.key[2]]
         text = texts[turn] if turn < len(texts) else "answer nothing"
         ids = (*self.encoder.tokens(text), self.encoder.end)
-        self.seen[request.key] = (len(messages) + 1, ids)
-        return Reply(text, ids, (-1.5,) * len(ids), piece.ids)
+        prompt = sequence.prompt
+        sequence.answer(ids, text)
+        return Reply(text, ids, (-1.5,) * len(ids), prompt)
 
     def vision_size(self, width: int, height: int) -> tuple[int, int]:
         return self.encoder.vision_size(width, height)
@@ -75,11 +77,13 @@ def prompts(dialect: Dialect, env: Mapping[str, Any] = ENV) -> list[str]:
 LOOKS = ["look 2x2 a1", "look 2x2 b2", "look 3x3 b2"]
 
 
-def played(encoder: Encoder, groups: int = 2, samples: int = 3, max_turns: int = 4) -> list[list[Trajectory]]:
+def played(
+    encoder: Encoder, groups: int = 2, samples: int = 3, max_turns: int = 4, window: int | None = None
+) -> list[list[Trajectory]]:
     """Groups of episodes of different lengths: sample 0 answers at once, 1 after one look, and so on."""
     texts = {(f"g{g}", s): [*LOOKS[:s], f"answer {'red' * (g + 1)}"] for g in range(groups) for s in range(samples)}
     jobs = [Job(g, f"g{g}", s, seed=s) for g in range(groups) for s in range(samples)]
-    arm = Arm("train", {**ENV, "max_turns": max_turns})
+    arm = Arm("train", {**ENV, "max_turns": max_turns}, window=window)
     return collect(rollout(jobs, Spelled(encoder, texts), Grid(), arm))
 
 

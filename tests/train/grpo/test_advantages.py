@@ -12,9 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o3gym.calls import crop, noop
-from o3gym.train.grpo.advantages import Denominator, Mean, Norm, advantages, kept, masking_stop, uniform, weights
-from o3gym.train.grpo.experience import _stats
+from o3gym.train.grpo.advantages import (
+    Denominator,
+    Mean,
+    Norm,
+    advantages,
+    difficulty_weights,
+    kept,
+    masking_stop,
+    uniform,
+    weights,
+)
+from o3gym.train.grpo.experience import EpisodeStats, _stats, compute_advantages
 from o3gym.train.grpo.recipe import load_grpo
+from o3gym.train.recipe import RecipeError
 from o3gym.types import FULL, OVER_TURN, Call, Parsed, Reply, Source, Stop, Task, Trajectory, Turn
 
 STOPS = get_args(Stop)
@@ -40,6 +51,47 @@ def test_global_statistics_go_over_all_groups() -> None:
     assert advantages(rewards, groups, norm="global", std=False) == pytest.approx([0.5, 0.5, -0.5, -0.5])
     # the deviation of the population: 0.5
     assert advantages(rewards, groups, norm="global") == pytest.approx([1, 1, -1, -1], abs=1e-5)
+
+
+def test_difficulty_weights_by_hand() -> None:
+    """VITAL's: format 1 and an answer 1 make a full reward of 2, and a group's difficulty is its distance to it."""
+    rewards, groups = [2.0, 1.0, 2.0, 2.0, 0.0, 1.0, 0.0, 0.0, 2.5, 2.5, 2.5, 2.0], ["a"] * 4 + ["b"] * 4 + ["c"] * 4
+    # Means 1.75, 0.25 and 2.375 → difficulties 0.25, 1 (clipped from 1.75) and 0 (clipped from −0.375).
+    weighed = [0.625] * 4 + [1.0] * 4 + [0.5] * 4
+    assert difficulty_weights(rewards, groups, 2.0) == pytest.approx(weighed)
+    plain, full = advantages(rewards, groups), advantages(rewards, groups, full_reward=2.0)
+    assert full == pytest.approx(plain * weighed)
+    # The deviation of one in four is 1/2: 0.25 / 0.5 and −0.75 / 0.5, times 0.625.
+    assert full[:4] == pytest.approx([0.3125, -0.9375, 0.3125, 0.3125], abs=1e-5)
+    assert advantages(rewards, groups, std=False, full_reward=2.0)[:2] == pytest.approx([0.15625, -0.46875])
+    assert advantages(rewards, groups, full_reward=0.0) == pytest.approx(plain)
+
+
+def test_the_difficulty_of_a_group_is_that_of_its_counted_rollouts() -> None:
+    counted = np.array([True, True, False, True])
+    rewards, groups = [2.0, 1.0, 0.0, 2.0], ["a", "a", "a", "b"]
+    assert difficulty_weights(rewards, groups, 2.0, counted) == pytest.approx([0.75, 0.75, 0.75, 0.5])
+    weighed = advantages(rewards, groups, std=False, counted=counted, full_reward=2.0)
+    assert weighed == pytest.approx([0.375, -0.375, 0.0, 0.0])
+
+
+def test_difficulty_weights_go_by_groups_whatever_the_mean_is_taken_over() -> None:
+    rewards, groups = [2.0, 2.0, 0.0, 0.0], ["a", "a", "b", "b"]
+    assert advantages(rewards, groups, norm="global", std=False, full_reward=2.0) == pytest.approx([0.5, 0.5, -1, -1])
+
+
+def test_a_recipe_turns_difficulty_weights_on_for_its_own_episodes_only() -> None:
+    def stats(in_loop: bool) -> list[EpisodeStats]:
+        return [EpisodeStats("g", reward, "answered", 3, 0, in_loop) for reward in (2.0, 1.0)]
+
+    settings = ["std=false", "updates=1", "in_loop.norm=group"]
+    weighed = load_grpo("mini_o3", [*settings, "difficulty_weights=true"])
+    assert compute_advantages(stats(False), weighed)[0] == pytest.approx([0.375, -0.375])
+    assert compute_advantages(stats(True), weighed)[0] == pytest.approx([0.5, -0.5])
+    assert compute_advantages(stats(False), replace(weighed, full_reward=1.5))[0] == pytest.approx([0.25, -0.25])
+    assert compute_advantages(stats(False), load_grpo("mini_o3", settings))[0] == pytest.approx([0.5, -0.5])
+    with pytest.raises(RecipeError, match=r"full_reward: expected at least 0, got -1"):
+        load_grpo("mini_o3", ["full_reward=-1"])
 
 
 @pytest.mark.parametrize("stop", STOPS)
@@ -71,6 +123,32 @@ def ended(stop: str, error: str = "", tool: str = "crop") -> Trajectory:
 )
 def test_attempted_calls_in_the_last_turn_are_masked_on_request(trajectory: Trajectory, attempted: str) -> None:
     assert masking_stop(trajectory) == trajectory.stop
+    assert masking_stop(trajectory, "attempted") == attempted
+
+
+BLOCK = '{"bbox_2d": [0, 0, 0.5, 0.5], "source": "original_image"}'
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "stop", "attempted"),
+    [
+        ("mini_o3", f"<think>t</think><grounding>{BLOCK}</grounding>", "over_turn", "over_turn"),
+        ("mini_o3", "<think>t</think><grounding>?</grounding>", "malformed", "over_turn"),
+        ("mini_o3", "<grounding>?\n?</grounding> then <grounding>{", "malformed", "over_turn"),
+        ("mini_o3", "<think>t</think><grounding>{", "malformed", "malformed"),
+        ("mini_o3", f"<think>t</think><grounding>{BLOCK}", "over_turn", "malformed"),  # our parser completes it
+        ("mini_o3", f"<think>t</think><grounding>{BLOCK}", "over_views", "malformed"),
+        ("mini_o3", f"<think>t</think><grounding>{BLOCK}</grounding>", "over_views", "over_views"),
+        ("mini_o3", '<think>t</think><answer>{"bbox_2d": "?"}</answer>', "malformed", "malformed"),
+        ("deepeyes?frame=native", "<tool_call>{</tool_call>", "malformed", "over_turn"),
+        ("deepeyes", "<tool_call>{", "malformed", "malformed"),
+        ("grid", "look 4x4 z9", "malformed", "over_turn"),  # calls without tags
+    ],
+)
+def test_attempted_calls_are_closed_blocks_readable_or_not(dialect: str, text: str, stop: str, attempted: str) -> None:
+    turn = Turn(Reply(text), Parsed(noop("parse", "?"), False), "parse")
+    trajectory = replace(ended(stop, "parse"), turns=(turn,), dialect=dialect)
+    assert masking_stop(trajectory) == stop
     assert masking_stop(trajectory, "attempted") == attempted
 
 

@@ -66,6 +66,19 @@ def test_bad_rows_are_replaced_by_the_next_and_counted(
     assert "line 31, " in record.message
 
 
+def test_warnings_of_the_suite_are_logged_by_the_main_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = write(tmp_path)
+    file.write_text(file.read_text().replace("Which", "\\ud83d"))
+    worker(file, monkeypatch)
+    assert "rows contain lone surrogates, which were replaced by U+FFFD" in caplog.text
+    caplog.clear()
+    monkeypatch.setenv("RANK", "1")
+    worker(file, monkeypatch)
+    assert caplog.text == ""
+
+
 def test_processes_and_resumed_trainings_take_the_same_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write(tmp_path, bad=(3, 30))
     alone = tasks(*worker(file, monkeypatch))

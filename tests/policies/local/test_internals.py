@@ -1,4 +1,4 @@
-"""A transformers whose internals differ is refused before anything is computed with it."""
+"""A transformers or TRL whose internals differ is refused before anything is computed with it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,26 @@ from typing import Any
 
 import pytest
 import transformers
+import trl
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLModel, Qwen3VLTextModel
 
 from o3gym.policies.local import loading, processors, qwen
-from o3gym.policies.local.transformers_api import KNOWN_TRANSFORMERS, check_transformers
+from o3gym.policies.local.internals import KNOWN_VERSIONS, check_internals
+from o3gym.train.grpo import trainer as grpo_trainer
 from o3gym.train.sft import trainer
 
 
-def test_the_bounds_are_those_of_the_package() -> None:
+@pytest.mark.parametrize("package", KNOWN_VERSIONS)
+def test_the_bounds_are_those_of_the_package(package: str) -> None:
+    extra, bounds = KNOWN_VERSIONS[package]
     text = (Path(__file__).parents[3] / "pyproject.toml").read_text("utf-8")
-    (line,) = re.findall(r"^transformers = .*$", text, re.MULTILINE)
-    assert f'"{KNOWN_TRANSFORMERS}"' in line
+    (line,) = re.findall(rf"^{extra} = .*$", text, re.MULTILINE)
+    assert f'"{package}{bounds}"' in line
 
 
 def test_what_is_there_is_accepted() -> None:
-    check_transformers({":Trainer.log": ("logs",), "utils:logging": (), ":Trainer.train": ("nonsense|trial",)})
+    expected = {":Trainer.log": ("logs",), "utils:logging": (), ":Trainer.train": ("nonsense|trial",)}
+    check_internals("transformers", {**expected, ":Trainer.compute_loss": ("self", "model", "inputs")})
 
 
 @pytest.mark.parametrize(
@@ -32,11 +37,12 @@ def test_what_is_there_is_accepted() -> None:
         (":Trainer.lock", (), "transformers has no Trainer.lock"),
         ("modeling_nothing:Model", (), "transformers.modeling_nothing has no Model"),
         (":Trainer.log", ("logs", "epoch|era"), r"Trainer.log takes \(self, logs, .*\), expected also epoch\|era"),
+        (":Trainer.compute_loss", ("self", "inputs"), r"Trainer.compute_loss takes .*, expected \(self, inputs, …\)"),
     ],
 )
 def test_a_difference_is_named(path: str, parameters: tuple[str, ...], difference: str) -> None:
     with pytest.raises(ImportError, match=rf"^transformers {transformers.__version__}: {difference}; install a "):
-        check_transformers({path: parameters})
+        check_internals("transformers", {path: parameters})
 
 
 def shallow(
@@ -49,6 +55,7 @@ CHANGES = {
     "a text model without deepstack features": (qwen, Qwen3VLTextModel, "forward", shallow),
     "renamed picture features": (qwen, Qwen3VLModel, "get_image_features", None),
     "a trainer that loads checkpoints elsewhere": (trainer, transformers.Trainer, "_load_from_checkpoint", None),
+    "a loss of TRL with other arguments": (grpo_trainer, trl.GRPOTrainer, "_compute_loss", shallow),
 }
 
 

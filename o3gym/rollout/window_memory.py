@@ -1,0 +1,54 @@
+"""The window memory of one episode: it cuts old pictures out of the dialogue and records the segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from o3gym.policies.dialogue import Dialogue, Message, Picture
+from o3gym.policies.window import leaving
+from o3gym.types import Segment, Turn
+
+
+class WindowMemory:
+    """Applies a window to a dialogue.
+
+    Args:
+        dialogue: the dialogue, to which its owner appends messages.
+        window: number of rounds whose pictures stay, see `o3gym.policies.window`; None for all.
+    """
+
+    def __init__(self, dialogue: Dialogue, window: int | None) -> None:
+        self._dialogue, self._window = dialogue, window
+        self._segments: list[Segment] = [Segment()]
+        self._turns = 0
+
+    def shown(self) -> None:
+        """Cuts the dialogue if a user message that was just appended moves older pictures out of the window."""
+        messages = self._dialogue.messages
+        if changes := leaving(messages, self._window):
+            dropped = _views(messages[index] for index in sorted(changes))
+            self._dialogue.cut(changes)
+            self._segments.append(Segment(dropped=dropped))
+
+    def replied(self) -> None:
+        """Notes that a reply to the dialogue has arrived, which is not among the messages yet."""
+        last = self._segments[-1]
+        if self._window is not None:
+            self._segments[-1] = replace(last, turns=(*last.turns, self._turns), views=_views(self._dialogue.messages))
+        self._turns += 1
+
+    def segments(self) -> tuple[Segment, ...]:
+        """Returns the segments with turns if there are several, as `Trajectory.segments` holds them."""
+        found = tuple(segment for segment in self._segments if segment.turns)
+        return found if len(found) > 1 else ()
+
+    def assigned(self, turns: Sequence[Turn]) -> list[Turn]:
+        """Returns the turns with the numbers of their segments."""
+        where = {turn: number for number, segment in enumerate(self.segments()) for turn in segment.turns}
+        return [replace(turn, segment=where[n]) if where.get(n) else turn for n, turn in enumerate(turns)]
+
+
+def _views(messages: Iterable[Message]) -> tuple[int, ...]:
+    parts = (part for message in messages for part in message.parts)
+    return tuple(part.view.index for part in parts if isinstance(part, Picture))

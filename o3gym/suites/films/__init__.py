@@ -1,0 +1,1 @@
+"""Families of generated films for the suite `synthetic_video`, one file each."""
