@@ -104,9 +104,9 @@ def test_only_few_episodes_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: 
         for trajectory in records(self):
             number = next(numbers)
             living[number] = weakref.ref(trajectory, lambda _, number=number: living.pop(number))
-            if len(living) > 5:
-                gc.collect()  # episodes in reference cycles linger until the collector happens to run
+            gc.collect()  # episodes in reference cycles would linger until the collector happens to run
             most = max(most, len(living))
+            assert most <= 5, [type(one) for ref in living.values() for one in gc.get_referrers(ref())]
             yield trajectory
 
     monkeypatch.setattr(Run, "records", counted)

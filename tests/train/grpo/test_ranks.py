@@ -74,8 +74,13 @@ def launch(processes: Any, start: Path, out: Path, variables: Mapping[str, str],
     assert codes == [0] * WORLD, "".join(path.read_text() for path in out.glob("error-*.txt"))
 
 
-@pytest.mark.parametrize("config", ["", "fsdp.yaml"])
-def test_two_processes_train_as_one_does(processes: Any, tmp_path: Path, config: str) -> None:
+def test_two_processes_train_as_one_does(processes: Any, tmp_path: Path) -> None:
+    """One test for both configurations, so that one worker of pytest imports everything for both."""
+    for config in ("", "fsdp.yaml"):
+        trains_as_one(processes, tmp_path / (config or "ddp"), config)
+
+
+def trains_as_one(processes: Any, tmp_path: Path, config: str) -> None:
     variables = settings(config)
     assert (variables.get("ACCELERATE_USE_FSDP") == "true") == bool(config)
     start = write_folder(tmp_path / "start", [*prompts(Grid()), *prompts(make_dialect("qwen3_vl"))])
