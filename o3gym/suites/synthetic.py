@@ -10,10 +10,10 @@ from PIL import Image
 
 from o3gym.arguments import check_whole
 from o3gym.registry import UnknownName, closest
-from o3gym.suites.base import Suite
 from o3gym.suites.scenes import attribute, chart, hidden, region, relation, text, town
 from o3gym.suites.scenes.base import Family, Scene
 from o3gym.suites.scenes.painter import Painter
+from o3gym.suites.seeded import SeededSuite
 from o3gym.types import Box, Size, Source, Target, Task, TaskKind
 
 Answers: TypeAlias = Literal["choice", "free", "box"]
@@ -83,7 +83,7 @@ def _known(kind: str, name: str, names: tuple[str, ...]) -> str:
     return name
 
 
-class Synthetic(Suite):
+class Synthetic(SeededSuite):
     """Seeded visual-search tasks. Families and difficulties alternate, so any range of consecutive indices is mixed.
 
     Args:
@@ -128,32 +128,19 @@ class Synthetic(Suite):
         self.answers: Answers = answers
         check_whole("pixels", pixels, 0)
         check_whole("n", n, 0)
-        self.pixels, self._n = pixels, n
+        self.pixels, self.size = pixels, n
         self.warnings = self._illegible()
         if self.families == ("hidden",):
             self.min_pixels, self.max_pixels = HIDDEN_OVERVIEW_PIXELS // 4, HIDDEN_OVERVIEW_PIXELS
-
-    def __len__(self) -> int:
-        return self._n
 
     @property
     def kinds(self) -> frozenset[str]:
         """The task kinds in the suite: "box" for region tasks, `answers` for all others."""
         return frozenset("box" if family == "region" else self.answers for family in self.families)
 
-    def pick(self, count: int, seed: int) -> list[int]:
-        """Consecutive indices, so that families and difficulties are as balanced as possible."""
-        start = Random(seed).randrange(max(1, len(self)))
-        cycle = len(self.families) * len(self.difficulties)
-        return [(start // cycle * cycle + i) % len(self) for i in range(min(count, len(self)))]
-
     def task(self, index: int) -> Task:
         """Lay out the scene at `index` and ask about it, without drawing it."""
-        turn, place = divmod(index, len(self.families))
-        family = self.families[place]
-        ordinal, level = divmod(turn, len(self.difficulties))
-        difficulty = self.difficulties[level]
-        seed = 2 * ordinal + self.splits.index(self.split)
+        family, difficulty, ordinal, seed = self.place(index)
         scene = lay_out_scene(family, difficulty, seed)
         kind: TaskKind = "box" if family == "region" else self.answers
         letter, options = _options(scene, f"{family}/{difficulty}/{seed}/options")

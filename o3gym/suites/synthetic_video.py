@@ -13,10 +13,10 @@ from PIL import Image
 from o3gym.arguments import check_whole
 from o3gym.geometry import is_number
 from o3gym.registry import UnknownName, closest
-from o3gym.suites.base import Suite
 from o3gym.suites.films import count, event, glimpse, order, pair, track
 from o3gym.suites.films.base import FILM_ASPECT, FILM_SIZES, Film, FilmFamily
 from o3gym.suites.scenes.painter import Painter
+from o3gym.suites.seeded import SeededSuite
 from o3gym.types import Box, Size, Source, Target, Task, TaskKind
 
 FilmAnswers: TypeAlias = Literal["choice", "free"]
@@ -81,7 +81,7 @@ def _quoted(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-class SyntheticVideo(Suite):
+class SyntheticVideo(SeededSuite):
     """Seeded questions about films. Families and difficulties alternate, as in `synthetic`.
 
     Args:
@@ -135,10 +135,7 @@ class SyntheticVideo(Suite):
             raise ValueError(f"grounded: expected true or false, got {_quoted(grounded)}")
         if grounded and not set(self.families) <= set(SINGLE_MOMENT):
             raise ValueError(f"grounded: expected families among {', '.join(SINGLE_MOMENT)}, got {family}")
-        self.seconds, self.grounded, self._n = seconds, grounded, n
-
-    def __len__(self) -> int:
-        return self._n
+        self.seconds, self.grounded, self.size = seconds, grounded, n
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -155,19 +152,9 @@ class SyntheticVideo(Suite):
         """Length in seconds of the shortest film."""
         return min(self._length(family, difficulty)[1] for family in self.families for difficulty in self.difficulties)
 
-    def pick(self, count: int, seed: int) -> list[int]:
-        """Consecutive indices, so that families and difficulties are as balanced as possible."""
-        start = Random(seed).randrange(max(1, len(self)))
-        cycle = len(self.families) * len(self.difficulties)
-        return [(start // cycle * cycle + i) % len(self) for i in range(min(count, len(self)))]
-
     def task(self, index: int) -> Task:
         """Plan the film at `index` and ask about it, without drawing a frame."""
-        turn, place = divmod(index, len(self.families))
-        family = self.families[place]
-        ordinal, level = divmod(turn, len(self.difficulties))
-        difficulty = self.difficulties[level]
-        seed = 2 * ordinal + self.splits.index(self.split)
+        family, difficulty, ordinal, seed = self.place(index)
         frames, seconds, fps = self._length(family, difficulty)
         film, kind = plan_film(family, difficulty, seed, frames), self._kind(family)
         letter, options = _options(film, f"film/{family}/{difficulty}/{seed}/options")

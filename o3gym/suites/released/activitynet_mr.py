@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from o3gym.suites.base import BadRow
-from o3gym.suites.released.charades_sta import WHEN
 from o3gym.suites.released.fields import text
 from o3gym.suites.released.rows import read_object
 from o3gym.suites.released.table import Table, TableRow
-from o3gym.suites.released.videos import NotOnHub, moments
+from o3gym.suites.released.videos import NotOnHub
 from o3gym.types import Task
 
 
@@ -84,13 +83,4 @@ class ActivityNetMR(NotOnHub):
 
     def convert(self, row: TableRow) -> Task:
         """A sentence about a part of a video. Sentences have no id."""
-        name, event = text(row, "video"), text(row, "sentence")
-        video = self.video(name)
-        return Task(
-            id="",
-            sources=(video,),
-            question=WHEN.format(event=event),
-            targets=moments([row["timestamp"]], "timestamp", video, event),
-            kind="span",
-            origin={"cluster": name},
-        )
+        return self.moment_task(text(row, "video"), text(row, "sentence"), row["timestamp"])

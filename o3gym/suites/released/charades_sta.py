@@ -10,12 +10,8 @@ from typing import Any, ClassVar
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.fields import text
 from o3gym.suites.released.table import WHOLE_ROW, Table, TableRow, utf8_text
-from o3gym.suites.released.videos import VideoSuite, moments
+from o3gym.suites.released.videos import VideoSuite
 from o3gym.types import Task
-
-WHEN = "When does this happen in the video: {event}"
-"""The question of temporal grounding, in our words."""
-
 
 _LINE = re.compile(r"(\S+) (\d+(?:\.\d+)?) (\d+(?:\.\d+)?)##(.+)")
 
@@ -74,13 +70,4 @@ class CharadesSTA(VideoSuite):
 
     def convert(self, row: TableRow) -> Task:
         """An event of a video. Rows have no id."""
-        name, event = text(row, "video"), text(row, "caption")
-        video = self.video(name)
-        return Task(
-            id="",
-            sources=(video,),
-            question=WHEN.format(event=event),
-            targets=moments([row["timestamp"]], "timestamp", video, event),
-            kind="span",
-            origin={"cluster": name},
-        )
+        return self.moment_task(text(row, "video"), text(row, "caption"), row["timestamp"])

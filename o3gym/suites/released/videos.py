@@ -21,7 +21,10 @@ from o3gym.media.videos import video_source
 from o3gym.suites.base import BadRow, SuiteError
 from o3gym.suites.released.base import Released
 from o3gym.suites.released.fields import check_below, is_file, word
-from o3gym.types import FULL, LETTERS, Source, Span, Target
+from o3gym.types import FULL, LETTERS, Source, Span, Target, Task
+
+WHEN = "When does this happen in the video: {event}"
+"""The question of temporal grounding."""
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 """Suffixes of video files, in the order in which they are preferred, in small or capital letters."""
@@ -60,6 +63,18 @@ class VideoSuite(Released):
     def video_folder(self) -> Path:
         """The folder below which videos are looked for."""
         return Path(self._videos) if self._videos else self.root if self.root.is_dir() else self.folder
+
+    def moment_task(self, name: str, event: str, timestamp: object) -> Task:
+        """The task to find the interval of an event in the video of that name. Such rows have no id."""
+        video = self.video(name)
+        return Task(
+            id="",
+            sources=(video,),
+            question=WHEN.format(event=event),
+            targets=moments([timestamp], "timestamp", video, event),
+            kind="span",
+            origin={"cluster": name},
+        )
 
     def video(self, *names: str, field: str = "video") -> Source:
         """The first of these videos that exists, each named by its path or the end of it, with or without a suffix."""

@@ -49,12 +49,6 @@ CROP = '<tool_call>{"name": "crop", "arguments": {"view": 0, "box": [0.0, 0.0, 0
 Make = Callable[..., OpenAIPolicy]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Stub]:
-    with Stub() as stub:
-        yield stub
-
-
 @pytest.fixture
 def stub(server: Stub) -> Stub:
     server.script({"body": completion()})

@@ -7,7 +7,7 @@ import html
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -101,12 +101,6 @@ def test_a_hostile_text_takes_no_time() -> None:
     Redaction("/" * 20).text("\\" * 200_000 + "%25" * 100_000)
     Redaction("&" * 20).text("&amp;" * 100_000 + "&#" + "0" * 200_000)
     assert time.process_time() - start < 3.0
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Stub]:
-    with Stub() as stub:
-        yield stub
 
 
 @pytest.fixture

@@ -1,0 +1,46 @@
+"""What the suites of seeded tasks share: how an index becomes a family, a difficulty and a seed."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import NamedTuple
+
+from o3gym.suites.base import Suite
+
+
+class SeededPlace(NamedTuple):
+    """The settings of the task at an index: its family and difficulty, its number among those, and its seed."""
+
+    family: str
+    difficulty: str
+    ordinal: int
+    seed: int
+
+
+class SeededSuite(Suite):
+    """A suite whose families and difficulties alternate, and whose splits never share a seed.
+
+    Attributes:
+        families, difficulties: the settings that alternate.
+        size: number of tasks.
+    """
+
+    families: tuple[str, ...]
+    difficulties: tuple[str, ...]
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def pick(self, count: int, seed: int) -> list[int]:
+        """Consecutive indices, so that families and difficulties are as balanced as possible."""
+        start = Random(seed).randrange(max(1, len(self)))
+        cycle = len(self.families) * len(self.difficulties)
+        return [(start // cycle * cycle + i) % len(self) for i in range(min(count, len(self)))]
+
+    def place(self, index: int) -> SeededPlace:
+        """The settings of the task at `index`. Test tasks have even seeds and train tasks odd ones."""
+        turn, family = divmod(index, len(self.families))
+        ordinal, level = divmod(turn, len(self.difficulties))
+        seed = 2 * ordinal + self.splits.index(self.split)
+        return SeededPlace(self.families[family], self.difficulties[level], ordinal, seed)
