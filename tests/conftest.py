@@ -147,12 +147,26 @@ def make_env(local: str) -> Iterator[Callable[..., VisualSearchEnv]]:
         env.close()
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with one certificate. Each of the hundreds of clients would read all that the machine trusts otherwise,
+    which takes longer than most tests; the stub is served without TLS.
+    """
+    import certifi
+
+    first = Path(certifi.where()).read_text("utf-8").partition("-----BEGIN CERTIFICATE-----")[2]
+    file = tmp_path_factory.mktemp("authority") / "one.pem"
+    file.write_text(f"-----BEGIN CERTIFICATE-----{first.partition('-----END')[0]}-----END CERTIFICATE-----\n")
+    return file
+
+
 @pytest.fixture(scope="module")
-def server() -> Iterator[Stub]:
+def server(authority: Path) -> Iterator[Stub]:
     """A process that serves the chat completions API and answers by a script."""
     from tests.policies.openai.openai_stub import Stub
 
-    with Stub() as stub:
+    with pytest.MonkeyPatch.context() as patch, Stub() as stub:
+        patch.setenv("SSL_CERT_FILE", str(authority))
         yield stub
 
 

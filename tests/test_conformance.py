@@ -39,6 +39,8 @@ def environment(name: str, **kwargs) -> gym.Env:
         return gym.make(name, suite_args=suite_args, min_pixels=100, max_pixels=60_000, **kwargs)
     small = SMALL.get(ENVS[name].get("suite", ""), {"pixels": 200_000})
     suite_args = {**ENVS[name].get("suite_args", {}), **small}
+    if ENVS[name].get("suite") == "synthetic_video":
+        kwargs = {"overview_frames": 4, **kwargs}
     return gym.make(name, suite_args=suite_args, min_pixels=1000, max_pixels=60_000, **kwargs)
 
 
@@ -71,6 +73,7 @@ def test_two_instances_repeat_each_other_bit_by_bit(name: str) -> None:
 def test_every_render_mode(name: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     env = environment(name, render_mode=mode)
+    monkeypatch.setitem(env.unwrapped.metadata, "render_fps", 0)  # a window waits for the time of the next picture
     env.reset(seed=0)
     env.step(o3gym.crop((0.0, 0.0, 0.5, 0.5)))
     frame = env.render()

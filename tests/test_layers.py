@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -122,12 +123,12 @@ def imports(path: Path, typing: bool = True) -> set[str]:
     """
     found: set[str] = set()
     package = name_of(path) if path.stem == "__init__" else name_of(path).rpartition(".")[0]
-    tree = ast.parse(path.read_text("utf-8"))
-    checked = [
-        node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-    ]
-    unused = set() if typing else {inner for node in checked for inner in ast.walk(node)}
-    for node in set(ast.walk(tree)) - unused:
+    text = path.read_text("utf-8")
+    nodes = set(ast.walk(ast.parse(text)))
+    if not typing and "TYPE_CHECKING" in text:
+        checked = [node for node in nodes if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+        nodes -= {inner for node in checked for inner in ast.walk(node)}
+    for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -139,7 +140,12 @@ def imports(path: Path, typing: bool = True) -> set[str]:
     return {name if name in MODULES else name.rpartition(".")[0] for name in inside}
 
 
-GRAPH = {name: imports(path) - {name} for name, path in MODULES.items()}
+@lru_cache
+def graph() -> dict[str, set[str]]:
+    """What each module imports. Made when it is first asked for: every worker of pytest-xdist imports this file, and
+    not every worker runs its tests.
+    """
+    return {name: imports(path) - {name} for name, path in MODULES.items()}
 
 
 def room_of(name: str) -> str:
@@ -150,13 +156,13 @@ def under(name: str, prefix: str) -> bool:
     return name == prefix or name.startswith(f"{prefix}.")
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_a_module_imports_only_rooms_that_lie_below_its_own(name: str) -> None:
-    room = room_of(name)
-    assert room in ROOMS or name in ROOT_MODULES, f"o3gym.{name} lies in no room of the table"
-    allowed = {room, *ROOMS[room]} if room in ROOMS else set(ROOT_MODULES[name])
-    wrong = {other for other in GRAPH[name] if room_of(other) not in allowed}
-    assert not wrong, f"o3gym.{name} imports {sorted(wrong)}"
+def test_modules_import_only_rooms_that_lie_below_their_own() -> None:
+    for name in MODULES:
+        room = room_of(name)
+        assert room in ROOMS or name in ROOT_MODULES, f"o3gym.{name} lies in no room of the table"
+        allowed = {room, *ROOMS[room]} if room in ROOMS else set(ROOT_MODULES[name])
+        wrong = {other for other in graph()[name] if room_of(other) not in allowed}
+        assert not wrong, f"o3gym.{name} imports {sorted(wrong)}"
 
 
 @pytest.mark.parametrize(("importing", "imported"), FORBIDDEN, ids=lambda name: name.replace("*", "all"))
@@ -166,7 +172,7 @@ def test_forbidden_arrows_between_files(importing: str, imported: str) -> None:
     }
     assert files, f"no module o3gym.{importing}: the rule is out of date"
     assert any(under(name, imported) for name in MODULES), f"no module o3gym.{imported}: the rule is out of date"
-    wrong = {name: sorted(o for o in GRAPH[name] if under(o, imported)) for name in sorted(files)}
+    wrong = {name: sorted(o for o in graph()[name] if under(o, imported)) for name in sorted(files)}
     assert not {name: others for name, others in wrong.items() if others}
 
 
@@ -183,7 +189,7 @@ def test_the_tables_have_no_room_too_many_and_no_arrow_back() -> None:
 
 def test_every_arrow_of_the_table_is_used() -> None:
     drawn = {(room, other) for room in ROOMS for other in ROOMS[room] if other not in ROOT_MODULES}
-    used = {(room_of(name), room_of(other)) for name, others in GRAPH.items() for other in others}
+    used = {(room_of(name), room_of(other)) for name, others in graph().items() for other in others}
     assert drawn - used == set(), "arrows that nothing needs any more: take them out of ROOMS"
 
 
@@ -195,13 +201,13 @@ def test_the_picture_of_the_architecture_draws_the_rooms() -> None:
 
 
 def test_imports_make_no_circle() -> None:
-    graph = {name: imports(path, typing=False) - {name} for name, path in MODULES.items()}
+    loaded_at_once = {name: imports(path, typing=False) - {name} for name, path in MODULES.items()}
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
         assert name not in path, "circle: " + " → ".join([*path[path.index(name) :], name])
         if name not in done:
-            for other in sorted(graph.get(name, ())):
+            for other in sorted(loaded_at_once.get(name, ())):
                 visit(other, (*path, name))
             done.add(name)
 
@@ -209,11 +215,10 @@ def test_imports_make_no_circle() -> None:
         visit(name, ())
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_files_have_a_subject_and_a_readable_length(name: str) -> None:
-    path = MODULES[name]
-    assert path.stem not in ("utils", "util", "helpers", "helper", "manager", "misc", "common")
-    assert len(path.read_text("utf-8").splitlines()) <= 400
+def test_files_have_a_subject_and_a_readable_length() -> None:
+    for name, path in MODULES.items():
+        assert path.stem not in ("utils", "util", "helpers", "helper", "manager", "misc", "common"), name
+        assert len(path.read_text("utf-8").splitlines()) <= 400, name
 
 
 HEAVY = (

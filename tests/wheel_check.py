@@ -14,7 +14,12 @@ ROOT = Path(o3gym.__file__).parent
 README = Path(__file__).parents[1] / "README.md"
 
 assert "site-packages" in ROOT.parts, f"not the wheel: {ROOT}"
-for name in ("py.typed", "runs/viewer/viewer.html", "policies/tiny/weights/model.safetensors"):
+for name in (
+    "py.typed",
+    "runs/viewer/viewer.html",
+    "policies/tiny/weights/model.safetensors",
+    "policies/tiny/weights_film/model.safetensors",
+):
     assert (ROOT / name).is_file(), f"the wheel lacks {name}"
 assert "mini_o3" in names(), "the wheel lacks the recipes"
 found = re.search(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)

@@ -20,7 +20,7 @@ from o3gym.codec import encode
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.envs.checks import default_tools
 from o3gym.envs.visual_search import VisualSearchEnv
-from o3gym.policies.base import Policy, make_policy, split_control
+from o3gym.policies.base import Policy, make_policy, playing, split_control
 from o3gym.policies.two_agent import agents
 from o3gym.registry import JUDGES, POLICIES, TOOLS, UnknownName, closest
 from o3gym.rollout.delegation import check_reasoner, delegates, delegates_protocol, is_pair, reasoning_tools
@@ -136,7 +136,8 @@ class Bench:
         label = f"{spec}{VARIANT}{settings}" if settings else spec
         variant = dict(variant)
         window = variant.pop("window", self.window)
-        policy, control = split_control(spec)
+        named, control = split_control(spec)
+        policy = playing(named, suite.has_videos)
         dialect_spec = self.dialect_of(policy)
         dialect = self.open_dialect(dialect_spec)
         # Later entries override earlier ones: the dialect's defaults, the policy's needs, then the user's choices.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from o3gym.calls import answer, crop, locate
 from o3gym.dialects.base import CUT, MAX_REPLY, Dialect, unreadable
@@ -65,6 +65,28 @@ def cell_name(column: int, row: int) -> str:
     return f"{GRID_ROWS[row]}{column + 1}"
 
 
+class GridLook(NamedTuple):
+    """A look at a cell that was read, and the number of characters that it takes."""
+
+    call: Call
+    end: int
+
+
+def read_look(action: str) -> GridLook | str:
+    """Reads "look 4x4 b3" or "look 3x6 e2 in 5" at the beginning of an action.
+
+    Returns the reason if the grid has no such cell, and "" if the action does not have this form.
+    """
+    found = _LOOK.match(action)
+    if found is None:
+        return ""
+    columns, rows = int(found["columns"]), int(found["rows"])
+    column, row = int(found["column"]) - 1, GRID_ROWS.index(found["row"])
+    if column >= columns or row >= rows:
+        return f"a {columns}x{rows} grid has no cell {found['row']}{found['column']}"
+    return GridLook(crop(cell_box(columns, rows, column, row), int(found["view"] or 0)), found.end())
+
+
 @dataclass(frozen=True)
 class Grid(Dialect):
     """Free text, then on the last line `look 4x4 b3`, `look 3x6 e2 in 5` (a cell of view 5) or `answer TEXT`.
@@ -118,15 +140,10 @@ class Grid(Dialect):
         thought, action = text[: starts[-1]].strip(), text[starts[-1] :].strip()
         if action.startswith("answer"):
             return Parsed(_ending(action.removeprefix("answer").strip()), len(starts) == 1, thought)
-        found = _LOOK.match(action)
-        if found is None:
-            return unreadable("parse", 'expected a line like "look 4x4 b3" or "look 3x6 e2 in 1"', thought)
-        columns, rows = int(found["columns"]), int(found["rows"])
-        column, row = int(found["column"]) - 1, GRID_ROWS.index(found["row"])
-        if column >= columns or row >= rows:
-            return unreadable("parse", f"a {columns}x{rows} grid has no cell {found['row']}{found['column']}", thought)
-        call = crop(cell_box(columns, rows, column, row), int(found["view"] or 0))
-        return Parsed(call, len(starts) == 1 and found.end() == len(action), thought)
+        found = read_look(action)
+        if isinstance(found, str):
+            return unreadable("parse", found or 'expected a line like "look 4x4 b3" or "look 3x6 e2 in 1"', thought)
+        return Parsed(found.call, len(starts) == 1 and found.end == len(action), thought)
 
     def parse_cut(self, text: str, views: Sequence[View]) -> Parsed:
         """Parses a reply that was cut by its token limit: only a finished line "look …" counts.
@@ -205,13 +222,10 @@ def _disarmed(text: str) -> str:
     return _ACTION.sub(lambda match: f"- {match[0]}", text)
 
 
-def nearest(box: Sequence[float]) -> str:
-    """The grid and the cell with the highest IoU with a box, such as "4x4 b3"."""
+def nearest(box: Sequence[float], shapes: Sequence[tuple[int, int]] = GRID_SHAPES) -> str:
+    """The grid, one of `shapes`, and the cell with the highest IoU with a box, such as "4x4 b3"."""
     cells = [
-        (columns, rows, column, row)
-        for columns, rows in GRID_SHAPES
-        for row in range(rows)
-        for column in range(columns)
+        (columns, rows, column, row) for columns, rows in shapes for row in range(rows) for column in range(columns)
     ]
     x0, y0, x1, y1 = box
     columns, rows, column, row = max(cells, key=lambda cell: iou(cell_box(*cell), (x0, y0, x1, y1)))

@@ -10,8 +10,7 @@ import numpy as np
 
 from o3gym.envs.controls import Control
 from o3gym.geometry import fit, snap
-from o3gym.media.images import PictureError, shared_store
-from o3gym.media.timeline import VideoError
+from o3gym.media.images import shared_store
 from o3gym.media.videos import frame_source, frame_under, timeline_of
 from o3gym.registry import TOOLS, closest
 from o3gym.rewards.base import RewardRecipe
@@ -212,10 +211,7 @@ class Episode:
 
     def _show_overview(self, video: Source, index: int) -> None:
         """Shows evenly spaced frames of a video, which has that index among the task's sources."""
-        try:
-            timeline = timeline_of(video)
-        except VideoError as error:
-            raise PictureError(str(error)) from error
+        timeline = timeline_of(video)
         rule = self.rules.time_rule.of(timeline.duration)
         for number in rule.first_frames(timeline):
             self.sources.append(frame_source(video, number))

@@ -30,8 +30,8 @@ from PIL import Image, UnidentifiedImageError
 from o3gym.geometry import snap
 from o3gym.media.decoder_messages import watch_decoders
 from o3gym.media.embedded import unpack
+from o3gym.media.errors import PictureError
 from o3gym.media.pixels import Pixels, pixels_of, resample, shrink, to_rgb
-from o3gym.media.timeline import VideoError
 from o3gym.media.videos import frame_source, is_frame, read_frames, timeline_of
 from o3gym.registry import GENERATED_SIZES, GENERATORS, OPERATIONS
 from o3gym.types import FULL, Box, Resampling, Size, Source
@@ -50,10 +50,6 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF
 Pillow knows more, but some of them start another program (EPS starts Ghostscript), are stubs without a decoder (HDF5,
 GRIB, BUFR), or are recognised by so few bytes that a broken file of another kind passes for one of them.
 """
-
-
-class PictureError(ValueError):
-    """A picture cannot be read; the message names the picture and the reason."""
 
 
 class RegionRequest(NamedTuple):
@@ -175,11 +171,10 @@ class ImageStore:
         frames = {number: frame_source(video, number) for number in sorted(set(numbers))}
         with self._in_progress(video.key):
             missing = [number for number, frame in frames.items() if self._get((frame.key, None)) is None]
-            with _named_errors():
-                for number, pixels in read_frames(video, missing):
-                    with self._room:
-                        self._check_size(frames[number], (pixels.shape[1], pixels.shape[0]))
-                        self._keep((frames[number].key, None), pixels)
+            for number, pixels in read_frames(video, missing):
+                with self._room:
+                    self._check_size(frames[number], (pixels.shape[1], pixels.shape[0]))
+                    self._keep((frames[number].key, None), pixels)
         return list(frames.values())
 
     def forget(self) -> None:
@@ -280,11 +275,9 @@ class ImageStore:
             w, h = GENERATED_SIZES[source.ref](**source.args)
             return (w, h)
         if source.duration is not None:
-            with _named_errors():
-                return timeline_of(source).size
+            return timeline_of(source).size
         if source.parent is not None and is_frame(source):
-            with _named_errors():
-                return timeline_of(source.parent).size
+            return timeline_of(source.parent).size
         if source.kind not in ("file", "bytes"):
             return None
         with _opened(source) as image:
@@ -312,8 +305,7 @@ class ImageStore:
         if source.parent is None:
             raise PictureError(f'derived picture "{source.ref}" has no parent')
         if is_frame(source):
-            with _named_errors():
-                ((_, pixels),) = read_frames(source.parent, [source.args["number"]])
+            ((_, pixels),) = read_frames(source.parent, [source.args["number"]])
             return pixels
         args = dict(source.args)
         region = args.pop("region", FULL)
@@ -323,15 +315,6 @@ class ImageStore:
 
 def _overview_key(source: Source, size: Size, resampling: Resampling) -> tuple[str, Size]:
     return (source.key if resampling == "bicubic" else f"{source.key} {resampling}", size)
-
-
-@contextmanager
-def _named_errors() -> Iterator[None]:
-    """Turns the errors of a video, which name it already, into `PictureError`."""
-    try:
-        yield
-    except VideoError as error:
-        raise PictureError(str(error)) from error
 
 
 @contextmanager

@@ -12,10 +12,6 @@ from o3gym.types import Size
 Times: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
-class VideoError(ValueError):
-    """A video cannot be read; the message names the video and the reason."""
-
-
 @dataclass(frozen=True, eq=False)
 class Timeline:
     """The times of a video's frames, in seconds from its first frame.

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from o3gym.media.errors import VideoError
 from o3gym.media.pixels import Pixels, pixels_of, to_rgb
-from o3gym.media.timeline import Timeline, VideoError
+from o3gym.media.timeline import Timeline
 from o3gym.registry import require
 from o3gym.types import Size
 

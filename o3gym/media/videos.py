@@ -22,9 +22,10 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import Base
 
+from o3gym.media.errors import VideoError
 from o3gym.media.file_state import NO_FILE, file_state
 from o3gym.media.pixels import Pixels, pixels_of, to_rgb
-from o3gym.media.timeline import Timeline, VideoError
+from o3gym.media.timeline import Timeline
 from o3gym.media.video_files import VideoIndex, index_video, read_video
 from o3gym.registry import GENERATED_SIZES, GENERATORS
 from o3gym.types import Size, Source

@@ -27,12 +27,14 @@ class Policy:
         privileged: whether requests carry the ground truth (`Request.privileged`); true for scripted policies only.
         dialect: the only dialect that the policy speaks, or "" if it speaks any.
         env: environment arguments that the policy needs; they apply where the user sets none.
+        on_videos: the name of the policy that plays in its place on suites with videos; "" for the policy itself.
         packages: distributions whose versions affect the replies; the run's protocol records them.
     """
 
     privileged: ClassVar[bool] = False
     dialect: ClassVar[str] = ""
     env: ClassVar[Mapping[str, Any]] = {}
+    on_videos: ClassVar[str] = ""
     packages: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
@@ -157,6 +159,13 @@ def split_control(spec: str) -> tuple[str, str | None]:
     end = spec.rfind(")") + 1
     policy, plus, control = spec[end:].rpartition("+")
     return (spec[:end] + policy, control) if plus else (spec, None)
+
+
+def playing(spec: str, videos: bool) -> str:
+    """The spec of the policy that plays for `spec`: another one on suites with videos if `Policy.on_videos` is set."""
+    name = parse_spec(spec)[0]
+    policy: type[Policy] = POLICIES[name]
+    return f"{policy.on_videos}{spec.removeprefix(name)}" if videos and policy.on_videos else spec
 
 
 def make_policy(spec: str, **options: Any) -> Policy:

@@ -9,7 +9,8 @@ import numpy as np
 from o3gym.calls import clip
 from o3gym.geometry import overlap
 from o3gym.policies.dialogue import Privileged
-from o3gym.policies.scripted import SHORTEST_LOOK, true_call
+from o3gym.policies.looks_in_time import SHORTEST_LOOK
+from o3gym.policies.scripted import true_call
 from o3gym.types import Call, Span, Target
 
 CLOSE_CLIP = 2.5

@@ -9,13 +9,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from o3gym.calls import answer, answer_with_span, clip, crop, frames, locate, locate_span, search
+from o3gym.calls import answer, answer_with_span, crop, locate, locate_span, search
 from o3gym.geometry import coverage, surround
 from o3gym.media.videos import timeline_of
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Privileged, Request
-from o3gym.tools.time_rules import SAMPLED
-from o3gym.types import LETTERS, Call, Reply, Span, Target, Task, View
+from o3gym.policies.looks_in_time import first_video_of, look_in_time, tools_in_time
+from o3gym.types import LETTERS, Call, Reply, Target, Task, View
 
 SHOWN_SHARE = 0.7
 """Share of a target's area that a view must show for the target to count as seen."""
@@ -25,12 +25,6 @@ SHARP = 0.5
 A large part of a picture that is shown small tells no more than the picture itself; if it counted, a searcher that
 looks nowhere in particular would be helpful by chance.
 """
-
-
-SHORTEST_LOOK = 1.5
-"""Minimum length in seconds of the clip that the oracle looks at, since VITAL refuses clips of up to 1 second."""
-MOST_FRAMES = 8
-"""Maximum number of frames that the oracle asks for at once, which is Pixel Reasoner's limit."""
 
 
 class Scripted(Policy):
@@ -105,47 +99,13 @@ class Oracle(Scripted):
             return true_call(privileged), "Now it is clear."
         target = targets[done]
         what = f" at the {target.label}" if target.label else ""
-        if (look := _look_in_time(privileged, target)) is not None:
+        if target.time is not None and (look := look_in_time(privileged, target.source, target.time)) is not None:
             return look, f"I need a closer look{what}."
         if "crop" in privileged.tools:
             return crop(surround(target.box), target.source), f"I need a closer look{what}."
         if "search" in privileged.tools:
             return search(called(privileged.task)[done], target.source), f"I need a closer look{what}."
         return true_call(privileged), "Now it is clear."
-
-
-def _look_in_time(privileged: Privileged, target: Target) -> Call | None:
-    """A look at the interval of a target by a clip or by frames, whichever is enabled and in the dialect."""
-    if target.time is None:
-        return None
-    known = set(privileged.tools) & set(privileged.dialect.tools)
-    timeline = timeline_of(privileged.task.sources[target.source])
-    start, end = _at_least(target.time, SHORTEST_LOOK, timeline.duration)
-    if "clip" in known:
-        return clip(start, end, target.source)
-    if "frames" in known:
-        numbers = timeline.evenly(start, end, len(timeline) / timeline.duration, MOST_FRAMES)
-        return frames(numbers, target.source)
-    if "sampled_frames" in known:
-        return Call("sampled_frames", {"numbers": _sampled(privileged, target, start, end)})
-    return None
-
-
-def _sampled(privileged: Privileged, target: Target, start: float, end: float) -> list[int]:
-    """The numbers of evenly spaced frames of an interval, as `sampled_frames` counts them through all videos."""
-    sources = privileged.task.sources
-    rank = sum(source.duration is not None for source in sources[: target.source])
-    step = (sources[target.source].duration or 1.0) / SAMPLED
-    inside = [i for i in range(SAMPLED) if start <= i * step < end] or [min(int(start / step), SAMPLED - 1)]
-    return [rank * SAMPLED + i for i in inside[:: -(-len(inside) // MOST_FRAMES)]]
-
-
-def _at_least(span: Span, length: float, duration: float) -> Span:
-    """The interval, or one of that length around its middle, inside a video of that duration."""
-    if span[1] - span[0] >= length:
-        return span
-    start = min(max((span[0] + span[1] - length) / 2, 0.0), max(duration - length, 0.0))
-    return start, min(start + length, duration)
 
 
 class Asker(Scripted):
@@ -215,7 +175,7 @@ def _shows(view: View, target: Target) -> bool:
 class Sweep(Scripted):
     """Looks at the cells of a regular grid row by row, then guesses: a search that ignores what it sees.
 
-    Of a video, it looks at one clip after another, all of the same length.
+    Of a video, it looks at one interval after another, all of the same length.
 
     Args:
         cells: cells per side of the grid; 0 for the finest square grid that leaves one turn for the guess. A video is
@@ -230,8 +190,9 @@ class Sweep(Scripted):
 
     def choose(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
         """Returns a look at the next cell, or a guess."""
-        if "clip" in privileged.tools and privileged.views and privileged.views[0].video is not None:
-            return self._next_clip(privileged, rng)
+        video = first_video_of(privileged)
+        if video is not None and tools_in_time(privileged):
+            return self._next_clip(privileged, video, rng)
         side = self.cells or max(1, int((privileged.turn + privileged.turns_left - 1) ** 0.5))
         if "crop" not in privileged.tools or privileged.turns_left <= 1 or privileged.turn >= side * side:
             return guess(privileged, rng), "I have been everywhere I can go; I will guess."
@@ -239,13 +200,14 @@ class Sweep(Scripted):
         box = (x / side, y / side, (x + 1) / side, (y + 1) / side)
         return crop(box), f"Next is cell {privileged.turn + 1} of {side * side}."
 
-    def _next_clip(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
+    def _next_clip(self, privileged: Privileged, video: int, rng: np.random.Generator) -> tuple[Call, str]:
         count = self.cells**2 or max(1, privileged.turn + privileged.turns_left - 1)
-        if privileged.turns_left <= 1 or privileged.turn >= count:
-            return guess(privileged, rng), "I have been everywhere I can go; I will guess."
         part = _length(privileged)[0] / count
         start = privileged.turn * part
-        return clip(start, start + part), f"Next is clip {privileged.turn + 1} of {count}."
+        look = look_in_time(privileged, video, (start, start + part), shortest=0.0)
+        if look is None or privileged.turns_left <= 1 or privileged.turn >= count:
+            return guess(privileged, rng), "I have been everywhere I can go; I will guess."
+        return look, f"Next is clip {privileged.turn + 1} of {count}."
 
 
 class Always(Scripted):

@@ -18,7 +18,8 @@ from random import Random
 from typing import Any, ClassVar
 
 from o3gym.geometry import area
-from o3gym.media.images import PictureError, shared_store
+from o3gym.media.errors import PictureError
+from o3gym.media.images import shared_store
 from o3gym.registry import SUITES
 from o3gym.specs import parse_spec
 from o3gym.suites.base import BadRow, BadTask, Suite, SuiteError, make_suite

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from o3gym.geometry import from_pixels, is_box, is_empty, is_number
+from o3gym.media.errors import VideoError
 from o3gym.media.file_state import file_state
-from o3gym.media.timeline import VideoError
 from o3gym.media.videos import timeline_of, video_source
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.fields import ROOTS_HINT, check_below, is_file, picture, picture_size

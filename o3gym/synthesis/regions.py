@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from o3gym.geometry import snap
-from o3gym.media.images import PictureError, shared_store
+from o3gym.media.errors import PictureError
+from o3gym.media.images import shared_store
 from o3gym.synthesis.asking import AskedPolicy, Inquiry, Name, ReplyLedger, check_base_url, stream_replies
 from o3gym.synthesis.collages import INDEX
 from o3gym.synthesis.describing import RegionCandidate, description, region_inquiry

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from o3gym.media.images import PictureError
+from o3gym.media.errors import PictureError
 from o3gym.policies.local.encoding import Encoder
 from o3gym.registry import require
 from o3gym.train.data.mixture import MAX_DRAWS, Mixture, MixtureRow

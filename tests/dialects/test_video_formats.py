@@ -74,7 +74,7 @@ def test_a_part_of_a_frame_keeps_its_time() -> None:
 # ── prompts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("spec", [spec for spec in DIALECTS if spec not in ("insight_o3", "grid")])
+@pytest.mark.parametrize("spec", [spec for spec in DIALECTS if spec not in ("insight_o3", "grid", "reel")])
 def test_prompts_give_the_length_of_videos_and_the_form_of_the_answer(spec: str) -> None:
     dialect = make_dialect(spec)
     prompt = dialect.prompt(VIDEO_TOOLSET, WATCH)
@@ -155,7 +155,7 @@ def test_the_keys_of_calls_are_those_of_the_systems_in_their_order(spec: str, ca
     assert dialect.parse(text, FILM_VIEWS).call == call
 
 
-@pytest.mark.parametrize("spec", [spec for spec in DIALECTS if "locate_span" in make_dialect(spec).tools])
+@pytest.mark.parametrize("spec", [spec for spec in DIALECTS if "answer_with_span" in make_dialect(spec).tools])
 def test_intervals_are_answered(spec: str) -> None:
     dialect = make_dialect(spec)
     for call in (locate_span(3.25, 7.5), answer_with_span("the <lamp>", 3.25, 7.5)):

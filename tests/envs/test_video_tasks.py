@@ -13,7 +13,8 @@ from PIL import Image
 
 from o3gym.calls import answer, answer_with_span, clip, crop, frames, locate_span, reuse
 from o3gym.envs import VisualSearchEnv
-from o3gym.media.images import ImageStore, PictureError, RegionRequest
+from o3gym.media.errors import PictureError
+from o3gym.media.images import ImageStore, RegionRequest
 from o3gym.media.pixels import Pixels
 from o3gym.media.videos import frame_source, read_frames, video_source
 from o3gym.registry import GENERATED_SIZES, GENERATORS, Registry
@@ -196,6 +197,14 @@ def test_a_broken_video_is_named(tmp_path: Path, content: bytes) -> None:
     task = Task("t", (Source("file", str(path), duration=3.0),), "When?", kind="span")
     with pytest.raises(PictureError, match=r"broken\.mp4"):
         started(task)
+
+
+def test_a_video_that_is_deleted_during_an_episode_is_named(tmp_path: Path) -> None:
+    path = write_clip(tmp_path, Clip("gone.mp4"))
+    env, _ = started(Task("t", (video_source(path),), "When?", kind="span"), overview_frames=2)
+    path.unlink()
+    with pytest.raises(PictureError, match=r"gone\.mp4"):
+        env.step(clip(1.0, 2.0))
 
 
 def test_the_same_video_may_be_shown_twice(video: Source) -> None:

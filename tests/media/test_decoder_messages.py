@@ -12,7 +12,8 @@ from PIL import Image, features
 
 from o3gym.media import decoder_messages
 from o3gym.media.decoder_messages import MessageKinds, watch_decoders
-from o3gym.media.images import ImageStore, PictureError
+from o3gym.media.errors import PictureError
+from o3gym.media.images import ImageStore
 from o3gym.types import Source
 
 

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageFile, features
 
-from o3gym.media.images import FORMATS, ImageStore, PictureError, shared_store
+from o3gym.media.errors import PictureError
+from o3gym.media.images import FORMATS, ImageStore, shared_store
 from o3gym.media.pixels import Pixels, resample
 from o3gym.registry import GENERATORS
 from o3gym.types import FULL, Source

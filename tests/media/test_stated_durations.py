@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from o3gym.media.timeline import VideoError
+from o3gym.media.errors import VideoError
 from o3gym.media.video_files import index_video, stated_duration
 from tests.media.video_files import CLIPS, LATE, Clip, write_clip, write_sound
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from o3gym.media.timeline import VideoError
+from o3gym.media.errors import VideoError
 from o3gym.media.video_files import index_video, read_video, stated_duration
 from tests.media.video_files import CLIPS, COUNT, IRREGULAR, Clip, picture, write_clip, write_sound
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from o3gym.media.images import ORIENTATION, ImageStore, PictureError
+from o3gym.media.errors import PictureError, VideoError
+from o3gym.media.images import ORIENTATION, ImageStore
 from o3gym.media.pixels import Pixels
-from o3gym.media.timeline import Timeline, VideoError
+from o3gym.media.timeline import Timeline
 from o3gym.media.videos import frame_source, read_frames, timeline_of, video_source
 from o3gym.registry import GENERATED_SIZES, GENERATORS, Registry
 from o3gym.types import Source

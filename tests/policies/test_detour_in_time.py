@@ -10,7 +10,7 @@ from o3gym.dialects.base import make_dialect
 from o3gym.geometry import overlap
 from o3gym.policies.base import make_policy
 from o3gym.policies.detour_in_time import CLOSE_CLIP
-from o3gym.policies.scripted import SHORTEST_LOOK
+from o3gym.policies.looks_in_time import SHORTEST_LOOK
 from o3gym.rewards.recipes import OUTCOME
 from o3gym.rewards.settle import settle
 from o3gym.rollout.loop import rollout

@@ -32,8 +32,16 @@ from o3gym.types import Source, Task
 SMALL = 60_000
 
 
+LAID_OUT: dict[Any, list[Task]] = {}
+"""What several tests look at, laid out once."""
+
+
 def tasks(family: str, difficulty: str = "all", n: int = 60, **options: Any) -> list[Task]:
-    return list(Synthetic(family=family, difficulty=difficulty, n=n, **options))
+    """The first `n` tasks, which are the same for every `n`."""
+    known = LAID_OUT.setdefault((family, difficulty, *sorted(options.items())), [])
+    suite = Synthetic(family=family, difficulty=difficulty, n=n, **options)
+    known += [suite[index] for index in range(len(known), n)]
+    return known[:n]
 
 
 def crop(task: Task, picture: Image.Image, target: int = 0, scale: float = 1.0) -> Image.Image:
@@ -95,7 +103,7 @@ def test_opening_and_laying_out_draws_nothing(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_train_and_test_share_no_seed_and_no_picture() -> None:
-    test, train = Synthetic(n=210), Synthetic(split="train", n=210)
+    test, train = list(Synthetic(n=210)), list(Synthetic(split="train", n=210))
     assert {t.origin["seed"] % 2 for t in test} == {0}
     assert {t.origin["seed"] % 2 for t in train} == {1}
     assert not {t.sources[0].key for t in test} & {t.sources[0].key for t in train}
@@ -123,6 +131,7 @@ def test_families_and_difficulties_take_turns() -> None:
         ((f, d) for f in FAMILIES for d in DIFFICULTIES), 1
     )
     assert len(Synthetic()) == 1000
+    assert list(Synthetic(n=len(first))) == first
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f != "region"])

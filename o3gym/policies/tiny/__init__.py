@@ -18,7 +18,7 @@ class Tiny(Transformers):
 
     It speaks the dialect `grid`: it notes what it sees in a view, looks at the next cell of a grid, and answers once it
     has found what the question asks for. The larger a region, the lower the resolution at which the model sees it; see
-    `o3gym.policies.tiny.view_size`.
+    `o3gym.policies.tiny.view_size`. On suites with videos, `o3gym.policies.tiny.film` plays in its place.
 
     Args:
         argument: a folder written by `o3gym train sft tiny --out FOLDER`; the bundled model if empty.
@@ -26,6 +26,7 @@ class Tiny(Transformers):
     """
 
     dialect: ClassVar[str] = "grid"
+    on_videos: ClassVar[str] = "tiny_film"
     env: ClassVar[Mapping[str, Any]] = {"min_pixels": 1024, "max_pixels": 64_000_000, "on_void": "continue"}
 
     def __init__(self, argument: str = "", slots: int = 32) -> None:

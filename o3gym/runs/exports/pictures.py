@@ -10,7 +10,8 @@ import json
 from PIL import Image
 
 from o3gym.codec import encode
-from o3gym.media.images import PictureError, shared_store
+from o3gym.media.errors import PictureError
+from o3gym.media.images import shared_store
 from o3gym.runs.store import Run, RunError
 from o3gym.types import Size, Trajectory, View
 

@@ -7,7 +7,7 @@ from random import Random
 from typing import NamedTuple
 
 from o3gym.suites.films.base import FILM_ASPECT, FILM_SIZES, Film, FilmFamily, Moment
-from o3gym.suites.films.event import plan_lighting
+from o3gym.suites.films.event import Lighting, plan_lighting
 from o3gym.suites.films.room import TABLE_TOP, Chapter, paint_room
 from o3gym.suites.scenes.outlines import rectangle
 from o3gym.suites.scenes.painter import Painter, text_width
@@ -21,21 +21,31 @@ _CLIP_FRAMES = 16
 """Maximum number of frames for which a lamp is on while a code is shown: all of them fit into one clip."""
 
 
-class _Card(NamedTuple):
+class Card(NamedTuple):
+    """A card with a code: its box in board units, and the frame that shows it."""
+
     code: str
     box: Box
     frame: int
 
 
-def build_glimpse(rng: Random, difficulty: str, frames: int) -> Film:
-    """Show a card for one frame while a lamp is on, and ask for its code; on easy, the wall alone says when."""
+def plan_cards(rng: Random, difficulty: str, frames: int) -> tuple[Lighting, list[Card]]:
+    """Decides when lamps are on, and shows a card during each of these times; the first card is asked for.
+
+    On easy, the wall alone says when: that card is shown at any time of the chapter.
+    """
     plan = plan_lighting(rng, difficulty, frames, _CLIP_FRAMES)
     lit = _any_time(rng, plan.chapter) if difficulty == "easy" else plan.lit
-    cards = [_card(rng, difficulty, times) for times in (lit, *plan.decoys)]
-    wanted, room = cards[0], plan.room
+    return plan, [_card(rng, difficulty, times) for times in (lit, *plan.decoys)]
+
+
+def build_glimpse(rng: Random, difficulty: str, frames: int) -> Film:
+    """Show a card for one frame while a lamp is on, and ask for its code; on easy, the wall alone says when."""
+    plan, cards = plan_cards(rng, difficulty, frames)
+    wanted = cards[0]
 
     def paint(painter: Painter, frame: int) -> None:
-        paint_room(painter, room, frame)
+        paint_room(painter, plan.room, frame)
         for card in cards:
             if card.frame == frame:
                 paint_code(painter, card.code, card.box, difficulty)
@@ -51,13 +61,13 @@ def _any_time(rng: Random, chapter: Chapter) -> tuple[int, int]:
     return start, start + 1
 
 
-def _card(rng: Random, difficulty: str, times: tuple[int, int]) -> _Card:
+def _card(rng: Random, difficulty: str, times: tuple[int, int]) -> Card:
     """A card with a random code at a random place on the wall, in one of the frames of an interval."""
     text, em = code(rng), _em(difficulty)
     width, height = text_width(text, em) + em, em * 1.8
     x = rng.uniform(0.03, FILM_ASPECT - width - 0.03)
     y = rng.uniform(0.06, TABLE_TOP - 0.07 - height)
-    return _Card(text, (x, y, x + width, y + height), rng.randrange(*times))
+    return Card(text, (x, y, x + width, y + height), rng.randrange(*times))
 
 
 def _wrong(rng: Random, codes: list[str]) -> tuple[str, ...]:

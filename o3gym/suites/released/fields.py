@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from o3gym.geometry import area, from_pixels, intersection, is_box, is_empty
-from o3gym.media.images import PictureError, shared_store
+from o3gym.media.errors import PictureError
+from o3gym.media.images import shared_store
 from o3gym.registry import closest
 from o3gym.suites.base import BadRow
 from o3gym.types import Box, Size, Source, Target

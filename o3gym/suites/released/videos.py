@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from o3gym.geometry import is_number
+from o3gym.media.errors import VideoError
 from o3gym.media.file_state import file_state
-from o3gym.media.timeline import VideoError
 from o3gym.media.video_files import stated_duration
 from o3gym.media.videos import video_source
 from o3gym.suites.base import BadRow, SuiteError

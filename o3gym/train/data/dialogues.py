@@ -13,7 +13,8 @@ from typing import Any, Literal, TypeAlias
 
 from PIL import Image
 
-from o3gym.media.images import PictureError, shared_store
+from o3gym.media.errors import PictureError
+from o3gym.media.images import shared_store
 from o3gym.policies.dialogue import Message, Part, Picture
 from o3gym.suites.released.table import SURROGATE
 from o3gym.train.data.sources import BadDemonstration

@@ -11,6 +11,7 @@ from typing import Any
 from o3gym.policies.local.processors import image_only, load_processor
 from o3gym.policies.tiny import WEIGHTS
 from o3gym.registry import require
+from o3gym.train.tiny.film_vocabulary import film_tokenizer
 from o3gym.train.tiny.vocabulary import TEMPLATE, make_tokenizer
 
 PATCH, MERGE = 8, 2
@@ -22,8 +23,36 @@ LIMITS = {"shortest_edge": 256, "longest_edge": 65_536}
 
 def fresh(hidden: int = 128, layers: int = 4, vision_hidden: int = 96, vision_layers: int = 3) -> tuple[Any, Any]:
     """Returns a model with random weights (float32, from torch's current seed), and its processor."""
+    return _with_words(make_tokenizer(), hidden, layers, vision_hidden, vision_layers)
+
+
+def fresh_watcher(
+    hidden: int = 128, layers: int = 4, vision_hidden: int = 96, vision_layers: int = 3
+) -> tuple[Any, Any]:
+    """The same architecture with the words of films (`o3gym.train.tiny.film_vocabulary`)."""
+    return _with_words(film_tokenizer(), hidden, layers, vision_hidden, vision_layers)
+
+
+def watcher_from_tiny() -> tuple[Any, Any]:
+    """`fresh_watcher` with the weights of the model that comes with o3gym, which sees small things already.
+
+    The embeddings of words that both models know are taken over as well; the others stay random.
+    """
+    torch = require("torch", "train")
+    (model, processor), (tiny, words) = fresh_watcher(), on_board()
+    mine, known = processor.tokenizer.get_vocab(), words.tokenizer.get_vocab()
+    state = {name: tensor for name, tensor in tiny.state_dict().items() if "embed_tokens" not in name}
+    state.pop("lm_head.weight", None)
+    model.load_state_dict(state, strict=False)
+    with torch.no_grad():
+        own, other = model.get_input_embeddings().weight, tiny.get_input_embeddings().weight
+        for word in mine.keys() & known.keys():
+            own[mine[word]] = other[known[word]]
+    return model, processor
+
+
+def _with_words(tokenizer: Any, hidden: int, layers: int, vision_hidden: int, vision_layers: int) -> tuple[Any, Any]:
     transformers = require("transformers", "train")
-    tokenizer = make_tokenizer()
     images = transformers.Qwen2VLImageProcessorPil(
         size=LIMITS,
         patch_size=PATCH,

@@ -61,7 +61,7 @@ def vocabulary() -> list[str]:
         *string.punctuation,
         *string.digits,
         *string.ascii_uppercase,
-        *_spaced([*plain, "nothing"]),
+        *spaced([*plain, "nothing"]),
     ]
 
 
@@ -69,7 +69,8 @@ def _whole(word: str) -> bool:
     return re.fullmatch(PIECE, word) is not None and not (len(word) == 1 and not word.islower())
 
 
-def _spaced(words: list[str]) -> list[str]:
+def spaced(words: list[str]) -> list[str]:
+    """Returns each word without and with the space before it."""
     return [form for word in words for form in (word, SPACE + word)]
 
 
@@ -88,13 +89,17 @@ def _sentences() -> list[str]:
 
 def make_tokenizer() -> Any:
     """Builds the tokenizer, a `PreTrainedTokenizerFast`; it splits "A. red" into A, ., ▁red."""
+    return word_tokenizer(vocabulary(), PIECE)
+
+
+def word_tokenizer(tokens: list[str], piece: str) -> Any:
+    """Builds a `PreTrainedTokenizerFast` that splits text by the regular expression `piece` and knows `tokens`."""
     tokenizers, transformers = require("tokenizers", "transformers"), require("transformers", "transformers")
-    tokens = vocabulary()
     model = tokenizers.models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="<unk>")
     inner = tokenizers.Tokenizer(model)
     normal, decode = tokenizers.normalizers, tokenizers.decoders
     inner.normalizer = normal.Sequence([normal.Prepend(SPACE), normal.Replace(" ", SPACE)])
-    inner.pre_tokenizer = tokenizers.pre_tokenizers.Split(tokenizers.Regex(PIECE), "isolated")
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.Split(tokenizers.Regex(piece), "isolated")
     inner.decoder = decode.Sequence([decode.Replace(SPACE, " "), decode.Fuse()])
     inner.add_special_tokens([tokenizers.AddedToken(token, normalized=False, special=True) for token in SPECIAL])
     return transformers.PreTrainedTokenizerFast(

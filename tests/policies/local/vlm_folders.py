@@ -64,10 +64,14 @@ def qwen(
     layers: int = 2,
     most: int = 256 * 256,
     tied: bool = True,
+    tower: int | None = None,
 ) -> str:
-    """A folder with a model of one of the families in `QWEN_CLASSES`."""
+    """A folder with a model of one of the families in `QWEN_CLASSES`.
+
+    `tower` is the width of the vision tower of a Qwen3-VL, which then has one layer instead of two.
+    """
     words = tokenizer(QWEN_SPECIAL, "<|im_end|>", "<|endoftext|>")
-    model = qwen_model(family, words, hidden, layers, tied)
+    model = qwen_model(family, words, hidden, layers, tied, tower)
     patch = 16 if "qwen3" in family else 14
     images = transformers.Qwen2VLImageProcessorPil(
         size={"shortest_edge": 28 * 28, "longest_edge": most}, patch_size=patch, merge_size=2, temporal_patch_size=2
@@ -79,7 +83,7 @@ def qwen(
     return str(folder)
 
 
-def qwen_model(family: str, words: Any, hidden: int, layers: int, tied: bool = True) -> Any:
+def qwen_model(family: str, words: Any, hidden: int, layers: int, tied: bool = True, tower: int | None = None) -> Any:
     ids = dict(zip(QWEN, words.convert_tokens_to_ids(QWEN_SPECIAL), strict=True))
     half = hidden // 8
     sections = [half - 2 * (3 * half // 8), 3 * half // 8, 3 * half // 8]
@@ -94,7 +98,9 @@ def qwen_model(family: str, words: Any, hidden: int, layers: int, tied: bool = T
     if "qwen3" in family:
         rope["mrope_interleaved"] = True
         text["head_dim"] = hidden // 4
-        vision |= {"hidden_size": hidden, "intermediate_size": 2 * hidden, "patch_size": 16}
+        width = tower or hidden
+        vision |= {"hidden_size": width, "intermediate_size": 2 * width, "patch_size": 16}
+        vision["depth"] = 1 if tower else 2
         vision |= {"num_position_embeddings": 256, "out_hidden_size": hidden}
     else:
         vision |= {"patch_size": 14}

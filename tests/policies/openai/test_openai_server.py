@@ -39,6 +39,7 @@ def folder(vlm: Callable[[str], str]) -> str:
 
 @pytest.fixture(scope="module")
 def server(folder: str) -> Iterator[Served]:
+    """A process that imports torch and transformers, which takes longer than all tests here: the last one kills it."""
     with Served(folder) as served:
         yield served
 
@@ -90,16 +91,15 @@ def test_a_dialogue_that_is_too_long_is_told_as_such(behind: Policy) -> None:
 
 
 def test_a_server_that_is_killed_leaves_error_episodes_and_the_run_goes_on(
-    folder: str, monkeypatch: pytest.MonkeyPatch
+    server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FIRST_WAIT", 0.002)
-    with Served(folder) as served:
-        policy = make_policy(f"openai:m?base_url={served.url}&retries=1")
-        ended = []
-        for trajectory in episodes(policy, 12):
-            ended.append(trajectory)
-            served.kill()
-        policy.close()
+    policy = make_policy(f"openai:m?base_url={server.url}&retries=1")
+    ended = []
+    for trajectory in episodes(policy, 12):
+        ended.append(trajectory)
+        server.kill()  # no test of this file may follow
+    policy.close()
     assert len({t.group for t in ended}) == 12
     assert ended[0].stop == "answered"
     lost = [t for t in ended if t.stop == "error"]

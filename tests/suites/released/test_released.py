@@ -7,7 +7,7 @@ import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ import pytest
 from o3gym.bench.definition import Bench
 from o3gym.bench.run import run
 from o3gym.judges.rules import auto
-from o3gym.media.images import PictureError, shared_store
+from o3gym.media.errors import PictureError
+from o3gym.media.images import shared_store
 from o3gym.registry import JUDGES, SUITES
 from o3gym.suites.base import BadRow, SuiteError, make_suite
 from o3gym.suites.released.hrbench import HRBench4K
@@ -383,11 +384,13 @@ def test_a_picture_that_is_gone_from_its_table_is_an_error_with_the_place(tmp_pa
 
 
 HUB = """
-import sys
+import json, sys
 from huggingface_hub import constants
 from o3gym.cli.main import main
 constants.HF_HUB_DISABLE_PROGRESS_BARS = True
-sys.exit(main(sys.argv[1:]))
+for command in json.loads(sys.argv[1]):
+    assert main(command) == 0
+    print("END")
 """
 """A process of its own, because the hub's address and its cache are read when its package is imported."""
 
@@ -398,26 +401,30 @@ def test_a_suite_is_downloaded_from_the_hub_weighed_and_found_again(tmp_path: Pa
     (files / "readme.bin").write_bytes(bytes(5000))
     weight = sum(p.stat().st_size for p in files.rglob("*") if p.is_file() and p.name != "readme.bin")
 
-    def o3gym(*arguments: str, address: str) -> str:
+    def o3gym(*commands: Sequence[str]) -> list[str]:
+        """The line of V* in what each command printed."""
         environ = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache"), "COLUMNS": "400"}
-        command = [sys.executable, "-c", HUB, *arguments]
-        return subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=120).stdout
+        done = subprocess.run(
+            [sys.executable, "-c", HUB, json.dumps(commands)],
+            **{"env": environ, "capture_output": True, "text": True, "check": True, "timeout": 120},
+        )
+        printed = done.stdout.split("END\n")[:-1]
+        return [next((line for line in lines.splitlines() if "V*" in line), "") for lines in printed]
 
-    def listed(address: str, *options: str) -> str:
-        return next(line for line in o3gym("list", "--suites", *options, address=address).splitlines() if "V*" in line)
-
+    listing, bench = ("list", "--suites"), ("bench", "--suite", "vstar", "--policy", "always", "--no-view", "--out")
     with hub("craigwu/vstar_bench", files) as (address, sent):
-        assert "191 rows; licence" in (before := listed(address))
-        assert "craigwu/vstar_bench, not downloaded" in before
-        assert f"191 rows; {weight / 1000:.3g} kB; licence" in listed(address, "--sizes")
-        bench = ("bench", "--suite", "vstar", "--policy", "always", "--no-view")
-        o3gym(*bench, "--out", str(tmp_path / "run"), address=address)
+        before, sizes = o3gym(listing, (*listing, "--sizes"))
+        assert sent == []
+        _, after = o3gym((*bench, str(tmp_path / "run")), listing)
         assert sorted(sent) == sorted(str(p.relative_to(files)) for p in files.rglob("*.*") if p.name != "readme.bin")
-        assert "craigwu/vstar_bench, downloaded" in listed(address)
+    assert "191 rows; licence" in before
+    assert "craigwu/vstar_bench, not downloaded" in before
+    assert f"191 rows; {weight / 1000:.3g} kB; licence" in sizes
+    assert "craigwu/vstar_bench, downloaded" in after
     report = json.loads((tmp_path / "run" / "report.json").read_text("utf-8"))
     assert report["protocol"]["suite_revision"] == COMMIT
-    o3gym(*bench, "--out", str(tmp_path / "again"), address=address)  # the hub is gone: from the cache
-    assert "size unknown (" in listed(address, "--sizes")
+    _, gone = o3gym((*bench, str(tmp_path / "again")), (*listing, "--sizes"))  # the hub is gone: from the cache
+    assert "size unknown (" in gone
 
 
 def test_a_folder_of_the_cache_without_the_table_is_no_download(

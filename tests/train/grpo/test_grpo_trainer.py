@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +98,7 @@ def logprobs(model: Any, encoder: Encoder, trajectory: Trajectory, temperature: 
 
 def oracle(made: GrpoRecipe, groups: list[list[Trajectory]], weights: Any, first: Any, update: int) -> Any:
     """Gradients by the formula, written out: one episode at a time, plain torch."""
-    encoder = Encoder(load_processor(made.model))
+    encoder = _encoder(made.model)
     load: Callable[[Any], Any] = lambda values: _loaded(made.model, values)  # noqa: E731
     model, old, start = load(weights), load(first), load({})
     dealt = {sample.trajectory.key: sample.update for sample in experience(groups, replace(made, kl=1.0), 0).samples}
@@ -126,9 +128,20 @@ def oracle(made: GrpoRecipe, groups: list[list[Trajectory]], weights: Any, first
 
 
 def _loaded(path: str, values: Mapping[str, torch.Tensor]) -> Any:
-    model = transformers.AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32)
+    model = copy.deepcopy(_unchanged(path))
     model.load_state_dict(dict(values), strict=False)
     return model
+
+
+@lru_cache
+def _unchanged(path: str) -> Any:
+    """The model as it is stored. Reading it takes longer than most of what is computed with it."""
+    return transformers.AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32)
+
+
+@lru_cache
+def _encoder(path: str) -> Encoder:
+    return Encoder(load_processor(path))
 
 
 CASES: Mapping[str, Mapping[str, Any]] = {

@@ -76,27 +76,35 @@ def launch(processes: Any, start: Path, out: Path, variables: Mapping[str, str],
 
 def test_two_processes_train_as_one_does(processes: Any, tmp_path: Path) -> None:
     """One test for both configurations, so that one worker of pytest imports everything for both."""
+    start = write_folder(tmp_path / "start", [*prompts(Grid()), *prompts(make_dialect("qwen3_vl"))])
+    alone = {mean: gradients_of_one(start, tmp_path / mean, mean) for mean in ("token", "sequence")}
     for config in ("", "fsdp.yaml"):
-        trains_as_one(processes, tmp_path / (config or "ddp"), config)
+        trains_as_one(processes, start, tmp_path / (config or "ddp"), config, alone)
 
 
-def trains_as_one(processes: Any, tmp_path: Path, config: str) -> None:
+def gradients_of_one(start: Path, out: Path, mean: str) -> Mapping[str, torch.Tensor]:
+    """The gradients that one process makes with the episodes of both."""
+    encoder = Encoder(load_processor(str(start)))
+    spy, _ = trained(recipe(start, mean=mean), rewarded(played(encoder), REWARDS), out)
+    return spy.steps[0][1]
+
+
+def trains_as_one(
+    processes: Any, start: Path, out: Path, config: str, alone: Mapping[str, Mapping[str, torch.Tensor]]
+) -> None:
     variables = settings(config)
     assert (variables.get("ACCELERATE_USE_FSDP") == "true") == bool(config)
-    start = write_folder(tmp_path / "start", [*prompts(Grid()), *prompts(make_dialect("qwen3_vl"))])
-    launch(processes, start, tmp_path, variables, "token", "sequence", "whole", *([] if config else ["in_loop"]))
-    for mean in ("token", "sequence"):
-        assert_gradients_of_one(start, tmp_path / mean, mean)
-    assert_trained_on_tasks_of_their_own(start, tmp_path / "whole")
+    out.mkdir()
+    launch(processes, start, out, variables, "token", "sequence", "whole", *([] if config else ["in_loop"]))
+    for mean, one in alone.items():
+        assert_gradients_of_one(out / mean, one)
+    assert_trained_on_tasks_of_their_own(start, out / "whole")
     if not config:
-        assert_searched_differently_often(tmp_path / "in_loop")
+        assert_searched_differently_often(out / "in_loop")
 
 
-def assert_gradients_of_one(start: Path, out: Path, mean: str) -> None:
+def assert_gradients_of_one(out: Path, one: Mapping[str, torch.Tensor]) -> None:
     """Both processes made the gradients that one makes with the episodes of both."""
-    encoder = Encoder(load_processor(str(start)))
-    spy, _ = trained(recipe(start, mean=mean), rewarded(played(encoder), REWARDS), out / "alone")
-    one = spy.steps[0][1]
     first, second = (torch.load(out / f"{rank}.pt") for rank in (0, 1))
     assert max(float(grad.abs().max()) for grad in one.values()) > 1e-3
     assert set(first) == set(second) == set(one)
