@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
+from o3gym.registry import UnknownName, closest
 from o3gym.suites.base import Suite
+from o3gym.types import LETTERS
 
 
 class SeededPlace(NamedTuple):
@@ -44,3 +47,17 @@ class SeededSuite(Suite):
         ordinal, level = divmod(turn, len(self.difficulties))
         seed = 2 * ordinal + self.splits.index(self.split)
         return SeededPlace(self.families[family], self.difficulties[level], ordinal, seed)
+
+
+def known_name(kind: str, name: str, names: Sequence[str]) -> str:
+    """Returns a name if it is one of `names`; `kind` says what it names. Raises UnknownName, with the nearest one."""
+    if name not in names:
+        raise UnknownName(f'unknown {kind} "{name}"{closest(str(name), names)} (known: {", ".join(names)})')
+    return name
+
+
+def drawn_options(answer: str, wrong: Sequence[str], seed: str) -> tuple[str, tuple[str, ...]]:
+    """Returns the correct letter and the options in letter order. Every letter is equally likely to be correct."""
+    options = [answer, *wrong]
+    Random(seed).shuffle(options)
+    return LETTERS[options.index(answer)], tuple(options)

@@ -9,11 +9,10 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from PIL import Image
 
 from o3gym.arguments import check_whole
-from o3gym.registry import UnknownName, closest
 from o3gym.suites.scenes import attribute, chart, hidden, region, relation, text, town
 from o3gym.suites.scenes.base import Family, Scene
 from o3gym.suites.scenes.painter import Painter
-from o3gym.suites.seeded import SeededSuite
+from o3gym.suites.seeded import SeededSuite, drawn_options, known_name
 from o3gym.types import Box, Size, Source, Target, Task, TaskKind
 
 Answers: TypeAlias = Literal["choice", "free", "box"]
@@ -51,8 +50,8 @@ def render_scene(*, family: str, difficulty: str, seed: int, pixels: int = 0) ->
 
 def scene_size(*, family: str, difficulty: str, seed: int = 0, pixels: int = 0) -> Size:
     """Width and height of the picture that `render_scene` draws with the same arguments."""
-    kind = SCENES[_known("family", family, FAMILIES)]
-    return kind.size(_known("difficulty", difficulty, DIFFICULTIES), pixels)
+    kind = SCENES[known_name("family", family, FAMILIES)]
+    return kind.size(known_name("difficulty", difficulty, DIFFICULTIES), pixels)
 
 
 def lay_out_scene(family: str, difficulty: str, seed: int) -> Scene:
@@ -75,12 +74,6 @@ def true_blocks(source: Source) -> list[tuple[str, Box]]:
     args = source.args
     scene = lay_out_scene(args["family"], args["difficulty"], args["seed"])
     return [(label, _unit(box, SCENES[args["family"]].aspect)) for label, box in scene.blocks]
-
-
-def _known(kind: str, name: str, names: tuple[str, ...]) -> str:
-    if name not in names:
-        raise UnknownName(f'unknown {kind} "{name}"{closest(name, names)} (known: {", ".join(names)})')
-    return name
 
 
 class Synthetic(SeededSuite):
@@ -121,10 +114,10 @@ class Synthetic(SeededSuite):
         if argument:
             raise ValueError(f'suite synthetic takes no argument, got "{argument}"; write "synthetic?family=hidden"')
         families, levels = ("all", *FAMILIES), ("all", *DIFFICULTIES)
-        chosen = dict.fromkeys(_known("family", name, families) for name in str(family).split("+"))
+        chosen = dict.fromkeys(known_name("family", name, families) for name in str(family).split("+"))
         self.families = FAMILIES if "all" in chosen else tuple(chosen)
-        self.difficulties = DIFFICULTIES if _known("difficulty", difficulty, levels) == "all" else (difficulty,)
-        _known("kind of answers", answers, ("choice", "free", "box"))
+        self.difficulties = DIFFICULTIES if known_name("difficulty", difficulty, levels) == "all" else (difficulty,)
+        known_name("kind of answers", answers, ("choice", "free", "box"))
         self.answers: Answers = answers
         check_whole("pixels", pixels, 0)
         check_whole("n", n, 0)
@@ -143,7 +136,7 @@ class Synthetic(SeededSuite):
         family, difficulty, ordinal, seed = self.place(index)
         scene = lay_out_scene(family, difficulty, seed)
         kind: TaskKind = "box" if family == "region" else self.answers
-        letter, options = _options(scene, f"{family}/{difficulty}/{seed}/options")
+        letter, options = drawn_options(scene.answer, scene.wrong, f"{family}/{difficulty}/{seed}/options")
         targets = tuple(Target(_unit(box, SCENES[family].aspect), label=label) for label, box in scene.targets)
         sought = kind == "box" and family != "region"
         return Task(
@@ -170,13 +163,6 @@ class Synthetic(SeededSuite):
         pairs = [(f, d) for f in self.families for d in self.difficulties]
         small = [f"{f}-{d}" for f, d in pairs if not SCENES[f].legible(d, self.pixels)]
         return (f"pixels={self.pixels}: details are too small to be legible in {', '.join(small)}",) if small else ()
-
-
-def _options(scene: Scene, seed: str) -> tuple[str, tuple[str, ...]]:
-    """The correct letter and the options in letter order. Every letter is equally likely to be correct."""
-    options = [scene.answer, *scene.wrong]
-    Random(seed).shuffle(options)
-    return "ABCDEF"[options.index(scene.answer)], tuple(options)
 
 
 def _unit(box: Box, aspect: float) -> Box:

@@ -12,12 +12,11 @@ from PIL import Image
 
 from o3gym.arguments import check_whole
 from o3gym.geometry import is_number
-from o3gym.registry import UnknownName, closest
 from o3gym.suites.films import count, event, glimpse, order, pair, track
 from o3gym.suites.films.base import FILM_ASPECT, FILM_SIZES, Film, FilmFamily
 from o3gym.suites.scenes.painter import Painter
-from o3gym.suites.seeded import SeededSuite
-from o3gym.types import Box, Size, Source, Target, Task, TaskKind
+from o3gym.suites.seeded import SeededSuite, drawn_options, known_name
+from o3gym.types import LETTERS, Box, Size, Source, Target, Task, TaskKind
 
 FilmAnswers: TypeAlias = Literal["choice", "free"]
 
@@ -59,22 +58,16 @@ def render_film(
 
 def film_size(*, difficulty: str, **_: Any) -> Size:
     """Width and height of the frames that `render_film` draws with the same arguments."""
-    return FILM_SIZES[_known("difficulty", difficulty, FILM_DIFFICULTIES)]
+    return FILM_SIZES[known_name("difficulty", difficulty, FILM_DIFFICULTIES)]
 
 
 @lru_cache(maxsize=64)
 def plan_film(family: str, difficulty: str, seed: int, frames: int) -> Film:
     """The film that `render_film` draws with the same arguments."""
-    build = FILMS[_known("family", family, FILM_FAMILIES)].build
+    build = FILMS[known_name("family", family, FILM_FAMILIES)].build
     return build(
-        Random(f"film/{family}/{difficulty}/{seed}"), _known("difficulty", difficulty, FILM_DIFFICULTIES), frames
+        Random(f"film/{family}/{difficulty}/{seed}"), known_name("difficulty", difficulty, FILM_DIFFICULTIES), frames
     )
-
-
-def _known(kind: str, name: str, names: tuple[str, ...]) -> str:
-    if name not in names:
-        raise UnknownName(f'unknown {kind} "{name}"{closest(str(name), names)} (known: {", ".join(names)})')
-    return name
 
 
 def _quoted(value: object) -> str:
@@ -122,11 +115,11 @@ class SyntheticVideo(SeededSuite):
             raise ValueError(
                 f'suite synthetic_video takes no argument, got "{argument}"; write "synthetic_video?family=event"'
             )
-        chosen = dict.fromkeys(_known("family", name, ("all", *FILM_FAMILIES)) for name in str(family).split("+"))
+        chosen = dict.fromkeys(known_name("family", name, ("all", *FILM_FAMILIES)) for name in str(family).split("+"))
         self.families = FILM_FAMILIES if "all" in chosen else tuple(chosen)
-        every = _known("difficulty", difficulty, ("all", *FILM_DIFFICULTIES)) == "all"
+        every = known_name("difficulty", difficulty, ("all", *FILM_DIFFICULTIES)) == "all"
         self.difficulties = FILM_DIFFICULTIES if every else (difficulty,)
-        _known("kind of answers", answers, ("choice", "free"))
+        known_name("kind of answers", answers, ("choice", "free"))
         self.answers: FilmAnswers = answers
         check_whole("n", n, 0)
         if not is_number(seconds) or (seconds and not MIN_SECONDS <= seconds <= MAX_SECONDS):
@@ -202,12 +195,10 @@ class SyntheticVideo(SeededSuite):
 
 def _options(film: Film, seed: str) -> tuple[str, tuple[str, ...]]:
     """The correct letter and the options in letter order: shuffled, or for two films in their order."""
-    options = [film.answer, *film.wrong]
-    if film.dimensions:
-        options.sort()
-    else:
-        Random(seed).shuffle(options)
-    return "ABCDEF"[options.index(film.answer)], tuple(options)
+    if not film.dimensions:
+        return drawn_options(film.answer, film.wrong, seed)
+    options = sorted([film.answer, *film.wrong])
+    return LETTERS[options.index(film.answer)], tuple(options)
 
 
 def _unit(box: Box) -> Box:
