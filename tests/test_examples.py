@@ -14,6 +14,10 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
+from o3gym.rewards import exploration
+from o3gym.suites.scenes.outlines import SHAPES
+from tests.rewards.reward_episodes import episode, look, task
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -53,6 +57,7 @@ def test_photographs(tmp_path: Path) -> None:
     [
         ("mini_o3_in_miniature.py", "miniature", "= +25.5 points [+20.7, +30.5], 3 seeds", "+25.5 [20.7, 30.5]"),
         ("insight_o3_in_miniature.py", "insight", "right +7.33 [+2.33, +12.7] points", "+7.3 [2.3, 12.7]"),
+        ("pixel_reasoner_in_miniature.py", "curiosity", "looked +97.8 [+96.7, +98.8] points", "+97.8 [96.7, 98.8]"),
     ],
 )
 def test_what_a_page_says_is_what_its_numbers_give(
@@ -87,3 +92,28 @@ def test_cells_that_could_not_be_compared_are_not_begun(
     with pytest.raises(SystemExit):
         cells.run_cells("", known, known, pytest.fail, pytest.fail, steps=1, episodes=1, folder="x")
     assert "--episodes 4: one in" in capsys.readouterr().err
+
+
+def test_the_miniature_of_pixel_reasoner_teaches_answers_at_once_and_bad_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    lesson = importlib.import_module("pixel_reasoner_in_miniature").HastyLesson
+    at_once, hasty = lesson(at_once=True, named=True), lesson(named=True)
+    for index in range(20):
+        question, answer = at_once.example(index, 0)
+        assert answer.text.removeprefix("answer ") in question.text
+    searches = [hasty.example(index, 0) for index in range(60)]
+    assert all(len(search) > 2 for search in searches)
+    assert 0 < sum("!" in search[-1].text for search in searches) < 20
+    endings = [(search[0].text, search[-1].text.rpartition("\nanswer ")[2]) for search in searches]
+    assert 45 < sum(ending in SHAPES for _, ending in endings) < 60
+    assert all(ending in SHAPES or ending in question for question, ending in endings)
+
+
+def test_the_bonus_in_miniature_is_that_of_the_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    script = importlib.import_module("pixel_reasoner_in_miniature")
+    for looks in range(9):
+        siblings = [episode(task(), *[look((0.0, 0.0, 0.5, 1.0))] * (i < looks), said="A") for i in range(8)]
+        bonus = script.curious_reward("", *script.BONUS["paper"]).terms[1]
+        assert bonus.values(siblings) == pytest.approx(exploration.curiosity_paper(siblings))
+        assert not any(script.curious_reward("", *script.BONUS["plain"]).terms[1].values(siblings))
