@@ -21,6 +21,7 @@ def run_cells(
     steps: int,
     episodes: int,
     folder: str,
+    options: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
 ) -> None:
     """Reads the command line, runs the cells that it names, and shows the results of all cells run so far.
 
@@ -33,6 +34,7 @@ def run_cells(
         steps: default of `--steps`.
         episodes: default of `--episodes`.
         folder: default output folder, in `runs`.
+        options: adds further options of the script.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     known = {cell.name: cell for cell in cells}
@@ -45,6 +47,7 @@ def run_cells(
     parser.add_argument(
         "--results", type=Path, default=out / "results.json", help="file of the results; the figure is saved beside it"
     )
+    options(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     results = json.loads(args.results.read_text("utf-8")) if args.results.is_file() else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import runpy
 import shutil
 import subprocess
@@ -57,6 +58,18 @@ def test_photographs(tmp_path: Path) -> None:
     [
         ("mini_o3_in_miniature.py", "miniature", "= +25.5 points [+20.7, +30.5], 3 seeds", "+25.5 [20.7, 30.5]"),
         ("insight_o3_in_miniature.py", "insight", "right +7.33 [+2.33, +12.7] points", "+7.3 [2.3, 12.7]"),
+        (
+            "vital_in_miniature.py",
+            "vital",
+            "clips, sft − overview, faultless, all lengths: +0.141 [+0.079, +0.202]",
+            "+0.141 [0.079, 0.202]",
+        ),
+        (
+            "vr_thinker_in_miniature.py",
+            "window",
+            "window − clips, 600 tokens, all lengths: +0.176 [+0.108, +0.247]",
+            "+0.176 [0.108, 0.247]",
+        ),
         ("pixel_reasoner_in_miniature.py", "curiosity", "looked +97.8 [+96.7, +98.8] points", "+97.8 [96.7, 98.8]"),
     ],
 )
@@ -73,7 +86,8 @@ def test_what_a_page_says_is_what_its_numbers_give(
     monkeypatch.syspath_prepend(ROOT / "examples")
     monkeypatch.setenv("COLUMNS", "200")
     results = str(shutil.copy(ROOT / "docs" / f"{page}.json", tmp_path))
-    arguments = ["--cells", "all", "--threads", str(torch.get_num_threads()), "--results", results]
+    cells = json.loads(Path(results).read_text("utf-8"))
+    arguments = ["--cells", *cells, "--threads", str(torch.get_num_threads()), "--results", results]
     monkeypatch.setattr(sys, "argv", [script, *arguments])
     runpy.run_path(str(ROOT / "examples" / script), run_name="__main__")
     assert printed in capsys.readouterr().out
@@ -117,3 +131,16 @@ def test_the_bonus_in_miniature_is_that_of_the_paper(monkeypatch: pytest.MonkeyP
         bonus = script.curious_reward("", *script.BONUS["paper"]).terms[1]
         assert bonus.values(siblings) == pytest.approx(exploration.curiosity_paper(siblings))
         assert not any(script.curious_reward("", *script.BONUS["plain"]).terms[1].values(siblings))
+
+
+def test_the_miniature_of_vr_thinker_counts_what_fits_in_a_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    script = importlib.import_module("vr_thinker_in_miniature")
+    sizes = [(0, 200, 10), (0, 180, 40), (1, 300, 20), (1, 60, 30)]  # a new segment counts the ids before it again
+    turns = [
+        SimpleNamespace(segment=n, reply=SimpleNamespace(new_prompt_ids=(0,) * new, token_ids=(0,) * said))
+        for n, new, said in sizes
+    ]
+    assert [script.most_tokens(SimpleNamespace(turns=turns[:count])) for count in range(1, 5)] == [210, 430, 430, 430]
+    cell = {"films": {"60": {"iou": [0.5, 1.0], "tokens": [600, 601]}}}
+    assert script.limited([cell], 60, 600).tolist() == [0.5, 0.0]
