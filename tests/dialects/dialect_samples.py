@@ -33,6 +33,7 @@ SPECS = (
     "longvt",
     "vr_thinker",
     "frame_thinker",
+    "reel",
 )
 VIEWS = (
     View(0, 0, FULL, (4000, 3000), (1000, 750)),

@@ -71,7 +71,7 @@ FRAGMENTS = (
         " ",
         "\x00",
     ),
-    *("look 4x4 b3", "answer @b3 in 1", "@nothing"),
+    *("look 4x4 b3", "answer @b3 in 1", "@nothing", "watch 3 5", "when 1 2", "look 2x2 a1 in 3"),
     *("choose frames between ", "get frame number at time ", "output answer:", " and ", "OA = 1", "CF = 9", "TA=2"),
     *("NaN", "-Infinity", "1e999", "1e-999", "9" * 400, "-0", "0x10", "1_0", "٣", "true", "null", "None", "½"),
     *(

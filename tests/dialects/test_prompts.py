@@ -21,7 +21,7 @@ def written(spec: str, tool: str) -> str:
     dialect = make_dialect(spec)
     if isinstance(dialect, Functions):
         return dialect.written(tool) if spec == "openai" else f'"{dialect.written(tool)}"'
-    return "look 4x4" if spec == "grid" else "grounding"
+    return {"grid": "look 4x4", "reel": "look 2x2"}.get(spec, "grounding")
 
 
 @pytest.mark.parametrize("spec", NAMES)
@@ -63,7 +63,7 @@ def test_openai_names_the_enabled_functions() -> None:
     assert "You have crop, answer." in prompt
 
 
-@pytest.mark.parametrize("spec", [name for name in NAMES if name not in ("insight_o3", "grid")])
+@pytest.mark.parametrize("spec", [name for name in NAMES if name not in ("insight_o3", "grid", "reel")])
 def test_the_form_of_the_answer_follows_the_task(spec: str) -> None:
     dialect = make_dialect(spec)
     assert "letter" in dialect.prompt(TOOLSET, CHOICE)

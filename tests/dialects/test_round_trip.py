@@ -19,9 +19,10 @@ from tests.dialects.dialect_samples import CALLS, FILM_VIEWS, SPECS, VIDEO_TOOLS
 
 UNNUMBERED = ("deepeyes", "insight_o3", "simple_o3")
 NUMBERED_ANSWERS = ("qwen3_vl", "openai")
-COARSE = (("grid", "crop"), ("grid", "locate"))
+COARSE = (("grid", "crop"), ("grid", "locate"), ("reel", "crop"), ("reel", "clip"), ("reel", "locate_span"))
 PAIRS = [(spec, tool) for spec in SPECS for tool in make_dialect(spec).tools if (spec, tool) not in COARSE]
-"""All but the looks and the boxes of `grid`, which rounds to cells and places: tests/dialects/test_grid.py."""
+"""All but the looks and boxes of `grid`, which rounds to cells and places (tests/dialects/test_grid.py), and the looks
+and intervals of `reel`, which rounds to cells and frames (tests/dialects/test_reel.py)."""
 
 
 def steps(dialect: Dialect, call: Call, shown: tuple[View, ...], box: list[float]) -> Size:
