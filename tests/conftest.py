@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import ssl
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
@@ -148,25 +149,28 @@ def make_env(local: str) -> Iterator[Callable[..., VisualSearchEnv]]:
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with one certificate. Each of the hundreds of clients would read all that the machine trusts otherwise,
-    which takes longer than most tests; the stub is served without TLS.
-    """
-    import certifi
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """A file with one of the certificates that the machine trusts; None if it reads them one by one when needed.
 
-    first = Path(certifi.where()).read_text("utf-8").partition("-----BEGIN CERTIFICATE-----")[2]
+    Each of the hundreds of clients would read all of them otherwise, which takes longer than most tests. The stub is
+    served without TLS.
+    """
+    known = ssl.create_default_context().get_ca_certs(binary_form=True)
+    if not known:
+        return None
     file = tmp_path_factory.mktemp("authority") / "one.pem"
-    file.write_text(f"-----BEGIN CERTIFICATE-----{first.partition('-----END')[0]}-----END CERTIFICATE-----\n")
+    file.write_text(ssl.DER_cert_to_PEM_cert(known[0]))
     return file
 
 
 @pytest.fixture(scope="module")
-def server(authority: Path) -> Iterator[Stub]:
+def server(authority: Path | None) -> Iterator[Stub]:
     """A process that serves the chat completions API and answers by a script."""
     from tests.policies.openai.openai_stub import Stub
 
     with pytest.MonkeyPatch.context() as patch, Stub() as stub:
-        patch.setenv("SSL_CERT_FILE", str(authority))
+        if authority is not None:
+            patch.setenv("SSL_CERT_FILE", str(authority))
         yield stub
 
 

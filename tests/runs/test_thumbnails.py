@@ -98,8 +98,6 @@ def test_only_few_episodes_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: 
     stored(tmp_path, [sample_run.episode(number, sample=s) for number in range(20) for s in range(2)])
     living: dict[int, weakref.ref[Trajectory]] = {}
     most, records, numbers = 0, Run.records, itertools.count()
-    gc.collect()
-    gc.freeze()  # the many collections below need not visit what earlier tests have left
 
     def counted(self: Run) -> Iterator[Trajectory]:
         nonlocal most
