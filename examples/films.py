@@ -21,10 +21,9 @@ from o3gym.geometry import span_iou
 from o3gym.policies.tiny.film import WEIGHTS_FILM
 from o3gym.runs.intervals import bootstrap_interval
 from o3gym.runs.store import open_run
-from o3gym.suites.films.event import plan_lighting
 from o3gym.train.recipe import SftRecipe, read_recipe
 from o3gym.train.sft.run import train_sft
-from o3gym.train.tiny.film_builder import FilmBuilder, StagedFilm
+from o3gym.train.tiny.film_builder import FilmBuilder, staged
 from o3gym.train.tiny.film_lessons import FilmLesson
 from o3gym.types import Sampling, Task, Trajectory
 
@@ -138,14 +137,7 @@ def faultless_searches(kind: str, length: int, episodes: int, frames: int = 0) -
     bench = film_bench("oracle", length, episodes)
     suite = bench.open_suite()
     tasks = [suite[job.task] for job in sorted(bench.jobs(), key=lambda job: job.group) if isinstance(job.task, int)]
-    return [lesson.build(_staged(task), Random(task.id)) for task in tasks]
-
-
-def _staged(task: Task) -> StagedFilm:
-    args = task.sources[0].args
-    frames = round(args["seconds"] * args["fps"])
-    rng = Random(f"film/event/easy/{args['seed']}")
-    return StagedFilm(task, plan_lighting(rng, "easy", frames, frames), None)
+    return [lesson.build(staged(task), Random(task.id)) for task in tasks]
 
 
 def search_iou(search: FilmBuilder) -> float:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from o3gym.calls import answer, crop, locate
-from o3gym.dialects.base import CUT, MAX_REPLY, Dialect, unreadable
-from o3gym.dialects.wording import NO_VIEW, VIEW_NUMBER, numbering, refused_box
+from o3gym.dialects.last_line import LastLine, ReadAction, answer_form, refused_view
+from o3gym.dialects.wording import refused_box
 from o3gym.geometry import iou, pad
 from o3gym.tools.base import MAX_TEXT, Tool
-from o3gym.types import Box, Call, Parsed, Task, View
+from o3gym.types import Box, Call, Task, View
 
 GRID_ROWS = "abcdefghi"
 CELL_MARGIN = 1.25
@@ -28,7 +28,6 @@ With `CELL_MARGIN` instead, half of a card of the hidden family would lie outsid
 """
 NOTHING = "@nothing"
 """The answer for "not in the picture"."""
-_ACTION = re.compile(r"^[ \t]*(?:look\b|answer(?![^ \t\n]))", re.MULTILINE)
 _LOOK = re.compile(
     r"look[ \t]+(?P<columns>[1-9])x(?P<rows>[1-9])[ \t]+(?P<row>[a-i])(?P<column>[1-9])"
     r"(?:[ \t]+in[ \t]+(?P<view>[0-9]{1,6}))?"
@@ -65,14 +64,7 @@ def cell_name(column: int, row: int) -> str:
     return f"{GRID_ROWS[row]}{column + 1}"
 
 
-class GridLook(NamedTuple):
-    """A look at a cell that was read, and the number of characters that it takes."""
-
-    call: Call
-    end: int
-
-
-def read_look(action: str) -> GridLook | str:
+def read_look(action: str) -> ReadAction | str:
     """Reads "look 4x4 b3" or "look 3x6 e2 in 5" at the beginning of an action.
 
     Returns the reason if the grid has no such cell, and "" if the action does not have this form.
@@ -84,11 +76,11 @@ def read_look(action: str) -> GridLook | str:
     column, row = int(found["column"]) - 1, GRID_ROWS.index(found["row"])
     if column >= columns or row >= rows:
         return f"a {columns}x{rows} grid has no cell {found['row']}{found['column']}"
-    return GridLook(crop(cell_box(columns, rows, column, row), int(found["view"] or 0)), found.end())
+    return ReadAction(crop(cell_box(columns, rows, column, row), int(found["view"] or 0)), found.end())
 
 
 @dataclass(frozen=True)
-class Grid(Dialect):
+class Grid(LastLine):
     """Free text, then on the last line `look 4x4 b3`, `look 3x6 e2 in 5` (a cell of view 5) or `answer TEXT`.
 
     A grid has up to nine columns and rows ("3x6" is three columns by six rows). A cell is shown with a margin of an
@@ -104,6 +96,9 @@ class Grid(Dialect):
 
     name: ClassVar[str] = "grid"
     tools: ClassVar[tuple[str, ...]] = ("crop", "answer", "locate")
+    actions: ClassVar[re.Pattern[str]] = re.compile(r"^[ \t]*(?:look\b|answer(?![^ \t\n]))", re.MULTILINE)
+    missing: ClassVar[str] = 'the reply has no line "look …" and no line "answer …"'
+    lines: ClassVar[tuple[str, ...]] = ("crop",)
 
     def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
         """Explains both actions, or only the answer if `crop` is not enabled."""
@@ -115,13 +110,7 @@ class Grid(Dialect):
         looks = look if "crop" in tools else ""
         if task.kind == "box":
             return f"{looks}{_box_form()}"
-        end = 'To answer, end your reply with a line like "answer TEXT", where TEXT is '
-        form = "the right option, word by word." if task.kind == "choice" else "a word, a number or a short phrase."
-        return looks + end + form
-
-    def options(self, task: Task) -> tuple[str, ...]:
-        """The option texts."""
-        return task.choices
+        return looks + answer_form(task)
 
     def show(self, views: Sequence[View], text: str, info: Mapping[str, Any]) -> list[str | View]:
         """Each picture after its number, then the question or an error; other feedback is left out."""
@@ -131,39 +120,20 @@ class Grid(Dialect):
         shown = text if info.get("turn", 0) == 0 else _refusal(text, info["error"]) if info.get("error") else ""
         return [*parts, f"\n{shown}" if views else shown] if shown else parts
 
-    def parse(self, text: str, views: Sequence[View]) -> Parsed:
-        """Parses the last line that starts with "look" or "answer"; an answer extends to the end of the reply."""
-        text = text[-MAX_REPLY:]
-        starts = [match.start() for match in _ACTION.finditer(text)]
-        if not starts:
-            return unreadable("void", 'the reply has no line "look …" and no line "answer …"', text.strip())
-        thought, action = text[: starts[-1]].strip(), text[starts[-1] :].strip()
+    def read_action(self, action: str, views: Sequence[View]) -> ReadAction | str:
+        """Reads a look, or an answer in words or by a place."""
         if action.startswith("answer"):
-            return Parsed(_ending(action.removeprefix("answer").strip()), len(starts) == 1, thought)
-        found = read_look(action)
-        if isinstance(found, str):
-            return unreadable("parse", found or 'expected a line like "look 4x4 b3" or "look 3x6 e2 in 1"', thought)
-        return Parsed(found.call, len(starts) == 1 and found.end == len(action), thought)
-
-    def parse_cut(self, text: str, views: Sequence[View]) -> Parsed:
-        """Parses a reply that was cut by its token limit: only a finished line "look …" counts.
-
-        An answer extends to the end of the reply, so a cut one is never complete.
-        """
-        parsed = self.parse(text, views)
-        finished = (
-            parsed.call.tool == "crop" and "\n" in text[[found.start() for found in _ACTION.finditer(text)][-1] :]
-        )
-        return parsed if finished or parsed.call.tool == "noop" else unreadable("parse", CUT, parsed.thought)
+            return ReadAction(_ending(action.removeprefix("answer").strip()), len(action))
+        return read_look(action) or 'expected a line like "look 4x4 b3" or "look 3x6 e2 in 1"'
 
     def format(self, call: Call, views: Sequence[View], thought: str = "") -> str:
         """Writes a call. Raises ValueError for a tool that the format cannot express."""
-        thought = _disarmed(thought.strip())
+        thought = self.disarmed(thought.strip())
         lead = f"{thought}\n" if thought else ""
         if call.tool == "noop":
             return thought or "I do not know what to do."
         if call.tool == "answer":
-            text = _disarmed(call.args["text"])
+            text = self.disarmed(call.args["text"])
             return f"{lead}answer {text if _ending(text.strip()).tool == 'answer' else f'- {text}'}"
         if call.tool == "locate":
             return f"{lead}answer {_place_of(call)}"
@@ -176,8 +146,7 @@ def _refusal(text: str, error: str) -> str:
     """The environment's feedback on a call that was refused, without the numbers of a box, which this format lacks."""
     box = refused_box(text)
     if box is None:
-        text = NO_VIEW.sub(lambda match: f"there is no view {match[1]}; {numbering('picture', 0, int(match[2]))}", text)
-        return VIEW_NUMBER.sub(r"picture \1", text)
+        return refused_view(text)
     fault = "too narrow" if error == "aspect" else "too small"
     return f"that cell of picture {box.view} is {fault}; look at a larger one"
 
@@ -215,11 +184,6 @@ def _place_of(call: Call) -> str:
 def _in_view(call: Call) -> str:
     view = call.args.get("view", 0)
     return f" in {view}" if view else ""
-
-
-def _disarmed(text: str) -> str:
-    """`text` with "- " before every line that would be read as an action."""
-    return _ACTION.sub(lambda match: f"- {match[0]}", text)
 
 
 def nearest(box: Sequence[float], shapes: Sequence[tuple[int, int]] = GRID_SHAPES) -> str:

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from o3gym.calls import answer, clip, locate_span
-from o3gym.dialects.base import CUT, MAX_REPLY, Dialect, unreadable
 from o3gym.dialects.grid import GRID_SHAPES, nearest, read_look
-from o3gym.dialects.wording import NO_VIEW, VIEW_NUMBER, numbering
+from o3gym.dialects.last_line import LastLine, ReadAction, answer_form, refused_view
+from o3gym.dialects.wording import numbering
 from o3gym.geometry import span_iou
 from o3gym.tools.base import MAX_TEXT, Tool
-from o3gym.types import Call, Parsed, Span, Task, View
+from o3gym.types import Call, Span, Task, View
 
 FRAME_GRID = (2, 2)
 """Columns and rows of the grid by whose cells the built-in watcher looks at a part of a frame."""
-_ACTION = re.compile(r"^[ \t]*(?:(?:watch|when|look)\b|answer(?![^ \t\n]))", re.MULTILINE)
 _FRAMES = re.compile(r"(?P<verb>watch|when)[ \t]+(?P<first>[0-9]{1,6})[ \t]+(?P<last>[0-9]{1,6})")
 
 
@@ -61,21 +60,25 @@ def _gap(views: Sequence[View], index: int, step: int) -> float | None:
 
 
 @dataclass(frozen=True)
-class Reel(Dialect):
+class Reel(LastLine):
     """Free text, then on the last line `watch 3 5`, `look 2x2 a1 in 18`, `when 18 19` or `answer TEXT`.
 
     Every picture is followed by its number, and several frames by how many frames of the video it is from one to the
     next ("every 8"); "every 1" are all frames of that time. `watch 3 5` shows a clip: all that lies between the frame
     shown before frame 3 and the frame shown after frame 5 (`open_span`). `look 2x2 a1 in 18` shows a cell of a picture,
-    as in the dialect `grid`. `when 18 19` answers with the interval from the start of
-    frame 18 to the end of frame 19. So times are never written in seconds, which a small model could not compute, and
-    are as exact as the frames shown. A call is written with the frames whose interval has the highest IoU with its own.
-    Options are answered by their text. An answer that could be read as an action is written after "- ". The last action
-    counts.
+    as in the dialect `grid`. `when 18 19` answers with the interval from the start of frame 18 to the end of frame 19.
+    So times are never written in seconds, which a small model could not compute, and are as exact as the frames shown.
+    A call is written with the frames whose interval has the highest IoU with its own. An answer that could be read as
+    an action is written after "- ".
     """
 
     name: ClassVar[str] = "reel"
     tools: ClassVar[tuple[str, ...]] = ("clip", "crop", "answer", "locate_span")
+    actions: ClassVar[re.Pattern[str]] = re.compile(
+        r"^[ \t]*(?:(?:watch|when|look)\b|answer(?![^ \t\n]))", re.MULTILINE
+    )
+    missing: ClassVar[str] = 'the reply has no line "watch …", "look …", "when …" or "answer …"'
+    lines: ClassVar[tuple[str, ...]] = ("clip", "crop", "locate_span")
 
     def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
         """Explains the enabled actions."""
@@ -93,13 +96,7 @@ class Reel(Dialect):
                 f'{watches}To answer, end your reply with a line like "when 18 19": what was asked for begins with '
                 "picture 18 and ends with picture 19."
             )
-        end = 'To answer, end your reply with a line like "answer TEXT", where TEXT is '
-        form = "the right option, word by word." if task.kind == "choice" else "a word, a number or a short phrase."
-        return watches + end + form
-
-    def options(self, task: Task) -> tuple[str, ...]:
-        """The option texts."""
-        return task.choices
+        return watches + answer_form(task)
 
     def show(self, views: Sequence[View], text: str, info: Mapping[str, Any]) -> list[str | View]:
         """Each picture before its number, the distance of frames, then the question or an error; no other feedback."""
@@ -108,50 +105,29 @@ class Reel(Dialect):
             parts += [view, f"{view.index}"]
         if step := frame_step(views):
             parts[-1] = f"{parts[-1]}\nevery {step}"
-        shown = text if info.get("turn", 0) == 0 else _refusal(text) if info.get("error") else ""
+        shown = text if info.get("turn", 0) == 0 else refused_view(text) if info.get("error") else ""
         return [*parts, f"\n{shown}" if views else shown] if shown else parts
 
-    def parse(self, text: str, views: Sequence[View]) -> Parsed:
-        """Parses the last line that starts with an action; an answer extends to the end of the reply."""
-        text = text[-MAX_REPLY:]
-        starts = [match.start() for match in _ACTION.finditer(text)]
-        if not starts:
-            return unreadable("void", 'the reply has no line "watch …", "look …", "when …" or "answer …"', text.strip())
-        thought, action = text[: starts[-1]].strip(), text[starts[-1] :].strip()
+    def read_action(self, action: str, views: Sequence[View]) -> ReadAction | str:
+        """Reads a clip, a look, or an answer in words or by an interval."""
         if action.startswith("answer"):
-            return Parsed(answer(action.removeprefix("answer").strip()[:MAX_TEXT]), len(starts) == 1, thought)
+            return ReadAction(answer(action.removeprefix("answer").strip()[:MAX_TEXT]), len(action))
         if action.startswith("look"):
-            look = read_look(action)
-            if isinstance(look, str):
-                return unreadable("parse", look or 'expected a line like "look 2x2 a1 in 18"', thought)
-            return Parsed(look.call, len(starts) == 1 and look.end == len(action), thought)
+            return read_look(action) or 'expected a line like "look 2x2 a1 in 18"'
         found = _FRAMES.match(action)
         if found is None:
-            return unreadable("parse", 'expected a line like "watch 3 5", "look 2x2 a1 in 18" or "when 18 19"', thought)
+            return 'expected a line like "watch 3 5", "look 2x2 a1 in 18" or "when 18 19"'
         first, last = int(found["first"]), int(found["last"])
-        if fault := _fault(views, first, last):
-            return unreadable("parse", fault, thought)
-        return Parsed(
-            _call(found["verb"], views, first, last), len(starts) == 1 and found.end() == len(action), thought
-        )
-
-    def parse_cut(self, text: str, views: Sequence[View]) -> Parsed:
-        """Parses a reply that was cut by its token limit: only a finished line counts, and no answer in words."""
-        parsed = self.parse(text, views)
-        finished = (
-            parsed.call.tool in ("clip", "crop", "locate_span")
-            and "\n" in text[[found.start() for found in _ACTION.finditer(text)][-1] :]
-        )
-        return parsed if finished or parsed.call.tool == "noop" else unreadable("parse", CUT, parsed.thought)
+        return _fault(views, first, last) or ReadAction(_call(found["verb"], views, first, last), found.end())
 
     def format(self, call: Call, views: Sequence[View], thought: str = "") -> str:
         """Writes a call. Raises ValueError for a tool or a video that the format cannot express."""
-        thought = _disarmed(thought.strip())
+        thought = self.disarmed(thought.strip())
         lead = f"{thought}\n" if thought else ""
         if call.tool == "noop":
             return thought or "I do not know what to do."
         if call.tool == "answer":
-            return f"{lead}answer {_disarmed(call.args['text'])}"
+            return f"{lead}answer {self.disarmed(call.args['text'])}"
         if call.tool not in self.tools:
             raise ValueError(f'dialect {self.name} cannot express "{call.tool}"; it has {", ".join(self.tools)}')
         if call.tool == "crop":
@@ -208,14 +184,3 @@ def nearest_frames(verb: str, span: Sequence[float], views: Sequence[View], vide
         return span_iou([(start, end)], [wanted]), -abs((start + end) / 2 - middle)
 
     return max(pairs, key=fit)
-
-
-def _refusal(text: str) -> str:
-    """The environment's feedback on a call that was refused, in this format's words."""
-    text = NO_VIEW.sub(lambda match: f"there is no view {match[1]}; {numbering('picture', 0, int(match[2]))}", text)
-    return VIEW_NUMBER.sub(r"picture \1", text)
-
-
-def _disarmed(text: str) -> str:
-    """`text` with "- " before every line that would be read as an action."""
-    return _ACTION.sub(lambda match: f"- {match[0]}", text)

@@ -28,7 +28,7 @@ WATCHED_TIMES = O3GYM_TIMES
 
 @dataclass(frozen=True)
 class StagedFilm:
-    """A film of the train split: its task, what happens when, and the card that is asked for, if there is one."""
+    """A film: its task, what happens when, and the card that is asked for, if there is one."""
 
     task: Task
     plan: Lighting
@@ -84,10 +84,14 @@ def _films(family: str, seconds: float) -> SyntheticVideo:
 @lru_cache(maxsize=64)
 def stage_film(family: str, seconds: float, number: int) -> StagedFilm:
     """Plans film `number` of the train split: of the family "event" or "glimpse", easy, `seconds` long."""
-    task = _films(family, seconds).task(number)
+    return staged(_films(family, seconds).task(number))
+
+
+def staged(task: Task) -> StagedFilm:
+    """Plans the film of an easy task of the family "event" or "glimpse"."""
     args = task.sources[0].args
-    rng, frames = Random(f"film/{family}/easy/{args['seed']}"), round(args["seconds"] * args["fps"])
-    if family == "event":
+    rng, frames = Random(f"film/{args['family']}/easy/{args['seed']}"), round(args["seconds"] * args["fps"])
+    if args["family"] == "event":
         return StagedFilm(task, plan_lighting(rng, "easy", frames, frames), None)
     plan, cards = plan_cards(rng, "easy", frames)
     return StagedFilm(task, plan, cards[0])

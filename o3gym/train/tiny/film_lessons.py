@@ -9,6 +9,7 @@ it answers.
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 from o3gym.geometry import coverage
 from o3gym.policies.dialogue import Message
@@ -64,21 +65,20 @@ class FilmLesson(FilmSource):
     """Whole searches: overview, chapter, then closer looks up to single frames or to the code on a card, and answer.
 
     Args:
-        family, seconds, views, start: see `FilmSource`.
+        family, seconds: see `FilmSource`.
         other: share of dialogues about a wall in front of which no lamp lights up and no card is shown.
         refused: share of dialogues whose first clip is refused.
         astray: probability that the first clip is shown at a random time instead.
         lost: the same for each later clip, and for the part of a frame with the card.
         overview: number of frames of the overview.
         clips: maximum number of clips. With 0, searches answer from notes on the frames of the overview.
+        options: the other arguments of `FilmSource`.
     """
 
     def __init__(
         self,
         family: str = "event",
         seconds: str = "60",
-        views: int = 8,
-        start: int = 0,
         *,
         other: float = 0.0,
         refused: float = 0.0,
@@ -86,8 +86,9 @@ class FilmLesson(FilmSource):
         lost: float = 0.0,
         overview: int = 16,
         clips: int = MOST_CLIPS,
+        **options: Any,
     ) -> None:
-        super().__init__(family, seconds, views, start)
+        super().__init__(family, seconds, **options)
         self.other, self.refused, self.astray, self.lost = other, refused, astray, lost
         self.overview, self.clips = overview, clips
 
@@ -178,27 +179,27 @@ class FramesLesson(FilmSource):
     Of sixteen frames, a small model does not learn which note is about which of them. Of a few it does.
 
     Args:
-        family, seconds, views, start: see `FilmSource`. Notes are about walls or lamps, or about walls or cards.
+        family, seconds: see `FilmSource`. Notes are about walls or lamps, or about walls or cards.
         least, most: minimum and maximum number of frames.
         walls: share of notes on walls, with a question.
         found: probability that a frame is chosen from those with light, or with the card.
         opening: whether frames are numbered from 0 on, as those of an overview are, instead of from a random number.
+        options: the other arguments of `FilmSource`.
     """
 
     def __init__(
         self,
         family: str = "event",
         seconds: str = "60",
-        views: int = 8,
-        start: int = 0,
         *,
         least: int = 1,
         most: int = 4,
         walls: float = 0.5,
         found: float = 0.4,
         opening: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(family, seconds, views, start)
+        super().__init__(family, seconds, **options)
         self.least, self.most, self.walls, self.found, self.opening = least, most, walls, found, opening
 
     def build(self, film: StagedFilm, rng: Random) -> FilmBuilder:
