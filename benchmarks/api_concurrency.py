@@ -29,7 +29,8 @@ from figures import Figure, show
 
 from o3gym.policies.dialogue import Dialogue, Picture, Request
 from o3gym.policies.openai.policy import OpenAIPolicy
-from o3gym.types import FULL, Sampling, View
+from o3gym.sampling import Sampling
+from o3gym.types import FULL, View
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "policies" / "openai"))
 from openai_stub import Stub, completion

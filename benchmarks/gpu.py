@@ -54,10 +54,10 @@ from o3gym.registry import REWARDS
 from o3gym.rewards.base import RewardRecipe, Term
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job
+from o3gym.sampling import Sampling
 from o3gym.train.grpo import samplers
 from o3gym.train.grpo.recipe import read_grpo
 from o3gym.train.grpo.rollout_worker import RolloutWorker
-from o3gym.types import Sampling
 from tests.train import tiny_folder
 from tests.train.grpo.spelled import prompts
 
@@ -213,12 +213,12 @@ def step(setting: Setting) -> dict[str, Any]:
     }
     # Weights, gradients and moments take 16 bytes a parameter; activations and the cache a few GiB more.
     adapters = not setting.toy and free_gib(setting.device) < 16 * text / 2**30 + 12
-    made = read_grpo({**settings, "lora": {"r": 16} if adapters else None})
-    if made.lora is not None:
-        from o3gym.train.models import with_adapters
-
-        model = with_adapters(model, made.lora)
     with given_replies(sizes.turns), tempfile.TemporaryDirectory(dir=setting.folder) as folder:
+        made = read_grpo({**settings, "lora": {"r": 16} if adapters else None})
+        if made.lora is not None:
+            from o3gym.train.models import with_adapters
+
+            model = with_adapters(model, made.lora)
         encoder = Encoder(processor)
         worker = RolloutWorker(made, encoder, Path(folder))
         trainer = GrpoTrainer(model, processor, made, encoder, worker, Path(folder) / "checkpoints")

@@ -29,7 +29,8 @@ from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Dialogue, Picture, Request
 from o3gym.policies.window import leaving
 from o3gym.registry import require
-from o3gym.types import FULL, EpisodeKey, Sampling, Task, View
+from o3gym.sampling import Sampling
+from o3gym.types import FULL, EpisodeKey, Task, View
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "policies" / "local"))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from o3gym import geometry
-from o3gym.suites.synthetic import DIFFICULTIES, FAMILIES, Synthetic, render_scene
+from o3gym.suites.synthetic import DIFFICULTIES, SCENES, Synthetic, render_scene
 from o3gym.types import Size, Task
 
 PICTURE: Size = (400, 300)
@@ -25,8 +25,8 @@ INK, PALE, MARK = (30, 34, 44), (110, 116, 128), (220, 30, 60)
 
 def main(path: Path, ordinal: int = 4) -> None:
     """Write the sheet of the tasks number `ordinal` of each family and difficulty."""
-    sheet = Image.new("RGB", (CELL[0] * len(DIFFICULTIES), CELL[1] * len(FAMILIES)), "white")
-    for row, family in enumerate(FAMILIES):
+    sheet = Image.new("RGB", (CELL[0] * len(DIFFICULTIES), CELL[1] * len(SCENES)), "white")
+    for row, family in enumerate(SCENES):
         for column, difficulty in enumerate(DIFFICULTIES):
             task = Synthetic(family=family, difficulty=difficulty)[ordinal + row]
             sheet.paste(cell(task), (column * CELL[0], row * CELL[1]))

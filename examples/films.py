@@ -21,11 +21,12 @@ from o3gym.geometry import span_iou
 from o3gym.policies.tiny.film import WEIGHTS_FILM
 from o3gym.runs.intervals import bootstrap_interval
 from o3gym.runs.store import open_run
+from o3gym.sampling import Sampling
 from o3gym.train.recipe import SftRecipe, read_recipe
 from o3gym.train.sft.run import train_sft
 from o3gym.train.tiny.film_builder import FilmBuilder, staged
 from o3gym.train.tiny.film_lessons import FilmLesson
-from o3gym.types import Sampling, Task, Trajectory
+from o3gym.types import Task, Trajectory
 
 LENGTHS = (30, 60, 120, 300, 600)
 """Lengths of the films in seconds."""

@@ -37,11 +37,12 @@ from o3gym.bench.run import run
 from o3gym.geometry import iou
 from o3gym.runs.intervals import bootstrap_interval
 from o3gym.runs.store import open_run
+from o3gym.sampling import Sampling
 from o3gym.train.grpo.recipe import load_grpo
 from o3gym.train.grpo.run import train_grpo
 from o3gym.train.recipe import SftRecipe, read_recipe
 from o3gym.train.sft.run import train_sft
-from o3gym.types import Sampling, Trajectory
+from o3gym.types import Trajectory
 
 CALLS = 16
 """Maximum looks of a search: one for each place."""

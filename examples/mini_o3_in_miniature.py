@@ -38,11 +38,12 @@ from o3gym.geometry import coverage
 from o3gym.runs.chart import CurvePoint
 from o3gym.runs.intervals import bootstrap_interval
 from o3gym.runs.store import open_run
+from o3gym.sampling import Sampling
 from o3gym.train.grpo.recipe import load_grpo
 from o3gym.train.grpo.run import train_grpo
 from o3gym.train.recipe import SftRecipe, read_recipe
 from o3gym.train.sft.run import train_sft
-from o3gym.types import OVER_TURN, Sampling, Trajectory
+from o3gym.types import OVER_TURN, Trajectory
 
 CUTS = (4, 6, 8, 12, 16, 24, 32)
 """Numbers of turns at which accuracy is counted."""

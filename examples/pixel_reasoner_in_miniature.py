@@ -44,6 +44,7 @@ from o3gym.rewards.base import RewardRecipe, Term
 from o3gym.rewards.terms import OUTCOME_TERM, tried
 from o3gym.runs.intervals import bootstrap_interval
 from o3gym.runs.store import open_run
+from o3gym.sampling import Sampling
 from o3gym.suites.scenes.outlines import SHAPES
 from o3gym.train.grpo.recipe import load_grpo
 from o3gym.train.grpo.run import train_grpo
@@ -51,7 +52,7 @@ from o3gym.train.recipe import SftRecipe, read_recipe
 from o3gym.train.sft.run import train_sft
 from o3gym.train.tiny.dialogue_builder import DialogueBuilder, StagedScene
 from o3gym.train.tiny.lessons import SearchLesson
-from o3gym.types import Sampling, Trajectory
+from o3gym.types import Trajectory
 
 BONUS: Mapping[str, tuple[float, float]] = {"plain": (0.0, 0.0), "curious": (1.0, 0.75), "paper": (0.5, 0.3)}
 """Alpha and H of each arm. The paper's penalty for more than N operations is left out: a search may take eight."""

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import gymnasium as _gymnasium
 
-from o3gym.calls import answer, answer_with_span, clip, crop, frames, locate, locate_span, noop, reuse, zoom
+from o3gym.calls import answer, answer_with_span, clip, code, crop, frames, locate, locate_span, noop, reuse, zoom
 from o3gym.env_ids import ENVS as _ENVS
 from o3gym.env_ids import RELEASED_ENVS as _RELEASED
-from o3gym.types import Box, Call, Parsed, Reply, Sampling, Segment, Source, Target, Task, Trajectory, Turn, View
+from o3gym.sampling import Sampling
+from o3gym.types import Box, Call, Parsed, Reply, Segment, Source, Target, Task, Trajectory, Turn, View
 
 __version__ = "0.1.0"
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "answer",
     "answer_with_span",
     "clip",
+    "code",
     "crop",
     "frames",
     "locate",

@@ -37,6 +37,11 @@ def clip(start: float, end: float, video: int = 0) -> Call:
     return Call("clip", {"span": [float(start), float(end)], "video": video})
 
 
+def code(source: str) -> Call:
+    """Run Python `source` in the episode's sandbox, and view the pictures that it shows."""
+    return Call("code", {"source": source})
+
+
 def answer(text: str) -> Call:
     """End the episode with an answer: a letter for multiple choice, otherwise text."""
     return Call("answer", {"text": text})

@@ -12,7 +12,10 @@ ENVS: Mapping[str, Mapping[str, Any]] = {
             "suite": "synthetic",
             "suite_args": {"family": family, "difficulty": difficulty},
         }
-        for family in ("attribute", "text", "relation", "hidden", "chart", "map", "region")
+        for family in (
+            *("attribute", "text", "relation", "hidden", "chart", "map", "region"),
+            *("turned", "dim", "tally", "measure"),
+        )
         for difficulty in ("easy", "medium", "hard")
     },
     **{
@@ -81,6 +84,7 @@ RELEASED_ENVS: Mapping[str, Mapping[str, Any]] = {
             "Visual-CoT": "visual-cot",
             "VStar-Train": "vstar-train",
             "DeepEyes-47k": "deepeyes-47k",
+            "Thyme-RL": "thyme-rl",
             "InfoVQA-Regions": "infovqa-regions",
         },
     }.items()

@@ -155,11 +155,29 @@ def _named(module: str, *names: str, title: bool = False) -> dict[str, str]:
     return {name: f"o3gym.{module}:{name.title() if title else name}" for name in names}
 
 
+def _released(suites: Mapping[str, str]) -> dict[str, str]:
+    """Entries of suites, whose paths are given without "o3gym.suites.released."."""
+    return {name: f"o3gym.suites.released.{path}" for name, path in suites.items()}
+
+
 TOOLS = Registry(
     "tool",
     {
         name: f"o3gym.tools.{name}:{name.title()}"
-        for name in ("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw", "search", "frames", "clip", "noop")
+        for name in (
+            "crop",
+            "zoom",
+            "reuse",
+            "answer",
+            "locate",
+            "rotate",
+            "draw",
+            "search",
+            "frames",
+            "clip",
+            "noop",
+            "code",
+        )
     }
     | {
         "locate_span": "o3gym.tools.locate_span:LocateSpan",
@@ -168,6 +186,8 @@ TOOLS = Registry(
         "ask_clip": "o3gym.tools.ask_clip:AskClip",
         "sampled_frames": "o3gym.tools.sampled_frames:SampledFrames",
         "frame_at": "o3gym.tools.frame_at:FrameAt",
+        "web_search": "o3gym.tools.web_search:WebSearch",
+        "image_search": "o3gym.tools.image_search:ImageSearch",
     },
 )
 TIME_RULES = Registry(
@@ -178,6 +198,14 @@ TIME_RULES = Registry(
     },
 )
 """How systems show videos, and which times they refuse."""
+CODE_RULES = Registry(
+    "code_rule",
+    {
+        name: f"o3gym.tools.code_rules:{name.upper()}_CODE_RULE"
+        for name in ("o3gym", "thyme", "thyme_repaired", "pyvision", "deepeyes_v2")
+    },
+)
+"""What model-written code finds in the sandbox, and which of its pictures are shown."""
 SIZE_RULES = Registry(
     "size_rule",
     {
@@ -236,6 +264,9 @@ DIALECTS = Registry(
         "longvt": "o3gym.dialects.longvt:LongVT",
         "vr_thinker": "o3gym.dialects.vr_thinker:VRThinker",
         "frame_thinker": "o3gym.dialects.frame_thinker:FrameThinker",
+        "thyme": "o3gym.dialects.thyme:Thyme",
+        "pyvision": "o3gym.dialects.pyvision:PyVision",
+        "deepeyes_v2": "o3gym.dialects.deepeyes_v2:DeepEyesV2",
     },
 )
 SUITES = Registry(
@@ -245,52 +276,34 @@ SUITES = Registry(
         "synthetic_video": "o3gym.suites.synthetic_video:SyntheticVideo",
         "collage": "o3gym.suites.collage:Collage",
         "local": "o3gym.suites.local:Local",
-        "vstar": "o3gym.suites.released.vstar:VStar",
+        **_released({"vstar": "vstar:VStar"}),
         **{f"hrbench-{size}k": f"o3gym.suites.released.hrbench:HRBench{size}K" for size in (4, 8)},
-        "infovqa": "o3gym.suites.released.infovqa:InfoVQA",
-        "chartqa": "o3gym.suites.released.chartqa:ChartQA",
+        **_released({"infovqa": "infovqa:InfoVQA", "chartqa": "chartqa:ChartQA"}),
         **{
             f"visualprobe-{level.lower()}": f"o3gym.suites.released.visualprobe:VisualProbe{level}"
             for level in ("Easy", "Medium", "Hard", "Train")
         },
-        "treebench": "o3gym.suites.released.treebench:TreeBench",
-        "mme-realworld": "o3gym.suites.released.mme_realworld:MMERealWorld",
-        "mme-realworld-lite": "o3gym.suites.released.mme_realworld:MMERealWorldLite",
-        "o3-bench": "o3gym.suites.released.o3bench:O3Bench",
-        "charxiv-reasoning": "o3gym.suites.released.charxiv:CharXivReasoning",
-        "mme-reasoning": "o3gym.suites.released.mme:MMEReasoning",
-        "pope": "o3gym.suites.released.pope:POPE",
-        "mmstar": "o3gym.suites.released.mmstar:MMStar",
-        "zoombench": "o3gym.suites.released.zoombench:ZoomBench",
-        "realworldqa": "o3gym.suites.released.realworldqa:RealWorldQA",
-        "hallusionbench": "o3gym.suites.released.hallusionbench:HallusionBench",
-        "mathvista-testmini": "o3gym.suites.released.mathvista:MathVistaTestmini",
-        "chartqapro": "o3gym.suites.released.chartqapro:ChartQAPro",
-        "tallyqa-complex": "o3gym.suites.released.tallyqa:TallyQAComplex",
-        "visualtoolbench": "o3gym.suites.released.visualtoolbench:VisualToolBench",
-        "refcoco": "o3gym.suites.released.refcoco:RefCOCO",
-        "refcoco+": "o3gym.suites.released.refcoco:RefCOCOPlus",
-        "refcocog": "o3gym.suites.released.refcoco:RefCOCOg",
-        "charades-sta": "o3gym.suites.released.charades_sta:CharadesSTA",
-        "activitynet-mr": "o3gym.suites.released.activitynet_mr:ActivityNetMR",
-        "rextime": "o3gym.suites.released.rextime:ReXTime",
-        "next-gqa": "o3gym.suites.released.next_gqa:NExTGQA",
-        "video-mme": "o3gym.suites.released.video_mme:VideoMME",
-        "video-mmmu": "o3gym.suites.released.video_mmmu:VideoMMMU",
-        "longvideobench": "o3gym.suites.released.longvideobench:LongVideoBench",
-        "lvbench": "o3gym.suites.released.lvbench:LVBench",
-        "mlvu": "o3gym.suites.released.mlvu:MLVU",
-        "mmvu": "o3gym.suites.released.mmvu:MMVU",
-        "mvbench": "o3gym.suites.released.mvbench:MVBench",
-        "vsi-bench": "o3gym.suites.released.vsi_bench:VSIBench",
-        "videogen-rewardbench": "o3gym.suites.released.videogen_rewardbench:VideoGenRewardBench",
-        "genai-bench-video": "o3gym.suites.released.genai_bench_video:GenAIBenchVideo",
-        "mj-bench-video": "o3gym.suites.released.mj_bench_video:MJBenchVideo",
-        "vl-rewardbench": "o3gym.suites.released.vl_rewardbench:VLRewardBench",
-        "visual-cot": "o3gym.suites.released.visual_cot:VisualCoT",
-        "vstar-train": "o3gym.suites.released.vstar_train:VStarTrain",
-        "deepeyes-47k": "o3gym.suites.released.deepeyes_47k:DeepEyes47k",
-        "infovqa-regions": "o3gym.suites.released.infovqa_regions:InfoVQARegions",
+        **_released({"treebench": "treebench:TreeBench", "mme-realworld": "mme_realworld:MMERealWorld"}),
+        **_released({"mme-realworld-lite": "mme_realworld:MMERealWorldLite", "o3-bench": "o3bench:O3Bench"}),
+        **_released({"charxiv-reasoning": "charxiv:CharXivReasoning", "mme-reasoning": "mme:MMEReasoning"}),
+        **_released({"pope": "pope:POPE", "mmstar": "mmstar:MMStar", "zoombench": "zoombench:ZoomBench"}),
+        **_released({"realworldqa": "realworldqa:RealWorldQA", "hallusionbench": "hallusionbench:HallusionBench"}),
+        **_released({"mathvista-testmini": "mathvista:MathVistaTestmini", "chartqapro": "chartqapro:ChartQAPro"}),
+        **_released({"tallyqa-complex": "tallyqa:TallyQAComplex"}),
+        **_released({"visualtoolbench": "visualtoolbench:VisualToolBench", "refcoco": "refcoco:RefCOCO"}),
+        **_released({"refcoco+": "refcoco:RefCOCOPlus", "refcocog": "refcoco:RefCOCOg"}),
+        **_released({"charades-sta": "charades_sta:CharadesSTA", "activitynet-mr": "activitynet_mr:ActivityNetMR"}),
+        **_released({"rextime": "rextime:ReXTime", "next-gqa": "next_gqa:NExTGQA"}),
+        **_released({"video-mme": "video_mme:VideoMME", "video-mmmu": "video_mmmu:VideoMMMU"}),
+        **_released({"longvideobench": "longvideobench:LongVideoBench", "lvbench": "lvbench:LVBench"}),
+        **_released({"mlvu": "mlvu:MLVU", "mmvu": "mmvu:MMVU", "mvbench": "mvbench:MVBench"}),
+        **_released({"vsi-bench": "vsi_bench:VSIBench"}),
+        **_released({"videogen-rewardbench": "videogen_rewardbench:VideoGenRewardBench"}),
+        **_released({"genai-bench-video": "genai_bench_video:GenAIBenchVideo"}),
+        **_released({"mj-bench-video": "mj_bench_video:MJBenchVideo"}),
+        **_released({"vl-rewardbench": "vl_rewardbench:VLRewardBench", "visual-cot": "visual_cot:VisualCoT"}),
+        **_released({"vstar-train": "vstar_train:VStarTrain", "deepeyes-47k": "deepeyes_47k:DeepEyes47k"}),
+        **_released({"thyme-rl": "thyme_rl:ThymeRL", "infovqa-regions": "infovqa_regions:InfoVQARegions"}),
     },
 )
 REWARDS = Registry(
@@ -302,7 +315,8 @@ REWARDS = Registry(
             *("insight_o3_code_in_loop", "insight_o3_no_tool", "insight_o3_in_loop_no_tool"),
             *("insight_o3_in_loop_no_feedback", "insight_o3_in_loop_no_outcome", "deepeyes", "pixel_reasoner"),
             *("pixel_reasoner_paper", "thyme", "thyme_code", "vprl", "vital", "vital_code", "vital_code_long"),
-            *("longvt", "longvt_recall", "vr_thinker", "vr_thinker_code"),
+            *("longvt", "longvt_recall", "vr_thinker", "vr_thinker_code", "thyme_judged", "thyme_code_judged"),
+            *("thyme_no_consistency", "thyme_with_code", "thyme_with_process"),
         )
     },
 )
@@ -320,6 +334,7 @@ JUDGES = Registry(
         **_named("judges.videos", "mra", "vsi_bench_released", "first_capital"),
         "openai": "o3gym.judges.model:ModelJudge",
         "rubric": "o3gym.judges.rubric:RubricJudge",
+        "reasoning": "o3gym.judges.reasoning:ReasoningJudge",
     },
 )
 MEASURES = Registry(
@@ -340,6 +355,7 @@ POLICIES = Registry(
         "two_agent": "o3gym.policies.two_agent:TwoAgent",
         "openai": "o3gym.policies.openai.policy:OpenAIPolicy",
         "tiny": "o3gym.policies.tiny:Tiny",
+        "tiny_coder": "o3gym.policies.tiny.coder:TinyCoder",
         "tiny_film": "o3gym.policies.tiny.film:TinyFilm",
         "transformers": "o3gym.policies.local.transformers:Transformers",
         "vllm": "o3gym.policies.local.vllm:Vllm",
@@ -360,6 +376,7 @@ DEMONSTRATIONS = Registry(
         "run": "o3gym.train.data.sources:RunSource",
         "sharegpt": "o3gym.train.data.sharegpt:ShareGPT",
         "mini_o3": "o3gym.train.data.cold_start:ColdStart",
+        "thyme": "o3gym.train.data.thyme_sft:ThymeSFT",
     },
 )
 EXPORTS = Registry(
@@ -374,8 +391,8 @@ EXPORTS = Registry(
 REGISTRIES: Mapping[str, Registry] = {
     registry.kind: registry
     for registry in (
-        *(TOOLS, DIALECTS, SUITES, POLICIES, REWARDS, JUDGES, SIZE_RULES, TIME_RULES, CONTROLS, MEASURES, GENERATORS),
-        *(GENERATED_SIZES, OPERATIONS, DETECTORS, DEMONSTRATIONS, EXPORTS),
+        *(TOOLS, DIALECTS, SUITES, POLICIES, REWARDS, JUDGES, SIZE_RULES, TIME_RULES, CODE_RULES, CONTROLS, MEASURES),
+        *(GENERATORS, GENERATED_SIZES, OPERATIONS, DETECTORS, DEMONSTRATIONS, EXPORTS),
     )
 }
 """Every kind of plug-in and its registry."""

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from o3gym.arguments import check_real, check_seed, check_whole
 from o3gym.codec import canonical, decode, encode
+from o3gym.sampling import Sampling
 
 Box: TypeAlias = tuple[float, float, float, float]
 Size: TypeAlias = tuple[int, int]
@@ -29,8 +29,9 @@ EpisodeKey: TypeAlias = tuple[str, str, int, str]
 """(arm, group, sample, agent): the key of an episode within a run."""
 TaskKind: TypeAlias = Literal["choice", "free", "box", "span"]
 Error: TypeAlias = Literal[
-    "", "parse", "void", "unknown_tool", "bad_args", "bad_view", "bad_box", "bad_time", "too_small", "aspect", "budget"
-]
+    "", "parse", "void", "unknown_tool", "bad_args", "bad_view", "bad_box", "bad_time", "too_small", "aspect", "budget",
+    "code"
+]  # fmt: skip
 Stop: TypeAlias = Literal[
     "", "answered", "located", "void", "over_turn", "over_views", "over_context", "malformed", "length", "error"
 ]
@@ -93,6 +94,14 @@ class Source:
     def derived(cls, parent: Source, operation: str, affine: Affine | None, **args: Any) -> Source:
         """The picture that the registered `operation` makes from `parent`."""
         return cls("derived", operation, args, parent, affine)
+
+    @classmethod
+    def made(cls, data: bytes, parent: Source | None) -> Source:
+        """An encoded picture that a model's code made. It cannot be made again, so its bytes are kept.
+
+        `parent` is the task's first source. There is no affine map, because the code may do anything with the pixels.
+        """
+        return cls("bytes", hashlib.sha256(data).hexdigest(), {"made_by": "code"}, parent, data=data)
 
     @cached_property
     def key(self) -> str:
@@ -232,12 +241,14 @@ class Reply:
         text: the reply without special tokens.
         token_ids: the ids that were sampled, if the backend reports them.
         logprobs: log-probability of each id under the sampling distribution (after temperature and the suppression of
-            image-pad ids, before top-p).
+            image-pad ids, before the repetition penalty and top-p). Those of code tokens are taken at the temperature
+            of the text, too.
         new_prompt_ids: ids added to the context since the previous reply, including templates and image pads. For the
             first reply of a segment: all ids of the dialogue so far, earlier replies included.
         finish: "stop" (the policy ended its reply), "length" (cut off by a token limit) or "error" (no usable reply).
         error: the reason if `finish="error"`.
         usage: token counts and cost, if known.
+        code: [start, end) spans of `token_ids` that were sampled at `Sampling.code_temperature`.
     """
 
     text: str
@@ -247,6 +258,7 @@ class Reply:
     finish: Finish = "stop"
     error: str = ""
     usage: Usage | None = None
+    code: tuple[tuple[int, int], ...] = field(default=(), metadata={"json": "if set"})
 
 
 @dataclass(frozen=True)
@@ -291,28 +303,6 @@ class Segment:
     turns: tuple[int, ...] = ()
     views: tuple[int, ...] = ()
     dropped: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Sampling parameters of a reply. `seed` makes sampling reproducible if the backend supports it.
-
-    If `choices` is not empty, only these replies are allowed (constrained decoding), which is how a rollout forces an
-    answer in the last turn. Log-probabilities are then those of the constrained distribution.
-    """
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    max_tokens: int = 1024
-    stop: tuple[str, ...] = ()
-    seed: int = 0
-    choices: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_real("temperature", self.temperature, 0.0)
-        check_real("top_p", self.top_p, 0.0, 1.0, above=True)
-        check_whole("max_tokens", self.max_tokens, 1)
-        check_seed(self.seed)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from o3gym.policies.base import make_policy
 from o3gym.registry import REWARDS, UnknownName
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm
-from o3gym.types import Sampling
+from o3gym.sampling import Sampling
 
 
 def test_whole_numbers() -> None:
@@ -49,6 +49,10 @@ def test_real_numbers() -> None:
             r"seed: expected a whole number up to 9223372036854775807 \(63 bits\), got 9223372036854775808",
         ),
         ({"seed": -1}, "seed: expected a whole number from 0 up, got -1"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty: expected a number above 0, got 0.0"),
+        ({"code_temperature": -0.5}, "code_temperature: expected a number from 0 up, got -0.5"),
+        ({"code_tags": ("<code>",)}, r"code_tags: expected an opening and a closing tag, or none, got \('<code>',\)"),
+        ({"code_tags": ("<code>", "")}, "code_tags: expected an opening and a closing tag"),
     ],
 )
 def test_sampling(fields: dict[str, Any], message: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from o3gym.calls import crop, locate
 from o3gym.codec import DecodeError, decode, encode
-from o3gym.types import Call, Parsed, Reply, Sampling, Segment, Source, Target, Task, Trajectory, Turn, Usage, View
+from o3gym.sampling import Sampling
+from o3gym.types import Call, Parsed, Reply, Segment, Source, Target, Task, Trajectory, Turn, Usage, View
 
 PHOTO = Source("file", "täst.jpg", duration=2.5)
 TURNED = Source.derived(PHOTO, "rotate", (0.0, 1.0, 0.1, -1.0, 0.0, 1.0), region=[0.0, 0.0, 0.5, 0.5], angle=90.0)

@@ -17,7 +17,7 @@ from o3gym import testing
 from o3gym.env_ids import ENVS, RELEASED_ENVS
 from o3gym.registry import REGISTRIES, SUITES, MissingPackage, Registry, UnknownName
 from o3gym.suites.base import make_suite
-from o3gym.suites.synthetic import DIFFICULTIES, FAMILIES
+from o3gym.suites.synthetic import DIFFICULTIES, SCENES
 from o3gym.suites.synthetic_video import FILM_DIFFICULTIES, FILM_FAMILIES
 from o3gym.testing import plugins
 from o3gym.types import Call
@@ -45,7 +45,7 @@ def environment(name: str, **kwargs) -> gym.Env:
 
 
 def test_ids_are_the_families_and_difficulties_of_the_suite() -> None:
-    expected = {f"o3gym/Synthetic-{f}-{d}-v0" for f in FAMILIES for d in DIFFICULTIES}
+    expected = {f"o3gym/Synthetic-{f}-{d}-v0" for f in SCENES for d in DIFFICULTIES}
     expected |= {f"o3gym/SyntheticVideo-{f}-{d}-v0" for f in FILM_FAMILIES for d in FILM_DIFFICULTIES}
     assert set(ENVS) == {"o3gym/VisualSearch-v0", "o3gym/Collage-v0", *expected}
     assert all(name in gym.registry for name in (*ENVS, *RELEASED_ENVS))
@@ -241,6 +241,6 @@ class Absent:
 
 
 @pytest.mark.parametrize("split", ["test", "train"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SCENES)
 def test_synthetic_tasks(family: str, split: str) -> None:
     testing.check_suite(make_suite("synthetic", split, family=family, pixels=200_000), count=12)

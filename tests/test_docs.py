@@ -12,6 +12,7 @@ import pytest
 from o3gym import testing
 from o3gym.cli.main import build_parser, main
 from o3gym.registry import TOOLS
+from o3gym.sandbox import SandboxUnavailable, open_sandbox
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -121,3 +122,13 @@ def test_documents_name_files_that_exist() -> None:
         for target in re.findall(r"\]\(([^)#]+?)\)", page.read_text("utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_code_on_the_page_of_concepts_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        open_sandbox("auto")
+    except SandboxUnavailable as reason:
+        pytest.skip(str(reason))
+    (code,) = blocks("docs/concepts.md")
+    exec(compile(code, "docs/concepts.md", "exec"), {})
+    assert re.fullmatch(r"\(\d+, \d+\) 1 ''\n", capsys.readouterr().out)

@@ -70,6 +70,12 @@ def test_photographs(tmp_path: Path) -> None:
             "window − clips, 600 tokens, all lengths: +0.176 [+0.108, +0.247]",
             "+0.176 [0.108, 0.247]",
         ),
+        (
+            "thyme_in_miniature.py",
+            "thyme",
+            "start, tested adaptive − plain: solved +18.3 [+10.8, +25.8]",
+            "+18.3 [10.8, 25.8]",
+        ),
         ("pixel_reasoner_in_miniature.py", "curiosity", "looked +97.8 [+96.7, +98.8] points", "+97.8 [96.7, 98.8]"),
     ],
 )

@@ -15,37 +15,51 @@ import o3gym
 
 ROOT = Path(o3gym.__file__).parent
 
-BASE = ("types", "arguments", "calls", "codec", "geometry", "registry", "specs", "append_log", "latex")
+BASE = ("types", "sampling", "arguments", "calls", "codec", "geometry", "registry", "specs", "append_log", "latex")
 ROOMS: dict[str, tuple[str, ...]] = {
     "media": BASE,
-    "tools": (*BASE, "media"),
+    "sandbox": BASE,
+    "tools": (*BASE, "media", "sandbox"),
     "dialects": (*BASE, "tools"),
     "suites": (*BASE, "media"),
     "judges": (*BASE, "policies"),
     "rewards": (*BASE, "judges"),
-    "envs": (*BASE, "media", "tools", "dialects", "suites", "rewards"),
+    "envs": (*BASE, "media", "sandbox", "tools", "dialects", "suites", "rewards"),
     "policies": (*BASE, "media", "tools", "dialects"),
     "rollout": (*BASE, "media", "dialects", "policies"),
     "runs": (*BASE, "media", "judges"),
-    "bench": (*BASE, "dialects", "suites", "judges", "rewards", "envs", "policies", "rollout", "runs"),
+    "bench": (*BASE, "sandbox", "dialects", "suites", "judges", "rewards", "envs", "policies", "rollout", "runs"),
     "train": (
         *(*BASE, "media", "tools", "dialects", "suites", "judges", "rewards", "envs", "policies", "rollout"),
         *("runs", "bench"),
     ),
     "synthesis": (*BASE, "media", "suites", "policies", "runs", "bench"),
     "testing": (
-        *(*BASE, "env_ids", "media", "tools", "dialects", "suites", "judges", "rewards", "envs", "policies"),
+        *(*BASE, "env_ids", "media", "sandbox", "tools", "dialects", "suites", "judges", "rewards", "envs", "policies"),
         *("rollout", "runs", "synthesis", "train"),
     ),
     "cli": (
-        *("", "arguments", "registry", "specs", "types", "env_ids", "suites", "runs", "bench", "testing", "train"),
+        *(
+            "",
+            "arguments",
+            "registry",
+            "specs",
+            "types",
+            "sampling",
+            "env_ids",
+            "suites",
+            "runs",
+            "bench",
+            "testing",
+            "train",
+        ),
         "synthesis",
     ),
 }
 """Each room, and the rooms and root modules it may import, in the order of the layers: nothing points back."""
 
 ROOT_MODULES: dict[str, tuple[str, ...]] = {
-    "": ("calls", "env_ids", "types"),
+    "": ("calls", "env_ids", "sampling", "types"),
     "arguments": (),
     "calls": ("types",),
     "codec": (),
@@ -54,12 +68,15 @@ ROOT_MODULES: dict[str, tuple[str, ...]] = {
     "env_ids": (),
     "latex": (),
     "append_log": (),
-    "types": ("arguments", "codec"),
+    "sampling": ("arguments",),
+    "types": ("codec", "sampling"),
     "geometry": ("types",),
     "__main__": ("cli",),
 }
 """The modules that lie in the root, and what they may import."""
 
+RULES = ("base", "rules", "answers", "released", "golden", "lmms_eval", "mathvista", "chartqapro")
+"""The modules of `judges` that ask no model."""
 FORBIDDEN = [
     # The two sides meet in `rollout` and nowhere else.
     ("envs", "policies"),
@@ -68,18 +85,14 @@ FORBIDDEN = [
     ("policies", "rollout"),
     # Judges that ask a model need a policy. They are loaded by their registered names only, so environments and
     # rewards, which import the other judges, never import policies through them.
-    ("judges.base", "policies"),
-    ("judges.rules", "policies"),
-    ("judges.answers", "policies"),
-    ("judges.released", "policies"),
-    ("judges.golden", "policies"),
-    ("judges.lmms_eval", "policies"),
-    ("judges.mathvista", "policies"),
-    ("judges.chartqapro", "policies"),
+    *((f"judges.{name}", "policies") for name in RULES),
     *((room, "judges.asking") for room in ROOMS if room != "judges"),
     ("judges.rules", "judges.asking"),
-    ("*", "judges.model"),
+    # The judge of reasoning judges answers as the model judge does, and extends it.
+    *((room, "judges.model") for room in ROOMS if room != "judges"),
+    *((f"judges.{name}", "judges.model") for name in (*RULES, "rubric", "asking", "cache")),
     ("*", "judges.rubric"),
+    ("*", "judges.reasoning"),
     # A run must be readable on a machine that cannot play it.
     ("runs", "envs"),
     ("runs", "policies"),

@@ -25,6 +25,7 @@ from o3gym.registry import (
 )
 from o3gym.runs.suite_metrics import Measure
 from o3gym.specs import parse_spec
+from o3gym.tools.code_rules import CodeRule
 from o3gym.tools.crop import Crop
 from o3gym.tools.time_rules import TimeRule
 from o3gym.tools.zoom import Zoom
@@ -33,7 +34,7 @@ from o3gym.tools.zoom import Zoom
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, known in REGISTRIES.items() for name in known])
 def test_every_entry_can_be_imported(kind: str, name: str) -> None:
     entry = REGISTRIES[kind][name]
-    assert callable(entry) or isinstance(entry, Measure | TimeRule) or entry.name == name
+    assert callable(entry) or isinstance(entry, Measure | TimeRule | CodeRule) or entry.name == name
 
 
 def test_every_registry_is_among_the_kinds() -> None:

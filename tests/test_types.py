@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 
 import o3gym
-from o3gym.types import FULL, Source, Task, Trajectory, View
+from o3gym.codec import decode, encode
+from o3gym.sampling import Sampling
+from o3gym.types import FULL, Reply, Source, Task, Trajectory, View
 
 REFERENCES = [
     Source.file("a.png"),
@@ -77,6 +80,16 @@ def test_the_constructors_make_json_values_of_what_they_are_given() -> None:
     assert o3gym.zoom((0, 1), 3) == ("zoom", {"view": 0, "center": [0.0, 1.0], "factor": 3.0})
     assert all(type(v) is float for v in [*o3gym.crop((0, 0, 1, 1)).args["box"], *o3gym.zoom((0, 1)).args["center"]])
     assert o3gym.locate(None) == ("locate", {"view": 0, "box": None})
+
+
+def test_code_and_its_sampling_are_stored_only_if_there_are_any() -> None:
+    plain, coded = Reply("x", (1, 2, 3)), Reply("x", (1, 2, 3), code=((0, 1), (2, 3)))
+    assert "code" not in encode(plain)
+    assert encode(coded)["code"] == [[0, 1], [2, 3]]
+    assert [decode(Reply, json.loads(json.dumps(encode(r)))) for r in (plain, coded)] == [plain, coded]
+    assert set(encode(Sampling())) == {"temperature", "top_p", "max_tokens", "stop", "seed", "choices"}
+    sampling = Sampling(repetition_penalty=1.05, code_temperature=0.0, code_tags=("<code>", "</code>"))
+    assert decode(Sampling, json.loads(json.dumps(encode(sampling)))) == sampling
 
 
 def test_a_trajectory_of_a_newer_package_is_refused() -> None:

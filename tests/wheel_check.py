@@ -19,6 +19,7 @@ for name in (
     "runs/viewer/viewer.html",
     "policies/tiny/weights/model.safetensors",
     "policies/tiny/weights_film/model.safetensors",
+    "policies/tiny/weights_coder/model.safetensors",
 ):
     assert (ROOT / name).is_file(), f"the wheel lacks {name}"
 assert "mini_o3" in names(), "the wheel lacks the recipes"

@@ -23,13 +23,16 @@ from o3gym.envs.visual_search import VisualSearchEnv
 from o3gym.policies.base import Policy, make_policy, playing, split_control
 from o3gym.policies.two_agent import agents
 from o3gym.registry import JUDGES, POLICIES, TOOLS, UnknownName, closest
+from o3gym.rewards.reasoning import require_reasoning_judge
 from o3gym.rollout.delegation import check_reasoner, delegates, delegates_protocol, is_pair, reasoning_tools
-from o3gym.rollout.records import Arm, Job, derive_seed
+from o3gym.rollout.records import Arm, Job, check_code_temperature, derive_seed
 from o3gym.runs.report import VARIANT
+from o3gym.sampling import Sampling
+from o3gym.sandbox import open_sandbox
 from o3gym.specs import parse_spec
 from o3gym.suites.base import BadTask, Suite, make_suite, some_of
 from o3gym.suites.drawing import take_tasks
-from o3gym.types import Sampling, Task
+from o3gym.types import Task
 
 DEFAULT_DIALECT = "qwen3_vl"
 """Default dialect for policies without a fixed one."""
@@ -121,8 +124,10 @@ class Bench:
         """One arm per policy and combination of swept arguments, with a label that names both.
 
         Raises:
-            ValueError: an argument is unknown or does not fit, or `base_url` is set but no policy uses a server.
+            ValueError: an argument is unknown or does not fit, `base_url` is set but no policy uses a server, or the
+                reward asks the judge about reasoning, which it does not read.
         """
+        require_reasoning_judge(self.reward, self.judge)
         suite = self.open_suite()
         for key in (*self.env, *(key for key in self.sweep if key != "window")):
             _check_argument(key)
@@ -158,7 +163,9 @@ class Bench:
             check_reasoner(policy, dialect_spec)
             env["tools"] = env.get("tools") or reasoning_tools(default_tools(suite))
         env["tools"] = expressible(env.get("tools"), dialect, suite)
-        return Arm(label, env, policy, dialect_spec, self.sampling, self.force_answer, window)
+        arm = Arm(label, env, policy, dialect_spec, self.sampling, self.force_answer, window)
+        check_code_temperature(arm, dialect, _policy_class(agents(policy)[0]).privileged)
+        return arm
 
     def jobs(self) -> list[Job]:
         """The episodes of an arm: `k` samples of each drawn task, each with its own seed. All arms share them.
@@ -195,6 +202,7 @@ class Bench:
             **({"skipped": len(draw.bad), "skipped_indices": [index for index, _ in draw.bad]} if draw.bad else {}),
             "arms": {arm.label: encode(arm.env) for arm in arms},
             **({"delegates": delegates_protocol(delegated)} if delegated else {}),
+            **({"sandboxes": sandboxes} if (sandboxes := _sandboxes(arms)) else {}),
             "warnings": [*suite.warnings, *draw.warnings(), *self._unjudged(suite)],
             "packages": packages(*(name for a in arms for one in policy_classes(a.policy) for name in one.packages)),
         }
@@ -205,8 +213,9 @@ class Bench:
         return [f"{suite.name} is scored by rules: {suite.wants_judge}"] if suite.wants_judge and rules else []
 
     def _judge_prompt(self) -> dict[str, str]:
-        """The hash of the judge's prompt, if the judge has one."""
-        digest = self._judge_attribute("prompt_sha256", "")
+        """The hash of the judge's prompt, if the judge has one; the judge computes it if options replace the prompt."""
+        computed = self._judge_attribute("prompt_digest", None)
+        digest = computed(**parse_spec(self.judge)[2]) if computed else self._judge_attribute("prompt_sha256", "")
         return {"judge_prompt_sha256": digest} if digest else {}
 
     def _judge_attribute(self, name: str, default: Any) -> Any:
@@ -256,6 +265,12 @@ def _others(suite: Suite, seed: int, first: Sequence[int]) -> Iterator[int]:
     yield from (index for index in suite.pick(len(suite), seed) if index not in used)
 
 
+def _sandboxes(arms: Sequence[Arm]) -> dict[str, Any]:
+    """What the results of code depend on, for each arm that enables it. Raises `SandboxUnavailable`."""
+    coding = [arm for arm in arms if "code" in arm.env["tools"]]
+    return {arm.label: open_sandbox(arm.env.get("sandbox", "auto")).describe() for arm in coding}
+
+
 def packages(*more: str) -> dict[str, str]:
     """Versions of Python, o3gym and its dependencies, and of those packages in `more` that are installed."""
     versions = {"python": platform.python_version()}
@@ -283,7 +298,9 @@ def _is_remote(spec: str) -> bool:
 
 
 def _prompt_hash(dialect: Dialect, task: Task) -> str:
-    tools = {name: TOOLS[name]() for name in dialect.tools if name in TOOLS}
+    """The hash of the prompt with every tool of the format, except for code where that has to be asked for."""
+    known = [name for name in dialect.tools if name in TOOLS and name != "code"]
+    tools = {name: TOOLS[name]() for name in dialect.default_tools(known, True)}
     return hashlib.sha256(dialect.system(tools, task).encode()).hexdigest()
 
 

@@ -77,11 +77,12 @@ def run(
         players = stack.enter_context(workers(bench, playing, protocol, in_flight)) if playing else None
         store = stack.enter_context(RunStore(out, protocol))
         played = _played(store.stored(), retry)
+        failed = {key for key, entry in store.stored().items() if entry.failed}
         done = Counter(key[0] for key in played)
 
         def keep(trajectory: Trajectory) -> None:
             if trajectory.key in played:  # judged again
-                if trajectory.verdict != "failed":
+                if trajectory.verdict != "failed" and (trajectory.reward is not None or trajectory.key in failed):
                     store.put(trajectory)
                 return
             store.put(trajectory)
@@ -90,7 +91,8 @@ def run(
                 progress(trajectory.arm, done[trajectory.arm], len(jobs))
 
         judging = stack.enter_context(AsyncJudge(REWARDS[bench.reward], judge, keep))
-        for trajectory in _unjudged(store) if retry else ():
+        asks = REWARDS[bench.reward].needs_reasoning_judge
+        for trajectory in _unjudged(store, asks) if retry else ():
             judging.put(trajectory)
         if players is not None:
             blocks = (_unplayed(block, played) for block in _plan(playing, jobs, players.block))
@@ -114,11 +116,17 @@ def _unplayed(block: JobBlock, played: Collection[EpisodeKey]) -> JobBlock:
     return replace(block, jobs=_missing(block.arm, block.jobs, played))
 
 
-def _unjudged(store: RunStore) -> Iterator[Trajectory]:
-    """The stored episodes whose judge failed, as they were before they were judged."""
-    wanted = {key for key, entry in store.stored().items() if entry.verdict == "failed" and entry.stop != "error"}
+def _unjudged(store: RunStore, asks: bool) -> Iterator[Trajectory]:
+    """The stored episodes whose judge failed, as they were before they were judged.
+
+    `asks` says whether the reward asks the judge about reasoning, too. An episode with a verdict but without a reward
+    then counts as well.
+    """
+    ended = {key: entry for key, entry in store.stored().items() if entry.stop != "error"}
+    wanted = {key for key, entry in ended.items() if asks or entry.verdict == "failed"}
     for trajectory in store.records(only=wanted):
-        yield replace(trajectory, verdict="", score=None, terms={}, reward=None)
+        if trajectory.verdict == "failed" or trajectory.reward is None:
+            yield replace(trajectory, verdict="", score=None, terms={}, reward=None)
 
 
 def _shard_jobs(jobs: Sequence[Job], number: int, count: int) -> list[Job]:

@@ -22,7 +22,7 @@ from o3gym.cli.values import (
     whole_number_argument,
 )
 from o3gym.cli.view import write_run_page
-from o3gym.types import Sampling
+from o3gym.sampling import Sampling
 
 if TYPE_CHECKING:
     from o3gym.bench.definition import Bench
@@ -73,6 +73,19 @@ def _add_episodes(parser: argparse.ArgumentParser) -> None:
         help="rounds whose pictures stay in the dialogue, besides those at the start (all)",
     )
     add("-k", type=positive_number_argument, default=1, metavar="K", help="samples per task (%(default)s)")
+    add(
+        "--code-temperature",
+        type=real_number_argument,
+        metavar="T",
+        help="sampling temperature inside of code, for dialects that mark it (that of the text)",
+    )
+    add(
+        "--repetition-penalty",
+        type=real_number_argument,
+        default=1.0,
+        metavar="R",
+        help="penalty on tokens that occur in the dialogue already, above 1 to avoid them (%(default)s)",
+    )
     add(
         "--env",
         type=key_value_argument,
@@ -177,7 +190,12 @@ def _bench_of(args: argparse.Namespace) -> Bench:
         judge=args.judge,
         force_answer=args.force_answer,
         window=args.window,
-        sampling=Sampling(temperature=args.temperature, max_tokens=args.max_tokens),
+        sampling=Sampling(
+            temperature=args.temperature,
+            max_tokens=args.max_tokens,
+            repetition_penalty=args.repetition_penalty,
+            code_temperature=args.code_temperature,
+        ),
         base_url=args.base_url,
     )
 

@@ -25,6 +25,7 @@ LISTED_KINDS = (
     "judges",
     "size_rules",
     "time_rules",
+    "code_rules",
     "exports",
     "detectors",
 )

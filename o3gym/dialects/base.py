@@ -22,6 +22,10 @@ MAX_REPLY = 200_000
 
 FRAME_NUMBERS = ("sampled_frames", "frame_at")
 """Tools for videos that only single systems have, by whose dialects they are enabled by default."""
+OWN_RULE = "o3gym"
+"""The name of o3gym's own size, time and code rules, which the environment uses unless told otherwise."""
+CODE_TAGS = ("<code>", "</code>")
+"""The strings around model-written code in the systems whose models write code into their replies."""
 
 
 @dataclass(frozen=True)
@@ -35,24 +39,46 @@ class Dialect:
         size_rule: the size rule of the system that uses this format (`o3gym.tools.size_rules`). `bench` uses it by
             default for this dialect.
         time_rule: the same for times and frames of videos (`o3gym.tools.time_rules`).
+        code_rule: the same for model-written code (`o3gym.tools.code_rules`): the names under which code finds the
+            pictures, and which of the pictures that it makes are shown. The dialects of systems that work by code have
+            a rule of their own, and only these enable the tool "code" by default.
+        on_void: the environment's `on_void` in the system of this format; "" if the environment's default applies.
+        inline: whether an observation continues the assistant's message, so that an episode after its first message is
+            a single assistant turn. `show` then returns text to be written directly behind the reply.
+        code_tags: the strings around code in a reply, whose tokens a policy may sample at another temperature
+            (`Sampling.code_temperature`); None if the format has no such part.
         stop: strings after which generation may stop; they are kept in the reply.
     """
 
     prompt_file: str = ""
     name: ClassVar[str]
     tools: ClassVar[tuple[str, ...]]
-    size_rule: ClassVar[str] = "o3gym"
-    time_rule: ClassVar[str] = "o3gym"
+    size_rule: ClassVar[str] = OWN_RULE
+    time_rule: ClassVar[str] = OWN_RULE
+    code_rule: ClassVar[str] = OWN_RULE
+    on_void: ClassVar[str] = ""
+    inline: ClassVar[bool] = False
+    code_tags: ClassVar[tuple[str, str] | None] = None
     stop: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def rules(cls, videos: bool) -> dict[str, str]:
-        """The environment's arguments that follow from the system of this format; `videos`: whether a suite has any."""
-        return {"size_rule": cls.size_rule, **({"time_rule": cls.time_rule} if videos else {})}
+        """The environment's arguments that follow from the system of this format; `videos`: whether a suite has any.
+
+        Only systems with videos, with code or with a treatment of void replies of their own add to the size rule.
+        """
+        rules = {"size_rule": cls.size_rule}
+        rules |= {"time_rule": cls.time_rule} if videos else {}
+        rules |= {"code_rule": cls.code_rule} if cls.code_rule != OWN_RULE else {}
+        return rules | ({"on_void": cls.on_void} if cls.on_void else {})
 
     def default_tools(self, names: Sequence[str], videos: bool) -> list[str]:
-        """The tools to enable by default: those of `names` that the format can express, and its own for videos."""
-        return [name for name in (*names, *(FRAME_NUMBERS if videos else ())) if name in self.tools]
+        """The tools to enable by default: those of `names` that the format can express, and its own for videos.
+
+        "code" is added for the systems whose models write code; elsewhere it is enabled only by name.
+        """
+        added = (*(FRAME_NUMBERS if videos else ()), *(("code",) if self.code_rule != OWN_RULE else ()))
+        return [name for name in (*names, *added) if name in self.tools]
 
     def system(self, tools: Mapping[str, Tool], task: Task) -> str:
         """The system prompt: the text of `prompt_file` if it is set, else `prompt(tools, task)`."""
@@ -105,6 +131,13 @@ class Dialect:
     def format(self, call: Call, views: Sequence[View], thought: str = "") -> str:
         """Writes a call as a model would. `parse(format(call)) == call` holds up to the dialect's own rounding."""
         raise NotImplementedError
+
+    def continued(self, reply: str) -> str:
+        """A reply written by `format`, as it continues an assistant's message that has begun, if the dialect is inline.
+
+        `format` cannot know whether a message has begun: code that shows no picture leaves no trace in the views.
+        """
+        return reply
 
     def rated(self, reply: str, rating: str) -> str:
         """A reply written by `format`, with its rating of the last search replaced, if the dialect has ratings."""

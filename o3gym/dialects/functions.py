@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from o3gym.dialects.lenient_json import number, numbers, read_json, read_lenient, whole_number, whole_numbers
 from o3gym.dialects.tagged import Tagged, Unreadable
 from o3gym.dialects.times import leading_video, write_seconds
-from o3gym.dialects.wording import compose_prompt
-from o3gym.registry import TOOLS
+from o3gym.dialects.wording import code_words, compose_prompt
+from o3gym.registry import CODE_RULES, TOOLS
 from o3gym.tools.base import MAX_BOXES, MAX_NUMBERS, MAX_TEXT, Arg, Tool
 from o3gym.types import Call, Task, View
 
@@ -26,6 +26,7 @@ ONE_PICTURE: Mapping[str, str] = {
     "reuse": "Show the picture again.",
     "rotate": "Turn the picture counter-clockwise.",
     "draw": "Show the picture with boxes drawn on it.",
+    "image_search": "Search the web for pictures like the first one and read what the pages say about them.",
 }
 """Descriptions of tools for dialects whose calls cannot name a view, so that every tool works on view 0."""
 
@@ -161,6 +162,8 @@ class Functions(Tagged):
             value = self.find(tool, key, arg, arguments)
             if value is not MISSING:
                 args[key] = self.read_value(key, arg, value, views, args.get("view", 0))
+        if tool == "code" and len(args["source"]) >= MAX_TEXT:  # cut code would be other code
+            raise Unreadable(f'"source" must have fewer than {MAX_TEXT} characters')
         known = {written for key, arg in self.visible(declared).items() for written in self.keys_of(key, arg)}
         return Call(tool, args), strict and set(arguments) <= known | ({"label"} if self.labelled else set())
 
@@ -297,6 +300,8 @@ class Functions(Tagged):
         }
         doc = re.sub(r"\bview\b", self.noun, tool.doc)
         doc = doc if self.numbered else ONE_PICTURE.get(tool.name, doc)
+        if tool.name == "code":
+            doc = f"{doc} {code_words(CODE_RULES[self.code_rule])}"
         function = {"name": self.written(tool.name), "description": doc, "parameters": parameters}
         return {"type": "function", "function": function}
 

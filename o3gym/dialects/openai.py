@@ -31,7 +31,7 @@ class OpenAIFunctions(Functions):
     name: ClassVar[str] = "openai"
     tools: ClassVar[tuple[str, ...]] = (
         *("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw"),
-        *("frames", "clip", "locate_span", "answer_with_span"),
+        *("frames", "clip", "locate_span", "answer_with_span", "code"),
     )
     think: ClassVar[bool] = False
     keys: ClassVar[Mapping[str, str]] = {}

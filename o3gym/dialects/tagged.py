@@ -69,8 +69,8 @@ class Tagged(Dialect):
     reminder: ClassVar[str] = ""
 
     @property
-    def tags(self) -> tuple[str, str]:
-        """Both action tags, the one that takes precedence first."""
+    def tags(self) -> tuple[str, ...]:
+        """The action tags, in order of precedence."""
         return ("answer", self.call_tag) if self.wins == "answer" else (self.call_tag, "answer")
 
     def frame_of(self, views: Sequence[View], view: int) -> Frame:
@@ -90,6 +90,11 @@ class Tagged(Dialect):
         write = write_box if len(values) == 4 else write_point
         return list(write(values, self.frame_of(views, view)))
 
+    def read_block(self, block: TagBlock, views: Sequence[View]) -> tuple[Call, bool]:
+        """Reads the block that counts as (call, strict). Raises `Unreadable`."""
+        read_body = self.read_call if block.tag == self.call_tag else self.read_answer
+        return read_body(block.body, views)
+
     def read_call(self, body: str, views: Sequence[View]) -> tuple[Call, bool]:
         """Reads the body of a `call_tag` block as (call, strict). Raises `Unreadable`."""
         raise NotImplementedError
@@ -106,8 +111,7 @@ class Tagged(Dialect):
             return unreadable("void", self.missing(text), thought_before(text, len(text)))
         thought = thought_before(text, block.start)
         try:
-            read_body = self.read_call if block.tag == self.call_tag else self.read_answer
-            call, strict = read_body(block.body, views)
+            call, strict = self.read_block(block, views)
         except Unreadable as problem:
             return unreadable("parse", str(problem), thought)
         return Parsed(call, strict and self.well_formed(text, block), thought)
@@ -348,6 +352,10 @@ class Tagged(Dialect):
     def call_form(self) -> str:
         """The body of a call as the prompt shows it."""
         raise NotImplementedError
+
+    def call_forms(self, tools: Mapping[str, Tool]) -> list[str]:
+        """The forms of a call, one a line, as the prompt lists them."""
+        return [f"- a call: {self.before_call()}<{self.call_tag}>{self.call_form()}</{self.call_tag}>"]
 
 
 def _needs_video(tool: Tool) -> bool:

@@ -14,6 +14,7 @@ from o3gym.types import Task, View
 if TYPE_CHECKING:
     from o3gym.dialects.tagged import Tagged
     from o3gym.tools.base import Tool
+    from o3gym.tools.code_rules import CodeRule
 
 NUMBER = r"-?[0-9]{1,16}(?:\.[0-9]{1,10})?(?:e-[0-9]{1,2})?"
 REFUSED_BOX = re.compile(
@@ -100,9 +101,7 @@ def compose_prompt(dialect: Tagged, task: Task, section: str, tools: Mapping[str
 
     The answer is left out if the episode ends with a tool call instead.
     """
-    forms, end = [], dialect.ending(tools, task)
-    if section:
-        forms.append(f"- a call: {dialect.before_call()}<{dialect.call_tag}>{dialect.call_form()}</{dialect.call_tag}>")
+    forms, end = dialect.call_forms(tools) if section else [], dialect.ending(tools, task)
     if dialect.spoken(end):
         form = dialect.grounded_form(task) if end == "answer_with_span" else dialect.answer_form(task)
         forms.append(f"- once you are sure, the answer: {dialect.close('…')}, with {form}.")
@@ -110,3 +109,16 @@ def compose_prompt(dialect: Tagged, task: Task, section: str, tools: Mapping[str
         forms.append(f"- once you are sure, a call of {end}, whose text is {dialect.answer_form(task)}.")
     rule = f"Write every reply as {dialect.lead_form()}, followed by exactly one of these and nothing after it:"
     return "\n\n".join(filter(None, [opening_words(dialect, task, bool(section)), section, "\n".join([rule, *forms])]))
+
+
+def code_words(rule: CodeRule) -> str:
+    """Explains the names of the pictures in code, and what comes back from it."""
+    names = f"{rule.name(0)}, {rule.name(1)}, {rule.name(2)} and so on"
+    order = "in the order in which they are shown, in full resolution"
+    if rule.workplace.variables == "files":
+        given = f"The variables {names} hold the paths of the picture files, {order}."
+        back = "At the end, print the result, or save a picture to a file and print its path to see it."
+    else:
+        given = f"The pictures are the variables {names}: PIL images, {order}."
+        back = "You see what the code prints, and the pictures that it shows with image.show() or plt.show()."
+    return f"numpy and Pillow are installed. {given} {back} Variables are kept for later code."

@@ -8,12 +8,13 @@ from typing import Any
 
 from o3gym.envs.controls import Control
 from o3gym.registry import TIME_RULES, TOOLS, closest
+from o3gym.sandbox import Sandbox, open_sandbox
 from o3gym.suites.base import Suite
 from o3gym.tools.time_rules import TimeRule
 
 EXAMPLES = {
     **{"suite": "synthetic", "split": "test", "reward": "outcome", "control": "no_tool"},
-    **{"size_rule": "mini_o3", "time_rule": "vital"},
+    **{"size_rule": "mini_o3", "time_rule": "vital", "sandbox": "auto", "code_rule": "thyme"},
 }
 """A valid value of each argument that is a name, for error messages."""
 ENDS = {"box": "locate", "span": "locate_span"}
@@ -44,7 +45,7 @@ def tool_names(tools: Sequence[str], control: Control) -> tuple[str, ...]:
 
 def check_names_are_texts(arguments: Mapping[str, Any]) -> None:
     """Checks that names are texts. Their values are checked where they are looked up."""
-    for name in ("suite", "split", "reward", "size_rule", "time_rule", "control"):
+    for name in ("suite", "split", "reward", "size_rule", "time_rule", "sandbox", "code_rule", "control"):
         value = arguments[name]
         if not isinstance(value, str) and not (name == "control" and value is None):
             raise ValueError(f"{name}: expected a name as text, like {EXAMPLES[name]!r}, got {value!r:.60}")
@@ -63,6 +64,11 @@ def check_known(name: str, value: object, known: Sequence[object]) -> None:
     if value not in known:
         words = [k for k in known if isinstance(k, str)]
         raise ValueError(f'{name}: unknown "{value}"{closest(str(value), words)} (known: {", ".join(words)})')
+
+
+def sandbox_for(tools: Sequence[str], spec: str) -> Sandbox | None:
+    """The sandbox for the tool "code", or None if it is not enabled. Raises `SandboxUnavailable`."""
+    return open_sandbox(spec) if "code" in tools else None
 
 
 def time_rule_named(name: str, overview_frames: int | None) -> TimeRule:

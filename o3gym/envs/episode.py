@@ -8,13 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from o3gym.envs.code_session import CodeSession
 from o3gym.envs.controls import Control
 from o3gym.geometry import fit, snap
 from o3gym.media.images import shared_store
 from o3gym.media.videos import frame_source, frame_under, timeline_of
 from o3gym.registry import TOOLS, closest
 from o3gym.rewards.base import RewardRecipe
+from o3gym.sandbox import Outcome, Sandbox
 from o3gym.tools.base import Invalid, SizeRule, Tool, ToolContext, ToolResult, ViewRequest
+from o3gym.tools.code_rules import CodeRule
 from o3gym.tools.size_rules import Display
 from o3gym.tools.time_rules import TimeRule
 from o3gym.types import FULL, Call, Error, Parsed, Reply, Size, Source, Span, Stop, Task, Trajectory, Turn, View
@@ -25,7 +28,10 @@ LAST_TURN = "No turns are left; the call was not carried out."
 
 @dataclass(frozen=True)
 class EpisodeRules:
-    """The rules of an episode: the environment's arguments, with registered names resolved."""
+    """The rules of an episode: the environment's arguments, with registered names resolved.
+
+    `sandbox` is None if the tool "code" is not enabled.
+    """
 
     tools: Mapping[str, Tool]
     control: Control
@@ -40,6 +46,8 @@ class EpisodeRules:
     max_pixels: int
     display: Display
     time_rule: TimeRule
+    code_rule: CodeRule
+    sandbox: Sandbox | None
 
     @property
     def pixel_bounds(self) -> tuple[int, int]:
@@ -89,6 +97,7 @@ class Episode:
         self.terms: Mapping[str, float] = {t.name: 0.0 for t in rules.recipe.terms if t.scope in ("step", "end")}
         self.totals: dict[str, float] = dict(self.terms)
         self.total = self.gain = 0.0
+        self._session = None if rules.sandbox is None else CodeSession(rules.sandbox, rules.code_rule)
         for index, source in enumerate(task.sources):
             if source.duration is None:
                 self._show(ViewRequest(index, FULL, -1))
@@ -123,8 +132,13 @@ class Episode:
         """The remaining tool calls; None if their number is unlimited."""
         return None if self.rules.max_calls is None else self.rules.max_calls - self.calls
 
+    def close(self) -> None:
+        """Ends the sandbox worker, if there is one. No code can be run afterwards."""
+        if self._session is not None:
+            self._session.close()
+
     def __getstate__(self) -> dict[str, Any]:
-        """Leaves out the rules, which the environment rebuilds from its arguments."""
+        """Leaves out the rules, which the environment rebuilds from its arguments, and a running sandbox worker."""
         return {key: value for key, value in self.__dict__.items() if key != "rules"}
 
     def context(self) -> ToolContext:
@@ -136,7 +150,13 @@ class Episode:
             *(self.task, tuple(self.sources), views, size_of, rules.size_rule, rules.time_rule),
             focus=rules.focus,
             keeps_canvas=keeps_canvas,
+            run_code=None if self._session is None else self._run_code,
+            code_rule=rules.code_rule,
         )
+
+    def _run_code(self, source: str) -> Outcome:
+        assert self._session is not None
+        return self._session.run(source, self.sources, self.views)
 
     def trajectory(self) -> Trajectory:
         """The record so far."""
@@ -176,12 +196,18 @@ class Episode:
                 tool.subtask(context, **tool.complete(call.args))
                 if refusal := self._over_budget(1):
                     return refusal
+            if tool.slow and (refusal := self._over_budget(0)):  # nothing is run in vain
+                return refusal
             result = self.rules.control.result(tool.apply(context, **tool.complete(call.args)), context)
         except Invalid as invalid:
             return CallResult(None, invalid.kind, invalid.reason)
+        if result.error and (exhausted := self._exhausted(len(result.views))):
+            # A call that failed does not end the episode as over_views, which training would excuse as a search that
+            # ran out of its budget.
+            result = replace(result, views=(), sources=(), text=f"{result.text}\n{exhausted[1]}".strip())
         # A call that ends the episode is free: it counts against no budget.
         refusal = None if result.stop else self._over_budget(len(result.views))
-        return refusal or CallResult(result, "", result.text)
+        return refusal or CallResult(result, result.error, result.text)
 
     def _over_budget(self, new_views: int) -> CallResult | None:
         """Refuses a call that shows `new_views` views if it exceeds a budget, which may set `stop`; else None."""
@@ -257,6 +283,8 @@ class Episode:
             self.stop = "over_turn" if self.error == "budget" else "malformed"
         self.terminated = self.stop in ("answered", "located", "void")
         self.truncated = bool(self.stop) and not self.terminated
+        if self.stop:
+            self.close()
 
     def _reward(self) -> None:
         """Computes the terms that are known now, and the increase of the total."""

@@ -15,6 +15,7 @@ from o3gym.envs.checks import (
     check_names_are_texts,
     check_that,
     default_tools,
+    sandbox_for,
     time_rule_named,
     tool_names,
 )
@@ -23,7 +24,7 @@ from o3gym.envs.episode import Episode, EpisodeRules
 from o3gym.envs.spaces import CallSpace, ImageSpace, TextSpace
 from o3gym.media.images import RegionRequest, shared_store
 from o3gym.media.pixels import Pixels
-from o3gym.registry import CONTROLS, REWARDS, SIZE_RULES, TOOLS, closest
+from o3gym.registry import CODE_RULES, CONTROLS, REWARDS, SIZE_RULES, TOOLS, closest
 from o3gym.suites.base import Suite, make_suite
 from o3gym.suites.drawing import GoodTasks
 from o3gym.tools.base import Tool
@@ -79,6 +80,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     | `Call("search", {"view": 0, "description": "…"})` | shows a region found by another agent (`o3gym.tools.search`) |
     | `frames(numbers, video=0)` | shows frames of a video by their numbers |
     | `clip(start, end, video=0)` | shows evenly spaced frames of an interval of a video |
+    | `code(source)` | runs Python in a sandbox and shows its output: printed text and pictures (`o3gym.tools.code`) |
     | `answer(text)` | ends the episode with an answer: an option letter or a short text |
     | `locate(box or None, view=0)` | ends a region search with a box; None means "not in the picture" |
     | `locate_span(start, end)` | ends a temporal grounding with an interval of the first video |
@@ -103,6 +105,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     | `"bad_time"` | `time_rule` refuses the interval or the frames |
     | `"too_small"`, `"aspect"` | `size_rule` refuses the box |
     | `"budget"` | `max_turns`, `max_calls` or `max_views` does not allow the call |
+    | `"code"` | the code ran and failed; what it printed and showed before is in the observation |
 
     An action that is not a `Call` raises TypeError. To act with a model's text, use the wrapper `o3gym.envs.TextTurns`.
 
@@ -163,7 +166,8 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
 
     The rollout adds `"over_context"`, `"length"` and `"error"`. Over-turn masking in training selects on the `over_*`
     reasons and not on `truncated`, so that replies without a valid call are never masked. In the last turn, only a call
-    that ends the episode is executed.
+    that ends the episode is executed. A call with the error "code" is executed, and counts against `max_calls`, but it
+    is not a valid call here. A picture of it that would exceed `max_views` is not shown, and the episode goes on.
 
     ## Arguments
     * `suite`: the source of tasks: "name", "name:argument" or "name?option=value".
@@ -186,6 +190,12 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     * `time_rule`: the frames of videos that are shown, at what size, and which times are refused: "o3gym" (16 frames
       first, clips of 2 frames per second and at most 16, moved into the video), "vital", "longvt", "paravt",
       "pixel_reasoner", "vr_thinker" or "frame_thinker". See `o3gym.tools.time_rules`.
+    * `sandbox`: how code is isolated if the tool "code" is enabled: "auto" (as well as this machine can), "bwrap",
+      "seccomp" or "trust" (not at all), with options such as "bwrap?memory=2048", see `o3gym.sandbox`. The constructor
+      raises `SandboxUnavailable` if it cannot be had. An episode's first code starts a process, which ends with the
+      episode or with `close()`. A pickled or copied environment starts another one, without the code's variables.
+    * `code_rule`: the names of the pictures in code, what code finds besides, and how it hands pictures back: "o3gym",
+      "thyme", "thyme_repaired", "pyvision" or "deepeyes_v2". See `o3gym.tools.code_rules`.
     * `overview_frames`: the number of evenly spaced frames of each video that are shown first, instead of the rule's.
     * `focus`: the effect of `crop`: "crop", "draw" (shows the view with the box drawn on it, as in Simple-o3's training
       data) or "reuse" (shows the view again).
@@ -223,6 +233,8 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         on_void: str = "end",
         control: str | None = None,
         overview_frames: int | None = None,
+        sandbox: str = "auto",
+        code_rule: str = "o3gym",
         render_mode: str | None = None,
     ) -> None:
         self._arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
@@ -255,6 +267,8 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
             high,
             DISPLAYS.get(size_rule, Display()),
             time_rule_named(time_rule, overview_frames),
+            CODE_RULES[code_rule],
+            sandbox_for(names, sandbox),
         )
         self.render_mode = render_mode
         self.action_space = CallSpace(tuple(self.rules.tools.values()), duration=self.suite.shortest_video)
@@ -296,6 +310,8 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
             if key not in ("task", "vision_size"):
                 raise ValueError(f'unknown reset option "{key}"{closest(key, ("task", "vision_size"))}')
         vision_size: Callable[[int, int], Size] | None = options.get("vision_size")
+        if self._episode is not None:
+            self._episode.close()
         self._episode = Episode(self._pick(options.get("task")), self.rules, vision_size)
         if self.render_mode == "human":
             self.render()
@@ -362,7 +378,9 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         return None
 
     def close(self) -> None:
-        """Closes the window, if there is one."""
+        """Closes the window and ends the sandbox of the episode, if there are any."""
+        if self._episode is not None:
+            self._episode.close()
         if self._window is not None:
             self._window.close()
             self._window = None

@@ -13,7 +13,8 @@ from typing import ClassVar
 from o3gym.judges.cache import VerdictCache, cache_folder
 from o3gym.policies.dialogue import Dialogue, Request
 from o3gym.policies.openai.policy import RENAMED_FIELDS, OpenAIPolicy
-from o3gym.types import Reply, Sampling
+from o3gym.sampling import Sampling
+from o3gym.types import Reply
 
 MAX_ASKS = 3
 """Most times that a model is asked for one verdict before its replies are given up as unreadable."""

@@ -12,11 +12,14 @@ never sent to a judge.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from o3gym.registry import JUDGES
 from o3gym.specs import build_plugin, parse_spec
 from o3gym.types import Box, Task, Verdict
+
+ReasoningAspect: TypeAlias = Literal["consistency", "process"]
+"""What a judge of reasoning is asked: whether the thought leads to the answer, or whether its steps are sound."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,14 @@ class Judge(Protocol):
 
     def __call__(self, task: Task, answer: str, located: Box | None) -> Judgement:
         """Judges `answer`, or in a region search the box `located` (None for "not in the picture" or no answer)."""
+        ...
+
+
+class JudgesReasoning(Protocol):
+    """A judge that can also be asked about the reasoning behind an answer, which terms with scope "judge" need."""
+
+    def reasoning(self, aspect: ReasoningAspect, task: Task, thought: str, answer: str) -> Judgement:
+        """Judges a thought: "correct" if it has the property that is asked about, "failed" if that is not known."""
         ...
 
 

@@ -313,6 +313,16 @@ class ImageStore:
         return pixels_of(to_rgb(OPERATIONS[source.ref](image, **args)))
 
 
+def header_size(source: Source) -> Size:
+    """(width, height) in the header of an encoded picture, before any EXIF rotation; nothing is decoded.
+
+    Raises:
+        PictureError: the picture is missing, of no known format, or its header is broken.
+    """
+    with _opened(source) as image:
+        return image.size
+
+
 def _overview_key(source: Source, size: Size, resampling: Resampling) -> tuple[str, Size]:
     return (source.key if resampling == "bicubic" else f"{source.key} {resampling}", size)
 

@@ -69,9 +69,9 @@ def is_frame(source: Source) -> bool:
 
 
 def frame_under(source: Source) -> Source | None:
-    """The frame of a video that a picture is, or was derived from; None if there is none."""
+    """The frame of a video that a picture is, or was derived from; None if there is none or code made the picture."""
     while not is_frame(source):
-        if source.parent is None:
+        if source.parent is None or source.kind == "bytes":
             return None
         source = source.parent
     return source

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, get_args
 
 from o3gym.policies.dialogue import Request
 from o3gym.registry import POLICIES
+from o3gym.sampling import Sampling
 from o3gym.specs import build_plugin, parse_spec
 from o3gym.types import EpisodeKey, Finish, Reply, Size
 
@@ -86,6 +87,25 @@ class Policy:
         """
         return ""
 
+    def unable(self, sampling: Sampling, inline: bool) -> str:
+        """Why the policy cannot reply in this way; "" if it can. `rollout` asks before it starts an episode.
+
+        A policy that samples text and does not override this supports neither a temperature of its own for code nor a
+        repetition penalty: to ignore them silently would misreport what was measured. A privileged policy samples
+        nothing, so it may ignore all parameters.
+
+        Args:
+            sampling: how replies are to be sampled.
+            inline: whether observations stand inside the assistant's turn (`Dialect.inline`).
+        """
+        if self.privileged:
+            return ""
+        if sampling.code_temperature is not None:
+            return f"code_temperature: {policy_name(self)} samples code like any other text"
+        if sampling.repetition_penalty != 1.0:
+            return f"repetition_penalty: {policy_name(self)} has no such penalty"
+        return ""
+
     def waits(self) -> bool:
         """Whether `poll` would only block now, because the replies are generated elsewhere and none has arrived."""
         return False
@@ -135,6 +155,9 @@ def _fault(reply: Reply) -> str:
     for name in ("token_ids", "logprobs", "new_prompt_ids"):
         if not isinstance(getattr(reply, name), tuple | list | None):
             return f"{name}: expected a tuple or None, got {_shown(getattr(reply, name))}"
+    ends = [0, *(end for span in reply.code for end in span), len(reply.token_ids or ())]
+    if reply.code and ends != sorted(ends):
+        return f"code: expected spans within {ends[-1]} token ids in ascending order, got {reply.code!r:.80}"
     if reply.logprobs is None:
         return ""
     if len(reply.logprobs) != len(reply.token_ids or ()):

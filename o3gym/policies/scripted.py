@@ -15,6 +15,7 @@ from o3gym.media.videos import timeline_of
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Privileged, Request
 from o3gym.policies.looks_in_time import first_video_of, look_in_time, tools_in_time
+from o3gym.policies.solving_code import solving_call
 from o3gym.types import LETTERS, Call, Reply, Target, Task, View
 
 SHOWN_SHARE = 0.7
@@ -46,7 +47,10 @@ class Scripted(Policy):
                 f"{type(self).__name__} needs the ground truth in Request.privileged; run it with o3gym.rollout.rollout"
             )
         call, thought = self.choose(privileged, np.random.default_rng(request.sampling.seed))
-        return Reply(privileged.dialect.format(call, privileged.views, thought))
+        text = privileged.dialect.format(call, privileged.views, thought)
+        messages = request.dialogue.messages
+        begun = bool(messages) and messages[-1].role == "inline"
+        return Reply(privileged.dialect.continued(text) if begun else text)
 
     @abstractmethod
     def choose(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
@@ -80,6 +84,8 @@ class Random(Scripted):
 class Oracle(Scripted):
     """Looks at each target, then gives the right answer: an upper bound, and a source of demonstrations.
 
+    If the tool "code" is enabled and the task comes with a program that solves it, it runs the program instead.
+
     Of a pair of videos, it also says which is better in each dimension, in dialects that have such judgements.
 
     As a reasoner, which can delegate a search but has no crop tool, it asks for each target by name. As the searcher in
@@ -93,8 +99,10 @@ class Oracle(Scripted):
         return replace(reply, text=privileged.dialect.compared(reply.text, dimensions)) if dimensions else reply
 
     def choose(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
-        """Returns a look at the next target, or the answer."""
+        """Returns the program of the task or a look at the next target, or the answer."""
         targets, done = wanted(privileged), privileged.turn
+        if (program := solving_call(privileged)) is not None and privileged.turns_left > 1:
+            return (program, "I cannot tell by sight.") if done == 0 else (true_call(privileged), "Now it is clear.")
         if done >= len(targets) or privileged.turns_left <= 1:
             return true_call(privileged), "Now it is clear."
         target = targets[done]

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from o3gym.policies.dialogue import Message, Part, Picture
+from o3gym.policies.dialogue import OBSERVING, Message, Part, Picture
 
 _SNAPSHOT = re.compile(r"< ?snapshot ?>", re.IGNORECASE)
 
 
 def leaving(messages: Sequence[Message], window: int | None) -> Mapping[int, tuple[Part, ...]]:
-    """Returns the user messages whose pictures leave the window: their new parts by index; empty if none do.
+    """Returns the observations whose pictures leave the window: their new parts by index; empty if none do.
 
     Args:
         messages: a dialogue whose newest round is in it already.
@@ -27,7 +28,7 @@ def leaving(messages: Sequence[Message], window: int | None) -> Mapping[int, tup
     replies = 0
     for index, message in enumerate(messages):
         replies += message.role == "assistant"
-        if replies and message.role == "user" and _pictures(message):
+        if replies and message.role in OBSERVING and _pictures(message):
             rounds.setdefault(replies, []).append(index)
     if window is None or len(rounds) <= window:
         return {}
@@ -66,7 +67,7 @@ def segmented(messages: Sequence[Message], window: int | None) -> list[tuple[lis
                 if own:
                     segments.append((dialogue[:start], own))
                 dialogue = [
-                    Message("user", changes[index]) if index in changes else m for index, m in enumerate(dialogue)
+                    replace(m, parts=changes[index]) if index in changes else m for index, m in enumerate(dialogue)
                 ]
                 own = 0
             own, start = own + 1, len(dialogue) + 1

@@ -8,6 +8,7 @@ can be computed:
 | step | the calls so far | by `env.step`, for the last turn |
 | end | the finished episode and its task | by `env.step`, at the end |
 | trajectory | the text of the replies, or a judge | by `settle` |
+| judge | the reasoning, which a judge is asked about | by `settle`, given a judge that reads reasoning |
 | group | all rollouts of the same task | by `settle` |
 | parent | the episode that delegated this one, and its verdict | by `settle`, given the parents |
 """
@@ -19,16 +20,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast, get_args
 
+from o3gym.judges.base import JudgesReasoning
 from o3gym.types import Trajectory
 
-TermScope: TypeAlias = Literal["step", "end", "trajectory", "group", "parent"]
+TermScope: TypeAlias = Literal["step", "end", "trajectory", "judge", "group", "parent"]
 EpisodeTerm: TypeAlias = Callable[[Trajectory], float]
 GroupTerm: TypeAlias = Callable[[Sequence[Trajectory]], Sequence[float]]
 ParentTerm: TypeAlias = Callable[[Trajectory, Trajectory], float]
+JudgedTerm: TypeAlias = Callable[[Trajectory, JudgesReasoning], float]
 
 
 class RewardError(ValueError):
     """A reward term or formula raised, or its value is not a finite number; the message names it."""
+
+
+class NoVerdict(Exception):  # noqa: N818 - the name says it
+    """Raised by a term with scope "judge" whose judge reached no verdict; the message is the judge's reason."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +46,23 @@ class Term:
         name: the key in `Trajectory.terms`.
         scope: when the term can be computed, see the module docstring.
         compute: `(trajectory) -> float` for the scopes step (the value of the last turn), end and trajectory;
-            `(siblings) -> floats` for group; `(trajectory, parent) -> float` for parent.
+            `(siblings) -> floats` for group; `(trajectory, parent) -> float` for parent; `(trajectory, judge) -> float`
+            for judge, which raises `NoVerdict` if the judge fails.
         source: the paper section or repository file that defines the formula and its constants.
     """
 
     name: str
     scope: TermScope
-    compute: EpisodeTerm | GroupTerm | ParentTerm
+    compute: EpisodeTerm | GroupTerm | ParentTerm | JudgedTerm
     source: str
 
     def __post_init__(self) -> None:
         if self.scope not in get_args(TermScope):
             raise ValueError(f'term "{self.name}": expected a scope of {get_args(TermScope)}, got "{self.scope}"')
 
-    def value(self, *episodes: Trajectory) -> float:
-        """Computes the term of an episode; with scope parent, of an episode and its parent. Raises `RewardError`."""
-        return _finite(cast(Callable[..., float], self.compute), f'reward term "{self.name}"', *episodes)
+    def value(self, trajectory: Trajectory, *more: Trajectory | JudgesReasoning) -> float:
+        """Computes the term of an episode, given its parent or a judge if the scope says so. Raises `RewardError`."""
+        return _finite(cast(Callable[..., float], self.compute), f'reward term "{self.name}"', trajectory, *more)
 
     def values(self, siblings: Sequence[Trajectory]) -> list[float]:
         """Computes a term with scope group, one value per sibling. Raises `RewardError`."""
@@ -97,6 +105,11 @@ class RewardRecipe:
         return any(term.scope == "parent" for term in self.terms)
 
     @property
+    def needs_reasoning_judge(self) -> bool:
+        """Whether a term asks a judge about the reasoning."""
+        return any(term.scope == "judge" for term in self.terms)
+
+    @property
     def needs_siblings(self) -> bool:
         """Whether a term compares the episodes of a group."""
         return any(term.scope == "group" for term in self.terms)
@@ -105,10 +118,10 @@ class RewardRecipe:
     def pending(self) -> bool:
         """Whether the total is only known after `settle`.
 
-        That is so if a term has scope trajectory, group or parent, or if the answer is read from the replies.
+        That is so if a term has scope trajectory, judge, group or parent, or if the answer is read from the replies.
         """
         scopes = {term.scope for term in self.terms}
-        return self.answer is not None or not scopes.isdisjoint(("trajectory", "group", "parent"))
+        return self.answer is not None or not scopes.isdisjoint(("trajectory", "judge", "group", "parent"))
 
     def total(self, terms: Mapping[str, float]) -> float:
         """Combines the values of all terms. Raises `RewardError` if that fails or gives no finite number."""
@@ -118,6 +131,8 @@ class RewardRecipe:
 def _finite(compute: Callable[..., Any], what: str, *arguments: Any) -> float:
     try:
         value = float(compute(*arguments))
+    except NoVerdict as error:
+        raise RewardError(f"{what} has no verdict: {error}") from error
     except Exception as error:
         raise RewardError(f"{what} raised {type(error).__name__}: {error}") from error
     if not math.isfinite(value):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from o3gym.registry import REWARDS
-from o3gym.rewards import exploration, insight, terms, videos
+from o3gym.rewards import exploration, insight, terms, thyme, videos
 from o3gym.rewards.base import RewardRecipe
 
 Values: TypeAlias = Mapping[str, float]
@@ -164,6 +164,32 @@ def thyme_code_total(values: Values) -> float:
     return right + 0.5 * values["format"] + 0.5 * values["consistency"] * (right > 0)
 
 
+def thyme_judged_total(values: Values) -> float:
+    """The same as `thyme_total`, with the consistency that a model judges."""
+    return values["accuracy"] + 0.5 * values["format"] + 0.5 * values["judged_consistency"] * (values["accuracy"] > 0)
+
+
+def thyme_code_judged_total(values: Values) -> float:
+    """The same as `thyme_code_total`, with the consistency that a model judges."""
+    right = values["signed_accuracy"]
+    return right + 0.5 * values["format"] + 0.5 * values["judged_consistency"] * (right > 0)
+
+
+def thyme_no_consistency_total(values: Values) -> float:
+    """`acc + 0.5·format`."""
+    return values["accuracy"] + 0.5 * values["format"]
+
+
+def thyme_with_code_total(values: Values) -> float:
+    """The same as `thyme_total`, and `0.5·code`, whether or not the answer is right."""
+    return thyme_total(values) + 0.5 * values["code_ran"]
+
+
+def thyme_with_process_total(values: Values) -> float:
+    """The same as `thyme_judged_total`, and `0.5·process`, whether or not the answer is right."""
+    return thyme_judged_total(values) + 0.5 * values["judged_process"]
+
+
 def vprl_total(values: Values) -> float:
     """`progress + outcome`: a correct answer counts as the last optimal move."""
     return values["progress"] + values["outcome"]
@@ -187,16 +213,51 @@ PIXEL_REASONER_PAPER = RewardRecipe(
 )
 THYME = RewardRecipe(
     "thyme",
-    (terms.ACCURACY_TERM, terms.THYME_FORMAT_TERM, terms.CONSISTENCY_TERM),
+    (terms.ACCURACY_TERM, thyme.THYME_FORMAT_TERM, thyme.CONSISTENCY_TERM),
     thyme_total,
-    f"{terms.THYME_SOURCE} with VQA_NORM=0",
+    f"{thyme.THYME_SOURCE} with VQA_NORM=0",
     terms.first_answer,
 )
 THYME_CODE = RewardRecipe(
     "thyme_code",
-    (terms.SIGNED_ACCURACY_TERM, terms.THYME_FORMAT_TERM, terms.CONSISTENCY_TERM),
+    (thyme.SIGNED_ACCURACY_TERM, thyme.THYME_FORMAT_TERM, thyme.CONSISTENCY_TERM),
     thyme_code_total,
-    f"{terms.THYME_SOURCE} with its default VQA_NORM=1",
+    f"{thyme.THYME_SOURCE} with its default VQA_NORM=1",
+    terms.first_answer,
+)
+THYME_JUDGED = RewardRecipe(
+    "thyme_judged",
+    (terms.ACCURACY_TERM, thyme.THYME_FORMAT_TERM, thyme.JUDGED_CONSISTENCY_TERM),
+    thyme_judged_total,
+    f"{thyme.THYME_SOURCE} with VQA_NORM=0",
+    terms.first_answer,
+)
+THYME_CODE_JUDGED = RewardRecipe(
+    "thyme_code_judged",
+    (thyme.SIGNED_ACCURACY_TERM, thyme.THYME_FORMAT_TERM, thyme.JUDGED_CONSISTENCY_TERM),
+    thyme_code_judged_total,
+    f"{thyme.THYME_SOURCE} with its default VQA_NORM=1",
+    terms.first_answer,
+)
+THYME_NO_CONSISTENCY = RewardRecipe(
+    "thyme_no_consistency",
+    (terms.ACCURACY_TERM, thyme.THYME_FORMAT_TERM),
+    thyme_no_consistency_total,
+    "Thyme, arXiv 2508.11630: outcome and format, the first row of its reward ablation",
+    terms.first_answer,
+)
+THYME_WITH_CODE = RewardRecipe(
+    "thyme_with_code",
+    (terms.ACCURACY_TERM, thyme.THYME_FORMAT_TERM, thyme.CONSISTENCY_TERM, thyme.CODE_RAN_TERM),
+    thyme_with_code_total,
+    f"the code reward {thyme.OWN_FORMULA}",
+    terms.first_answer,
+)
+THYME_WITH_PROCESS = RewardRecipe(
+    "thyme_with_process",
+    (terms.ACCURACY_TERM, thyme.THYME_FORMAT_TERM, thyme.JUDGED_CONSISTENCY_TERM, thyme.JUDGED_PROCESS_TERM),
+    thyme_with_process_total,
+    f"the process reward {thyme.OWN_FORMULA}",
     terms.first_answer,
 )
 VPRL = RewardRecipe("vprl", (exploration.PROGRESS, terms.OUTCOME_TERM), vprl_total, exploration.VPRL_PAPER)

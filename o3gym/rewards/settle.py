@@ -16,6 +16,7 @@ from o3gym.judges.rules import auto
 from o3gym.registry import REWARDS
 from o3gym.rewards.base import RewardError, RewardRecipe, Term
 from o3gym.rewards.faults import RewardFault, warn_of_faults
+from o3gym.rewards.reasoning import judged_value, reader_of
 from o3gym.rewards.terms import judged
 from o3gym.types import EpisodeKey, Trajectory
 
@@ -47,6 +48,9 @@ def settle(
     - Terms with scope parent need the settled episode that delegated this one; `parents` maps a child's key to it, see
       `parents_of`. Such a reward depends on the parent's verdict and not on the child's own, which may have failed. A
       child without a parent, or whose parent's verdict is pending or failed, has no reward.
+    - Terms with scope judge ask `judge` about the reasoning, see `JudgesReasoning`. A term whose judge fails is left
+      out like one that raises, so that a failure is never taken for a bad thought. If `judge` reads no reasoning,
+      values that an earlier `settle` computed are kept.
     - A term that raises, or whose value is not a finite number, is left out, and its episode has no reward (with a
       group term: no episode of the group has one). Neither has an episode whose total raises or is not finite. One
       warning counts them and names the terms and the first episodes.
@@ -66,7 +70,7 @@ def settle(
         _warn([judgement.reason for judgement in judgements if _unsure(judgement)], len(flat))
     known = parents or {}
     found: list[RewardFault] = [] if faults is None else faults
-    done = iter([_settle(*pair, recipe, known, found) for pair in zip(flat, judgements, strict=True)])
+    done = iter(_settle_all(flat, judgements, recipe, known, found, judge, workers))
     settled = [_settle_group([next(done) for _ in group], recipe, found) for group in groups]
     if faults is None:
         warn_of_faults(found)
@@ -109,12 +113,34 @@ def _judge_one(trajectory: Trajectory, recipe: RewardRecipe, judge: Judge | None
     return judgement if isinstance(judgement, Judgement) else failed(f"the judge returned a {type(judgement).__name__}")
 
 
-def _settle(
-    trajectory: Trajectory,
-    judgement: Judgement,
+def _settle_all(
+    flat: Sequence[Trajectory],
+    judgements: Sequence[Judgement],
     recipe: RewardRecipe,
     parents: Mapping[EpisodeKey, Trajectory],
     faults: list[RewardFault],
+    judge: Judge | None,
+    workers: int,
+) -> list[Trajectory]:
+    """Applies `_settle` to every episode: concurrently if a judge is asked, who may take seconds for each."""
+    found: list[list[RewardFault]] = [[] for _ in flat]  # one list per episode, so that their order is always the same
+    work = partial(_settle, recipe=recipe, parents=parents, judge=judge)
+    if recipe.needs_reasoning_judge and reader_of(judge) is not None and len(flat) > 1:
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            settled = list(pool.map(lambda each: work(*each), zip(flat, judgements, found, strict=True)))
+    else:
+        settled = [work(*each) for each in zip(flat, judgements, found, strict=True)]
+    faults += [fault for own in found for fault in own]
+    return settled
+
+
+def _settle(
+    trajectory: Trajectory,
+    judgement: Judgement,
+    faults: list[RewardFault],
+    recipe: RewardRecipe,
+    parents: Mapping[EpisodeKey, Trajectory],
+    judge: Judge | None,
 ) -> Trajectory:
     """Computes the verdict, the score and all terms but those with scope group; a failed episode gets no terms.
 
@@ -126,7 +152,10 @@ def _settle(
     values: dict[str, float] = {}
     for term in recipe.terms:
         try:
-            values.update(_term(settled, term, parents.get(trajectory.key)))
+            if term.scope == "judge":
+                values[term.name] = judged_value(settled, term, judge, trajectory.terms)
+            else:
+                values.update(_term(settled, term, parents.get(trajectory.key)))
         except RewardError as error:
             faults.append(RewardFault(trajectory.key, str(error)))
     return replace(settled, terms=values)
@@ -254,7 +283,7 @@ class AsyncJudge:
     def _settled(self, trajectory: Trajectory) -> tuple[Trajectory, Judgement]:
         judgement = _judge_one(trajectory, self._recipe, self._judge)
         faults: list[RewardFault] = []
-        settled = _settle(trajectory, judgement, self._recipe, {}, faults)
+        settled = _settle(trajectory, judgement, faults, self._recipe, {}, self._judge)
         # Faults of group terms are those of a group of one: who computes them for the whole group reports them.
         (settled,) = _settle_group([settled], self._recipe, [] if self._recipe.needs_siblings else faults)
         self._note_faults(faults)

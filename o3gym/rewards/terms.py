@@ -1,6 +1,6 @@
 """Reward terms that depend on one finished episode: outcome, format, boxes and tool use.
 
-InSight-o3's terms are in `o3gym.rewards.insight`, and terms that compare steps or siblings in
+InSight-o3's and Thyme's terms are in modules of their names, and terms that compare steps or siblings in
 `o3gym.rewards.exploration`. No term raises on unusual episodes (no turns, no views, no targets); it is 0 for those.
 """
 
@@ -9,15 +9,13 @@ from __future__ import annotations
 import re
 
 from o3gym.geometry import iou, union
-from o3gym.judges.answers import mentions, normalise, read_letter, unwrap
 from o3gym.judges.base import Judgement
-from o3gym.judges.rules import ABSENT_ANSWER, DRAWN_LETTERS, auto
+from o3gym.judges.rules import ABSENT_ANSWER, auto
 from o3gym.rewards.base import Term
 from o3gym.types import ENDING_TOOLS, Box, Trajectory, Turn
 
 OWN_SOURCE = "o3gym"
 DEEPEYES_SOURCE = "Visual-Agent/DeepEyes verl/utils/reward_score/vl_agent.py"
-THYME_SOURCE = "yfzhang114/Thyme examples/train/grpo/plugin/agent_rm.py"
 
 
 def judged(trajectory: Trajectory) -> Judgement:
@@ -165,60 +163,3 @@ def deepeyes_tool(trajectory: Trajectory) -> float:
 DEEPEYES_ACCURACY_TERM = Term("deepeyes_accuracy", "end", deepeyes_accuracy, DEEPEYES_SOURCE)
 DEEPEYES_FORMAT_TERM = Term("deepeyes_format", "trajectory", deepeyes_format, DEEPEYES_SOURCE)
 DEEPEYES_TOOL_TERM = Term("deepeyes_tool", "end", deepeyes_tool, DEEPEYES_SOURCE)
-
-
-# ── Thyme ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-THYME_TAIL = 500
-"""Number of characters at the end of the thought that are searched for the conclusion."""
-_THYME_SHAPE = re.compile(r"<think>.*?</think>\s<answer>.*?</answer>", re.DOTALL)
-
-
-def thyme_format(trajectory: Trajectory) -> float:
-    """1 if the format is kept and a last reply with a think block has exactly one white space before its answer.
-
-    Thyme's own regular expression demands that single white space, and nothing around the two blocks. Replies without
-    think tags, in dialects that have none, are held to their dialect's format only.
-    """
-    if not format_kept(trajectory):
-        return 0.0
-    last = trajectory.turns[-1].reply.text
-    return float("<think>" not in last or _THYME_SHAPE.fullmatch(last) is not None)
-
-
-def signed_accuracy(trajectory: Trajectory) -> float:
-    """1 if correct, −1 if wrong, 0 without an answer (`VQA_NORM=1`)."""
-    if not first_answer(trajectory).strip():
-        return 0.0
-    return 2.0 * accuracy_term(trajectory) - 1.0
-
-
-def consistency(trajectory: Trajectory) -> float:
-    """1 if the last reply's reasoning concludes with the answer that was given, else 0.
-
-    Thyme asks a model. This offline substitute requires that the answer (or the letter or the text of the option it
-    names) occurs as whole words in the last 500 characters of the reasoning.
-    """
-    given = first_answer(trajectory)
-    if not trajectory.turns or not given.strip():
-        return 0.0
-    tail = trajectory.turns[-1].parsed.thought[-THYME_TAIL:]
-    if trajectory.task.kind != "choice":
-        return float(_occurs(given, tail))
-    letters = trajectory.task.letters or DRAWN_LETTERS
-    letter, _ = read_letter(given, letters, trajectory.task.choices)
-    if not letter:
-        return 0.0
-    text = dict(zip(letters, trajectory.task.choices, strict=False)).get(letter, "")
-    return float(letter in {mention for mention, _ in mentions(unwrap(tail), letters)} or _occurs(text, tail))
-
-
-def _occurs(part: str, text: str) -> bool:
-    """Whether `part` is a run of whole words of `text`, after normalisation."""
-    words = normalise(part)
-    return bool(words) and f" {words} " in f" {' '.join(map(normalise, text.split()))} "
-
-
-THYME_FORMAT_TERM = Term("format", "trajectory", thyme_format, THYME_SOURCE)
-SIGNED_ACCURACY_TERM = Term("signed_accuracy", "end", signed_accuracy, THYME_SOURCE)
-CONSISTENCY_TERM = Term("consistency", "trajectory", consistency, THYME_SOURCE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from o3gym.codec import encode
@@ -69,9 +70,10 @@ def delegates(arm: Arm) -> dict[str, Arm]:
         }
         for tool in delegated
     }
+    # A reasoner's code may have a temperature of its own although its searcher writes no code.
+    sampling = arm.sampling if dialect.code_tags else replace(arm.sampling, code_temperature=None)
     return {
-        tool: Arm(arm.label, {**shared, **env}, spec, spoken, arm.sampling, window=arm.window)
-        for tool, env in own.items()
+        tool: Arm(arm.label, {**shared, **env}, spec, spoken, sampling, window=arm.window) for tool, env in own.items()
     }
 
 

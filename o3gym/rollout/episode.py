@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias
 
 import gymnasium as gym
 
 from o3gym.calls import answer, noop
 from o3gym.media.images import shared_store
 from o3gym.media.pixels import Pixels
-from o3gym.policies.dialogue import CONTEXT_FULL, Dialogue, Part, Picture, Privileged, Request
+from o3gym.policies.dialogue import (
+    CONTEXT_FULL,
+    Dialogue,
+    Part,
+    Picture,
+    Privileged,
+    Request,
+    Role,
+    observing_role,
+)
 from o3gym.registry import TOOLS
 from o3gym.rollout.window_memory import WindowMemory
 from o3gym.types import Call, EpisodeKey, Parsed, Reply, Stop, Task, Trajectory, Turn, View
@@ -19,12 +29,16 @@ from o3gym.types import Call, EpisodeKey, Parsed, Reply, Stop, Task, Trajectory,
 if TYPE_CHECKING:
     from o3gym.rollout.records import Agent, Job, ViewSink
 
+StepResult: TypeAlias = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
+"""The values that an environment's `step` returns."""
+
 
 class RunningEpisode:
     """One episode of one agent.
 
-    `start`, `take` and `resume` return whether the episode continues. While it does, it waits either for a reply to
-    `request()` or, if `subtask` is set, for the trajectory of a delegated episode.
+    `start`, `take`, `resume` and `stepped` return whether the episode continues. While it does, it waits for a reply to
+    `request()`, or, if `subtask` is set, for the trajectory of a delegated episode, or, if `slow_call` is set, for the
+    result of `step`, which may be called on another thread.
 
     Args:
         job: the task, group, sample and seed.
@@ -36,6 +50,7 @@ class RunningEpisode:
 
     Attributes:
         subtask: the task that a delegate must finish before this episode continues; None while it waits for a reply.
+        slow_call: the call of a slow tool that must be stepped before this episode continues; None if there is none.
         children: trajectories of the delegated episodes that have ended.
         broken: whether the environment raised, so that it cannot be reused.
     """
@@ -54,6 +69,7 @@ class RunningEpisode:
         name = f"{agent.name}-{len(parent.children) + 1}" if parent else agent.name
         self.key: EpisodeKey = (agent.arm.label, job.group, job.sample, name)
         self.subtask: Task | None = None
+        self.slow_call: Call | None = None
         self.children: list[Trajectory] = []
         self.broken = False
         self._dialogue = Dialogue()
@@ -91,9 +107,12 @@ class RunningEpisode:
     def request(self) -> Request:
         """Returns the request for the next reply, with a sampling seed of its own for every turn."""
         sampling = self.agent.arm.sampling
-        stop = sampling.stop or self.agent.dialect.stop
-        seed = self.job.derived(len(self._replies))
-        sampling = replace(sampling, seed=seed, stop=stop, choices=self._forced_answers())
+        dialect = self.agent.dialect
+        settings: dict[str, Any] = {"seed": self.job.derived(len(self._replies)), "choices": self._forced_answers()}
+        settings["stop"] = sampling.stop or dialect.stop
+        if sampling.code_temperature is not None:
+            settings["code_tags"] = dialect.code_tags or ()
+        sampling = replace(sampling, **settings)
         privileged = self._privileged() if self.agent.policy.privileged else None
         return Request(self.key, self._dialogue, sampling, privileged, self._schema)
 
@@ -103,7 +122,9 @@ class RunningEpisode:
         last = len(self._replies) + 1 >= base.rules.max_turns
         if not self.agent.arm.force_answer or task.kind != "choice" or not last:
             return ()
-        return tuple(dialect.format(answer(option), base.views) for option in dialect.options(task))
+        replies = (dialect.format(answer(option), base.views) for option in dialect.options(task))
+        begun = self._dialogue.messages[-1].role == "inline"
+        return tuple(dialect.continued(reply) if begun else reply for reply in replies)
 
     def take(self, reply: Reply) -> bool:
         """Carries out a reply, or sets `subtask` to delegate it; returns whether the episode continues."""
@@ -143,8 +164,23 @@ class RunningEpisode:
         return self._step(Call(call.tool, {**call.args, **_results(call.tool, child)}))
 
     def _step(self, call: Call) -> bool:
+        """Steps the environment, or sets `slow_call`; returns whether the episode continues."""
+        tool = self.base.tools.get(call.tool)
+        if tool is not None and tool.slow:
+            self.slow_call = call
+            return True
+        return self.stepped(partial(self.env.step, call))
+
+    def step(self) -> StepResult:
+        """Steps the environment with `slow_call`. This may run on another thread: it changes nothing else."""
+        assert self.slow_call is not None
+        return self.env.step(self.slow_call)
+
+    def stepped(self, result: Callable[[], StepResult]) -> bool:
+        """Takes the result of a step, which `result` returns or raises; returns whether the episode continues."""
+        self.slow_call = None
         try:
-            observation, _, terminated, truncated, info = self.env.step(call)
+            observation, _, terminated, truncated, info = result()
         except Exception as error:
             return self._crashed(error)
         if terminated or truncated:
@@ -185,6 +221,11 @@ class RunningEpisode:
             children=tuple(self.children),
         )
 
+    def release(self) -> None:
+        """Ends the sandbox of an episode that was stopped from outside, such as by a reply that was cut."""
+        if self._dialogue.messages:
+            self.base.episode.close()
+
     def _crashed(self, error: Exception) -> bool:
         """Ends the episode because its environment, a picture or a tool raised; the environment is not reused."""
         self.broken = True
@@ -203,7 +244,7 @@ class RunningEpisode:
         return Trajectory(task, task.sources, (), ())
 
     def _show(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> None:
-        """Appends the next user message, and cuts older pictures that leave the window.
+        """Appends what the environment shows, and cuts older pictures that leave the window.
 
         The observation's pixels are kept until the reply arrives.
         """
@@ -215,8 +256,14 @@ class RunningEpisode:
         tool = self.tool if self._replies else ""
         info = {**info, "calls_left": self.base.episode.calls_left, "views": self.base.views, "tool": tool}
         parts = self.agent.dialect.show(views, observation["text"], info)
-        self._dialogue.add("user", [part if isinstance(part, str) else self._picture(part) for part in parts])
+        self._dialogue.add(self._role(), [part if isinstance(part, str) else self._picture(part) for part in parts])
         self._memory.shown()
+
+    def _role(self) -> Role:
+        """Returns the role of the next observation."""
+        if not self._replies:
+            return "user"
+        return observing_role(self.agent.dialect, self.agent.arm.sampling.stop, self._replies[-1][0].text)
 
     def _picture(self, view: View) -> Part:
         source, fresh = self.base.episode.sources[view.source], self._fresh

@@ -9,6 +9,9 @@ It starts an episode of the delegate, whose requests go to the delegate's policy
 searches of many episodes form one batch. When the delegated episode ends, the waiting episode steps its environment
 with the same call plus the results, and the delegate's trajectory becomes one of its `children`. Environments know
 nothing of delegation.
+
+**Slow steps.** Calls of slow tools (`Tool.slow`), such as code, are stepped on threads. The loop waits for replies and
+for finished steps alike, so that code that runs into its time limit holds up only its own episode.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from o3gym.policies.base import Policy
 from o3gym.rollout.episode import RunningEpisode
 from o3gym.rollout.policy_pool import PolicyPool
 from o3gym.rollout.records import Agent, Arm, Job, ViewSink
+from o3gym.rollout.slow_steps import SlowSteps
 from o3gym.types import EpisodeKey, Task, Trajectory
 
 
@@ -56,13 +60,19 @@ def rollout(
 
     Yields:
         Trajectories without final rewards; `o3gym.rewards.settle` completes them.
+
+    Raises:
+        ValueError: a policy cannot sample replies as its arm says; no episode has started then.
     """
     check_whole("in_flight", in_flight, 1)
     relabelled = {
         tool: replace(agent, arm=replace(agent.arm, label=arm.label)) for tool, agent in (delegates or {}).items()
     }
     make_env = make_env or partial(gym.make, "o3gym/VisualSearch-v0")
-    pool = _EpisodePool(Agent(policy, dialect, arm, "main"), relabelled, make_env, on_view)
+    main = Agent(policy, dialect, arm, "main")
+    for agent in (main, *relabelled.values()):
+        agent.check_sampling()
+    pool = _EpisodePool(main, relabelled, make_env, on_view, in_flight)
     waiting = iter(jobs)
     try:
         while True:
@@ -84,12 +94,14 @@ class _EpisodePool:
         delegates: Mapping[str, Agent],
         make_env: Callable[..., gym.Env[Any, Any]],
         on_view: ViewSink | None,
+        in_flight: int,
     ) -> None:
         self.jobs = 0
         self._main, self._delegates, self._make_env, self._on_view = main, delegates, make_env, on_view
         self._running: dict[EpisodeKey, RunningEpisode] = {}
         self._idle: dict[str, list[gym.Env[Any, Any]]] = {}
         self._policies = PolicyPool()
+        self._steps: SlowSteps[RunningEpisode] = SlowSteps(in_flight)
 
     def start(self, job: Job) -> Iterator[Trajectory]:
         """Starts a job; yields its trajectory if the episode ends at once."""
@@ -99,24 +111,32 @@ class _EpisodePool:
         yield from self._start(episode)
 
     def poll(self) -> Iterator[Trajectory]:
-        """Applies the replies that are ready; yields the trajectories of jobs that end with them."""
-        for key, reply in self._policies.poll():
+        """Applies the steps or replies that are ready; yields the trajectories of jobs that end with them."""
+        steps = self._steps.finished(block=not self._policies.busy)
+        for episode, step in steps:
+            yield from self._advance(episode, episode.stepped(step))
+        if steps:
+            return  # new jobs may take the places of ended ones before the policies see the next batch
+        for key, reply in self._policies.poll(self._steps.any_finished if self._steps else None):
             episode = self._running[key]
             yield from self._advance(episode, episode.take(reply))
 
     def close(self) -> None:
-        """Closes all environments."""
+        """Closes all environments, which ends the code that runs in them, and waits for their steps."""
         idle = [env for envs in self._idle.values() for env in envs]
         for env in [*idle, *(episode.env for episode in self._running.values())]:
             env.close()
+        self._steps.close()
 
     def _start(self, episode: RunningEpisode) -> Iterator[Trajectory]:
         self._running[episode.key] = episode
         yield from self._advance(episode, episode.start())
 
     def _advance(self, episode: RunningEpisode, running: bool) -> Iterator[Trajectory]:
-        """Requests the next reply, starts the delegated episode, or ends the episode and resumes its parent."""
-        if running and episode.subtask is None:
+        """Starts the step or the delegated episode, requests a reply, or ends the episode and resumes its parent."""
+        if running and episode.slow_call is not None:
+            self._steps.start(episode, episode.step)
+        elif running and episode.subtask is None:
             self._policies.submit(episode.agent.policy, episode.request())
         elif running and episode.subtask is not None:
             yield from self._start(self._child(episode, episode.subtask))
@@ -143,6 +163,7 @@ class _EpisodePool:
     def _end(self, episode: RunningEpisode) -> Trajectory:
         """Returns the trajectory of a finished episode. Its environment is reused unless it raised."""
         trajectory = episode.trajectory()
+        episode.release()
         self._running.pop(episode.key)
         episode.agent.policy.release(episode.key)
         if episode.broken:

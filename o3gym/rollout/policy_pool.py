@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from o3gym.policies.base import Policy, PolicyError, checked_reply, error_reply, policy_name
 from o3gym.policies.dialogue import Request
@@ -38,11 +38,20 @@ class PolicyPool:
         except Exception as error:
             self._failed.append((request.key, _failure(policy, "submit", error)))
 
-    def poll(self) -> list[tuple[EpisodeKey, Reply]]:
-        """Returns the replies that are ready; blocks until there is one while any request is open."""
+    @property
+    def busy(self) -> bool:
+        """Whether any request is open."""
+        return bool(self._open)
+
+    def poll(self, interrupted: Callable[[], bool] | None = None) -> list[tuple[EpisodeKey, Reply]]:
+        """Returns the replies that are ready; blocks until there is one while any request is open.
+
+        Args:
+            interrupted: checked while all policies wait for servers; the call returns without a reply once it is true.
+        """
         replies, self._failed = self._failed, []
         if not replies:
-            replies = [answered for policy in self._ready() for answered in self._poll(policy)]
+            replies = [answered for policy in self._ready(interrupted) for answered in self._poll(policy)]
         for key, _ in replies:
             self._open.pop(key, None)
         return replies
@@ -56,15 +65,18 @@ class PolicyPool:
             return [(key, _failure(policy, "poll", error)) for key in asked]
         return [(key, checked_reply(reply, policy)) for key, reply in answered]
 
-    def _ready(self) -> list[Policy]:
+    def _ready(self, interrupted: Callable[[], bool] | None) -> list[Policy]:
         """Returns the policies to poll: those with open requests that would not block, as soon as there are any.
 
-        A single policy is returned even if it waits: it may block in `poll`, as it holds up nobody.
+        A single policy is returned even if it waits, unless there is something else to wait for: it may block in
+        `poll`, as it holds up nobody.
         """
         policies = list({id(policy): policy for policy in self._open.values()}.values())
-        while len(policies) > 1:
+        while len(policies) > 1 or (policies and interrupted is not None):
             if ready := [policy for policy in policies if not policy.waits()]:
                 return ready
+            if interrupted is not None and interrupted():
+                return []
             time.sleep(PAUSE)
         return policies
 

@@ -11,7 +11,8 @@ from o3gym.arguments import check_whole
 from o3gym.dialects.base import Dialect
 from o3gym.media.pixels import Pixels
 from o3gym.policies.base import Policy
-from o3gym.types import Sampling, Source, Task, View
+from o3gym.sampling import Sampling
+from o3gym.types import Source, Task, View
 
 ViewSink: TypeAlias = Callable[[Source, View, Pixels], None]
 """Called with every view as it is shown: its source, the view and its pixels, which must not be changed."""
@@ -83,6 +84,33 @@ class Agent:
     dialect: Dialect
     arm: Arm
     name: str = "searcher"
+
+    def check_sampling(self) -> None:
+        """Checks that the policy can sample replies as the arm says.
+
+        Raises:
+            ValueError: it cannot, or the dialect has no code whose temperature could differ.
+        """
+        check_code_temperature(self.arm, self.dialect, self.policy.privileged)
+        if reason := self.policy.unable(self.arm.sampling, self.dialect.inline):
+            raise ValueError(f"{self.arm.policy or self.arm.label}: {reason}")
+
+
+def check_code_temperature(arm: Arm, dialect: Dialect, privileged: bool) -> None:
+    """Checks that an arm's temperature of code, if it has one, applies to something.
+
+    Args:
+        arm: the arm.
+        dialect: its dialect.
+        privileged: whether its policy is scripted, so that it samples nothing.
+
+    Raises:
+        ValueError: the dialect does not mark code in replies.
+    """
+    if arm.sampling.code_temperature is not None and not dialect.code_tags and not privileged:
+        raise ValueError(
+            f"{arm.policy or arm.label}: code_temperature: the dialect {dialect.name} has no tags around code"
+        )
 
 
 def derive_seed(*parts: object) -> int:

@@ -24,7 +24,7 @@ class WindowMemory:
         self._turns = 0
 
     def shown(self) -> None:
-        """Cuts the dialogue if a user message that was just appended moves older pictures out of the window."""
+        """Cuts the dialogue if an observation that was just appended moves older pictures out of the window."""
         messages = self._dialogue.messages
         if changes := leaving(messages, self._window):
             dropped = _views(messages[index] for index in sorted(changes))

@@ -18,9 +18,11 @@ from o3gym.runs.intervals import bootstrap_interval
 from o3gym.runs.metrics import EpisodeOutcome, by_arm, episode_outcomes, task_means
 from o3gym.runs.store import Run, open_run, protocol_differences
 
-OF_POLICY = ("policies", "arms", "dialect", "prompt_file", "prompt_sha256", "packages", "base_url", "sweep")
+OF_POLICY = (
+    *("policies", "arms", "dialect", "prompt_file", "prompt_sha256", "packages", "base_url", "sweep", "sandboxes"),
+)
 """Protocol keys that may differ, because they belong to the compared policies or to the machine."""
-OF_ARM = ("control", "tools", "size_rule", "time_rule")
+OF_ARM = ("control", "tools", "size_rule", "time_rule", "code_rule", "on_void")
 """Environment arguments that may differ, because they belong to a policy: its control and its dialect's abilities."""
 WHERE = ("data",)
 """Suite options that may differ, because they only locate the files."""

@@ -65,6 +65,7 @@ class EpisodeOutcome:
         arm, group, sample, verdict, stop, reward: as in `Trajectory`.
         family: the task's tag "family", else "category", else "all".
         turns: number of replies; `invalid` of them made a call that was not executed.
+        codes: number of replies whose code was run; `ran` of them ran without an error.
         coverage: share of the targets' area that the agent's views cover; None without targets.
         iou: score of a region search; None for other tasks.
         usage: token counts and costs of all replies, including those of delegated episodes.
@@ -90,6 +91,8 @@ class EpisodeOutcome:
     found: int = 0
     lost: int = 0
     reason: str = ""
+    codes: int = 0
+    ran: int = 0
     cluster: str = ""
     read: Any = None
 
@@ -97,6 +100,7 @@ class EpisodeOutcome:
     def of(cls, trajectory: Trajectory, measure: Measure | None = None) -> EpisodeOutcome:
         """Extracts the facts from an episode, and from its children; `measure` is the suite's measure, if any."""
         tags = trajectory.task.tags
+        codes = [turn for turn in trajectory.turns if turn.parsed.call.tool == "code" and turn.error in ("", "code")]
         return cls(
             arm=trajectory.arm,
             group=trajectory.group,
@@ -105,7 +109,9 @@ class EpisodeOutcome:
             verdict=trajectory.verdict,
             stop=trajectory.stop,
             turns=len(trajectory.turns),
-            invalid=sum(turn.error != "" for turn in trajectory.turns),
+            invalid=sum(turn.error not in ("", "code") for turn in trajectory.turns),
+            codes=len(codes),
+            ran=sum(turn.error == "" for turn in codes),
             coverage=target_coverage(trajectory),
             iou=trajectory.score if trajectory.task.kind == "box" else None,
             reward=trajectory.reward,
@@ -172,6 +178,7 @@ class ArmMetrics:
         cost: tokens and dollars; None if no reply reports its usage.
         searches: mean number of delegated episodes per episode; None if there are none.
         found: share of delegated episodes that located something, those with an error left out; None without any.
+        code_ran: share of the pieces of code that ran without an error; None, and not in the JSON form, without any.
         first_error: the error of the first episode that stopped with an error and reports one, else "".
         measures: the metrics of the suite's measure by name, see `o3gym.runs.suite_metrics`.
         tokens: mean number of tokens per episode that reports its usage. Not part of the JSON form.
@@ -201,6 +208,7 @@ class ArmMetrics:
     cost: Cost | None = None
     searches: float | None = None
     found: float | None = None
+    code_ran: float | None = field(default=None, metadata={"json": "if set"})
     first_error: str = ""
     measures: Mapping[str, float | None] = field(default_factory=dict)
     tokens: float | None = field(default=None, metadata={"json": False})
@@ -259,6 +267,7 @@ def measure(arm: str, episodes: Sequence[EpisodeOutcome], more: Measure | None =
         cost=_cost([usage for o in episodes for usage in o.usage]) if counted else None,
         searches=searches / len(counted) if searches else None,
         found=sum(o.found for o in counted) / ended if ended else None,
+        code_ran=sum(o.ran for o in counted) / codes if (codes := sum(o.codes for o in counted)) else None,
         measures=more.total([o.read for o in episodes if more.counts(o.stop, o.verdict)]) if more else {},
         tokens=_mean(o.tokens for o in counted),
         refusal=next((o.refusal for o in episodes if o.refusal), ""),

@@ -79,6 +79,7 @@ CONDUCT: TableColumns = (
     ("answered %", lambda m: share(m.answered)),
     ("searches", lambda m: _number(m.searches)),
     ("found %", lambda m: share(m.found)),
+    ("code ran %", lambda m: share(m.code_ran)),
     ("tokens/episode", _tokens),
     ("cost $", _dollars),
 )

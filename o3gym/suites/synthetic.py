@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from PIL import Image
 
 from o3gym.arguments import check_whole
-from o3gym.suites.scenes import attribute, chart, hidden, region, relation, text, town
+from o3gym.suites.scenes import attribute, chart, dim, hidden, measure, region, relation, tally, text, town, turned
 from o3gym.suites.scenes.base import Family, Scene
 from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.seeded import SeededSuite, drawn_options, known_name
@@ -25,8 +25,15 @@ SCENES: Mapping[str, Family] = {
     "chart": chart.CHART_FAMILY,
     "map": town.MAP_FAMILY,
     "region": region.REGION_FAMILY,
+    "turned": turned.TURNED_FAMILY,
+    "dim": dim.DIM_FAMILY,
+    "tally": tally.TALLY_FAMILY,
+    "measure": measure.MEASURE_FAMILY,
 }
-FAMILIES: tuple[str, ...] = tuple(SCENES)
+CODE_FAMILIES: tuple[str, ...] = ("turned", "dim", "tally", "measure")
+"""Families that looking does not solve, but a few lines of code do. They must be named; "all" leaves them out."""
+FAMILIES: tuple[str, ...] = tuple(family for family in SCENES if family not in CODE_FAMILIES)
+"""Families of visual search, which "all" stands for."""
 DIFFICULTIES: tuple[str, ...] = ("easy", "medium", "hard")
 OVERVIEW_PIXELS = 512 * 512
 """Pixels of the overview that the suite is designed for: too few to read codes, letters or figures."""
@@ -38,7 +45,7 @@ def render_scene(*, family: str, difficulty: str, seed: int, pixels: int = 0) ->
     """Draw one scene, bit for bit the same in every process with the same Pillow and NumPy versions.
 
     Args:
-        family: one of `FAMILIES`.
+        family: one of `FAMILIES` or `CODE_FAMILIES`.
         difficulty: one of `DIFFICULTIES`.
         seed: seed of the scene.
         pixels: approximate number of pixels; 0 for the default of the difficulty.
@@ -50,7 +57,7 @@ def render_scene(*, family: str, difficulty: str, seed: int, pixels: int = 0) ->
 
 def scene_size(*, family: str, difficulty: str, seed: int = 0, pixels: int = 0) -> Size:
     """Width and height of the picture that `render_scene` draws with the same arguments."""
-    kind = SCENES[known_name("family", family, FAMILIES)]
+    kind = SCENES[known_name("family", family, tuple(SCENES))]
     return kind.size(known_name("difficulty", difficulty, DIFFICULTIES), pixels)
 
 
@@ -82,7 +89,7 @@ class Synthetic(SeededSuite):
     Args:
         argument: must be empty; families are chosen by option.
         split: "test" or "train"; they never share a seed.
-        family: one of `FAMILIES`, several joined by "+", or "all".
+        family: one of `FAMILIES` or `CODE_FAMILIES`, several joined by "+", or "all" for `FAMILIES`.
         difficulty: one of `DIFFICULTIES`, or "all".
         answers: "choice" for four to six options, "free" for text, or "box" for region search as a reasoner delegates
             it: the question is the name of the first target, and the answer is its box. Region tasks are answered with
@@ -113,7 +120,7 @@ class Synthetic(SeededSuite):
         super().__init__(argument, split)
         if argument:
             raise ValueError(f'suite synthetic takes no argument, got "{argument}"; write "synthetic?family=hidden"')
-        families, levels = ("all", *FAMILIES), ("all", *DIFFICULTIES)
+        families, levels = ("all", *SCENES), ("all", *DIFFICULTIES)
         chosen = dict.fromkeys(known_name("family", name, families) for name in str(family).split("+"))
         self.families = FAMILIES if "all" in chosen else tuple(chosen)
         self.difficulties = DIFFICULTIES if known_name("difficulty", difficulty, levels) == "all" else (difficulty,)
@@ -121,6 +128,8 @@ class Synthetic(SeededSuite):
         self.answers: Answers = answers
         check_whole("pixels", pixels, 0)
         check_whole("n", n, 0)
+        if answers == "box" and "tally" in self.families:
+            raise ValueError('answers: the family "tally" has no regions to search for, expected "choice" or "free"')
         self.pixels, self.size = pixels, n
         self.warnings = self._illegible()
         if self.families == ("hidden",):
@@ -148,7 +157,7 @@ class Synthetic(SeededSuite):
             targets=targets[:1] if sought else targets,
             kind=kind,
             tags={"family": family, "difficulty": difficulty},
-            origin=self._origin(index, seed),
+            origin=self._origin(index, seed) | self._program(scene, family, difficulty),
         )
 
     def _variant(self, family: str, difficulty: str) -> str:
@@ -158,6 +167,11 @@ class Synthetic(SeededSuite):
 
     def _origin(self, index: int, seed: int) -> dict[str, Any]:
         return {"suite": self.name, "version": self.version, "split": self.split, "index": index, "seed": seed}
+
+    def _program(self, scene: Scene, family: str, difficulty: str) -> dict[str, str]:
+        """The program that solves the task of a scene; empty for scenes that need none."""
+        size = scene_size(family=family, difficulty=difficulty, pixels=self.pixels)
+        return {"program": scene.program(size)} if scene.program else {}
 
     def _illegible(self) -> tuple[str, ...]:
         pairs = [(f, d) for f in self.families for d in self.difficulties]

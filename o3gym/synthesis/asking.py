@@ -16,9 +16,10 @@ from o3gym.policies.base import Policy, checked_reply, make_policy
 from o3gym.policies.dialogue import Dialogue, Part, Picture, Request
 from o3gym.policies.two_agent import agents
 from o3gym.registry import OPERATIONS, POLICIES
+from o3gym.sampling import Sampling
 from o3gym.specs import parse_spec
 from o3gym.synthesis.journal import Journal, key_of
-from o3gym.types import FULL, Box, Reply, Sampling, Source, View
+from o3gym.types import FULL, Box, Reply, Source, View
 
 Name: TypeAlias = tuple[str, ...]
 """Identifies an inquiry among the others of a call."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
+from o3gym.codec import encode
 from o3gym.synthesis.asking import AskedPolicy, Inquiry, Shown
 from o3gym.synthesis.detectors.base import Page
 from o3gym.synthesis.journal import key_of
@@ -59,7 +60,7 @@ def region_inquiry(asker: AskedPolicy, candidate: RegionCandidate) -> Inquiry:
     Key and seed are derived as in earlier versions, so that their journals stay valid.
     """
     source, box = candidate.page.source, candidate.region.box
-    asked = [DESCRIBE_SYSTEM, DESCRIBE_USER, asker.spec, asdict(asker.sampling), asker.max_pixels]
+    asked = [DESCRIBE_SYSTEM, DESCRIBE_USER, asker.spec, encode(asker.sampling), asker.max_pixels]
     return Inquiry(
         name=(candidate.name,),
         text=DESCRIBE_USER,

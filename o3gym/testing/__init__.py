@@ -6,6 +6,7 @@ them over its registries. `o3gym check KIND:NAME` runs the one for that kind of 
 """
 
 from o3gym.testing.acting import (
+    check_code_rule,
     check_control,
     check_dialect,
     check_env,
@@ -28,6 +29,7 @@ from o3gym.testing.scoring import check_export, check_judge, check_measure, chec
 
 __all__ = [
     "check",
+    "check_code_rule",
     "check_control",
     "check_demonstrations",
     "check_detector",

@@ -1,4 +1,4 @@
-"""Checks of what acts in an episode: tools, size and time rules, controls, dialects, policies and environments."""
+"""Checks of what acts in an episode: tools, their rules, controls, dialects, policies and environments."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from o3gym.media.timeline import Timeline
 from o3gym.media.videos import timeline_of
 from o3gym.policies.base import Policy
 from o3gym.registry import TOOLS
+from o3gym.sandbox import Outcome, Workplace
 from o3gym.testing.episodes import HOSTILE, expect, expect_type, play, random_steps, sample_context
 from o3gym.tools.base import Invalid, SizeRule, Tool, ToolContext, ToolResult, sample_box
+from o3gym.tools.code_rules import CodeRule
 from o3gym.tools.time_rules import TimeRule
 from o3gym.types import Call, Error, TaskKind
 
@@ -127,6 +129,22 @@ def check_time_rule(rule: TimeRule, name: str = "time rule") -> None:
                 accepted["numbered"] += _check_request(f"{name}.numbered", own.numbered, asked, timeline, own.most)
     for method, count in accepted.items():
         expect(count > 0, f"{name}.{method} refuses every request")
+
+
+def check_code_rule(rule: CodeRule, name: str = "code rule") -> None:
+    """A code rule gives every view a variable of its own, survives all code, and takes only pictures that came back."""
+    expect_type(rule, CodeRule, name)
+    names = [rule.name(index) for index in range(20)]
+    expect(all(one.isidentifier() for one in names), f"{name}.name: {names[:3]} are not names of variables")
+    expect(len(set(names)) == len(names), f"{name}.name: two views have the same name, as in {names[:3]}")
+    expect_type(rule.workplace, Workplace, f"{name}.workplace")
+    expect(rule.most >= 1, f"{name}.most: expected at least 1 picture, got {rule.most}")
+    for source in HOSTILE:
+        expect(isinstance(rule.prepared(source, (640, 480)), str), f"{name}.prepared: expected text")
+    outcome = Outcome(shown=(b"shown",), stored=(("/w/a.png", b"stored"),), values={"processed_path": "/w/a.png"})
+    taken = rule.pictures(outcome)
+    expect({*taken} <= {b"shown", b"stored"}, f"{name}.pictures: {taken!r:.80} did not come back from the code")
+    expect(rule.pictures(Outcome()) == (), f"{name}.pictures: expected none where none came back")
 
 
 def _check_request(

@@ -14,8 +14,9 @@ from o3gym.policies.base import Policy
 from o3gym.registry import SIZE_RULES, TIME_RULES
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job
+from o3gym.sampling import Sampling
 from o3gym.tools.base import ToolContext
-from o3gym.types import FULL, Sampling, Source, Task, TaskKind, Trajectory, View
+from o3gym.types import FULL, Source, Task, TaskKind, Trajectory, View
 
 SCENE = Source.generated("synthetic", family="attribute", difficulty="easy", seed=0, pixels=160_000)
 FILM = Source(

@@ -80,6 +80,7 @@ CHECKS: Mapping[str, Callable[[Plugin], None]] = {
     "judge": _check_judge,
     "size_rule": lambda plugin: acting.check_size_rule(plugin.value(), plugin.name),
     "time_rule": lambda plugin: acting.check_time_rule(plugin.value(), plugin.name),
+    "code_rule": lambda plugin: acting.check_code_rule(plugin.value(), plugin.name),
     "control": lambda plugin: acting.check_control(plugin.build()),
     "measure": lambda plugin: scoring.check_measure(plugin.value()),
     "generator": lambda plugin: pictures.check_generator(plugin.entry, **plugin.arguments()),

@@ -11,7 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
 
-from o3gym.judges.base import Judge, Judgement
+from o3gym.judges.base import Judge, Judgement, ReasoningAspect, decided
+from o3gym.judges.rules import auto
 from o3gym.policies.base import make_policy
 from o3gym.registry import REWARDS
 from o3gym.rewards.base import RewardRecipe, TermScope
@@ -59,6 +60,16 @@ def _episodes() -> tuple[Trajectory, ...]:
     return first, replace(second, sample=1)
 
 
+class _ReadsReasoning:
+    """Judges answers by rules and finds every thought good, for rewards that ask a judge about reasoning."""
+
+    def __call__(self, task: Task, answer: str, located: Box | None) -> Judgement:
+        return auto(task, answer, located)
+
+    def reasoning(self, aspect: ReasoningAspect, task: Task, thought: str, answer: str) -> Judgement:
+        return decided(True)
+
+
 def check_reward(recipe: RewardRecipe) -> None:
     """Terms have distinct names, known scopes and sources; every judged episode gets the same finite total again."""
     expect_type(recipe, RewardRecipe, "reward")
@@ -71,7 +82,8 @@ def check_reward(recipe: RewardRecipe) -> None:
     children = [replace(episode, agent="child") for episode in (*_episodes(), _without_turns())]
     children = [replace(episode, sample=number) for number, episode in enumerate(children)]
     parents = parents_of([replace(delegating, children=tuple(children))])
-    first, second = (settle([children], recipe, parents=parents)[0] for _ in range(2))
+    judge = _ReadsReasoning() if recipe.needs_reasoning_judge else None
+    first, second = (settle([children], recipe, judge, parents)[0] for _ in range(2))
     expect(first == second, f"{recipe.name}: settling the same episodes twice gives different rewards")
     for episode in first:  # `settle` leaves out terms that it cannot compute, and the total; here they are errors
         for term in recipe.terms:

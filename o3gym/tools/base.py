@@ -18,6 +18,8 @@ from o3gym.geometry import is_box, is_number
 from o3gym.types import Box, Error, Size, Source, Span, Task, View
 
 if TYPE_CHECKING:
+    from o3gym.sandbox import Outcome
+    from o3gym.tools.code_rules import CodeRule
     from o3gym.tools.time_rules import TimeRule
 
 ArgKind: TypeAlias = Literal["box", "box?", "boxes", "view", "point", "number", "text", "span", "numbers", "video"]
@@ -146,6 +148,8 @@ class ToolResult:
         answer: the answer text, for "answered"; for "located" the box or interval as JSON.
         span: the answered interval of the first video in seconds, or None if there is none.
         located: for "located", the box in unit xyxy of the task's first picture, or None for "not in the picture".
+        error: the kind of error if the call was carried out and failed, as code that raises does. Its views and text
+            are shown all the same.
     """
 
     views: tuple[ViewRequest, ...] = ()
@@ -155,6 +159,7 @@ class ToolResult:
     answer: str = ""
     located: Box | None = None
     span: Span | None = None
+    error: Error = ""
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,9 @@ class ToolContext:
         focus: the effect of `crop`: "crop", "draw" (draws the box on the view) or "reuse" (shows the view again).
         keeps_canvas: whether a rotated picture keeps its size, so that its corners are lost.
         time_rule: converts times and frame numbers of videos to frames, see `o3gym.tools.time_rules`.
+        run_code: runs Python source in the episode's sandbox, where the views so far are at hand; None if there is no
+            sandbox.
+        code_rule: what code finds in the sandbox and which of its pictures are shown, see `o3gym.tools.code_rules`.
     """
 
     task: Task
@@ -180,6 +188,8 @@ class ToolContext:
     time_rule: TimeRule
     focus: str = "crop"
     keeps_canvas: bool = False
+    run_code: Callable[[str], Outcome] | None = None
+    code_rule: CodeRule | None = None
 
     def view(self, index: int) -> View:
         """The view with that index. Raises `Invalid("bad_view")`, which names the existing ones, if there is none."""
@@ -196,6 +206,7 @@ class Tool:
         doc: one sentence for prompts and schemas.
         args: the declared arguments, in order.
         ends: whether a valid call ends the episode.
+        slow: whether a call may take long enough to hold up other episodes, so that a rollout steps it on a thread.
         results: for a delegated tool, the arguments that its delegate adds to a call before `step`. No dialect reads or
             writes them, so a model cannot forge them. Empty for tools that are not delegated. The rollout knows four:
             "box" and "span" (what the delegate located), "text" (its answer) and "reason" (why there is no result).
@@ -205,6 +216,7 @@ class Tool:
     doc: ClassVar[str]
     args: ClassVar[Mapping[str, Arg]]
     ends: ClassVar[bool] = False
+    slow: ClassVar[bool] = False
     results: ClassVar[Mapping[str, Arg]] = {}
 
     def apply(self, context: ToolContext, **args: Any) -> ToolResult:

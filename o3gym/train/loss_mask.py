@@ -2,7 +2,8 @@
 
 `training_row` makes the row of a demonstration, `sample_row` the row of a rollout. In both the mask is 1 on every token
 that the policy wrote, its end-of-turn token included (or the model would never learn to stop), and 0 on everything that
-it read: system prompt, question, chat template, observations and picture tokens.
+it read: system prompt, question, chat template, observations (also those inside its own turn) and picture tokens. A
+recipe may leave out code as well, if it was sampled at a temperature of its own.
 
 With a window memory there is one row per segment (`o3gym.types.Segment`). Each holds the dialogue as it was in that
 segment, and the mask is 1 only on the replies that were written in it: earlier ones were written with other pictures in
@@ -29,12 +30,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from o3gym.policies.dialogue import Message, Picture
+from o3gym.policies.dialogue import Message
 from o3gym.policies.local.encoding import EncodedImage, Encoder
 from o3gym.policies.window import segmented
-from o3gym.train.data.demonstrations import Observed, fitted, flattened, picture_of
+from o3gym.train.data.demonstrations import fitted, flattened, picture_of
 from o3gym.train.recipe import SftRecipe
-from o3gym.types import Segment, Trajectory
+from o3gym.types import Reply, Segment, Trajectory
 
 IGNORED = -100
 """Label of a token without loss: the default `ignore_index` of torch.nn.CrossEntropyLoss."""
@@ -83,7 +84,7 @@ def training_row(messages: Sequence[Message], encoder: Encoder, recipe: SftRecip
         BatchError: no token of the dialogue has a loss.
     """
     messages = fitted(messages, encoder.vision_size)
-    ids, mask, images = flat_row(flattened(messages), encoder) if recipe.flatten else encoder.row(messages)
+    ids, mask, images = encoder.row(flattened(messages) if recipe.flatten else messages)
     kept = last_turns(np.asarray(mask, np.int64), recipe.last_turns if turns < 0 else turns)
     if not kept.any():
         raise BatchError(f"a demonstration has no assistant text to learn: {messages[-1].text!r:.200}")
@@ -109,8 +110,8 @@ def training_rows(
 def last_turns(mask: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Returns the mask restricted to its last `count` assistant turns; 0 keeps all.
 
-    A turn is a run of ones: between any two turns there are tokens that the assistant did not write. In a flattened row
-    a run is the text between two observations.
+    A turn is a run of ones: between any two turns there are tokens that the assistant did not write. Where observations
+    stand inside the assistant's turn, a run is the text between two of them.
 
     Source: Pixel Reasoner's warm start takes the loss on the last two turns, so that the model sees the mistakes that
     were inserted before them without learning to make them (github.com/TIGER-AI-Lab/Pixel-Reasoner,
@@ -124,30 +125,9 @@ def last_turns(mask: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return kept
 
 
-def flat_row(messages: Sequence[Message], encoder: Encoder) -> tuple[list[int], list[int], list[EncodedImage]]:
-    """Returns ids, mask and pictures of a flattened dialogue.
-
-    Its only assistant message is the last one and also holds the observations (see `flattened`). The model reads those
-    and does not learn to write them, so within that message only text that is not `Observed` has a loss.
-    """
-    opening = encoder.opening(messages[:-1])
-    ids, mask, images = list(opening.ids), [0] * len(opening.ids), list(opening.images)
-    for part in messages[-1].parts:
-        piece = encoder.tokens(part) if isinstance(part, str) else ()
-        if isinstance(part, Picture):
-            # The encoder takes pictures in user messages only. So the picture is encoded in a user message of its own,
-            # and its pads are cut out of that, together with the token on each side that frames them.
-            alone = encoder.opening([Message("user", (part,))])
-            pads = [i for i, token in enumerate(alone.ids) if token == encoder.image_id]
-            piece = alone.ids[pads[0] - 1 : pads[-1] + 2]
-            images += alone.images
-        learnt = isinstance(part, str) and not isinstance(part, Observed)
-        ids += piece
-        mask += [int(learnt)] * len(piece)
-    return [*ids, encoder.end], [*mask, 1], images
-
-
-def sample_row(trajectory: Trajectory, encoder: Encoder, segment: Segment | None = None) -> TrainingRow:
+def sample_row(
+    trajectory: Trajectory, encoder: Encoder, segment: Segment | None = None, code_loss: bool = True
+) -> TrainingRow:
     """Returns the row of a segment of a rollout: its exact tokens as they were sampled, and its pictures.
 
     The recorded ids are used instead of tokenising the replies again: one text has many tokenisations, and the loss
@@ -159,6 +139,7 @@ def sample_row(trajectory: Trajectory, encoder: Encoder, segment: Segment | None
         trajectory: the rollout.
         encoder: encoder of the model's processor.
         segment: one of the rollout's segments; None for a rollout that has just one.
+        code_loss: whether the tokens that were sampled at a temperature of their own (`Reply.code`) have a loss.
 
     Raises:
         BatchError: the tokens of a reply are unknown, the picture tokens do not match the views, or `segment` is None
@@ -168,11 +149,12 @@ def sample_row(trajectory: Trajectory, encoder: Encoder, segment: Segment | None
     ids: list[int] = []
     mask: list[int] = []
     for number in segment.turns:
-        prompt, reply = trajectory.turns[number].reply.new_prompt_ids, trajectory.turns[number].reply.token_ids
-        if prompt is None or not reply:
+        reply = trajectory.turns[number].reply
+        prompt, written = reply.new_prompt_ids, reply.token_ids
+        if prompt is None or not written:
             raise BatchError(f"episode {trajectory.key}: the tokens of reply {number} are not known")
-        ids += [*prompt, *reply]
-        mask += [*[0] * len(prompt), *[1] * len(reply)]
+        ids += [*prompt, *written]
+        mask += [*[0] * len(prompt), *_learnt(reply, code_loss)]
     array = np.asarray(ids, np.int64)
     # The row ends with the segment's last reply, so the views that this reply led to are not in it.
     views = [trajectory.views[index] for index in segment.views]
@@ -182,6 +164,14 @@ def sample_row(trajectory: Trajectory, encoder: Encoder, segment: Segment | None
     pictures = tuple(picture_of(trajectory, view) for view in views)
     images = encoder.images([Message("user", pictures)]) if pictures else ()
     return TrainingRow(array, np.asarray(mask, np.int64), images)
+
+
+def _learnt(reply: Reply, code_loss: bool) -> list[int]:
+    """Returns the loss mask of a reply's ids."""
+    mask = [1] * len(reply.token_ids or ())
+    for start, end in () if code_loss else reply.code:
+        mask[start:end] = [0] * (end - start)
+    return mask
 
 
 def segments_of(trajectory: Trajectory) -> tuple[Segment, ...]:

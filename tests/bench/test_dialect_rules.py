@@ -39,6 +39,18 @@ def test_a_suite_of_pictures_needs_no_time_rule() -> None:
     assert own.env["time_rule"] == "o3gym"
 
 
+@pytest.mark.parametrize(("dialect", "on_void"), [("thyme", None), ("pyvision", "continue"), ("deepeyes_v2", None)])
+def test_systems_that_write_code_bring_their_code_rule_and_the_tool(dialect: str, on_void: str | None) -> None:
+    (arm,) = Bench(policies=("oracle",), dialect=dialect, episodes=1).arms()
+    assert (arm.env["code_rule"], arm.env.get("on_void"), arm.env["tools"][-1]) == (dialect, on_void, "code")
+    assert not {"crop", "zoom"} & set(arm.env["tools"])
+    (own,) = Bench(policies=("oracle",), dialect=dialect, episodes=1, env={"code_rule": "o3gym"}).arms()
+    assert own.env["code_rule"] == "o3gym"
+    (other,) = Bench(policies=("oracle",), dialect="qwen3_vl", episodes=1).arms()
+    assert not {"code_rule", "on_void"} & set(other.env)
+    assert "code" not in other.env["tools"]
+
+
 @pytest.mark.parametrize(
     "dialect", ["qwen3_vl", "openai", "pixel_reasoner", "vital", "longvt", "vr_thinker", "frame_thinker"]
 )

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,27 @@ def test_another_protocol_in_the_same_folder_is_refused(tmp_path: Path, capsys: 
     assert bench(tmp_path, "--no-view", "--seed", "1") == 2
     assert "seed" in capsys.readouterr().err
     assert (tmp_path / "episodes.jsonl").read_bytes() == before
+
+
+def test_sampling_options_are_in_the_protocol_if_they_are_set(tmp_path: Path) -> None:
+    plain = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 1024, "stop": [], "seed": 0, "choices": []}
+    for name, options, more in (
+        ("plain", [], {}),
+        (
+            "set",
+            ["--code-temperature", "0", "--repetition-penalty", "1.05"],
+            {"repetition_penalty": 1.05, "code_temperature": 0.0},
+        ),
+    ):
+        assert bench(tmp_path / name, "--episodes", "1", "--no-view", *options) == 0
+        assert open_run(tmp_path / name).protocol["sampling"] == {**plain, **more}
+
+
+def test_a_temperature_for_code_needs_a_dialect_that_marks_it(tmp_path: Path, capsys: Any) -> None:
+    options = ["--policy", "oracle", "--policy", "openai:m", "--dialect", "mini_o3", "--code-temperature", "0"]
+    assert bench(tmp_path, *options) == 2
+    assert "openai:m: code_temperature: the dialect mini_o3 has no tags around code" in capsys.readouterr().err
+    assert not (tmp_path / "episodes.jsonl").exists()
 
 
 def test_a_killed_run_goes_on_to_the_same_report(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from o3gym.calls import answer, answer_with_span, clip, crop, frames, locate, locate_span, reuse, search, zoom
+from o3gym.calls import answer, answer_with_span, clip, code, crop, frames, locate, locate_span, reuse, search, zoom
 from o3gym.dialects.base import make_dialect
 from o3gym.envs import VisualSearchEnv
 from o3gym.envs.text_turns import TextTurns
@@ -34,6 +34,9 @@ SPECS = (
     "vr_thinker",
     "frame_thinker",
     "reel",
+    "thyme",
+    "pyvision",
+    "deepeyes_v2",
 )
 VIEWS = (
     View(0, 0, FULL, (4000, 3000), (1000, 750)),
@@ -114,10 +117,44 @@ texts = st.text(max_size=40).map(str.strip).filter(lambda text: not any(mark in 
 angles = st.floats(-360, 360).map(lambda value: round(value, 4))
 seconds = st.floats(0, 40)
 spans = st.tuples(seconds, seconds).map(lambda ends: (min(ends), max(ends)))
+PIECES = (
+    *(
+        "x = 1",
+        "print('a')",
+        "\n",
+        "\n\n",
+        "    ",
+        "\r\n",
+        "```",
+        "```python",
+        "~~~",
+        '"""',
+        "\\",
+        "{}",
+        "\\boxed{'a'}",
+    ),
+    *(
+        "<code>",
+        "<answer>A</answer>",
+        "<think>",
+        "</think>",
+        "<tool_call>{}</tool_call>",
+        "<sandbox_output>",
+        "</",
+        "é",
+    ),
+)
+sources = (st.lists(st.sampled_from(PIECES), max_size=8).map("".join) | st.text(max_size=40)).filter(
+    lambda source: bool(source.strip()) and "</code>" not in source
+)
+"""Every source of code that a reply can hold."""
 factors = st.floats(1, 16).map(lambda value: round(value, 4))
 CALLS: dict[str, st.SearchStrategy[Call]] = {
     "crop": st.builds(crop, boxes(), indices),
     "zoom": st.builds(zoom, st.tuples(unit, unit), factors, indices),
+    "code": st.builds(code, sources),
+    "web_search": st.builds(lambda query: Call("web_search", {"query": query}), texts),
+    "image_search": st.just(Call("image_search", {"view": 0})),
     "reuse": st.builds(reuse, indices),
     "answer": st.builds(answer, texts),
     "search": st.builds(search, texts.filter(bool), indices),

@@ -45,6 +45,11 @@ CUT = [
     ("frame_thinker", "<think>a</think><action>choose frames between 10 and 9"),
     ("frame_thinker", "<think>a</think><action>output answer: 19"),
     ("frame_thinker", "<think>Either <action>output answer: 19</action> or"),
+    ("thyme", "<think>a <code>\n```python\nx = 1\n```"),
+    ("thyme", "a</think> <answer>19"),
+    ("pyvision", r"a <answer>\boxed{'19'}"),
+    ("pyvision", "a\n```python\nx = 1"),
+    ("deepeyes_v2", '<think>a</think><tool_call>{"name": "image_search"}'),
     ("grid", "answer 19"),
     ("grid", "answer @b3"),
     ("grid", "look 4x4 b3"),  # perhaps "look 4x4 b3 in 2"
@@ -81,6 +86,10 @@ COMPLETE = [
     ("longvt", "<think>a</think><answer>19</answer>", "answer"),
     ("vr_thinker", "<Snapshot>a</Snapshot><think>b</think><Answer>OA = 1</ answer> and", "answer"),
     ("frame_thinker", "<think>a</think><action>get frame number at time 01:15</action> and", "frame_at"),
+    ("thyme", "<think>a <code>\n```python\nx = 1\n```\n</code> and", "code"),
+    ("pyvision", r"a <answer>\boxed{'19'}</answer> and", "answer"),
+    ("pyvision", "a\n```python\nx = 1\n```\nand", "code"),
+    ("deepeyes_v2", '<think>a</think><tool_call>{"name": "image_search"}</tool_call> and', "image_search"),
 ]
 
 

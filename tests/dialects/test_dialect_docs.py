@@ -13,7 +13,7 @@ from o3gym.registry import DIALECTS
 from tests.dialects.dialect_samples import VIEWS
 
 PAGE = Path(__file__).parents[2] / "docs" / "dialects.md"
-EXAMPLES = re.findall(r"```text (\w+)\n(.*?)\n```\n\nis `(.*?)`\n", PAGE.read_text("utf-8"), re.DOTALL)
+EXAMPLES = re.findall(r"`{3,}text (\w+)\n(.*?)\n`{3,}\n\nis `(.*?)`\n", PAGE.read_text("utf-8"), re.DOTALL)
 
 
 def test_there_is_one_example_for_each_dialect() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from o3gym.calls import answer, answer_with_span, clip, crop, frames, locate, locate_span, reuse, search, zoom
+from o3gym.calls import answer, answer_with_span, clip, code, crop, frames, locate, locate_span, reuse, search, zoom
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.registry import DIALECTS, TOOLS
 from o3gym.types import Call, Parsed
@@ -40,11 +40,15 @@ CALLS = (
     answer_with_span("the lamp", 1.0, 2.0),
     Call("caption_clip", {"span": [1.0, 2.5], "video": 0}),
     Call("ask_clip", {"span": [1.0, 2.5], "video": 0, "question": "What {lights} up?"}),
+    code("x = 1\nprint(x)"),
+    code("print('<answer>A</answer>', '```')"),
+    Call("web_search", {"query": "who {built} it?"}),
+    Call("image_search", {"view": 0}),
     Call("draw", {"view": 0, "boxes": [[0.1, 0.1, 0.2, 0.2], [0.5, 0.5, 0.9, 0.9]]}),
 )
 TAGS = (
     *("snapshot", "recommend answer", "action", "think", "tool_feedback", "answer", "tool_call", "grounding"),
-    *("function", "observation", "tool_response"),
+    *("function", "observation", "tool_response", "code", "sandbox_output"),
 )
 FRAGMENTS = (
     *(f"<{tag}>" for tag in TAGS),
@@ -67,6 +71,8 @@ FRAGMENTS = (
         '"region_description"',
         "helpful",
         "```json\n",
+        "```python\n",
+        "\n```",
         "\n",
         " ",
         "\x00",

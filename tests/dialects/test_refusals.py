@@ -212,6 +212,8 @@ NO_VIEWS |= {
     )
     for name in ("vital", "longvt", "vr_thinker", "frame_thinker")
 }
+ENDS = ("</tool_response>", "</interpreter>", "</observation>", "</sandbox_output>")
+"""What stands after the refusal of a call."""
 LATER = "view 2 is not a part of the first picture; locate there"
 
 
@@ -236,7 +238,10 @@ def refused_view(spec: str, view: int, views: Sequence[View]) -> str:
 def test_views_that_do_not_exist_are_refused_with_the_names_of_those_that_do(spec: str) -> None:
     cases = ((7, VIEWS[:1]), (7, MANY), (7, PAIR), (-1, VIEWS[:1]))
     for (view, views), expected in zip(cases, NO_VIEWS.get(spec) or by_name(spec), strict=True):
-        assert refused_view(spec, view, views).removesuffix("</observation>").endswith(expected)
+        refused = refused_view(spec, view, views)
+        for end in ENDS:
+            refused = refused.removesuffix(end).rstrip()
+        assert refused.endswith(expected)
 
 
 @pytest.mark.parametrize("spec", sorted(set(DIALECTS) - {"openai"}))

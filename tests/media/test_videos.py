@@ -13,7 +13,7 @@ from o3gym.media.errors import PictureError, VideoError
 from o3gym.media.images import ORIENTATION, ImageStore
 from o3gym.media.pixels import Pixels
 from o3gym.media.timeline import Timeline
-from o3gym.media.videos import frame_source, read_frames, timeline_of, video_source
+from o3gym.media.videos import frame_source, frame_under, read_frames, timeline_of, video_source
 from o3gym.registry import GENERATED_SIZES, GENERATORS, Registry
 from o3gym.types import Source
 from tests.media.video_files import Clip, picture, write_clip
@@ -200,3 +200,12 @@ def test_what_cannot_be_read_is_a_picture_error(generated: Source, tmp_path: Pat
             act()
     with pytest.raises(PictureError, match="expected frames from 0 to 19, got 99 to 99"):
         ImageStore().frames(generated, [99])
+
+
+def test_a_picture_of_code_is_no_frame_although_its_task_is_about_one(generated: Source) -> None:
+    frame = frame_source(generated, 3)
+    turned = Source.derived(frame, "rotate", None)
+    assert frame_under(turned) == frame
+    made = Source.made(b"", frame)
+    assert frame_under(made) is None
+    assert frame_under(Source.derived(made, "rotate", None)) is None

@@ -15,10 +15,10 @@ from o3gym.policies.local.processors import save_processor
 from o3gym.policies.tiny import WEIGHTS, Tiny
 from o3gym.policies.tiny.view_size import shown
 from o3gym.runs.store import open_run
+from o3gym.sampling import Sampling
 from o3gym.train.recipe import as_json, load_recipe
 from o3gym.train.sft.run import SFT_CHANGEABLE
 from o3gym.train.tiny.model import fresh
-from o3gym.types import Sampling
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from o3gym.policies.local.processors import save_processor
 from o3gym.policies.tiny.film import WEIGHTS_FILM, TinyFilm
 from o3gym.policies.tiny.frame_size import frame_size
 from o3gym.runs.store import open_run
+from o3gym.sampling import Sampling
 from o3gym.train.recipe import as_json, load_recipe
 from o3gym.train.sft.run import SFT_CHANGEABLE
 from o3gym.train.tiny.model import LIMITS, fresh_watcher
-from o3gym.types import Sampling
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from o3gym.policies.dialogue import Dialogue, Request
 from o3gym.policies.scripted import Oracle, called
 from o3gym.policies.two_agent import TwoAgent, agents, searcher_control, searcher_dialect
 from o3gym.rollout.delegation import delegates
-from o3gym.types import Sampling, Source, Target, Task
+from o3gym.sampling import Sampling
+from o3gym.types import Source, Target, Task
 
 REMOTE = "openai:org/gpt-5?base_url=http://127.0.0.1:8000/v1&key_env=K&price_in=0.4"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,20 @@ def test_nothing_leaves_without_a_window_or_within_it() -> None:
     messages = dialogue("abc")[:-1]
     assert leaving(messages, None) == leaving(messages, 2) == leaving(messages, 9) == {}
     assert list(leaving(messages, 1)) == [3]
+
+
+def test_observations_inside_the_turn_of_the_assistant_leave_as_others_do() -> None:
+    whole = dialogue("abcd")
+    inline = [replace(m, role="inline") if n > 1 and m.role == "user" else m for n, m in enumerate(whole)]
+    assert leaving(inline[:-1], 1) == leaving(whole[:-1], 1)
+    for (one, own), (other, count) in zip(segmented(whole, 1), segmented(inline, 1), strict=True):
+        assert [m.parts for m in one] == [m.parts for m in other]
+        assert {m.role for m in other[2:]} == {"assistant", "inline"}
+        assert own == count
+    cut = Dialogue(inline[:-1])
+    cut.cut(leaving(inline[:-1], 1))
+    assert [m.role for m in cut.messages] == [m.role for m in inline[:-1]]
+    assert views(cut.messages) == [0, 3]
 
 
 def test_a_round_without_pictures_takes_no_place_in_the_window() -> None:

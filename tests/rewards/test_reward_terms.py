@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from o3gym.calls import answer, noop
-from o3gym.rewards import exploration, insight, terms
+from o3gym.judges.base import decided
+from o3gym.rewards import exploration, insight, terms, thyme
 from o3gym.rewards.base import Term
 from o3gym.types import Parsed, Reply, Target, Task, Turn, View
 from tests.rewards.reward_episodes import EMPTY, FULL, PICTURE, episode, look, mistake, replying, search, task
@@ -125,52 +126,6 @@ def test_deepeyes_rejects_answers_of_a_thousand_characters():
     assert values(terms.DEEPEYES_TOOL_TERM, long) == [0.0]
 
 
-# ── Thyme ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("said", "thought", "value"),
-    [
-        ("B", "The plate is blue.", 1.0),
-        ("B", "Clearly option B", 1.0),
-        ("(B) blue", "it is Blue!", 1.0),
-        ("B", "The plate is red.", 0.0),
-        ("B", "the bluebird", 0.0),
-        ("B", "blue " + "x" * 500, 0.0),
-        ("B", "x" * 500 + " blue", 1.0),
-        ("neither", "neither", 0.0),
-    ],
-)
-def test_consistency_of_a_choice(said, thought, value):
-    assert terms.consistency(episode(task(), said=said, thought=thought)) == value
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("<think>a</think>\n<answer>B</answer>", 1.0),
-        ("<think>a</think><answer>B</answer>", 0.0),
-        ("<think>a</think>\n\n<answer>B</answer>", 0.0),
-        ("<think>a</think> <answer>B</answer>\n", 0.0),
-        ("no tags: B", 1.0),
-    ],
-)
-def test_thyme_demands_one_white_space_before_the_answer(text, value):
-    assert terms.thyme_format(replying(episode(task(), said="B"), text)) == value
-    assert terms.thyme_format(replying(episode(task(), said="B", well_formed=False), text)) == 0.0
-
-
-@pytest.mark.parametrize(("thought", "value"), [("it says 'Main Street 5'.", 1.0), ("Main Street 55", 0.0), ("", 0.0)])
-def test_consistency_of_a_free_answer(thought, value):
-    asked = task("free", "Main Street 5")
-    assert terms.consistency(episode(asked, said="Main street 5.", thought=thought)) == value
-
-
-def test_signed_accuracy():
-    episodes = episode(task(), said="B"), episode(task(), said="A"), episode(task())
-    assert values(terms.SIGNED_ACCURACY_TERM, *episodes) == [1.0, -1.0, 0.0]
-
-
 # ── odd episodes ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 SMALL = (0.4, 0.4, 0.6, 0.6)
@@ -185,8 +140,15 @@ ODD = [
     replace(EMPTY, task=Task("t", (), "?", kind="box"), located=(1.0, 1.0, 0.0, 0.0), answer="null"),
     replace(search(LEFT, targets=[(0.5, 0.5, 0.5, 0.5)]), turns=()),
 ]
-MODULES = (terms, insight, exploration)
+MODULES = (terms, insight, exploration, thyme)
 TERMS = {t.name: t for module in MODULES for t in vars(module).values() if isinstance(t, terms.Term)}
+
+
+class Agreeing:
+    """A judge that finds every thought good."""
+
+    def reasoning(self, aspect, task, thought, answer):
+        return decided(True)
 
 
 @pytest.mark.parametrize("name", sorted(TERMS))
@@ -197,6 +159,8 @@ def test_no_term_raises_on_odd_episodes(name):
             assert len(term.compute([odd, odd])) == 2
         elif term.scope == "parent":
             assert term.compute(odd, odd) == 0.0
+        elif term.scope == "judge":
+            assert term.compute(odd, Agreeing()) in (0.0, 1.0)
         else:
             assert isinstance(term.compute(odd), float)
 

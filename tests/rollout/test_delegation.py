@@ -15,8 +15,10 @@ from o3gym.policies.two_agent import TwoAgent, searcher_env
 from o3gym.rewards.insight import rating
 from o3gym.rewards.recipes import make_recipe
 from o3gym.rewards.settle import parents_of, settle
+from o3gym.rollout import delegation
 from o3gym.rollout.loop import collect, rollout
 from o3gym.rollout.records import Agent, Arm, Job
+from o3gym.sampling import Sampling
 from o3gym.types import Reply, Source, Task, Trajectory
 
 SMALL = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}
@@ -402,3 +404,17 @@ def test_an_asker_without_targets_has_nothing_to_know() -> None:
     speaks, arm = make_dialect("insight_o3_reasoner"), Arm("a", {**REASONER, "max_pixels": 16_384})
     ended = rollout([Job(task, "g", i, i) for i in range(16)], make_policy("asker"), speaks, arm)
     assert {t.answer for t in ended} == {"A", "B"}
+
+
+@pytest.mark.parametrize(("searcher_dialect", "kept"), [("insight_o3", None), ("tagged_searcher", 0.0)])
+def test_a_searcher_without_code_ignores_the_temperature_of_code(
+    searcher_dialect: str, kept: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Tagged(type(make_dialect("insight_o3"))):  # type: ignore[misc]
+        code_tags = ("<code>", "</code>")
+
+    monkeypatch.setattr(delegation, "make_dialect", lambda spec: Tagged() if "tagged" in spec else make_dialect(spec))
+    pair = f"two_agent(reasoner=oracle, searcher=oracle, searcher_dialect={searcher_dialect})"
+    arm = Arm("pair", {"tools": ["search", "answer"]}, pair, sampling=Sampling(0.5, code_temperature=0.0))
+    (searcher,) = delegation.delegates(arm).values()
+    assert searcher.sampling == Sampling(0.5, code_temperature=kept)

@@ -11,7 +11,8 @@ import pytest
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Dialogue, Request
 from o3gym.rollout.policy_pool import PolicyPool
-from o3gym.types import Reply, Sampling
+from o3gym.sampling import Sampling
+from o3gym.types import Reply
 
 
 def request(name: str) -> Request:
@@ -102,6 +103,8 @@ EACH: dict[str, tuple[Any, str]] = {
         "logprobs: expected one for each of 2 token ids, got 1",
     ),
     "log-probabilities without ids": (Reply("B", None, (-0.5,)), "logprobs: expected one for each of 0 token ids"),
+    "code beyond the ids": (Reply("B", (1, 2), code=((0, 3),)), r"code: expected spans within 2 token ids"),
+    "code out of order": (Reply("B", (1, 2), code=((1, 2), (0, 1))), r"code: .* got \(\(1, 2\), \(0, 1\)\)"),
     "nan": (Reply("B", (1, 2), (-0.5, math.nan)), r"logprobs\[1\]: expected a finite number, got float nan"),
     "None among them": (Reply("B", (1,), (None,)), r"logprobs\[0\]: expected a finite number, got None"),  # type: ignore[arg-type]
 }
@@ -166,3 +169,14 @@ def test_two_episodes_with_one_key_are_told_apart_by_nobody() -> None:
     polling.submit(Echo(), request("a"))
     with pytest.raises(ValueError, match="two episodes have the key"):
         polling.submit(Echo(), request("a"))
+
+
+def test_all_that_wait_can_be_interrupted() -> None:
+    polling, slow = PolicyPool(), Remote(late=10**6)
+    polling.submit(slow, request("slow"))
+    looks = iter([False, False, True])
+    assert polling.busy
+    assert polling.poll(lambda: next(looks)) == []
+    slow.late = 0
+    assert [reply.text for _, reply in polling.poll(lambda: False)] == ["slow"]
+    assert not polling.busy

@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw
 from o3gym import geometry
 from o3gym.calls import answer, crop, locate, noop
 from o3gym.runs.store import RunStore
-from o3gym.types import Box, Call, Parsed, Reply, Sampling, Source, Target, Task, Trajectory, Turn, Usage, View
+from o3gym.sampling import Sampling
+from o3gym.types import Box, Call, Parsed, Reply, Source, Target, Task, Trajectory, Turn, Usage, View
 
 SIZE = (960, 640)
 COLOURS = ("#c8553d", "#588b8b", "#f28f3b", "#2d3047", "#8a6fb0")

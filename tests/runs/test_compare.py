@@ -68,6 +68,14 @@ def test_where_the_files_lie_is_no_difference(runs: Path, tmp_path: Path) -> Non
     assert compare(runs / "oracle", tmp_path).differing == ()
 
 
+def test_what_a_dialect_brings_along_is_no_difference(runs: Path, tmp_path: Path) -> None:
+    protocol = json.loads((runs / "oracle" / PROTOCOL).read_text())
+    protocol["arms"]["oracle"] |= {"on_void": "continue", "code_rule": "pyvision", "size_rule": "thyme"}
+    (tmp_path / PROTOCOL).write_text(json.dumps(protocol))
+    (tmp_path / EPISODES).write_text((runs / "oracle" / EPISODES).read_text())
+    assert compare(runs / "oracle", tmp_path).differing == ()
+
+
 def test_failed_tasks_are_not_called_those_of_one_run(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

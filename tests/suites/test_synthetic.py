@@ -57,7 +57,7 @@ def share(picture: Image.Image, colour: str) -> float:
 def test_a_fresh_process_draws_the_same_pixels() -> None:
     args = [
         dict[str, Any](family=f, difficulty=d, seed=s, pixels=SMALL)
-        for s, (f, d) in enumerate((f, d) for f in FAMILIES for d in DIFFICULTIES)
+        for s, (f, d) in enumerate((f, d) for f in SCENES for d in DIFFICULTIES)
     ]
     code = (
         "import hashlib, json, sys; from o3gym.suites.synthetic import render_scene\n"
@@ -134,7 +134,7 @@ def test_families_and_difficulties_take_turns() -> None:
     assert list(Synthetic(n=len(first))) == first
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f != "region"])
+@pytest.mark.parametrize("family", [f for f in SCENES if f != "region"])
 def test_options_are_distinct_and_the_letter_is_uniform(family: str) -> None:
     letters: dict[int, Counter[str]] = {}
     choices = tasks(family, n=420)
@@ -152,10 +152,10 @@ def test_options_are_distinct_and_the_letter_is_uniform(family: str) -> None:
         assert chi < 25, (count, found)  # beyond the 99.9th percentile for up to 5 degrees of freedom
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SCENES)
 def test_targets_are_boxes_inside_the_picture(family: str) -> None:
     for task in tasks(family, n=300):
-        assert task.targets or family == "region"
+        assert task.targets or family in ("region", "tally")
         for target in task.targets:
             assert geometry.clamp(target.box) == target.box
             assert not geometry.is_empty(target.box)

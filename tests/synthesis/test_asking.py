@@ -15,6 +15,7 @@ from o3gym.media.images import shared_store
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Picture, Request
 from o3gym.registry import POLICIES, UnknownName
+from o3gym.sampling import Sampling
 from o3gym.synthesis.asking import (
     AskedPolicy,
     Inquiry,
@@ -26,7 +27,7 @@ from o3gym.synthesis.asking import (
     stream_replies,
 )
 from o3gym.synthesis.journal import Journal
-from o3gym.types import Reply, Sampling, Source
+from o3gym.types import Reply, Source
 
 BOX = (0.25, 0.5, 0.5, 0.75)
 SOURCE = Source.generated("synthetic", family="chart", difficulty="easy", seed=0, pixels=40_000)

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from o3gym.media.images import shared_store
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Picture
+from o3gym.sampling import Sampling
 from o3gym.synthesis.asking import AskedPolicy
 from o3gym.synthesis.describing import FAILED, MAX_DESCRIPTION, RegionCandidate, description, region_inquiry
 from o3gym.synthesis.detectors.base import LayoutBlock, Page
 from o3gym.synthesis.region_rules import Region
-from o3gym.types import Reply, Sampling, Source
+from o3gym.types import Reply, Source
 
 BOX = (0.25, 0.5, 0.5, 0.75)
 

@@ -26,7 +26,7 @@ def _toml(data: dict) -> dict:
     return {key: value for key, value in {**data, "stages": stages}.items() if value is not None}
 
 
-@pytest.mark.parametrize("name", ["mini_o3", "simple_o3", "pixel_reasoner"])
+@pytest.mark.parametrize("name", ["mini_o3", "simple_o3", "pixel_reasoner", "thyme"])
 def test_every_number_of_a_published_recipe_has_its_source_beside_it(name: str) -> None:
     text = (resources.files("o3gym.train") / "recipes" / "sft" / f"{name}.toml").read_text("utf-8")
     bare = [line for line in text.splitlines() if re.match(r"\w+ = .*\d", line) and "#" not in line]

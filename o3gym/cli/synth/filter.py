@@ -58,8 +58,8 @@ def _filter(args: argparse.Namespace) -> None:
 
 def _bench_of(args: argparse.Namespace, k: int) -> Bench:
     from o3gym.bench.definition import Bench
+    from o3gym.sampling import Sampling
     from o3gym.synthesis.difficulty import CONTROL
-    from o3gym.types import Sampling
 
     return Bench(
         suite=args.suite,

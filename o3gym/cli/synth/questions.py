@@ -129,10 +129,10 @@ def _make(args: argparse.Namespace) -> None:
 
 
 def _recipe(args: argparse.Namespace) -> QuestionRecipe:
+    from o3gym.sampling import Sampling
     from o3gym.synthesis.asking import LEAST_PIXELS, AskedPolicy
     from o3gym.synthesis.questions.making import QuestionRecipe
     from o3gym.synthesis.questions.prompts import CAPTION, QUESTIONS, read_prompt
-    from o3gym.types import Sampling
 
     if args.max_pixels < LEAST_PIXELS:
         raise ValueError(f"--max-pixels: expected {LEAST_PIXELS} or more, got {args.max_pixels}")

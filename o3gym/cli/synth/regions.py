@@ -90,8 +90,8 @@ def _regions(args: argparse.Namespace) -> None:
 
 
 def _describer(args: argparse.Namespace) -> AskedPolicy:
+    from o3gym.sampling import Sampling
     from o3gym.synthesis.asking import AskedPolicy
-    from o3gym.types import Sampling
 
     sampling = Sampling(temperature=args.temperature, max_tokens=args.max_tokens, seed=args.seed)
     return AskedPolicy(args.policy, sampling, args.max_pixels, args.in_flight, args.base_url)

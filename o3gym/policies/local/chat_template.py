@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
-from o3gym.policies.dialogue import Message
+from o3gym.policies.dialogue import Message, turn_start, whole_turns
 
 THINK = "<think>"
 REPLY_MARK = "\ue000"
@@ -40,33 +40,36 @@ class ChatTemplate:
         self.opens_thought = self.render([Message("user", ("?",))]).rstrip().endswith(THINK)
 
     def render(self, messages: Iterable[Message], prompt: bool = True) -> str:
-        """Renders messages; with `prompt`, the text ends with the generation prompt of the next reply."""
+        """Renders messages; with `prompt`, the text ends with the generation prompt of the next reply.
+
+        Inline messages are rendered as parts of the assistant's message.
+        """
         text: str = self._processor.apply_chat_template(
-            [self._chat(message) for message in messages], tokenize=False, add_generation_prompt=prompt
+            [self._chat(message) for message in whole_turns(messages)], tokenize=False, add_generation_prompt=prompt
         )
         return text
 
     def after_reply(self, messages: Sequence[Message], reply: int) -> str:
         """Renders what comes after the reply at index `reply`, from the end of its text to the next generation prompt.
 
-        The reply itself is rendered as a placeholder. Its ids are known, and its text must not influence the result:
-        some templates cut thoughts out of earlier replies.
+        The reply itself, with all of its turn before it, is rendered as a placeholder. Its ids are known, and its text
+        must not influence the result: some templates cut thoughts out of earlier replies.
         """
-        before = self._stand_in(messages) if self.suffix_is_local else messages[:reply]
+        before = self._stand_in(messages) if self.suffix_is_local else messages[: turn_start(messages, reply)]
         placeholder = Message("assistant", (REPLY_MARK,))
         return self.render([*before, placeholder, *messages[reply + 1 :]]).partition(REPLY_MARK)[2]
 
-    def completion(self, text: str) -> str:
+    def completion(self, text: str, unfinished: bool = False) -> str:
         """Returns what follows the generation prompt in a dialogue where the assistant said `text`.
 
         If the generation prompt has opened the thought, a text that opens it too continues after its own tag, and a
-        text without thoughts closes it first.
+        text without thoughts closes it first, unless it is `unfinished`, the beginning of a longer message.
         """
         if not self.opens_thought:
             return text
         if text.lstrip().startswith(THINK):
             return text.lstrip().removeprefix(THINK).lstrip("\n")
-        return text if "</think>" in text else f"\n</think>\n\n{text}"
+        return text if unfinished or "</think>" in text else f"\n</think>\n\n{text}"
 
     def escape(self, text: str, role: str = "") -> str:
         """Puts a space into each special token that the text spells out, so that it is tokenised as plain text."""

@@ -18,9 +18,10 @@ import torch
 
 from o3gym.policies.base import error_reply
 from o3gym.policies.dialogue import CONTEXT_FULL, Request
+from o3gym.policies.local.drafts import Draft, Trie, trie_of
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.qwen import Qwen
-from o3gym.policies.local.sampling import Draft, Trie, draw, trie_of
+from o3gym.policies.local.sampling import draw
 from o3gym.policies.local.token_sequences import TokenSequence
 from o3gym.types import EpisodeKey, Reply
 
@@ -129,7 +130,7 @@ class Decoder:
             if len(self._tries) >= KEPT_TRIES:
                 self._tries.clear()
             self._tries[choices] = trie_of(choices, self.encoder)
-        draft = Draft(request.sampling, self.encoder, room, self.eos, self._tries[choices])
+        draft = Draft(request.sampling, self.encoder, room, self.eos, self._tries[choices], sequence.ids)
         return request.key, sequence, draft
 
     @staticmethod

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -124,7 +125,7 @@ class Encoder:
     # pieces of a sequence
 
     def opening(self, messages: Sequence[Message]) -> Encoded:
-        """Encodes a dialogue from its start through the generation prompt.
+        """Encodes a dialogue from its start to the beginning of the next reply, generation prompt included.
 
         Replies that it already contains are tokenised from their text.
 
@@ -135,7 +136,11 @@ class Encoder:
         return Encoded(tuple(ids), tuple(images))
 
     def following(self, messages: Sequence[Message], seen: int, reply: Sequence[int] = ()) -> Encoded:
-        """Encodes what follows an assistant's reply, from the end of its text through the next generation prompt.
+        """Encodes what follows an assistant's reply, from the end of its text to the beginning of the next reply.
+
+        After user messages, that includes the next generation prompt. Inline messages continue the assistant's turn, so
+        they consist of nothing but their own text and pictures: the model reads them directly behind the ids of the
+        reply, and the next reply follows them directly.
 
         Args:
             messages: the whole dialogue.
@@ -144,8 +149,12 @@ class Encoder:
             reply: ids of the reply. If they already close the turn, fully or in part, that part is not repeated.
         """
         new = messages[seen:]
-        if not new or messages[seen - 1].role != "assistant" or any(m.role == "assistant" for m in new):
+        roles = {message.role for message in new}
+        known = bool(new) and "assistant" not in roles and ("inline" not in roles or len(roles) == 1)
+        if not known or messages[seen - 1].role != "assistant":
             raise ValueError(f"expected user messages after the reply at {seen - 1}, got {[m.role for m in messages]}")
+        if "inline" in roles:
+            return self._inline(new)
         piece = self._piece(self.template.after_reply(messages, seen - 1), new, special=False)
         return Encoded(piece.ids[self._overlap(piece.ids, reply) :], piece.images)
 
@@ -154,13 +163,14 @@ class Encoder:
 
         Returns:
             The ids, the loss mask and the pictures in order. The mask is 1 on the assistant's text and on the token
-            that ends each of its turns, because that token has to be learnt too. The row ends with that token. The mask
-            says nothing about attention: the model attends to all tokens of the row.
+            that ends each of its turns, because that token has to be learnt too. It is 0 on inline messages: the
+            environment wrote them into the assistant's turn. The row ends with the token that ends the last turn. The
+            mask says nothing about attention: the model attends to all tokens of the row.
         """
         if not messages or messages[-1].role != "assistant":
             raise ValueError("a row ends with an assistant message")
         ids, mask, images = self._joined(messages[:-1])
-        reply = (*self._completion(messages[-1]), self.end)
+        reply = self._reply(messages, len(messages) - 1)
         return (*ids, *reply), (*mask, *[1] * len(reply)), tuple(images)
 
     # pictures
@@ -211,19 +221,46 @@ class Encoder:
 
     # assembly
 
-    def _completion(self, reply: Message) -> tuple[int, ...]:
-        return self.tokens(self.template.completion(reply.text))
+    def _reply(self, messages: Sequence[Message], index: int) -> tuple[int, ...]:
+        """Returns the ids of a reply as a model would sample them, given its text."""
+        text = messages[index].text
+        begins = not index or messages[index - 1].role != "inline"
+        pauses = index + 1 < len(messages) and messages[index + 1].role == "inline"
+        # A reply that is to be continued may leave its thought open, so nothing closes the thought for it.
+        ids = self.tokens(self.template.completion(text, pauses) if begins else text)
+        return ids if pauses else (*ids, self.end)
+
+    def _inline(self, messages: Sequence[Message]) -> Encoded:
+        pieces = [
+            Encoded(self.tokens(part)) if isinstance(part, str) else self._framed(part)
+            for message in messages
+            for part in message.parts
+        ]
+        return Encoded(
+            tuple(chain.from_iterable(piece.ids for piece in pieces)),
+            tuple(chain.from_iterable(piece.images for piece in pieces)),
+        )
+
+    def _framed(self, picture: Picture) -> Encoded:
+        """Encodes a picture alone: its image tokens, and the token on each side that frames them.
+
+        Only a user message has a place for a picture in every template, so the picture is encoded in a user message of
+        its own and cut out of it.
+        """
+        alone = self.opening([Message("user", (picture,))])
+        places = [index for index, token in enumerate(alone.ids) if token == self.image_id]
+        return Encoded(alone.ids[places[0] - 1 : places[-1] + 2], alone.images)
 
     def _ids(self, text: str, special: bool = False) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
 
     def _joined(self, messages: Sequence[Message]) -> tuple[list[int], list[int], list[EncodedImage]]:
-        """Joins the pieces of a dialogue through the generation prompt; returns ids, loss mask and pictures."""
+        """Joins the pieces of a dialogue up to its next reply; returns ids, loss mask and pictures."""
         replies = [n for n, message in enumerate(messages) if message.role == "assistant"]
         first = self._first(messages[: replies[0]] if replies else messages)
         ids, mask, images = list(first.ids), [0] * len(first.ids), list(first.images)
         for index, until in zip(replies, [*replies, len(messages)][1:], strict=True):
-            reply = (*self._completion(messages[index]), self.end)
+            reply = self._reply(messages, index)
             piece = self.following(messages[:until], index + 1, reply)
             ids += [*reply, *piece.ids]
             mask += [*[1] * len(reply), *[0] * len(piece.ids)]

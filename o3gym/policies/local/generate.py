@@ -10,8 +10,9 @@ from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 
 from o3gym.policies.base import error_reply
 from o3gym.policies.dialogue import CONTEXT_FULL, Request
+from o3gym.policies.local.drafts import Draft, trie_of
 from o3gym.policies.local.encoding import EncodedImage, Encoder
-from o3gym.policies.local.sampling import Draft, draw, trie_of
+from o3gym.policies.local.sampling import draw
 from o3gym.policies.local.token_sequences import TokenSequence
 from o3gym.types import EpisodeKey, Reply
 
@@ -65,7 +66,8 @@ class WholeHistory:
                 self.release(request.key)
                 done.append((request.key, Reply("", finish="length", error=CONTEXT_FULL)))
             else:
-                open_.append((request, sequence, Draft(request.sampling, self.encoder, room, self.eos, trie)))
+                draft = Draft(request.sampling, self.encoder, room, self.eos, trie, sequence.ids)
+                open_.append((request, sequence, draft))
         return done + (self._answered(open_) if open_ else [])
 
     def _sequence(self, request: Request) -> TokenSequence:

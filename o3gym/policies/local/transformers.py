@@ -13,6 +13,7 @@ from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.loading import load_config, load_model, located
 from o3gym.policies.local.processors import load_processor
 from o3gym.registry import require
+from o3gym.sampling import Sampling
 from o3gym.types import EpisodeKey, Reply, Size
 
 LOG = logging.getLogger(__name__)
@@ -61,6 +62,10 @@ class InMemory(Policy):
         with self.around():
             replies: list[tuple[EpisodeKey, Reply]] = self._engine.poll()
         return replies
+
+    def unable(self, sampling: Sampling, inline: bool) -> str:
+        """Returns "": every kind of sampling is exact."""
+        return ""
 
     def release(self, key: EpisodeKey) -> None:
         """Discards a dialogue with its keys and values."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,9 +20,11 @@ from o3gym.policies.base import Policy, error_reply
 from o3gym.policies.dialogue import CONTEXT_FULL, Request
 from o3gym.policies.local.loading import located
 from o3gym.policies.local.processors import load_processor
+from o3gym.policies.local.vllm_parts import PartedReply, exact_logprobs, parted_reply, sampled_logprobs
 from o3gym.policies.local.vllm_prompts import Places, Thread
 from o3gym.registry import PIP, require
-from o3gym.types import EpisodeKey, Reply, Sampling, Size, Usage
+from o3gym.sampling import Sampling
+from o3gym.types import EpisodeKey, Reply, Size, Usage
 
 OLDEST, NEWEST = (0, 22), (0, 33)
 """Supported versions of vLLM. TRL 1.16 warns about those after 0.31, but o3gym uses none of TRL's code for vLLM, so one
@@ -39,6 +42,9 @@ class Vllm(Policy):
         max_images: maximum number of pictures in a dialogue.
         tensor_parallel_size: number of GPUs over which the model is spread.
         enforce_eager: skip the compilation of graphs, which starts sooner and runs slower.
+        logprobs: "processed" for log-probabilities of the distribution that was sampled from, or "raw" for those of the
+            model at temperature 1, whatever else restricts what is sampled. Where they are not those that
+            `Reply.logprobs` defines, there are none.
 
     Attributes:
         encoder: encodes dialogues as ids.
@@ -61,7 +67,9 @@ class Vllm(Policy):
         max_images: int = 16,
         tensor_parallel_size: int = 1,
         enforce_eager: bool = False,
+        logprobs: str = "processed",
     ) -> None:
+        check_logprobs(logprobs)
         vllm = supported(require("vllm", "vllm"))
         path, encoder = located_encoder(argument)
         options = vllm.EngineArgs(
@@ -73,27 +81,32 @@ class Vllm(Policy):
             tensor_parallel_size=tensor_parallel_size,
             enforce_eager=enforce_eager,
             enable_prefix_caching=True,
-            logprobs_mode="processed_logprobs",  # after temperature, biases and choices: as sampled
+            logprobs_mode=f"{logprobs}_logprobs",  # processed: after temperature, biases and choices, as sampled
             disable_log_stats=True,
         )
         engine = vllm.LLMEngine.from_engine_args(options)
         self._vllm = vllm
-        self._begin(encoder, engine, engine.model_config.max_model_len, max_images)
+        self._begin(encoder, engine, engine.model_config.max_model_len, max_images, logprobs)
 
-    def _begin(self, encoder: Places, engine: Any, room: int, max_images: int) -> None:
+    def _begin(self, encoder: Places, engine: Any, room: int, max_images: int, logprobs: str) -> None:
         super().__init__()
+        self._raw = logprobs == "raw"
         self.encoder, self._engine, self._room, self._max_images = encoder, engine, room, max_images
         self._form: Callable[[Any], Any] = Image.fromarray
         special = {number for number, token in encoder.tokenizer.added_tokens_decoder.items() if token.special}
         self._never_in_choices = {*encoder.forbidden, *special} - {encoder.end}
         self._threads: dict[EpisodeKey, Thread] = {}
-        self._asked: dict[str, tuple[Request, Thread]] = {}
+        self._asked: dict[str, _Asked] = {}
         self._ready: list[tuple[EpisodeKey, Reply]] = []
         self._numbers = count()
 
     def vision_size(self, width: int, height: int) -> Size:
         """The size to which the checkpoint's processor resizes a picture."""
         return self.encoder.vision_size(width, height)
+
+    def unable(self, sampling: Sampling, inline: bool) -> str:
+        """Returns "": what vLLM samples is exact; log-probabilities that it does not report exactly are left out."""
+        return ""
 
     def submit(self, request: Request) -> None:
         """Passes a request to the engine."""
@@ -105,9 +118,8 @@ class Vllm(Policy):
             if len(thread.ids) >= self._room:
                 self._deliver(request.key, Reply("", finish="length", error=CONTEXT_FULL))
                 return
-            number = str(next(self._numbers))
-            self._engine.add_request(number, self._prompt(thread), self._parameters(request.sampling))
-            self._asked[number] = (request, thread)
+            parts = parted_reply(request.sampling, self.encoder, self._room - len(thread.ids))
+            self._ask(_Asked(request, thread, parts))
         except Exception as error:
             self._deliver(request.key, error_reply(error))
 
@@ -117,18 +129,13 @@ class Vllm(Policy):
             try:
                 finished = [output for output in self._engine.step() if output.finished]
             except Exception as error:  # the engine is lost, and with it all open requests
-                for request, _ in self._asked.values():
-                    self._deliver(request.key, error_reply(error))
+                for asked in self._asked.values():
+                    self._deliver(asked.request.key, error_reply(error))
                 self._asked.clear()
                 break
             for output in finished:
                 if output.request_id in self._asked:
-                    request, thread = self._asked.pop(output.request_id)
-                    try:
-                        reply = self._read(output, request.sampling, thread)
-                    except Exception as error:  # an output that is not as expected costs one episode, not all
-                        reply = error_reply(error)
-                    self._deliver(request.key, reply)
+                    self._take(output, self._asked.pop(output.request_id))
         ready, self._ready = self._ready, []
         return ready
 
@@ -138,7 +145,7 @@ class Vllm(Policy):
         Its prefixes stay in vLLM's cache until they are the least recently used ones.
         """
         self._threads.pop(key, None)
-        if numbers := [number for number, (request, _) in self._asked.items() if request.key == key]:
+        if numbers := [number for number, asked in self._asked.items() if asked.request.key == key]:
             self._asked = {number: asked for number, asked in self._asked.items() if number not in numbers}
             self._engine.abort_request(numbers)
 
@@ -160,12 +167,29 @@ class Vllm(Policy):
             self._engine = None
 
     def _thread(self, request: Request) -> Thread:
-        if any(open_.key == request.key for open_, _ in self._asked.values()):
+        if any(asked.request.key == request.key for asked in self._asked.values()):
             raise ValueError(f"{request.key} is already being answered")
         thread = self._threads.get(request.key)
         if thread is None or not thread.continues(request):
             thread = self._threads[request.key] = Thread(request.dialogue, form=self._form)
         return thread
+
+    def _ask(self, asked: _Asked) -> None:
+        """Passes a request, or the next part of one, to the engine."""
+        number = str(next(self._numbers))
+        self._engine.add_request(number, self._prompt(asked), self._parameters(asked.sampling))
+        self._asked[number] = asked
+
+    def _take(self, output: Any, asked: _Asked) -> None:
+        """Reads what the engine has finished; delivers the reply, or asks for its next part."""
+        try:
+            reply = self._read(output, asked)
+            if reply is None:
+                self._ask(asked)
+                return
+        except Exception as error:  # an output that is not as expected costs one episode, not all
+            reply = error_reply(error)
+        self._deliver(asked.request.key, reply)
 
     def _deliver(self, key: EpisodeKey, reply: Reply) -> None:
         """Makes a reply available to `poll`."""
@@ -173,11 +197,11 @@ class Vllm(Policy):
             self._threads.pop(key, None)
         self._ready.append((key, reply))
 
-    def _prompt(self, thread: Thread) -> dict[str, Any]:
+    def _prompt(self, asked: _Asked) -> dict[str, Any]:
         """Builds vLLM's prompt, which has one image token per picture; vLLM repeats it itself."""
-        prompt: dict[str, Any] = {"prompt_token_ids": list(folded(thread.ids, self.encoder.image_id))}
-        if thread.pictures:
-            prompt["multi_modal_data"] = {"image": list(thread.pictures)}
+        prompt: dict[str, Any] = {"prompt_token_ids": list(folded(asked.ids, self.encoder.image_id))}
+        if asked.thread.pictures:
+            prompt["multi_modal_data"] = {"image": list(asked.thread.pictures)}
         return prompt
 
     def _parameters(self, sampling: Sampling) -> Any:
@@ -203,45 +227,66 @@ class Vllm(Policy):
             "logit_bias": dict.fromkeys(self._never_in_choices if choices else self.encoder.forbidden, self.never),
             "logprobs": 0,  # of the sampled token only
         }
+        if sampling.repetition_penalty != 1.0:
+            settings["repetition_penalty"] = sampling.repetition_penalty
         return {**settings, "structured_outputs": {"choice": choices}} if choices else settings
 
-    def _read(self, output: Any, sampling: Sampling, thread: Thread) -> Reply:
+    def _read(self, output: Any, asked: _Asked) -> Reply | None:
+        """Returns the reply that an output completes; None if it is a part with which the reply does not end."""
         if error := getattr(output, "error", ""):
             return Reply("", finish="error", error=error[:500])
         completion = output.outputs[0]
         ids = tuple(completion.token_ids)
         # vLLM resizes pictures and repeats image tokens by itself. If the result were not exactly the sequence that is
         # recorded here, a trainer would compute its loss on something the model never read.
-        if list(output.prompt_token_ids) != thread.ids:
-            return Reply("", finish="error", error=_mismatch(thread.ids, output.prompt_token_ids))
+        if list(output.prompt_token_ids) != asked.ids:
+            return Reply("", finish="error", error=_mismatch(asked.ids, output.prompt_token_ids))
         if completion.finish_reason not in ("stop", "length"):
             return Reply("", finish="error", error=f"vLLM ended the request: {completion.finish_reason}")
-        new, usage = thread.prompt, Usage(len(thread.ids), len(ids))
-        text = up_to(self.encoder.text(ids), () if sampling.choices else sampling.stop)
-        thread.answer(ids, text)
-        return Reply(text, ids, sampled_logprobs(completion, sampling), new, completion.finish_reason, usage=usage)
+        whole, thread = asked.request.sampling, asked.thread
+        known = exact_logprobs(asked.sampling, whole.temperature, self._raw)
+        logprobs = sampled_logprobs(completion) if known else None
+        if asked.parts is None:
+            text = up_to(self.encoder.text(ids), () if whole.choices else whole.stop)
+            usage = Usage(len(thread.ids), len(ids))
+            reply = Reply(text, ids, logprobs, thread.prompt, completion.finish_reason, usage=usage)
+        elif asked.parts.accept(ids, logprobs, completion.finish_reason):
+            reply = asked.parts.reply(thread.prompt, len(thread.ids))
+        else:
+            return None
+        thread.answer(reply.token_ids or (), reply.text)
+        return reply
 
 
-def sampled_logprobs(completion: Any, sampling: Sampling) -> tuple[float, ...] | None:
-    """Returns the log-probabilities of the sampled ids, or None if they are unknown.
+@dataclass(frozen=True)
+class _Asked:
+    """A request in the engine.
 
-    They are unknown below top_p 1: vLLM normalises them after the nucleus cut and does not report what it cut off.
-
-    Raises:
-        ValueError: vLLM reported none for some id, or one that is not a finite number.
+    Attributes:
+        request: the policy's request.
+        thread: the ids of its dialogue.
+        parts: the reply so far, if it is sampled in parts.
     """
-    if sampling.top_p < 1.0 and sampling.temperature > 0.0:
-        return None
-    ids, steps = completion.token_ids, completion.logprobs or ()
-    if len(steps) != len(ids):
-        raise ValueError(f"vLLM reported {len(steps)} log-probabilities for {len(ids)} tokens")
-    values: list[float] = []
-    for token, step in zip(ids, steps, strict=True):
-        value = step[token].logprob if token in step else None
-        if value is None or not math.isfinite(value):
-            raise ValueError(f"vLLM reported {value} as the log-probability of token {len(values)} of a reply")
-        values.append(value)
-    return tuple(values)
+
+    request: Request
+    thread: Thread
+    parts: PartedReply | None
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids that the engine reads."""
+        return self.thread.ids if self.parts is None else [*self.thread.ids, *self.parts.draft.ids]
+
+    @property
+    def sampling(self) -> Sampling:
+        """The sampling parameters of the engine's request."""
+        return self.request.sampling if self.parts is None else self.parts.next_part()
+
+
+def check_logprobs(logprobs: str) -> None:
+    """Raises ValueError if the option `logprobs` has an unknown value."""
+    if logprobs not in ("processed", "raw"):
+        raise ValueError(f'logprobs: expected "processed" or "raw", got "{logprobs}"')
 
 
 def supported(vllm: Any) -> Any:

@@ -10,13 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from o3gym.policies.local.vllm import Vllm, located_encoder
+from o3gym.policies.local.vllm import Vllm, check_logprobs, located_encoder
 from o3gym.policies.openai.client import NO_KEY, connection_errors, connection_reason, name_account
 from o3gym.policies.openai.messages import data_url, encoded
 from o3gym.policies.openai.policy import REFUSING_STATUS
 from o3gym.policies.openai.transport import http_client
 from o3gym.registry import require
-from o3gym.types import Sampling
+from o3gym.sampling import Sampling
 
 START = "VLLM_SERVER_DEV_MODE=1 vllm serve PATH --enable-scale-out --logprobs-mode processed_logprobs"
 """Starts such a server, with endpoints for token ids and new weights and log-probabilities as sampled."""
@@ -72,6 +72,7 @@ class VllmServer(Vllm):
         max_images: most pictures in a dialogue; not more than the server allows.
         at_once: most requests in flight.
         timeout: seconds to wait for a connection, or for further bytes of an answer.
+        logprobs: "raw" if the server was started with `--logprobs-mode raw_logprobs` instead, see `Vllm`.
 
     Raises (before any episode starts):
         MissingPackage: transformers or the client is not installed.
@@ -82,10 +83,17 @@ class VllmServer(Vllm):
     never: ClassVar[float] = -1e9  # JSON has no infinity
 
     def __init__(
-        self, argument: str, url: str, max_images: int = 16, at_once: int = 64, timeout: float = 600.0
+        self,
+        argument: str,
+        url: str,
+        max_images: int = 16,
+        at_once: int = 64,
+        timeout: float = 600.0,
+        logprobs: str = "processed",
     ) -> None:
+        check_logprobs(logprobs)
         engine = Remote(url, at_once, timeout)
-        self._begin(located_encoder(argument)[1], engine, engine.room, max_images)
+        self._begin(located_encoder(argument)[1], engine, engine.room, max_images, logprobs)
         self._form = lambda pixels: data_url(encoded(pixels, "png"), "png")  # PNG keeps the pixels exact
 
     def refusal(self) -> str:

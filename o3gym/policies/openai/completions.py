@@ -127,8 +127,8 @@ def with_stop(text: str, reason: object, stop: Sequence[str]) -> str:
 
     vLLM names the string (`stop_reason`). For other servers it is the closing tag of a tag that was left open.
     """
-    if reason in stop and not text.endswith(str(reason)):
-        return f"{text}{reason}"
+    if reason in stop:
+        return text if text.endswith(str(reason)) else f"{text}{reason}"
     for closing in stop:
         if closing.startswith("</") and text.count(closing.replace("</", "<")) > text.count(closing):
             return f"{text}{closing}"

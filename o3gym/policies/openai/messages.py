@@ -13,10 +13,11 @@ import numpy as np
 from PIL import Image
 
 from o3gym.geometry import fit
-from o3gym.policies.dialogue import Dialogue, Message, Part, Picture
+from o3gym.policies.dialogue import OBSERVING, Dialogue, Message, Part, Picture
 from o3gym.types import Size
 
 Json: TypeAlias = dict[str, Any]
+_Turn: TypeAlias = tuple[Message, ...]
 
 IMAGE_FORMATS: Mapping[str, Mapping[str, Any]] = {
     "png": {"format": "PNG", "compress_level": 1},  # higher levels take several times as long to save a few per cent
@@ -94,42 +95,80 @@ class Chat:
         wire: how pictures are sent.
         appendix: text after the system prompt.
         native: the last reply in the API's form, if it made well-formed native calls; it is sent back in that form.
+        inline_as_user: whether inline messages are sent as user messages. Otherwise they are parts of the assistant's
+            message, which the server is asked to continue.
     """
 
     dialogue: Dialogue
     wire: Wire
     appendix: str = ""
     native: Json | None = None
-    _encoded: list[tuple[Message, list[bytes]]] = field(default_factory=list)
+    inline_as_user: bool = False
+    _encoded: list[tuple[_Turn, list[bytes]]] = field(default_factory=list)
 
-    def messages(self) -> list[bytes]:
-        """Returns all messages so far, each as JSON text; only new and changed ones are converted."""
-        for index, message in self._stale():
-            encoded = [json.dumps(each).encode() for each in self._converted(message)]
-            self._encoded[index : index + 1] = [(message, encoded)]
-        return [each for _, encoded in self._encoded for each in encoded]
+    def messages(self, begun: str = "") -> list[bytes]:
+        """Returns all messages so far, each as JSON text; only new and changed ones are converted.
+
+        Args:
+            begun: the beginning of the next reply, which the server is to continue.
+
+        Raises:
+            ValueError: an inline message that the server is to continue has a picture.
+        """
+        for index, turn in self._stale():
+            encoded = [json.dumps(each).encode() for each in self._converted(turn)]
+            self._encoded[index : index + 1] = [(turn, encoded)]
+        whole = [each for _, encoded in self._encoded for each in encoded]
+        if not begun:
+            return whole
+        before = "".join(message.text for message in self._encoded[-1][0]) if self.unfinished else ""
+        message = json.dumps({"role": "assistant", "content": before + begun}).encode()
+        return [*(whole[:-1] if self.unfinished else whole), message]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the next reply continues the last message."""
+        return not self.inline_as_user and self.dialogue.messages[-1].role == "inline"
 
     def pixels(self) -> int:
         """Returns the pixels of the pictures that `messages` has yet to encode."""
-        new = (part for _, message in self._stale() for part in message.parts)
+        new = (part for _, turn in self._stale() for message in turn for part in message.parts)
         return sum(part.view.shown[0] * part.view.shown[1] for part in new if isinstance(part, Picture))
 
-    def _stale(self) -> list[tuple[int, Message]]:
-        """Returns the messages without a valid encoding, with their indices."""
+    def _stale(self) -> list[tuple[int, _Turn]]:
+        """Returns the turns without a valid encoding, with their indices."""
         known = len(self._encoded)
         return [
-            (index, message)
-            for index, message in enumerate(self.dialogue.messages)
-            if index >= known or self._encoded[index][0] is not message
+            (index, turn)
+            for index, turn in enumerate(self._turns())
+            if index >= known or list(map(id, self._encoded[index][0])) != list(map(id, turn))
         ]
 
-    def _converted(self, message: Message) -> Iterator[Json]:
-        if message.role == "user":
+    def _turns(self) -> list[_Turn]:
+        """Returns the messages, those of each turn of the assistant together."""
+        turns: list[_Turn] = []
+        for message in self.dialogue.messages:
+            before = turns[-1][-1].role if turns else ""
+            inside = message.role == "inline" or (message.role == "assistant" and before == "inline")
+            if inside and not self.inline_as_user:
+                turns[-1] = (*turns[-1], message)
+            else:
+                turns.append((message,))
+        return turns
+
+    def _converted(self, turn: _Turn) -> Iterator[Json]:
+        message = turn[0]
+        if message.role in OBSERVING:
             yield {"role": "user", "content": [self._part(part) for part in message.parts if part]}
         elif message.role == "system":
             yield {"role": "system", "content": "\n\n".join(filter(None, [message.text, self.appendix]))}
         elif self.native is None:
-            yield {"role": "assistant", "content": message.text}
+            if any(isinstance(part, Picture) for message in turn for part in message.parts):
+                raise ValueError(
+                    "a message of the assistant cannot hold a picture in the chat completions API: send observations "
+                    "as user messages (inline=user), or sample with transformers:PATH, vllm:PATH or vllm_server:PATH"
+                )
+            yield {"role": "assistant", "content": "".join(message.text for message in turn)}
         else:
             yield self.native
             for call in self.native["tool_calls"]:

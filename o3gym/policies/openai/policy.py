@@ -10,16 +10,20 @@ import queue
 import random
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 
 from o3gym.policies.base import Policy
+from o3gym.policies.code_tags import in_parts
 from o3gym.policies.dialogue import Request
 from o3gym.policies.openai.background import BackgroundLoop
 from o3gym.policies.openai.client import Connection, Endpoint, NoReply, Refused
 from o3gym.policies.openai.completions import Prices, context_full, first_choice, read_completion
 from o3gym.policies.openai.messages import HEADERS, IMAGE_FORMATS, Chat, Json, Wire, native_message, tools_in_words
+from o3gym.policies.openai.parts import TextParts
 from o3gym.registry import closest
+from o3gym.sampling import Sampling
 from o3gym.types import EpisodeKey, Reply, Size
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
@@ -52,6 +56,11 @@ class OpenAIPolicy(Policy):
             completion.
         tools: "native" sends the function tools of dialects that have them as `tools=`, "text" in the system prompt.
         choices: "vllm" enforces `Sampling.choices` with vLLM's structured outputs, "free" does not enforce them.
+        server: "vllm" for a server of vLLM, which continues a message of the assistant and knows a repetition penalty;
+            "any" expects nothing that OpenAI's own API lacks.
+        inline: what becomes of observations inside the assistant's turn (`Dialect.inline`): "continue" asks the server
+            to continue the message, which takes `server=vllm` and observations without pictures; "user" sends them as
+            user messages, to which the reply is a new message.
         detail: the API's level of detail of pictures: "low", "high" or "auto".
         image_format: "png" (exact) or "jpeg" (smaller).
         max_image_pixels: larger views are shown smaller; 0 for no limit.
@@ -77,6 +86,8 @@ class OpenAIPolicy(Policy):
         retries: int = 6,
         tools: str = "native",
         choices: str = "free",
+        server: str = "any",
+        inline: str = "continue",
         detail: str = "high",
         image_format: str = "png",
         max_image_pixels: int = 0,
@@ -91,6 +102,8 @@ class OpenAIPolicy(Policy):
             raise ValueError('name the model: "openai:MODEL"')
         _one_of("tools", tools, ("native", "text"))
         _one_of("choices", choices, ("free", "vllm"))
+        _one_of("server", server, ("any", "vllm"))
+        _one_of("inline", inline, ("continue", "user"))
         _one_of("detail", detail, ("low", "high", "auto"))
         _one_of("image_format", image_format, tuple(IMAGE_FORMATS))
         _at_least("concurrency", concurrency, 1)
@@ -101,6 +114,7 @@ class OpenAIPolicy(Policy):
         _at_least("price_in", price_in or 0.0, 0.0)
         _at_least("price_out", price_out or 0.0, 0.0)
         self.model, self.retries, self.tools, self.choices = argument, retries, tools, choices
+        self.server, self.inline = server, inline
         self._wire = Wire(image_format, detail, max_image_bytes, max_image_pixels)
         self._prices = Prices(price_in, price_out)
         connection = Connection(base_url, key_env, concurrency, timeout, api_version, organization, project)
@@ -116,6 +130,25 @@ class OpenAIPolicy(Policy):
     def vision_size(self, width: int, height: int) -> Size:
         """Returns the size itself, or a smaller one that is within the endpoint's limits."""
         return self._wire.size(width, height)
+
+    def unable(self, sampling: Sampling, inline: bool) -> str:
+        """Why the server cannot reply in this way, as far as the options say what it can; "" if it can."""
+        if self.server == "vllm":
+            return ""
+        if inline and self.inline == "continue":
+            return (
+                "inline: observations of this dialect stand inside the assistant's message, which OpenAI's API cannot "
+                "continue. Set server=vllm if the server is vLLM and observations are text, or inline=user to send "
+                "them as user messages; vllm:PATH, vllm_server:PATH and transformers:PATH continue the message exactly"
+            )
+        if sampling.code_temperature is not None:
+            return (
+                "code_temperature: another temperature inside of code takes a server that continues a message of the "
+                "assistant; set server=vllm if it is vLLM"
+            )
+        if sampling.repetition_penalty != 1.0:
+            return "repetition_penalty: OpenAI's API has no such parameter; set server=vllm if the server is vLLM"
+        return ""
 
     def submit(self, request: Request) -> None:
         """Starts a request, which waits while `concurrency` others are in flight."""
@@ -166,17 +199,36 @@ class OpenAIPolicy(Policy):
 
     async def _reply(self, request: Request) -> Reply:
         try:
+            if reason := self.unable(request.sampling, any(m.role == "inline" for m in request.dialogue.messages)):
+                raise ValueError(reason)
             chat = self._chat(request)
             messages = await asyncio.to_thread(chat.messages) if chat.pixels() > INLINE_PIXELS else chat.messages()
             async with self._slots:
-                return await self._ask(request, chat, messages)
+                if not self._has_parts(request.sampling):
+                    return await self._ask(request, chat, messages)
+                return await self._ask_parts(request, chat)
         except Exception as error:
             reason = self._endpoint.scrubbed(f"{type(error).__name__}: {error}")[:500]
             if isinstance(error, Refused) and error.status in REFUSING_STATUS:
                 self._refusal = self._refusal or reason
             return Reply("", finish="error", error=reason)
 
-    async def _ask(self, request: Request, chat: Chat, messages: list[bytes]) -> Reply:
+    def _has_parts(self, sampling: Sampling) -> bool:
+        """Whether the reply is sampled in parts. Raises ValueError if it is one of the choices and has code in it."""
+        enforced = sampling.choices if self.choices == "vllm" else ()
+        if in_parts(sampling) and any(sampling.code_tags[0] in choice for choice in enforced):
+            raise ValueError("code_temperature, choices: the temperature cannot change inside a constrained reply")
+        return in_parts(sampling) and not enforced
+
+    async def _ask_parts(self, request: Request, chat: Chat) -> Reply:
+        """Asks for a reply part by part, each at its own temperature."""
+        parts, reply = TextParts(request.sampling), None
+        while reply is None:
+            part = replace(request, sampling=parts.next_part())
+            reply = parts.accept(await self._ask(part, chat, chat.messages(parts.text), bool(parts.text)))
+        return reply
+
+    async def _ask(self, request: Request, chat: Chat, messages: list[bytes], begun: bool = False) -> Reply:
         """Asks until there is a reply, or an error that no retry can mend.
 
         The client's own retries are switched off. They know no parameter to rename and no context that is full, try
@@ -185,7 +237,7 @@ class OpenAIPolicy(Policy):
         """
         rng, tries = None, 0
         while True:
-            fields = self._fields(request)
+            fields = self._fields(request, begun or chat.unfinished)
             try:
                 return self._read(await self._endpoint.post(fields, messages), chat, request)
             except (Refused, NoReply, TimeoutError, ConnectionError) as error:
@@ -209,11 +261,12 @@ class OpenAIPolicy(Policy):
         chat = self._chats.get(request.key)
         if chat is None or chat.dialogue is not request.dialogue:
             appendix = tools_in_words(request.tools) if self.tools == "text" else ""
-            chat = self._chats[request.key] = Chat(request.dialogue, self._wire, appendix)
+            as_user = self.inline == "user"
+            chat = self._chats[request.key] = Chat(request.dialogue, self._wire, appendix, inline_as_user=as_user)
         return chat
 
-    def _fields(self, request: Request) -> Json:
-        """Returns everything that is sent beside the messages."""
+    def _fields(self, request: Request, continued: bool) -> Json:
+        """Returns everything that is sent beside the messages; `continued`: whether the reply continues the last."""
         sampling = request.sampling
         fields: Json = {"model": self.model, "temperature": sampling.temperature}
         fields |= {"max_tokens": sampling.max_tokens, "seed": sampling.seed}
@@ -221,6 +274,10 @@ class OpenAIPolicy(Policy):
             fields["top_p"] = sampling.top_p
         if sampling.stop:
             fields["stop"] = list(sampling.stop)
+        if sampling.repetition_penalty != 1.0:
+            fields["repetition_penalty"] = sampling.repetition_penalty
+        if continued:
+            fields |= {"continue_final_message": True, "add_generation_prompt": False}
         if request.tools and self.tools == "native":
             fields |= {"tools": list(request.tools), "parallel_tool_calls": False}
         if sampling.choices and self.choices == "vllm":

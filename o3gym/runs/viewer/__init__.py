@@ -27,6 +27,8 @@ from o3gym.runs.viewer.episodes import episode_values, index_row
 from o3gym.runs.viewer.thumbnails import THUMBS, Thumbnails
 from o3gym.types import Trajectory
 
+SCRIPTS = ("viewer.js", "episode.js", "code.js", "film.js")
+"""The parts of the page's script, in order."""
 PHONE = 340
 """Width in pixels of the charts for phones, which replace the wide ones there."""
 
@@ -131,7 +133,7 @@ def _summary(report: Report) -> dict[str, Any]:
 
 
 def _template(report: Report) -> str:
-    css, script = _asset("viewer.css"), _asset("viewer.js") + _asset("episode.js") + _asset("film.js")
+    css, script = _asset("viewer.css"), "".join(map(_asset, SCRIPTS))
     charts = [curve_chart(report), curve_chart(report, PHONE)]
     sweep = sweep_chart(report), sweep_chart(report, PHONE)
     pictures = [*charts, *(chart for chart in sweep if chart)]

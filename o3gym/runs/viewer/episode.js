@@ -13,6 +13,7 @@ function boxText(box) {
 }
 
 function callText(turn) {
+  if (turn.tool === "code" && typeof turn.args.source === "string") return codeListing(turn.args.source);
   const value = (v) => Array.isArray(v) && v.length === 4 && v.every((n) => typeof n === "number") ? boxText(v) : typeof v === "string" ? v : JSON.stringify(v);
   const parts = Object.entries(turn.args).map(([name, v]) => h("span", {}, h("i", {}, name), " ", value(v)));
   return h("p", { class: "call" }, h("b", {}, turn.tool), parts);
@@ -146,7 +147,7 @@ function turnCard(episode, turn, number, prefix) {
     said && h("p", { class: "thought" }, said),
     turn.tool !== "noop" && callText(turn),
     views.length > 0 && h("div", { class: "crops" }, views.map((view) => crop(view, views.length > 4 ? SMALL_SIDE : CROP_SIDE))),
-    turn.feedback && h("p", { class: `feedback${turn.error ? " bad" : ""}` }, turn.feedback),
+    turn.feedback && h("p", { class: `feedback${turn.error ? " bad" : ""}${turn.tool === "code" ? " output" : ""}` }, turn.feedback),
     turn.children.map((at) => childCard(episode.children[at], `${prefix}-c${at}`)),
     terms(turn.terms),
     turn.text && h("details", { class: "raw" }, h("summary", {}, "Reply as written"), h("pre", {}, turn.text)));

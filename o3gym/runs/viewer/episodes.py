@@ -10,7 +10,7 @@ from o3gym.codec import encode
 from o3gym.runs.coverage import place_in_picture
 from o3gym.runs.tables import NO_FAMILY
 from o3gym.runs.viewer.thumbnails import Thumbnails
-from o3gym.types import Trajectory, Turn, View
+from o3gym.types import Source, Trajectory, Turn, View
 
 EXCERPT = 160
 CELLS = 24
@@ -117,9 +117,14 @@ def _view(trajectory: Trajectory, view: View, turn: int, thumbnails: Thumbnails)
         "box": None if at is None else at[1],
         "native": view.native,
         "shown": view.shown,
-        "made_by": source.ref if source.kind == "derived" else "",
+        "made_by": _maker(source),
         "thumb": thumbnails.view(source, view),
     }
+
+
+def _maker(source: Source) -> str:
+    """The operation or tool that made a picture; "" if it is one of the task's."""
+    return source.ref if source.kind == "derived" else str(source.args.get("made_by", ""))
 
 
 def _turn(turn: Turn, dropped: tuple[int, ...] | None) -> dict[str, Any]:

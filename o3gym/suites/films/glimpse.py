@@ -12,7 +12,7 @@ from o3gym.suites.films.room import TABLE_TOP, Chapter, paint_room
 from o3gym.suites.scenes.outlines import rectangle
 from o3gym.suites.scenes.painter import Painter, text_width
 from o3gym.suites.scenes.palette import CARD, INK
-from o3gym.suites.scenes.text import code, near
+from o3gym.suites.scenes.text import near, plate_code
 from o3gym.types import Box
 
 _EM_PIXELS: Mapping[str, float] = {"easy": 17.0, "medium": 15.0, "hard": 15.0}
@@ -63,7 +63,7 @@ def _any_time(rng: Random, chapter: Chapter) -> tuple[int, int]:
 
 def _card(rng: Random, difficulty: str, times: tuple[int, int]) -> Card:
     """A card with a random code at a random place on the wall, in one of the frames of an interval."""
-    text, em = code(rng), _em(difficulty)
+    text, em = plate_code(rng), _em(difficulty)
     width, height = text_width(text, em) + em, em * 1.8
     x = rng.uniform(0.03, FILM_ASPECT - width - 0.03)
     y = rng.uniform(0.06, TABLE_TOP - 0.07 - height)
@@ -76,7 +76,7 @@ def _wrong(rng: Random, codes: list[str]) -> tuple[str, ...]:
         return near(rng, codes[0])
     wrong = dict.fromkeys(rng.sample(codes[1:], min(3, len(codes) - 1)))
     while len(wrong) < 4:
-        wrong[code(rng)] = None
+        wrong[plate_code(rng)] = None
     return tuple(other for other in wrong if other != codes[0])
 
 

@@ -13,6 +13,15 @@ from o3gym.types import Box, Size
 LEGIBLE = 8
 """Pixels that the smallest detail that decides an answer (a letter's em, an object's side) needs at native size."""
 
+COLOUR_MASK = """\
+import numpy as np
+
+def mask(image, colour):
+    bands = zip(image.split(), colour)
+    return np.all([abs(np.asarray(band, np.int16) - value) < 20 for band, value in bands], axis=0)
+"""
+"""The beginning of programs that look for a colour: a function that tells which pixels have it, without their edges."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -29,6 +38,9 @@ class Scene:
         layouts: kind and box of the parts of the board ("bar chart"), for families that provide them.
         blocks: layout-detection class ("chart", "figure_title") and box of each block, for families that draw
             documents.
+        program: for families that need code, a function from the picture's size in pixels to a Python program that
+            solves the task with NumPy and Pillow. The program finds the picture in the variable `image`. It either
+            prints the answer, or ends with an assignment to `picture`, which shows the answer legibly.
     """
 
     question: str
@@ -39,6 +51,7 @@ class Scene:
     items: tuple[tuple[str, Box], ...] = ()
     layouts: tuple[tuple[str, Box], ...] = ()
     blocks: tuple[tuple[str, Box], ...] = ()
+    program: Callable[[Size], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,3 +113,13 @@ def jittered_grid(rng: Random, area: Box, columns: int, rows: int, size: tuple[f
 def others(rng: Random, names: Sequence[str], answer: str, count: int) -> tuple[str, ...]:
     """`count` distinct names other than `answer`, in random order."""
     return tuple(rng.sample([name for name in names if name != answer], count))
+
+
+def progression(rng: Random, answer: int, steps: Sequence[int] = (1, 2, 3)) -> list[int]:
+    """Wrong answers: an arithmetic progression that includes the answer at a random position, without the answer.
+
+    No number is below 1. The step between two numbers is one of `steps`.
+    """
+    count, step = rng.choice((4, 5, 6)), rng.choice(steps)
+    place = min(rng.randrange(count), (answer - 1) // step)
+    return [answer + (i - place) * step for i in range(count) if i != place]

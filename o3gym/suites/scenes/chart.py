@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
-from o3gym.suites.scenes.base import Family, Scene, levels
+from o3gym.suites.scenes.base import Family, Scene, levels, progression
 from o3gym.suites.scenes.painter import Painter
 from o3gym.suites.scenes.palette import RGB
 from o3gym.suites.scenes.panels import PANEL_KINDS, Panel, paint_panel, panel_blocks, random_panel
@@ -99,7 +99,7 @@ def ask_difference(rng: Random, noun: str, first: Panel, second: Panel) -> tuple
     question = (
         f'By how much is the number for {a} in "{first.title}" greater than the number for {b} in "{second.title}"?'
     )
-    return question, first.value(a) - second.value(b), _near(rng, first.value(a) - second.value(b))
+    return question, first.value(a) - second.value(b), progression(rng, first.value(a) - second.value(b))
 
 
 def ask_sum(rng: Random, noun: str, first: Panel, second: Panel) -> tuple[str, int, list[int]]:
@@ -112,14 +112,7 @@ def ask_sum(rng: Random, noun: str, first: Panel, second: Panel) -> tuple[str, i
         )
     )
     answer = first.value(name) + second.value(name)
-    return question, answer, _near(rng, answer)
-
-
-def _near(rng: Random, answer: int) -> list[int]:
-    """Wrong answers: an arithmetic progression that includes the answer at a random position, without the answer."""
-    count, step = rng.choice((4, 5, 6)), rng.choice((1, 2, 3))
-    place = min(rng.randrange(count), (answer - 1) // step)
-    return [answer + (i - place) * step for i in range(count) if i != place]
+    return question, answer, progression(rng, answer)
 
 
 CHART_FAMILY = Family(

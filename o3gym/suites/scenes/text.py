@@ -75,7 +75,7 @@ def _marks(rng: Random, count: int, target: int, way: str) -> tuple[list[str], l
     return colours, emblems
 
 
-def code(rng: Random) -> str:
+def plate_code(rng: Random) -> str:
     """A random code: two letters, a hyphen, a digit, a letter and a digit."""
     pick = rng.choice
     return f"{pick(_LETTERS)}{pick(_LETTERS)}-{pick(_DIGITS)}{pick(_LETTERS)}{pick(_DIGITS)}"
@@ -84,7 +84,7 @@ def code(rng: Random) -> str:
 def _codes(rng: Random, count: int) -> list[str]:
     codes: dict[str, None] = {}
     while len(codes) < count:
-        codes[code(rng)] = None
+        codes[plate_code(rng)] = None
     return list(codes)
 
 

@@ -11,7 +11,7 @@ from o3gym.dialects.base import Dialect
 from o3gym.envs.checks import default_tools
 from o3gym.media.images import shared_store
 from o3gym.media.pixels import resample
-from o3gym.policies.dialogue import Message, Part, Picture
+from o3gym.policies.dialogue import Message, Part, Picture, Role, observing_role
 from o3gym.registry import CONTROLS, TOOLS
 from o3gym.suites.base import make_suite
 from o3gym.suites.released.table import SURROGATE
@@ -19,14 +19,10 @@ from o3gym.tools.base import Tool
 from o3gym.types import Size, Trajectory, Turn, View
 
 
-class Observed(str):
-    """Text inside an assistant message that the environment wrote: the model reads it without learning to write it."""
-
-    __slots__ = ()
-
-
 def dialogue_of(trajectory: Trajectory, dialect: Dialect) -> list[Message]:
     """Returns what the policy read and wrote in an episode: system, user, assistant, user, …, up to its last reply.
+
+    In a dialect with inline observations, they are inline messages, as in the episode.
 
     Args:
         trajectory: a finished episode that holds the arguments of its environment, as `rollout` records them.
@@ -41,7 +37,7 @@ def dialogue_of(trajectory: Trajectory, dialect: Dialect) -> list[Message]:
     opening = [view for view in trajectory.views if view.index not in later]  # a video is shown as several views
     messages = [
         Message("system", (dialect.system(_tools(trajectory), task),)),
-        _user(trajectory, dialect, opening, task.text, {"turn": 0, "error": ""}),
+        _shown(trajectory, dialect, opening, task.text, {"turn": 0, "error": ""}),
     ]
     for number, turn in enumerate(trajectory.turns, 1):
         messages.append(Message("assistant", (turn.reply.text,)))
@@ -51,17 +47,13 @@ def dialogue_of(trajectory: Trajectory, dialect: Dialect) -> list[Message]:
 
 
 def flattened(messages: Sequence[Message]) -> list[Message]:
-    """Returns the dialogue as a single turn: everything from the first reply on becomes one assistant message.
+    """Returns the dialogue as a single turn of the assistant: every observation after the first reply becomes inline.
 
-    Observations stand inside it as pictures and as `Observed` text, both without a loss. Source: Simple o3 turns its
-    multi-turn chains into a single turn before fine-tuning (arXiv 2508.12109).
+    Source: Simple o3 turns its multi-turn chains into a single turn before fine-tuning (arXiv 2508.12109).
     """
     first = next((i for i, message in enumerate(messages) if message.role == "assistant"), len(messages))
-    parts: list[Part] = []
-    for message in messages[first:]:
-        for part in message.parts:
-            parts.append(Observed(part) if isinstance(part, str) and message.role != "assistant" else part)
-    return [*messages[:first], Message("assistant", tuple(parts))] if parts else list(messages)
+    later = [replace(message, role="inline") if message.role == "user" else message for message in messages[first:]]
+    return [*messages[:first], *later]
 
 
 def fitted(messages: Sequence[Message], vision_size: Callable[[int, int], Size]) -> list[Message]:
@@ -82,7 +74,7 @@ def encodable(messages: Sequence[Message]) -> list[Message]:
 
 
 def _encodable(part: Part) -> Part:
-    return type(part)(SURROGATE.sub("\ufffd", part)) if has_surrogate(part) else part  # type: ignore[arg-type, call-arg]
+    return SURROGATE.sub("\ufffd", part) if isinstance(part, str) else part
 
 
 def has_surrogate(part: Part) -> bool:
@@ -96,16 +88,24 @@ def picture_of(trajectory: Trajectory, view: View) -> Picture:
     return Picture(view, partial(shared_store().region, source, view.box, view.shown, view.resampling))
 
 
-def _user(trajectory: Trajectory, dialect: Dialect, views: Sequence[View], text: str, info: dict[str, Any]) -> Message:
+def _shown(
+    trajectory: Trajectory,
+    dialect: Dialect,
+    views: Sequence[View],
+    text: str,
+    info: dict[str, Any],
+    role: Role = "user",
+) -> Message:
     parts = dialect.show(views, text, info)
-    return Message("user", tuple(p if isinstance(p, str) else picture_of(trajectory, p) for p in parts))
+    return Message(role, tuple(p if isinstance(p, str) else picture_of(trajectory, p) for p in parts))
 
 
 def _answered(trajectory: Trajectory, dialect: Dialect, turn: Turn, number: int) -> Message:
     views = [trajectory.views[index] for index in turn.views]
     tool = turn.parsed.call.tool
     info = {"turn": number, "error": turn.error, "views": trajectory.views, "tool": tool}
-    return _user(trajectory, dialect, views, turn.feedback, info)
+    role = observing_role(dialect, trajectory.sampling.stop, turn.reply.text)
+    return _shown(trajectory, dialect, views, turn.feedback, info, role)
 
 
 def _tools(trajectory: Trajectory) -> dict[str, Tool]:

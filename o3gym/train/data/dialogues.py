@@ -9,20 +9,19 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from PIL import Image
 
 from o3gym.media.errors import PictureError
 from o3gym.media.images import shared_store
-from o3gym.policies.dialogue import Message, Part, Picture
+from o3gym.policies.dialogue import Message, Part, Picture, Role
 from o3gym.suites.released.table import SURROGATE
 from o3gym.train.data.sources import BadDemonstration
 from o3gym.types import FULL, Source, View
 
-StoredRole: TypeAlias = Literal["system", "user", "assistant"]
 PLACE = "<image>"
-ROLES: Mapping[str, StoredRole] = {
+ROLES: Mapping[str, Role] = {
     "system": "system",
     "user": "user",
     "human": "user",
@@ -30,13 +29,16 @@ ROLES: Mapping[str, StoredRole] = {
     "tool": "user",
     "assistant": "assistant",
     "gpt": "assistant",
+    "inline": "inline",
 }
-"""Role names in files (`from` in ShareGPT, `role` in chat messages) and the roles that they stand for."""
+"""Role names in files (`from` in ShareGPT, `role` in chat messages) and the roles that they stand for.
+
+"inline" is a name of our own. Other trainers refuse it, which is better than to learn from observations as if the model
+had written them.
+"""
 
 
-def stored_turns(
-    messages: Sequence[Message], names: Mapping[StoredRole, str], keys: tuple[str, str]
-) -> list[dict[str, str]]:
+def stored_turns(messages: Sequence[Message], names: Mapping[Role, str], keys: tuple[str, str]) -> list[dict[str, str]]:
     """Returns the messages as records with the given role names and (role, text) keys."""
     role, text = keys
     return [{role: names[message.role], text: "".join(map(_written, message.parts))} for message in messages]
@@ -69,6 +71,9 @@ def read_turns(turns: Any, sources: Sequence[Source], where: str) -> list[Messag
     messages = [_message(turn, left, f"{where}: message {number}") for number, turn in enumerate(turns)]
     if (spare := len(list(left))) > 0:
         raise BadDemonstration(f"{where}: {len(sources)} pictures, but {len(sources) - spare} {PLACE} placeholders")
+    for number, message in enumerate(messages):
+        if message.role == "inline" and (not number or messages[number - 1].role != "assistant"):
+            raise BadDemonstration(f"{where}: message {number}: expected an inline message to follow the assistant's")
     if messages[-1].role != "assistant":
         raise BadDemonstration(f"{where}: expected the last message to be the assistant's, got {turns[-1]!r:.80}")
     return messages

@@ -17,16 +17,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from o3gym.policies.dialogue import Message
+from o3gym.policies.dialogue import Message, Role
 from o3gym.suites.base import BadRow
 from o3gym.suites.released.fields import check_below, folders
 from o3gym.suites.released.table import with_surrogates, without_surrogates
-from o3gym.train.data.dialogues import StoredRole, pictures, png, read_turns, stored_turns
+from o3gym.train.data.dialogues import pictures, png, read_turns, stored_turns
 from o3gym.train.data.sources import BadDemonstration, RunSource, SourceError
 from o3gym.types import Source
 
-NAMES: Mapping[StoredRole, str] = {"system": "system", "user": "human", "assistant": "gpt"}
-"""Values of `from` that LLaMA-Factory's sharegpt format expects by default."""
+NAMES: Mapping[Role, str] = {"system": "system", "user": "human", "assistant": "gpt", "inline": "inline"}
+"""Values of `from`: those that LLaMA-Factory's sharegpt format expects by default, and ours for inline messages."""
 
 
 class ShareGPT:

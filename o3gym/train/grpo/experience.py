@@ -31,7 +31,7 @@ class EpisodeStats(NamedTuple):
         group: name of its group, unique over all processes; episodes of the same group are siblings.
         reward: its reward.
         stop: why it ended, see `o3gym.types.Stop`.
-        tokens: number of tokens that the policy wrote.
+        tokens: number of tokens that the policy wrote and that have a loss.
         update: index of the optimiser step of this rollout that learns from it, from 0.
         in_loop: whether it is a search that a reasoner asked for.
     """
@@ -119,6 +119,15 @@ def tokens_written(trajectory: Trajectory) -> int:
     return sum(counts) if all(counts) else 0
 
 
+def tokens_learnt(trajectory: Trajectory, code_loss: bool = True) -> int:
+    """Returns the number of tokens that the policy wrote, without those of code unless they have a loss.
+
+    It is above 0 if `tokens_written` is: the first token of a reply is never code.
+    """
+    spans = [] if code_loss else [span for turn in trajectory.turns for span in turn.reply.code]
+    return tokens_written(trajectory) - sum(end - start for start, end in spans)
+
+
 def experience(
     groups: Sequence[Sequence[Trajectory]],
     recipe: GrpoRecipe,
@@ -165,7 +174,7 @@ def experience(
 def _stats(trajectory: Trajectory, rank: int, update: int, in_loop: bool, recipe: GrpoRecipe) -> EpisodeStats:
     group, reward = f"{rank}/{trajectory.group}", float(trajectory.reward or 0.0)
     stop = masking_stop(trajectory, recipe.over_turn)
-    return EpisodeStats(group, reward, stop, tokens_written(trajectory), update, in_loop)
+    return EpisodeStats(group, reward, stop, tokens_learnt(trajectory, recipe.code_loss), update, in_loop)
 
 
 def compute_advantages(stats: Sequence[EpisodeStats], recipe: GrpoRecipe) -> tuple[Any, Any, tuple[float, ...]]:

@@ -20,10 +20,11 @@ from o3gym.rewards.settle import parents_of, settle
 from o3gym.rollout.delegation import reasoning_tools, searching_tools
 from o3gym.rollout.loop import collect, rollout
 from o3gym.rollout.records import Agent, Arm, Job
+from o3gym.sampling import Sampling
 from o3gym.suites.base import make_suite
 from o3gym.train.grpo.recipe import GrpoRecipe
 from o3gym.train.recipe import RecipeError
-from o3gym.types import Sampling, Trajectory
+from o3gym.types import Trajectory
 
 REASONER_REWARD = "outcome"
 """Reward of the reasoner's episodes, from which nothing learns."""
@@ -78,8 +79,7 @@ class ReasonerInLoop:
             "tools": searching_tools(self.searcher_dialect),
             "reward": recipe.in_loop.reward,
         }
-        sampling = Sampling(recipe.temperature, recipe.top_p, recipe.max_tokens)
-        arm = Arm("in_loop", searching, recipe.name, recipe.dialect, sampling, window=recipe.window)
+        arm = Arm("in_loop", searching, recipe.name, recipe.dialect, recipe.sampling, window=recipe.window)
         return Agent(policy, self.searcher_dialect, arm)
 
     def play(self, jobs: Sequence[Job], policy: Policy) -> tuple[list[Trajectory], list[list[Trajectory]]]:

@@ -11,6 +11,9 @@ from typing import Any, Literal, TypeAlias
 from o3gym.policies.two_agent import CALLS, searcher_env
 from o3gym.policies.window import most_segments
 from o3gym.registry import UnknownName, closest
+from o3gym.rewards.reasoning import require_reasoning_judge
+from o3gym.sampling import Sampling
+from o3gym.specs import parse_spec
 from o3gym.train.grpo.advantages import Denominator, Mean, Norm, OverTurn, Stats, Void
 from o3gym.train.recipe import (
     RecipeError,
@@ -84,6 +87,11 @@ class GrpoRecipe(TrainingRecipe):
         reward: name of the reward.
         judge: judge spec; "" for rules alone.
         temperature, top_p, max_tokens: sampling of the replies.
+        repetition_penalty: see `o3gym.sampling.Sampling`; 1 for none.
+        code_temperature: temperature inside of code in the replies, for dialects that mark it (`Dialect.code_tags`);
+            None for `temperature` throughout.
+        code_loss: whether the tokens that were sampled at `code_temperature` have a loss. By default they do, as in
+            Thyme's released trainer.
         context: maximum tokens of a dialogue; 0 for the model's own maximum.
         window: number of rounds whose pictures stay in the dialogue, besides those shown at reset; None for all. Each
             cut starts a new segment, which is a row of its own with the episode's advantage. Means and totals count an
@@ -95,7 +103,7 @@ class GrpoRecipe(TrainingRecipe):
         updates: optimiser steps that a rollout is split over. With 1 the training is on-policy.
         old_logprobs: log-probabilities of the policy that acted, needed with more than one update: "compute" makes a
             forward pass for them, as the released systems do; "rollout" takes those of the sampling, at no cost. vLLM
-            cannot supply them with `top_p` below 1, which is refused.
+            cannot supply all of them, such as those with `top_p` below 1; such a combination is refused.
         clip_low, clip_high: the probability ratio of a token is clipped to 1 − clip_low … 1 + clip_high.
         kl: coefficient of the divergence from the starting weights (k3 estimator); 0 needs no reference model.
         norm, std, epsilon: see `o3gym.train.grpo.advantages.advantages`.
@@ -124,6 +132,9 @@ class GrpoRecipe(TrainingRecipe):
     temperature: float = 1.0
     top_p: float = 1.0
     max_tokens: int = 1024
+    repetition_penalty: float = field(default=1.0, metadata={"json": "if set"})
+    code_temperature: float | None = field(default=None, metadata={"json": "if set"})
+    code_loss: bool = field(default=True, metadata={"json": "if set"})
     context: int = 0
     window: int | None = field(default=None, metadata={"json": "if set"})
     steps: int = 0
@@ -153,6 +164,17 @@ class GrpoRecipe(TrainingRecipe):
     in_flight: int = 32
     watch: int = 0
     in_loop: InLoop = InLoop()
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the learner's replies are sampled."""
+        return Sampling(
+            self.temperature,
+            self.top_p,
+            self.max_tokens,
+            repetition_penalty=self.repetition_penalty,
+            code_temperature=self.code_temperature,
+        )
 
     def warmup_steps(self, steps: int) -> int:
         """Returns the number of warm-up steps out of `steps`."""
@@ -222,6 +244,7 @@ def read_grpo(data: Mapping[str, Any], where: str = "recipe") -> GrpoRecipe:
             f"{where}: sampler, sight: expected one of the two, because vLLM shows pictures at the processor's sizes"
         )
     _check_sampling(recipe, where)
+    _check_judge(recipe, where)
     if recipe.save_steps % recipe.updates or recipe.steps % recipe.updates:
         raise RecipeError(
             f"{where}: steps, save_steps: expected multiples of updates = {recipe.updates}, because a training is "
@@ -239,14 +262,48 @@ def _check_sampling(recipe: GrpoRecipe, where: str) -> None:
         )
     if not 0 < recipe.top_p <= 1:
         raise RecipeError(f"{where}: top_p: expected a number above 0 and up to 1, got {recipe.top_p}")
-    # The trainer computes log-probabilities over all tokens, after the temperature. The model itself records the same
-    # when it samples, whatever top_p is.
-    if recipe.sampler and recipe.old_logprobs == "rollout" and recipe.top_p < 1:
+    if not 0 < recipe.repetition_penalty < math.inf:
+        raise RecipeError(f"{where}: repetition_penalty: expected a number above 0, got {recipe.repetition_penalty}")
+    if recipe.code_temperature is not None and not 0 <= recipe.code_temperature < math.inf:
+        raise RecipeError(f"{where}: code_temperature: expected at least 0, got {recipe.code_temperature}")
+    if recipe.sampler and recipe.old_logprobs == "rollout":
+        _check_sampler(recipe, where)
+
+
+def _check_judge(recipe: GrpoRecipe, where: str) -> None:
+    """Raises `RecipeError` if the reward asks the judge about reasoning, which it does not read."""
+    try:
+        require_reasoning_judge(recipe.reward, recipe.judge)
+    except ValueError as error:
+        raise RecipeError(f"{where}: {error}") from error
+
+
+def _check_sampler(recipe: GrpoRecipe, where: str) -> None:
+    """Raises `RecipeError` if vLLM cannot report the log-probabilities of `recipe.old_logprobs`.
+
+    The trainer computes log-probabilities over all tokens, after the temperature. The model itself records the same
+    when it samples, whatever else restricts what is sampled.
+    """
+    reasons = {
+        "top_p": recipe.top_p < 1 and f"does not say how much probability top_p = {recipe.top_p} cut off",
+        "repetition_penalty": recipe.repetition_penalty != 1 and "normalises after the repetition penalty",
+        "code_temperature": recipe.code_temperature is not None
+        and (recipe.code_temperature or 1.0) != recipe.temperature  # greedy ones are those of temperature 1
+        and "reports those of code at the temperature of code",
+    }
+    lost = {name: reason for name, reason in reasons.items() if reason}
+    raw = parse_spec(recipe.sampler)[2].get("logprobs") == "raw"
+    if lost and not (raw and recipe.temperature == 1):
         raise RecipeError(
-            f"{where}: sampler, top_p, old_logprobs: vLLM applies the temperature and top_p = {recipe.top_p} before it "
-            "reports log-probabilities, and does not say how much probability top_p cut off; so the trainer, which "
-            "takes them over all tokens, cannot compare them with its own (vLLM's raw ones lack the temperature). Set "
-            'old_logprobs = "compute", or top_p = 1, or sampler = "" (the model itself reports them over all tokens)'
+            f"{where}: sampler, {', '.join(lost)}, old_logprobs: vLLM {', and '.join(lost.values())}; so the trainer, "
+            "which takes log-probabilities over all tokens at one temperature, cannot compare them with its own. Set "
+            'old_logprobs = "compute", or sampler = "" (the model itself reports them as the trainer computes them), '
+            "or, at temperature 1, the sampler's option logprobs=raw (vLLM's raw ones lack the temperature)"
+        )
+    if raw and recipe.temperature != 1:
+        raise RecipeError(
+            f"{where}: sampler, temperature, old_logprobs: with logprobs=raw vLLM reports log-probabilities at "
+            f"temperature 1, not at {recipe.temperature}"
         )
 
 

@@ -35,7 +35,7 @@ from o3gym.train.grpo.experience import (
 from o3gym.train.grpo.reasoner_in_loop import ReasonerInLoop
 from o3gym.train.grpo.recipe import MAX_TURNS, GrpoRecipe
 from o3gym.train.recipe import devices
-from o3gym.types import Sampling, Trajectory
+from o3gym.types import Trajectory
 
 _logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class RolloutWorker:
         self.env["tools"] = expressible(self.env.get("tools"), self.dialect, self.suite)
         self.reward = REWARDS[recipe.reward]
         self.judge = make_judge(recipe.judge) if recipe.judge else None
-        sampling = Sampling(recipe.temperature, recipe.top_p, recipe.max_tokens)
+        sampling = recipe.sampling
         self.in_loop = ReasonerInLoop(recipe) if recipe.in_loop.prompts else None
         self.in_loop_order = TaskOrder(self.in_loop.suite) if self.in_loop else None
         self.arm = Arm("train", self.env, recipe.name, recipe.dialect, sampling, window=recipe.window)

@@ -21,7 +21,7 @@ from typing import Any
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.internals import check_internals
 from o3gym.registry import require
-from o3gym.train.grpo.experience import Experience, TrainingSample, chunks, sampling_logprobs, tokens_written
+from o3gym.train.grpo.experience import Experience, TrainingSample, chunks, sampling_logprobs, tokens_learnt
 from o3gym.train.grpo.recipe import GrpoRecipe
 from o3gym.train.grpo.rollout_worker import RolloutWorker
 from o3gym.train.grpo.samplers import make_sampler
@@ -254,7 +254,8 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         the rest its completion, with the loss masked by `tool_mask`. So all prompts have length 1, nothing is padded on
         the left, and a row can alternate between reading and writing.
         """
-        rows = [sample_row(sample.trajectory, self.encoder, sample.segment) for sample in samples]
+        code_loss = self.recipe.code_loss
+        rows = [sample_row(sample.trajectory, self.encoder, sample.segment, code_loss) for sample in samples]
         rows += [self._blank] * (size - len(rows))
         batch = to_trl(rows, self.encoder)
         width, device = batch["completion_ids"].shape[1], self.accelerator.device
@@ -278,7 +279,7 @@ class GrpoTrainer(_GRPOTrainer):  # type: ignore[misc]
         if self.recipe.mean == "sequence" and self.recipe.window is None:
             scale = len(rows) * self.passes * devices() / max(total, 1.0)
         elif self.recipe.mean == "sequence":
-            most = weigh_by_episode(batch, [tokens_written(sample.trajectory) for sample in samples])
+            most = weigh_by_episode(batch, [tokens_learnt(sample.trajectory, code_loss) for sample in samples])
         batch["num_items_in_batch"] = torch.tensor(float(max(total, 1.0) * self.recipe.updates * most))
         batch = {key: value.to(device) if hasattr(value, "to") else value for key, value in batch.items()}
         return {**batch, "scale": scale}

@@ -55,7 +55,7 @@ def weigh_by_episode(batch: dict[str, Any], tokens: Sequence[int]) -> float:
 
     Args:
         batch: a batch of `to_trl`, whose `tool_mask` becomes float32.
-        tokens: number of tokens that the policy wrote in the whole episode of each row; blank rows follow those.
+        tokens: number of tokens with a loss in the whole episode of each row; blank rows follow those.
 
     Returns:
         The weight of an episode, by which the sum of the loss has to be divided.

@@ -155,9 +155,9 @@ def _paint_item(painter: Painter, words: str, box: Box, scale: float, rng: Rando
 
 def _words(kind: str, rng: Random) -> str:
     if kind == "plates":
-        return text.code(rng)
+        return text.plate_code(rng)
     if kind == "letters":
-        return rng.choice(text.code(rng).replace("-", ""))
+        return rng.choice(text.plate_code(rng).replace("-", ""))
     if kind == "cards":
         return f"{rng.choice(list(COLOURS))} {rng.choice(list(SHAPES))}"
     if rng.random() < SIGNS:

@@ -11,6 +11,7 @@ from typing import Any
 from o3gym.policies.local.processors import image_only, load_processor
 from o3gym.policies.tiny import WEIGHTS
 from o3gym.registry import require
+from o3gym.train.tiny.code_vocabulary import code_tokenizer
 from o3gym.train.tiny.film_vocabulary import film_tokenizer
 from o3gym.train.tiny.vocabulary import TEMPLATE, make_tokenizer
 
@@ -33,13 +34,25 @@ def fresh_watcher(
     return _with_words(film_tokenizer(), hidden, layers, vision_hidden, vision_layers)
 
 
-def watcher_from_tiny() -> tuple[Any, Any]:
-    """`fresh_watcher` with the weights of the model that comes with o3gym, which sees small things already.
+def fresh_coder(hidden: int = 128, layers: int = 4, vision_hidden: int = 96, vision_layers: int = 3) -> tuple[Any, Any]:
+    """The same architecture with the words of short programs (`o3gym.train.tiny.code_vocabulary`)."""
+    return _with_words(code_tokenizer(), hidden, layers, vision_hidden, vision_layers)
 
-    The embeddings of words that both models know are taken over as well; the others stay random.
-    """
+
+def watcher_from_tiny() -> tuple[Any, Any]:
+    """`fresh_watcher` with the weights of the model that comes with o3gym, which sees small things already."""
+    return _with_weights_of_tiny(*fresh_watcher())
+
+
+def coder_from_tiny() -> tuple[Any, Any]:
+    """`fresh_coder` with the weights of the model that comes with o3gym, which reads codes already."""
+    return _with_weights_of_tiny(*fresh_coder())
+
+
+def _with_weights_of_tiny(model: Any, processor: Any) -> tuple[Any, Any]:
+    """Takes over the weights of `tiny`, with the embeddings of words that both models know; others stay random."""
     torch = require("torch", "train")
-    (model, processor), (tiny, words) = fresh_watcher(), on_board()
+    tiny, words = on_board()
     mine, known = processor.tokenizer.get_vocab(), words.tokenizer.get_vocab()
     state = {name: tensor for name, tensor in tiny.state_dict().items() if "embed_tokens" not in name}
     state.pop("lm_head.weight", None)

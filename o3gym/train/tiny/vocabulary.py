@@ -92,13 +92,16 @@ def make_tokenizer() -> Any:
     return word_tokenizer(vocabulary(), PIECE)
 
 
-def word_tokenizer(tokens: list[str], piece: str) -> Any:
-    """Builds a `PreTrainedTokenizerFast` that splits text by the regular expression `piece` and knows `tokens`."""
+def word_tokenizer(tokens: list[str], piece: str, spaced_start: bool = True) -> Any:
+    """Builds a `PreTrainedTokenizerFast` that splits text by the regular expression `piece` and knows `tokens`.
+
+    With `spaced_start`, a space is put before every text, so that its first word has the token that it has elsewhere.
+    """
     tokenizers, transformers = require("tokenizers", "transformers"), require("transformers", "transformers")
     model = tokenizers.models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="<unk>")
     inner = tokenizers.Tokenizer(model)
     normal, decode = tokenizers.normalizers, tokenizers.decoders
-    inner.normalizer = normal.Sequence([normal.Prepend(SPACE), normal.Replace(" ", SPACE)])
+    inner.normalizer = normal.Sequence([*([normal.Prepend(SPACE)] * spaced_start), normal.Replace(" ", SPACE)])
     inner.pre_tokenizer = tokenizers.pre_tokenizers.Split(tokenizers.Regex(piece), "isolated")
     inner.decoder = decode.Sequence([decode.Replace(SPACE, " "), decode.Fuse()])
     inner.add_special_tokens([tokenizers.AddedToken(token, normalized=False, special=True) for token in SPECIAL])

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from o3gym.policies.dialogue import Dialogue, Message, Picture, Request
+from o3gym.policies.dialogue import Dialogue, Message, Picture, Request, Role
 from o3gym.policies.local.encoding import Encoder
-from o3gym.types import FULL, EpisodeKey, Reply, Sampling, View
+from o3gym.sampling import Sampling
+from o3gym.types import FULL, EpisodeKey, Reply, View
 
 
 def picture(width: int = 40, height: int = 30, index: int = 0, loads: list[int] | None = None) -> Picture:
@@ -48,15 +49,17 @@ def opened(encoder: Encoder, number: int = 0) -> Dialogue:
     return dialogue
 
 
-def going_on(encoder: Encoder, dialogue: Dialogue, reply: Reply, number: int, turn: int) -> None:
-    """The reply and the next user message: one picture, then two, then none."""
+def going_on(encoder: Encoder, dialogue: Dialogue, reply: Reply, number: int, turn: int, role: Role = "user") -> None:
+    """The reply and the next observation: one picture, then two, then none."""
     dialogue.add("assistant", [reply.text])
     count = (1, 2, 0)[turn % 3]
     pictures = [shown(encoder, 40 + 30 * n, 50 + 25 * number, 100 * number + 10 * turn + n) for n in range(count)]
-    dialogue.add("user", ["Here: ", *pictures, "Next."])
+    dialogue.add(role, ["Here: ", *pictures, "Next."])
 
 
-def play(policy: Any, count: int = 3, turns: int = 3, **sampling: Any) -> tuple[list[Dialogue], list[list[Reply]]]:
+def play(
+    policy: Any, count: int = 3, turns: int = 3, role: Role = "user", **sampling: Any
+) -> tuple[list[Dialogue], list[list[Reply]]]:
     """Several dialogues side by side: all of them, and the replies of each."""
     dialogues = [opened(policy.encoder, number) for number in range(count)]
     replies: list[list[Reply]] = [[] for _ in dialogues]
@@ -74,7 +77,7 @@ def play(policy: Any, count: int = 3, turns: int = 3, **sampling: Any) -> tuple[
             number = int(name[1])
             replies[number].append(reply)
             if len(replies[number]) < turns:
-                going_on(policy.encoder, dialogues[number], reply, number, len(replies[number]))
+                going_on(policy.encoder, dialogues[number], reply, number, len(replies[number]), role)
                 ask(number)
     for number in range(count):
         policy.release(key(number))
@@ -100,6 +103,15 @@ def reference(
 ) -> list[list[float]]:
     """Log-probabilities of the replies by one forward pass over everything."""
     ids, places = sequence(replies)
+    logprobs = distributions(model, encoder, dialogue, replies, temperature)
+    return [[logprobs[at - 1, ids[at]].item() for at in range(place.start, place.stop)] for place in places]
+
+
+def distributions(
+    model: Any, encoder: Encoder, dialogue: Dialogue, replies: Sequence[Reply], temperature: float = 1.0
+) -> torch.Tensor:
+    """Log-probabilities (tokens, vocabulary) of every next token, by one forward pass over everything."""
+    ids, _ = sequence(replies)
     row = torch.tensor([ids])
     given = encoder.inputs([encoder.images(dialogue.messages)])
     if encoder.factor:
@@ -108,8 +120,7 @@ def reference(
     with torch.no_grad():
         logits = model(input_ids=row, attention_mask=torch.ones_like(row), **given).logits[0].float()
     logits[:, list(encoder.forbidden)] = -torch.inf
-    logprobs = torch.log_softmax(logits / temperature, dim=-1)
-    return [[logprobs[at - 1, ids[at]].item() for at in range(place.start, place.stop)] for place in places]
+    return torch.log_softmax(logits / temperature, dim=-1)
 
 
 def messages(*parts: tuple[str, Sequence[Any]]) -> list[Message]:

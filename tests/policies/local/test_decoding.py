@@ -19,7 +19,8 @@ from o3gym.policies.local.processors import load_processor
 from o3gym.policies.local.qwen import _portions
 from o3gym.policies.local.token_sequences import rope_positions
 from o3gym.policies.local.transformers import engine
-from o3gym.types import Reply, Sampling
+from o3gym.sampling import Sampling
+from o3gym.types import Reply
 from tests.policies.local.talk import flat, going_on, key, opened, picture, play, reference, sequence, shown
 
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")

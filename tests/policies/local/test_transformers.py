@@ -24,9 +24,10 @@ from o3gym.policies.local.transformers import Transformers
 from o3gym.registry import MissingPackage
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job
+from o3gym.sampling import Sampling
 from o3gym.train.batches import batch_of
 from o3gym.train.loss_mask import TrainingRow
-from o3gym.types import Reply, Sampling, Trajectory
+from o3gym.types import Reply, Trajectory
 from tests.policies.local.talk import flat, key, opened, play, reference
 
 SMALL = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}

@@ -21,7 +21,8 @@ from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import load_processor
 from o3gym.policies.local.vllm import NEWEST, OLDEST, Vllm, folded, up_to
 from o3gym.registry import MissingPackage
-from o3gym.types import FULL, Reply, Sampling, View
+from o3gym.sampling import Sampling
+from o3gym.types import FULL, Reply, View
 from tests.policies.local.talk import opened_with
 from tests.policies.local.vlm_folders import idefics, qwen
 

@@ -26,6 +26,7 @@ import transformers
 
 from o3gym.dialects.base import make_dialect
 from o3gym.policies.base import Policy, make_policy
+from o3gym.policies.code_tags import ends_inside
 from o3gym.policies.dialogue import CONTEXT_FULL, Dialogue, Request
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import load_processor, save_processor
@@ -34,18 +35,30 @@ from o3gym.rewards.base import RewardRecipe, Term
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job
 from o3gym.runs.store import open_run
+from o3gym.sampling import Sampling
 from o3gym.train.batches import batch_of
 from o3gym.train.grpo.experience import sampling_logprobs
 from o3gym.train.grpo.recipe import read_grpo
 from o3gym.train.grpo.run import train_grpo
 from o3gym.train.loss_mask import sample_row
-from o3gym.types import Reply, Sampling, Trajectory
-from tests.policies.local.talk import flat, key, opened, opened_with, picture, play, reference
+from o3gym.types import Reply, Trajectory
+from tests.policies.local.talk import (
+    distributions,
+    flat,
+    key,
+    opened,
+    opened_with,
+    picture,
+    play,
+    reference,
+    sequence,
+)
 from tests.policies.local.vlm_folders import qwen
 
 pytestmark = pytest.mark.vllm
 
 CLOSE = 1e-4
+TAGS = ("e", "a")
 CHOICES = ("<answer>A</answer>", "<answer>B</answer>")
 MEMORY = 0.25
 """Part of the machine's memory that an engine may reserve; two run at once."""
@@ -157,6 +170,39 @@ def test_a_broken_request_is_an_error_of_its_own(ours: Any) -> None:
     assert reply(ours, asked(opened_with(), "fine")).finish in ("stop", "length")
 
 
+def test_inline_pictures_are_read_as_by_transformers(ours: Any, measure: Any) -> None:
+    here, there = (flat(play(policy, role="inline")[1]) for policy in (ours, measure))
+    assert [replace(said, logprobs=None) for said in here] == [replace(said, logprobs=None) for said in there]
+    assert np.abs(chances(here) - chances(there)).max() < CLOSE
+
+
+@pytest.mark.parametrize("name", ["ours", "exact"])
+def test_code_is_sampled_at_its_own_temperature(name: str, measure: Any, request: pytest.FixtureRequest) -> None:
+    """Letters stand for the tags, because a random model writes them; greedy code has exact log-probabilities."""
+    settings = {"temperature": 1.0, "max_tokens": 40, "code_temperature": 0.0, "code_tags": TAGS}
+    dialogues, replies = play(request.getfixturevalue(name), role="inline", **settings)
+    code = 0
+    for talk, said in zip(dialogues, replies, strict=True):
+        expected = reference(measure.model, measure.encoder, talk, said)
+        assert np.abs(chances(said) - np.concatenate(expected)).max() < CLOSE
+        likeliest = distributions(measure.model, measure.encoder, talk, said).argmax(dim=-1).tolist()
+        ids, places = sequence(said)
+        for each, place in zip(said, places, strict=True):
+            own, inside = each.token_ids or (), {n for start, end in each.code for n in range(start, end)}
+            assert inside == {n for n in range(len(own)) if ends_inside(measure.encoder.text(own[:n]), TAGS)}
+            assert all(ids[place.start + n] == likeliest[place.start + n - 1] for n in inside)
+            code += len(inside)
+    assert code > 20
+
+
+@pytest.mark.parametrize("name", ["ours", "exact"])
+def test_penalised_replies_are_those_of_transformers(name: str, measure: Any, request: pytest.FixtureRequest) -> None:
+    policies = (request.getfixturevalue(name), measure)
+    here, there = (flat(play(policy, repetition_penalty=1.3, max_tokens=30)[1]) for policy in policies)
+    assert [said.token_ids for said in here] == [said.token_ids for said in there]
+    assert {said.logprobs for said in here} == {None}
+
+
 def episodes(policy: Policy, **sampling: Any) -> list[Trajectory]:
     jobs = [Job(index, f"g{index}", seed=index) for index in range(4)]
     arm = Arm("arm", ENV, "policy", "qwen3_vl", Sampling(max_tokens=20, **sampling))
@@ -246,6 +292,24 @@ def test_the_server_plays_episodes_and_keeps_to_choices(behind: Policy) -> None:
     said = reply(behind, asked(opened_with(picture(96, 64)), temperature=1.0, choices=CHOICES))
     assert said.text in CHOICES
     assert reply(behind, asked(opened_with("word " * 3000), "long")).error == CONTEXT_FULL
+
+
+def test_the_server_continues_a_message(url: str, measure: Any) -> None:
+    talk = Dialogue([*opened_with("What is it?").messages])
+    talk.add("assistant", ["Look: <code>1</code>"])
+    talk.add("inline", ["<out>1</out>"])
+    policy = make_policy(f"openai:tiny?base_url={url}&tools=text&server=vllm&retries=1")
+    try:
+        here, there = (reply(one, asked(talk, "on")) for one in (measure, policy))
+        assert there.text == here.text.rstrip("\ufffd")
+        assert (there.finish, there.usage) == (here.finish, here.usage)
+        settings = {"code_temperature": 0.0, "code_tags": TAGS, "max_tokens": 30}
+        said = [reply(one, asked(talk, "code", **settings)).text.rstrip("\ufffd") for one in (measure, policy)]
+        assert any(tag in said[0] for tag in TAGS)
+        assert said[1][:8] == said[0][:8]  # the server tokenises each part anew, so later ones may differ
+        assert reply(policy, asked(talk, "penalty", repetition_penalty=1.3)).finish in ("stop", "length")
+    finally:
+        policy.close()
 
 
 @pytest.fixture

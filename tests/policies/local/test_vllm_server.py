@@ -24,7 +24,8 @@ from o3gym.policies.local.vllm import folded
 from o3gym.policies.local.vllm_server import Remote, read_output
 from o3gym.policies.openai import transport
 from o3gym.registry import MissingPackage
-from o3gym.types import FULL, Reply, Sampling, View
+from o3gym.sampling import Sampling
+from o3gym.types import FULL, Reply, View
 from tests.policies.local.vlm_folders import qwen
 
 

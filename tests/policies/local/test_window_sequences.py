@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from o3gym.policies.dialogue import Dialogue, Message, Picture, Request
+from o3gym.policies.dialogue import Dialogue, Message, Picture, Request, Role
 from o3gym.policies.local.decoding import Decoder
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.generate import WholeHistory
@@ -17,7 +17,8 @@ from o3gym.policies.local.processors import load_processor
 from o3gym.policies.local.transformers import engine
 from o3gym.policies.local.vllm_prompts import Places, Thread
 from o3gym.policies.window import leaving
-from o3gym.types import Reply, Sampling
+from o3gym.sampling import Sampling
+from o3gym.types import Reply
 from tests.policies.local.talk import going_on, key, opened
 
 Vlm = Callable[[str], str]
@@ -39,8 +40,8 @@ def parts(vlm: Vlm) -> Callable[[str], tuple[Any, Encoder]]:
 class Played:
     """One dialogue: at each turn the messages that the policy read, the segment, and its reply."""
 
-    def __init__(self, policy: Any, number: int, window: int | None) -> None:
-        self.policy, self.number, self.window = policy, number, window
+    def __init__(self, policy: Any, number: int, window: int | None, role: Role = "user") -> None:
+        self.policy, self.number, self.window, self.role = policy, number, window, role
         self.dialogue = opened(policy.encoder, number)
         self.read: list[list[Message]] = []
         self.segments: list[int] = []
@@ -57,7 +58,7 @@ class Played:
     def take(self, reply: Reply) -> None:
         assert reply.finish != "error", reply.error
         self.replies.append(reply)
-        going_on(self.policy.encoder, self.dialogue, reply, self.number, len(self.replies))
+        going_on(self.policy.encoder, self.dialogue, reply, self.number, len(self.replies), self.role)
 
     def sequence(self, segment: int) -> tuple[list[int], list[slice]]:
         """The ids of a segment, and where its own replies are in them."""
@@ -70,8 +71,8 @@ class Played:
         return ids, places
 
 
-def play(policy: Any, count: int, window: int | None, turns: int = TURNS) -> list[Played]:
-    games = [Played(policy, number, window) for number in range(count)]
+def play(policy: Any, count: int, window: int | None, turns: int = TURNS, role: Role = "user") -> list[Played]:
+    games = [Played(policy, number, window, role) for number in range(count)]
     for game in games:
         game.ask()
     while any(len(game.replies) < turns for game in games):
@@ -96,12 +97,12 @@ def fresh_pass(model: Any, encoder: Encoder, ids: Sequence[int], messages: Seque
     return torch.log_softmax(logits, dim=-1)
 
 
-@pytest.mark.parametrize("window", [1, 2])
+@pytest.mark.parametrize(("window", "role"), [(1, "user"), (2, "user"), (1, "inline")])
 @pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "idefics3"])
-def test_replies_after_a_cut_are_sampled_as_by_a_fresh_pass(parts: Any, family: str, window: int) -> None:
+def test_replies_after_a_cut_are_sampled_as_by_a_fresh_pass(parts: Any, family: str, window: int, role: Role) -> None:
     model, encoder = parts(family)
     policy = engine(model, encoder)
-    for game in play(policy, 2, window):
+    for game in play(policy, 2, window, role=role):
         assert game.segments[-1] >= 1
         for segment in range(game.segments[-1] + 1):
             ids, places = game.sequence(segment)
@@ -113,10 +114,11 @@ def test_replies_after_a_cut_are_sampled_as_by_a_fresh_pass(parts: Any, family: 
                 assert reply.logprobs == pytest.approx(expected, abs=1e-4)
 
 
-def test_ids_are_those_of_a_dialogue_that_never_held_the_dropped_pictures(parts: Any) -> None:
+@pytest.mark.parametrize("role", ["user", "inline"])
+def test_ids_are_those_of_a_dialogue_that_never_held_the_dropped_pictures(parts: Any, role: Role) -> None:
     """The prompt of a new segment is the dialogue encoded piece by piece, with the replies as they were sampled."""
     encoder = parts("qwen3_vl")[1]
-    (game,) = play(engine(*parts("qwen3_vl")), 1, 1)
+    (game,) = play(engine(*parts("qwen3_vl")), 1, 1, role=role)
     for turn, (messages, reply) in enumerate(zip(game.read, game.replies, strict=True)):
         if turn and game.segments[turn] > game.segments[turn - 1]:
             ids = list(encoder.opening(messages[:2]).ids)

@@ -25,7 +25,8 @@ from PIL import Image
 
 from o3gym.policies.base import Policy, make_policy
 from o3gym.policies.dialogue import CONTEXT_FULL, Dialogue, Part, Picture, Request
-from o3gym.types import FULL, Reply, Sampling, View
+from o3gym.sampling import Sampling
+from o3gym.types import FULL, Reply, View
 
 Json = dict[str, Any]
 TOO_LONG = "This model's maximum context length is exceeded"

@@ -38,7 +38,8 @@ from o3gym.registry import MissingPackage
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job
 from o3gym.runs.store import open_run
-from o3gym.types import Reply, Sampling, Trajectory, Usage
+from o3gym.sampling import Sampling
+from o3gym.types import Reply, Trajectory, Usage
 from tests.policies.local.talk import picture
 from tests.policies.openai.openai_stub import Stub, completion, failure
 
@@ -716,7 +717,7 @@ ENDINGS = """
 import gc, sys, threading
 from o3gym.policies.base import make_policy
 from o3gym.policies.dialogue import Dialogue, Request
-from o3gym.types import Sampling
+from o3gym.sampling import Sampling
 
 def answered():
     policy, dialogue = make_policy(f"openai:m?base_url={sys.argv[1]}"), Dialogue()

@@ -15,7 +15,8 @@ from o3gym.policies.dialogue import CONTEXT_FULL, Dialogue, Request
 from o3gym.policies.openai import policy as module
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job
-from o3gym.types import Parsed, Sampling, Trajectory, View
+from o3gym.sampling import Sampling
+from o3gym.types import Parsed, Trajectory, View
 from tests.policies.openai.chat_server import Served
 
 SMALL = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}

@@ -18,9 +18,10 @@ from o3gym.bench.run import page, run
 from o3gym.judges.base import make_judge
 from o3gym.policies.openai import policy as module
 from o3gym.policies.openai.redaction import Redaction
+from o3gym.sampling import Sampling
 from o3gym.synthesis.asking import AskedPolicy, Inquiry, ReplyLedger, answered
 from o3gym.synthesis.journal import Journal
-from o3gym.types import Sampling, Source, Task
+from o3gym.types import Source, Task
 from tests.policies.openai.openai_stub import Stub, completion
 
 KEY = "sk-te/st+7Qw3rT9zLmN4"

@@ -229,6 +229,21 @@ def deepeyes(folder: Path, **changes: Any) -> Path:
     return parquet(folder / "data_0.1.2_visual_toolbox_v2.parquet", rows)
 
 
+def thyme_rl(folder: Path, **changes: Any) -> Path:
+    """Lists of pictures in cells; the answer as a letter, as a word, and inside a reply."""
+    asked = (
+        ("<image>\nWhich colour is it?\nA. red\nB. blue", "B", 1),
+        ("What does it say?", "<think>It says so.</think> <answer> seven </answer>", 1),
+        ("<image><image>\nWhat is different?", "the cup", 2),
+    )
+    rows = []
+    for number, (question, solution, count) in enumerate(asked):
+        said = [{"role": "system", "content": "You may code."}, {"role": "user", "content": question}]
+        images = [embedded(10 * number + place)["image"] for place in range(count)]
+        rows.append({"messages": said, "images": images, "solution": solution, "question": question, **changes})
+    return parquet(folder / "data" / "train-00000-of-00001.parquet", rows)
+
+
 def regions(folder: Path, **changes: Any) -> Path:
     rows = [
         {
@@ -264,6 +279,7 @@ FILES: dict[str, Callable[..., Path]] = {
     "visual-cot": visual_cot,
     "vstar-train": vstar_train,
     "deepeyes-47k": deepeyes,
+    "thyme-rl": thyme_rl,
     "infovqa-regions": regions,
     **more_files.FILES,
     **video_rows.FILES,

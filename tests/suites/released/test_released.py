@@ -290,6 +290,24 @@ def test_pictures_in_lists_are_found_one_by_one(tmp_path: Path) -> None:
         shared_store().size(missing)
 
 
+def test_thyme_rl_reads_options_answers_in_replies_and_several_pictures(tmp_path: Path) -> None:
+    suite = opened("thyme-rl", tmp_path)
+    first, second, third = suite
+    assert (first.kind, first.question, first.choices, first.answer) == (
+        *("choice", "Which colour is it?"),
+        *(("red", "blue"), "B"),
+    )
+    assert (second.kind, second.question, second.answer) == ("free", "What does it say?", "seven")
+    assert (third.question, third.answer) == ("What is different?", "the cup")
+    widths = [[shared_store().size(source)[0] for source in task.sources] for task in suite]
+    assert widths == [[40], [50], [60, 61]]
+    odd = opened("thyme-rl", tmp_path / "odd", {"question": "Say A or B.\nA. Smith said B", "messages": None})
+    assert (odd[0].kind, odd[0].answer) == ("free", "B")  # one line alone is no list of options
+    marked = [{"role": "user", "content": "<image><image>?"}]
+    more = opened("thyme-rl", tmp_path / "more", {"question": "?", "messages": marked})
+    assert len(more[1].sources) == 2  # the marks stand in the messages only
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "expected"),
     [
@@ -309,6 +327,9 @@ def test_pictures_in_lists_are_found_one_by_one(tmp_path: Path) -> None:
         ("vstar-train", {"conversations": ["x"]}, 'field "conversations": expected a list of at least'),
         ("vstar-train", {"target_instances": [{"bbox": [1, 2, 3, 4]}]}, 'field "target_instances": expected {"name"'),
         ("deepeyes-47k", {"prompt": [{"role": "system", "content": "x"}]}, 'field "prompt": expected messages'),
+        ("thyme-rl", {"solution": ""}, r'train-00000-of-00001.parquet, row 1, field "solution": expected a text or n'),
+        ("thyme-rl", {"solution": "<answer> </answer>"}, 'field "solution": expected an answer'),
+        ("thyme-rl", {"question": "<image>"}, 'field "question": expected a text beside the image marks'),
         ("infovqa-regions", {"bbox": [20, 6, 4, 24]}, 'field "bbox": expected x0 < x1'),
     ],
 )

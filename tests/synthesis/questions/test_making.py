@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from o3gym.cli.main import main
+from o3gym.sampling import Sampling
 from o3gym.suites.base import make_suite
 from o3gym.synthesis.asking import AskedPolicy
 from o3gym.synthesis.questions.making import REPLIES, QuestionRecipe, make_questions
 from o3gym.synthesis.questions.sheets import open_sheets
-from o3gym.types import Sampling
 from tests.policies.openai.openai_stub import Stub, completion, failure
 
 LAYOUTS = "synthetic?family=chart&difficulty=easy&pixels=100000&n=2"

@@ -5,11 +5,11 @@ import pytest
 
 from o3gym.dialects.base import make_dialect
 from o3gym.policies.base import Policy, make_policy
-from o3gym.policies.dialogue import Message, Picture, Request
+from o3gym.policies.dialogue import Message, Picture, Request, whole_turns
 from o3gym.policies.window import segmented
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job
-from o3gym.train.data.demonstrations import Observed, dialogue_of, fitted, flattened
+from o3gym.train.data.demonstrations import dialogue_of, fitted, flattened
 from o3gym.types import Reply
 from tests.train.colours import dialogue
 
@@ -79,14 +79,12 @@ def test_tools_that_the_run_left_to_the_environment_are_found() -> None:
     assert dialogue_of(trajectory, dialect)[0].text == policy.heard[0][1]
 
 
-def test_flattening_keeps_every_part_in_order_and_marks_what_was_observed() -> None:
+def test_flattening_keeps_every_message_and_puts_what_was_observed_into_the_turn() -> None:
     messages = dialogue("red")
     flat = flattened(messages)
-    assert [message.role for message in flat] == ["system", "user", "assistant"]
-    assert "".join(message.text for message in flat) == "".join(message.text for message in messages)
-    parts = flat[-1].parts
-    assert [isinstance(part, Observed) for part in parts] == [False, True, False, False]
-    assert isinstance(parts[2], Picture)
+    assert [message.role for message in flat] == ["system", "user", "assistant", "inline", "assistant"]
+    assert [message.parts for message in flat] == [message.parts for message in messages]
+    assert [message.role for message in whole_turns(flat)] == ["system", "user", "assistant"]
 
 
 def test_a_dialogue_without_a_reply_stays_as_it_is() -> None:

@@ -13,7 +13,7 @@ import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 
-from o3gym.policies.dialogue import Message, Picture
+from o3gym.policies.dialogue import Message, Picture, Role
 from o3gym.train.data import cold_start, sharegpt
 from o3gym.train.data.cold_start import ColdStart
 from o3gym.train.data.dialogues import read_turns, stored_turns
@@ -148,6 +148,16 @@ def test_a_text_with_the_placeholder_makes_no_picture() -> None:
     messages = [Message("user", ("what does <image> mean?",)), Message("assistant", ("a place",))]
     again = read_turns(stored_turns(messages, NAMES, ("from", "value")), [], "here")
     assert again[0].text == "what does <image > mean?"
+
+
+def test_observations_inside_the_turn_stay_there() -> None:
+    roles: list[Role] = ["user", "assistant", "inline", "assistant"]
+    messages = [Message(role, (f"{number}",)) for number, role in enumerate(roles)]
+    stored = stored_turns(messages, NAMES, ("from", "value"))
+    assert [turn["from"] for turn in stored] == ["human", "gpt", "inline", "gpt"]
+    assert read_turns(stored, [], "here") == messages
+    with pytest.raises(SourceError, match="message 1: expected an inline message to follow the assistant's"):
+        read_turns([stored[0], stored[2], stored[1]], [], "here")
 
 
 def test_pixels_are_of_the_exported_view(run_folder: Path, tmp_path: Path) -> None:

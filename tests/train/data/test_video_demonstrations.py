@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from o3gym.policies.dialogue import Picture
+from o3gym.policies.dialogue import Picture, whole_turns
 from o3gym.train.data.demonstrations import flattened
 from o3gym.train.data.sources import open_source
 
@@ -40,5 +40,5 @@ def test_a_flattened_dialogue_keeps_the_frames() -> None:
     source: Any = open_source("policy", **FILMS)
     messages = source.example(0, 0)
     flat = flattened(messages)
-    assert [m.role for m in flat] == ["system", "user", "assistant"]
+    assert [m.role for m in whole_turns(flat)] == ["system", "user", "assistant"]
     assert sum(len(pictures(m)) for m in flat) == sum(len(pictures(m)) for m in messages)

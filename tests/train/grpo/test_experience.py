@@ -20,6 +20,7 @@ from o3gym.train.grpo.experience import (
     informative,
     measures,
     sampling_logprobs,
+    tokens_learnt,
     tokens_written,
     unusable,
     usable,
@@ -58,6 +59,29 @@ def test_a_row_is_the_dialogue_as_it_was_sampled(encoder: Encoder, groups: Group
     assert len(row.images) == 3
     assert len(sampling_logprobs(groups[0][2])) == len(row.ids)
     assert all((value != 0) == on for value, on in zip(sampling_logprobs(groups[0][2]), row.mask, strict=True))
+
+
+def test_code_may_be_left_out_of_the_loss(encoder: Encoder, groups: Groups) -> None:
+    spans = [((1, 3),), (), ((0, 1), (2, 4))]
+    turns = zip(groups[0][2].turns, spans, strict=True)
+    coded = replace(
+        groups[0][2], turns=tuple(replace(turn, reply=replace(turn.reply, code=code)) for turn, code in turns)
+    )
+    whole, text = (sample_row(coded, encoder, code_loss=on) for on in (True, False))
+    assert (whole.mask == sample_row(groups[0][2], encoder).mask).all()
+    assert (whole.ids == text.ids).all()
+    at, left_out = 0, set[int]()
+    for turn in coded.turns:
+        at += len(turn.reply.new_prompt_ids or ())
+        left_out |= {at + n for start, end in turn.reply.code for n in range(start, end)}
+        at += len(turn.reply.token_ids or ())
+    assert set(np.flatnonzero(whole.mask != text.mask)) == left_out
+    assert len(left_out) == 5
+    assert tokens_learnt(coded) == whole.mask.sum() == tokens_written(coded)
+    assert tokens_learnt(coded, code_loss=False) == text.mask.sum()
+    episodes = [[*groups[0][:2], coded], groups[1]]
+    totals = [experience(episodes, recipe(code_loss=on), 0).totals[0] for on in (True, False)]
+    assert totals[0] - totals[1] == 5
 
 
 def test_a_look_that_the_budget_forbids_shows_nothing(encoder: Encoder) -> None:

@@ -27,7 +27,7 @@ from o3gym.train.grpo.recipe import GrpoRecipe, read_grpo
 from o3gym.train.grpo.samplers import ItsOwn
 from o3gym.train.grpo.trainer import GrpoTrainer
 from o3gym.train.loss_mask import BatchError, sample_row
-from o3gym.types import Sampling, Trajectory
+from o3gym.types import Trajectory
 from tests.train.grpo.spelled import ENV, played, prompts, rewarded
 from tests.train.tiny_folder import write_folder
 
@@ -46,8 +46,13 @@ def encoder(start: Path) -> Encoder:
 
 @pytest.fixture(scope="module")
 def groups(encoder: Encoder) -> list[list[Trajectory]]:
-    made = rewarded(played(encoder), REWARDS)
+    made = [[coded(t) for t in group] for group in rewarded(played(encoder), REWARDS)]
     return [[replace(t, stop="over_turn") if t.sample == 2 and t.group == "g0" else t for t in g] for g in made]
+
+
+def coded(t: Trajectory) -> Trajectory:
+    """The episode with the second token of every reply as code, which changes nothing unless code has no loss."""
+    return replace(t, turns=tuple(replace(u, reply=replace(u.reply, code=((1, 2),))) for u in t.turns))
 
 
 def recipe(start: Path, **more: Any) -> GrpoRecipe:
@@ -86,9 +91,11 @@ def trained(made: GrpoRecipe, groups: list[list[Trajectory]], folder: Path, play
     return spy, trainer
 
 
-def logprobs(model: Any, encoder: Encoder, trajectory: Trajectory, temperature: float) -> torch.Tensor:
+def logprobs(
+    model: Any, encoder: Encoder, trajectory: Trajectory, temperature: float, code_loss: bool = True
+) -> torch.Tensor:
     """Of the tokens that the policy wrote, one episode alone, without padding."""
-    batch = batch_of([sample_row(trajectory, encoder)], encoder)
+    batch = batch_of([sample_row(trajectory, encoder, code_loss=code_loss)], encoder)
     written = batch.pop("labels")[0, 1:] != -100
     del batch["passed"]
     logits = model(**batch).logits[0, :-1] / temperature
@@ -107,15 +114,16 @@ def oracle(made: GrpoRecipe, groups: list[list[Trajectory]], weights: Any, first
     mine = [t for t in flat if dealt.get(t.key, 0) == update]  # with one update also the masked ones
     kept = [t for t in mine if t.key not in masked]
     base = kept if made.denominator == "kept" else mine
-    tokens = sum(len(turn.reply.token_ids or ()) for t in base for turn in t.turns)
+    written = [len(turn.reply.token_ids or ()) - (not made.code_loss) for t in base for turn in t.turns]
+    tokens = sum(written)
     loss = torch.zeros(())
     for t in kept:
         siblings = [s for s in flat if s.group == t.group and not (made.stats == "exclude" and s.key in masked)]
         rewards = torch.tensor([s.reward for s in siblings])
         advantage = (t.reward - rewards.mean()) / (rewards.std() + 1e-6 if made.std else 1)
-        now = logprobs(model, encoder, t, made.temperature)
+        now = logprobs(model, encoder, t, made.temperature, made.code_loss)
         with torch.no_grad():
-            then, reference = (logprobs(m, encoder, t, made.temperature) for m in (old, start))
+            then, reference = (logprobs(m, encoder, t, made.temperature, made.code_loss) for m in (old, start))
         if made.old_logprobs == "rollout":
             then = torch.tensor([value for turn in t.turns for value in turn.reply.logprobs or ()])
         ratio = torch.exp(now - then)
@@ -154,6 +162,8 @@ CASES: Mapping[str, Mapping[str, Any]] = {
     "without deviation, warm": {"std": False, "temperature": 0.7},
     "one pass, activations computed twice": {"micro_batch": 0, "gradient_checkpointing": True},
     "two updates": {"updates": 2, "steps": 2, "clip_low": 0.05, "clip_high": 0.1},
+    "without code": {"code_loss": False, "over_turn_masking": True},
+    "without code, by sequence, two updates": {"code_loss": False, "mean": "sequence", "updates": 2, "steps": 2},
     "two updates by sequence, with KL": {"updates": 2, "steps": 2, "mean": "sequence", "kl": 0.2},
 }
 
@@ -236,20 +246,38 @@ def shifted(t: Trajectory, by: int) -> Trajectory:
     return replace(t, turns=tuple(replace(turn, reply=r) for turn, r in zip(t.turns, rolled, strict=True)))
 
 
-@pytest.mark.parametrize("top_p", [1.0, 0.9])
+class Tagged(Grid):
+    """Marks code by letters that a random model writes often."""
+
+    code_tags = ("e", "o")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"top_p": 0.9},
+        {"repetition_penalty": 1.2},
+        {"code_temperature": 0.0},
+        {"code_temperature": 0.5, "top_p": 0.9, "repetition_penalty": 1.05},
+    ],
+    ids=str,
+)
 def test_what_the_model_records_when_it_samples_is_what_the_trainer_computes(
-    start: Path, encoder: Encoder, tmp_path: Path, top_p: float
+    start: Path, encoder: Encoder, tmp_path: Path, settings: Any
 ) -> None:
-    """At a temperature, and below top_p 1 as well: both are over all tokens (sampling leaves out those of pictures)."""
-    made = recipe(start, temperature=1.3, top_p=top_p, updates=2, steps=2, old_logprobs="rollout", max_tokens=8)
-    sampling = Sampling(made.temperature, made.top_p, made.max_tokens)
+    """Whatever restricts what is sampled: both are over all tokens (but for those of pictures), at one temperature."""
+    made = recipe(start, temperature=1.3, updates=2, steps=2, old_logprobs="rollout", max_tokens=16, **settings)
+    sampling = made.sampling
     model = _loaded(made.model, {}).eval()
     policy = InMemory(model, encoder, 4, 0, nullcontext, None)
     arm = Arm("train", {**ENV, "max_turns": 2, "on_void": "continue"}, "", "", sampling)
     group = [
         replace(t, reward=float(t.sample))
-        for t in rollout([Job(0, "g", n, seed=n) for n in range(3)], policy, Grid(), arm)
+        for t in rollout([Job(0, "g", n, seed=n) for n in range(3)], policy, Tagged(), arm)
     ]
+    spans = [span for t in group for turn in t.turns for span in turn.reply.code]
+    assert bool(spans) == ("code_temperature" in settings)
     worker: Any = lambda number, policy: (experience([group], made, 0), {})  # noqa: E731
     trainer = GrpoTrainer(model, load_processor(made.model), made, encoder, worker, tmp_path)
     (batch, *_) = trainer._batches(experience([group], replace(made, kl=1.0), 0))

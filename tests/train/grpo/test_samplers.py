@@ -12,7 +12,7 @@ import torch
 
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import load_processor
-from o3gym.train.grpo.recipe import load_grpo, read_grpo
+from o3gym.train.grpo.recipe import read_grpo
 from o3gym.train.grpo.samplers import on_card, write_weights
 from o3gym.train.models import save_model, with_adapters
 from o3gym.train.recipe import Lora, RecipeError
@@ -67,6 +67,9 @@ def test_an_engine_sees_the_card_of_its_process(monkeypatch: pytest.MonkeyPatch)
         ({"temperature": math.nan}, "temperature: expected a number above 0, got nan"),
         ({"top_p": 0.0}, "top_p: expected a number above 0 and up to 1"),
         ({"top_p": 1.5}, "top_p: expected a number above 0 and up to 1"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty: expected a number above 0, got 0.0"),
+        ({"code_temperature": -1.0}, "code_temperature: expected at least 0, got -1.0"),
+        ({"code_temperature": math.inf}, "code_temperature: expected at least 0, got inf"),
         ({"kl": math.nan}, "kl: expected at least 0, got nan"),
     ],
 )
@@ -76,10 +79,32 @@ def test_what_a_recipe_may_not_say(more: Any, said: str) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["vllm", "vllm_server?url=http://localhost:8000"])
-def test_a_sampler_that_cannot_report_log_probabilities_is_refused(sampler: str) -> None:
-    """vLLM's are normalised over what top_p keeps; the model's own are over all tokens, like the trainer's."""
-    settings = [f'sampler="{sampler}"', 'old_logprobs="rollout"']
-    with pytest.raises(RecipeError, match=r"sampler, top_p, old_logprobs: .*does not say how much"):
-        load_grpo("thyme", settings)
-    for change in ("top_p=1.0", 'old_logprobs="compute"', 'sampler=""'):
-        load_grpo("thyme", [*settings, change])
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ({"top_p": 0.9}, r"sampler, top_p, old_logprobs: .*does not say how much"),
+        ({"repetition_penalty": 1.05}, r"sampler, repetition_penalty, old_logprobs: .*after the repetition penalty"),
+        ({"code_temperature": 0.5}, r"sampler, code_temperature, old_logprobs: .*at the temperature of code"),
+        ({"top_p": 0.9, "code_temperature": 2.0}, r"sampler, top_p, code_temperature, old_logprobs: .*, and reports"),
+    ],
+)
+def test_a_sampler_that_cannot_report_log_probabilities_is_refused(sampler: str, lost: Any, said: str) -> None:
+    """vLLM's are normalised over what it samples from; the model's own are over all tokens, like the trainer's."""
+    settings = {"model": "m", "steps": 500, "sampler": sampler, "old_logprobs": "rollout"}
+    with pytest.raises(RecipeError, match=said):
+        read_grpo({**settings, **lost})
+    raw = f"{sampler}{'&' if '?' in sampler else '?'}logprobs=raw"
+    for change in ({"old_logprobs": "compute"}, {"sampler": ""}, {"sampler": raw}):
+        read_grpo({**settings, **lost, **change})
+    with pytest.raises(RecipeError, match="at temperature 1"):
+        read_grpo({**settings, **lost, "sampler": raw, "temperature": 0.9})
+    read_grpo(settings)
+
+
+def test_greedy_code_has_the_log_probabilities_of_temperature_one() -> None:
+    settings = {"model": "m", "steps": 500, "sampler": "vllm", "old_logprobs": "rollout", "code_temperature": 0.0}
+    read_grpo(settings)
+    with pytest.raises(RecipeError, match="sampler, code_temperature, old_logprobs"):
+        read_grpo({**settings, "temperature": 0.9})
+    with pytest.raises(RecipeError, match=r"sampler, temperature, old_logprobs: .*at temperature 1, not at 0\.9"):
+        read_grpo({**settings, "code_temperature": 0.9, "temperature": 0.9, "sampler": "vllm?logprobs=raw"})

@@ -18,13 +18,14 @@ from o3gym.policies.local.processors import load_processor
 from o3gym.policies.local.transformers import InMemory
 from o3gym.rollout.loop import collect, rollout
 from o3gym.rollout.records import Arm, Job
+from o3gym.sampling import Sampling
 from o3gym.train.data.demonstrations import picture_of
 from o3gym.train.grpo.experience import experience, sampling_logprobs
 from o3gym.train.grpo.recipe import read_grpo
 from o3gym.train.grpo.trainer import GrpoTrainer
 from o3gym.train.loss_mask import BatchError, sample_row, segments_of
 from o3gym.train.recipe import RecipeError
-from o3gym.types import Parsed, Sampling, Segment, Trajectory, View
+from o3gym.types import Parsed, Segment, Trajectory, View
 from tests.train.grpo.spelled import ENV, played, prompts, rewarded
 from tests.train.grpo.test_grpo_trainer import _loaded, recipe, trained
 from tests.train.tiny_folder import write_folder
