@@ -11,13 +11,12 @@ from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.processors import load_processor, save_processor
 from o3gym.registry import import_attribute, require
 from o3gym.specs import build_plugin, parse_spec
-from o3gym.train.recipe import Lora, RecipeError, TrainingRecipe
+from o3gym.train.recipe import Lora, RecipeError, TrainingRecipe, is_function
 
 TOWER = re.compile(r"(^|\.)(visual|vision_tower|vision_model)\.")
 """Matches parameters of the vision tower: `visual` of Qwen-VL, `vision_tower`, `vision_model` of LLaVA and others."""
 PROJECTOR = re.compile(r"(^|\.)(visual\.(merger|deepstack_merger_list)|multi_modal_projector|connector)\.")
 """Matches parameters between tower and language model. Qwen-VL has them inside `visual`, so this is tested first."""
-HOOK = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def open_learner(recipe: TrainingRecipe) -> tuple[Any, Any, Encoder]:
@@ -45,8 +44,7 @@ def open_model(recipe: TrainingRecipe) -> tuple[Any, Any]:
     """
     torch = require("torch", "train")
     transformers = require("transformers", "train")
-    head = recipe.model.partition("?")[0]
-    if HOOK.fullmatch(head) and not Path(recipe.model).exists():
+    if is_function(recipe.model):
         return _built(recipe.model, recipe.seed)
     model = transformers.AutoModelForImageTextToText.from_pretrained(recipe.model, dtype=torch.float32)
     return model, load_processor(recipe.model)

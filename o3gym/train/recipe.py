@@ -11,6 +11,7 @@ import copy
 import dataclasses
 import math
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -92,6 +93,12 @@ class Rates(Protocol):
     @property
     def schedule(self) -> Schedule: ...  # noqa: D102
     def warmup_steps(self, steps: int) -> int: ...  # noqa: D102
+
+
+def is_function(model: str) -> bool:
+    """Whether the model of a recipe is a function, "package.module:name" with or without options, and no folder."""
+    head = model.partition("?")[0]
+    return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", head) is not None and not Path(model).exists()
 
 
 def warmup_steps(warmup: float, steps: int) -> int:

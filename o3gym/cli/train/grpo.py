@@ -26,7 +26,7 @@ LOG_LABELS = {
 
 def add_train_grpo(kinds: Subcommands) -> None:
     """Adds `grpo` to the commands of `o3gym train`."""
-    recipes = "mini_o3, insight_o3, deepeyes, pixel_reasoner, thyme, tiny"
+    recipes = "mini_o3, insight_o3, deepeyes, pixel_reasoner, thyme, tiny, tiny_coder"
     add_recipe_command(kinds, "grpo", "reinforce rewarded behaviour, by a recipe", recipes, _grpo)
 
 

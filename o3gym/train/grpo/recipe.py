@@ -23,6 +23,7 @@ from o3gym.train.recipe import (
     changes,
     check_window,
     decode_recipe,
+    is_function,
     known_keys,
     read_toml,
     warmup_steps,
@@ -245,6 +246,11 @@ def read_grpo(data: Mapping[str, Any], where: str = "recipe") -> GrpoRecipe:
         )
     _check_sampling(recipe, where)
     _check_judge(recipe, where)
+    if recipe.kl and recipe.lora is None and is_function(recipe.model):
+        raise RecipeError(
+            f"{where}: kl, model: expected kl = 0, the folder of a model, or lora, because TRL loads the model to "
+            f'compare with from a folder; got kl = {recipe.kl} and the function "{recipe.model}"'
+        )
     if recipe.save_steps % recipe.updates or recipe.steps % recipe.updates:
         raise RecipeError(
             f"{where}: steps, save_steps: expected multiples of updates = {recipe.updates}, because a training is "

@@ -6,10 +6,12 @@ Patches of 8 pixels and an initializer range of 0.08, because small models of th
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from o3gym.policies.local.processors import image_only, load_processor
 from o3gym.policies.tiny import WEIGHTS
+from o3gym.policies.tiny.coder import WEIGHTS_CODER
 from o3gym.registry import require
 from o3gym.train.tiny.code_vocabulary import code_tokenizer
 from o3gym.train.tiny.film_vocabulary import film_tokenizer
@@ -96,9 +98,18 @@ def _with_words(tokenizer: Any, hidden: int, layers: int, vision_hidden: int, vi
 
 def on_board() -> tuple[Any, Any]:
     """Returns the model that comes with o3gym (float32) and its processor, for further training."""
+    return _opened_weights(WEIGHTS)
+
+
+def coder_on_board() -> tuple[Any, Any]:
+    """Returns the small coder that comes with o3gym (float32) and its processor, for further training."""
+    return _opened_weights(WEIGHTS_CODER)
+
+
+def _opened_weights(folder: Path) -> tuple[Any, Any]:
     torch, transformers = require("torch", "train"), require("transformers", "train")
-    model = transformers.AutoModelForImageTextToText.from_pretrained(WEIGHTS, dtype=torch.float32)
-    return model, load_processor(str(WEIGHTS))
+    model = transformers.AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    return model, load_processor(str(folder))
 
 
 def _text(words: int, hidden: int, layers: int, tokenizer: Any) -> dict[str, Any]:

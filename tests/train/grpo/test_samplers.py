@@ -71,6 +71,10 @@ def test_an_engine_sees_the_card_of_its_process(monkeypatch: pytest.MonkeyPatch)
         ({"code_temperature": -1.0}, "code_temperature: expected at least 0, got -1.0"),
         ({"code_temperature": math.inf}, "code_temperature: expected at least 0, got inf"),
         ({"kl": math.nan}, "kl: expected at least 0, got nan"),
+        (
+            {"kl": 0.01, "model": "a.module:name?size=1"},
+            r'kl, model: expected kl = 0, .*function "a.module:name\?size=1"',
+        ),
     ],
 )
 def test_what_a_recipe_may_not_say(more: Any, said: str) -> None:
