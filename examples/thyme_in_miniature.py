@@ -7,12 +7,13 @@ harm.
 
 Here a label is turned or too dim to read. A small coder is taught by the recipe of the one on board, but with a quarter
 of the whole episodes (cell `start`): sampled at temperature 1, its code often fails, for example because it uses a name
-that it has not defined. From there it is reinforced with code at temperature 0 (`adaptive`) or 1 (`plain`), both with
-Thyme's reward. As in Thyme's released trainer, greedy code has a loss; in a third arm, `text`, it has none. Two more
-arms with code at temperature 0 are the other rows of the reward's ablation: `outcome` has no consistency, and `code`
-adds the reward for code that runs. An episode is one block of code and the answer. Measured: the share of code that
-runs, the accuracy, and the share of answers that are consistent with the thought, step by step in training and at the
-end on held-out tasks.
+that it has not defined. It and the coder on board (cell `board`) are tested at temperature 1, with code at temperature
+0, and greedily. From there it is reinforced with code at temperature 0 (`adaptive`) or 1 (`plain`), both with Thyme's
+reward. As in Thyme's released trainer, greedy code has a loss; in a third arm, `text`, it has none. Two more arms with
+code at temperature 0 are the other rows of the reward's ablation: `outcome` has no consistency, and `code` adds the
+reward for code that runs. An episode is one block of code and the answer. Measured: the share of code that runs, the
+accuracy, and the share of answers that are consistent with the thought, step by step in training and at the end on
+held-out tasks.
 
     pip install "o3gym[train,figures]"
     python examples/thyme_in_miniature.py --cells all --threads 1

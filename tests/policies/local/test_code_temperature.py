@@ -10,9 +10,6 @@ import torch
 
 from o3gym.policies.code_tags import ends_inside
 from o3gym.policies.dialogue import Request
-from o3gym.policies.local.encoding import Encoder
-from o3gym.policies.local.loading import load_model
-from o3gym.policies.local.processors import load_processor
 from o3gym.policies.local.transformers import engine
 from o3gym.sampling import Sampling
 from tests.policies.local.talk import distributions, flat, key, opened, play, reference, sequence
@@ -22,18 +19,6 @@ Vlm = Callable[[str], str]
 TAGS = ("e", "a")
 """Letters that a random model writes often enough to begin and end code."""
 CODE: dict[str, Any] = {"code_tags": TAGS, "code_temperature": 0.0}
-
-
-@pytest.fixture(scope="module")
-def parts(vlm: Vlm) -> Callable[[str], tuple[Any, Encoder]]:
-    loaded: dict[str, tuple[Any, Encoder]] = {}
-
-    def load(family: str) -> tuple[Any, Encoder]:
-        if family not in loaded:
-            loaded[family] = load_model(vlm(family)), Encoder(load_processor(vlm(family)))
-        return loaded[family]
-
-    return load
 
 
 @pytest.mark.parametrize("family", FAMILIES)

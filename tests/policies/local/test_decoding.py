@@ -14,8 +14,6 @@ import torch
 from o3gym.policies.dialogue import CONTEXT_FULL, Dialogue, Request
 from o3gym.policies.local.decoding import Decoder
 from o3gym.policies.local.encoding import Encoder, Patches
-from o3gym.policies.local.loading import load_model
-from o3gym.policies.local.processors import load_processor
 from o3gym.policies.local.qwen import _portions
 from o3gym.policies.local.token_sequences import rope_positions
 from o3gym.policies.local.transformers import engine
@@ -25,19 +23,6 @@ from tests.policies.local.talk import flat, going_on, key, opened, picture, play
 
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
 Vlm = Callable[[str], str]
-
-
-@pytest.fixture(scope="module")
-def parts(vlm: Vlm) -> Callable[[str], tuple[Any, Encoder]]:
-    """A model and its encoder by family, loaded once."""
-    loaded: dict[str, tuple[Any, Encoder]] = {}
-
-    def load(family: str) -> tuple[Any, Encoder]:
-        if family not in loaded:
-            loaded[family] = load_model(vlm(family)), Encoder(load_processor(vlm(family)))
-        return loaded[family]
-
-    return load
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from o3gym.policies.dialogue import Dialogue, Message, Picture, Request, Role
 from o3gym.policies.local.decoding import Decoder
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.local.generate import WholeHistory
-from o3gym.policies.local.loading import load_model
 from o3gym.policies.local.processors import load_processor
 from o3gym.policies.local.transformers import engine
 from o3gym.policies.local.vllm_prompts import Places, Thread
@@ -23,18 +22,6 @@ from tests.policies.local.talk import going_on, key, opened
 
 Vlm = Callable[[str], str]
 TURNS = 6
-
-
-@pytest.fixture(scope="module")
-def parts(vlm: Vlm) -> Callable[[str], tuple[Any, Encoder]]:
-    loaded: dict[str, tuple[Any, Encoder]] = {}
-
-    def load(family: str) -> tuple[Any, Encoder]:
-        if family not in loaded:
-            loaded[family] = load_model(vlm(family)), Encoder(load_processor(vlm(family)))
-        return loaded[family]
-
-    return load
 
 
 class Played:

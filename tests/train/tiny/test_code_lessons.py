@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -12,8 +11,7 @@ import pytest
 from PIL import Image
 
 from o3gym.dialects.thyme import Thyme
-from o3gym.policies.base import Policy
-from o3gym.policies.dialogue import Message, Picture, Request
+from o3gym.policies.dialogue import Message
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.tiny.code_size import code_size
 from o3gym.policies.tiny.coder import TinyCoder
@@ -25,28 +23,9 @@ from o3gym.train.tiny.code_vocabulary import code_tokenizer
 from o3gym.train.tiny.dialogue_builder import stage_scene
 from o3gym.train.tiny.model import fresh_coder
 from o3gym.train.tiny.programs import PROGRAM_NAMES, Remedy, slip, write_program
-from o3gym.types import Reply
+from tests.train.tiny.told import Told, pictures
 
 ALL = (CodeLesson(), CodeLesson(astray=1.0), CodeLesson(failed=1.0, options=0.0), GlanceLesson())
-
-
-class Scripted(Policy):
-    """Replies what it was told to."""
-
-    def __init__(self, replies: Sequence[str]) -> None:
-        super().__init__()
-        self.replies, self.seen = list(replies), list[Message]()
-
-    def act(self, requests: Sequence[Request]) -> list[Reply]:
-        self.seen = list(requests[0].dialogue.messages)
-        return [Reply(self.replies.pop(0))]
-
-    def vision_size(self, width: int, height: int) -> tuple[int, int]:
-        return code_size(width, height)
-
-
-def pictures(messages: Sequence[Message]) -> list[Picture]:
-    return [part for message in messages for part in message.parts if isinstance(part, Picture)]
 
 
 def plain(message: Message) -> Message:
@@ -66,7 +45,7 @@ def test_a_lesson_shows_what_a_rollout_in_the_sandbox_shows(lesson: CodeLesson, 
         question, *options = messages[0].text.partition(">\n")[2].split("\n")
         choices = tuple(option.partition(". ")[2] for option in options)
         task = replace(task, question=question, choices=choices, kind="choice" if choices else "free")
-        policy = Scripted([m.text for m in messages if m.role == "assistant"])
+        policy = Told([m.text for m in messages if m.role == "assistant"], code_size)
         (trajectory,) = rollout([Job(task, "lesson")], policy, Thyme(), Arm("arm", env))
         assert trajectory.stop == "answered"
         assert all(turn.parsed.well_formed for turn in trajectory.turns)

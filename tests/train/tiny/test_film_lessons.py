@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -11,8 +10,7 @@ import pytest
 
 from o3gym.dialects.reel import Reel
 from o3gym.geometry import coverage
-from o3gym.policies.base import Policy
-from o3gym.policies.dialogue import Message, Picture, Request
+from o3gym.policies.dialogue import Message
 from o3gym.policies.local.encoding import Encoder
 from o3gym.policies.tiny.film import TinyFilm
 from o3gym.policies.tiny.frame_size import frame_size
@@ -23,29 +21,10 @@ from o3gym.train.tiny.film_builder import FilmBuilder, stage_film
 from o3gym.train.tiny.film_lessons import CardLesson, FilmLesson, FilmSource, FramesLesson
 from o3gym.train.tiny.film_vocabulary import film_tokenizer
 from o3gym.train.tiny.model import fresh_watcher
-from o3gym.types import Reply
+from tests.train.tiny.told import Told, pictures
 
 MIXED = [FilmLesson(family, views=1, other=0.3, refused=0.2, astray=0.3, lost=0.3) for family in ("event", "glimpse")]
 FRAMES = [FramesLesson(family, views=1, least=2, most=6) for family in ("event", "glimpse")]
-
-
-class Scripted(Policy):
-    """Replies what it was told to."""
-
-    def __init__(self, replies: Sequence[str]) -> None:
-        super().__init__()
-        self.replies, self.seen = list(replies), list[Message]()
-
-    def act(self, requests: Sequence[Request]) -> list[Reply]:
-        self.seen = list(requests[0].dialogue.messages)
-        return [Reply(self.replies.pop(0))]
-
-    def vision_size(self, width: int, height: int) -> tuple[int, int]:
-        return frame_size(width, height)
-
-
-def pictures(messages: Sequence[Message]) -> list[Picture]:
-    return [part for message in messages for part in message.parts if isinstance(part, Picture)]
 
 
 def plain(message: Message) -> Message:
@@ -62,7 +41,7 @@ def test_a_lesson_shows_what_a_rollout_shows(family: str, control: str | None, r
     for number in range(3):
         builder = built(FilmLesson(family, views=1, refused=refused), number)
         messages, task = builder.messages, builder.film.task
-        policy = Scripted([m.text for m in messages if m.role == "assistant"])
+        policy = Told([m.text for m in messages if m.role == "assistant"], frame_size)
         env = {**TinyFilm.env, "suite": "synthetic_video", "suite_args": {"family": family}, "control": control}
         options = task.choices and _options(messages[0])
         job = Job(replace(task, question=_question(messages[0]), choices=options or ()), "lesson")
@@ -137,7 +116,7 @@ def test_a_search_has_no_more_clips_than_it_may(clips: int) -> None:
 def test_an_overview_of_more_frames_shows_what_a_rollout_shows() -> None:
     builder = built(FilmLesson("event", "60", views=1, clips=0, overview=34), 0)
     env = {**TinyFilm.env, "suite": "synthetic_video", "suite_args": {"family": "event"}, "control": "no_tool"}
-    policy = Scripted([builder.messages[-1].text])
+    policy = Told([builder.messages[-1].text], frame_size)
     job = Job(replace(builder.film.task, question=_question(builder.messages[0])), "lesson")
     (trajectory,) = rollout([job], policy, Reel(), Arm("arm", {**env, "overview_frames": 34}))
     assert trajectory.stop == "located"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -12,8 +11,7 @@ import pytest
 
 from o3gym.dialects.grid import Grid
 from o3gym.geometry import coverage
-from o3gym.policies.base import Policy
-from o3gym.policies.dialogue import Message, Picture, Request
+from o3gym.policies.dialogue import Message
 from o3gym.policies.tiny.view_size import SIDE, shown
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job
@@ -29,7 +27,8 @@ from o3gym.train.tiny.lessons import (
     SearchLesson,
     WalkLesson,
 )
-from o3gym.types import Reply, Source, Task
+from o3gym.types import Source, Task
+from tests.train.tiny.told import Told, pictures
 
 SOURCES = {
     **{f"search {family}": SearchLesson(family, views=1) for family in LESSON_FAMILIES},
@@ -50,10 +49,6 @@ SOURCES = {
 }
 
 
-def pictures(messages: Sequence[Message]) -> list[Picture]:
-    return [part for message in messages for part in message.parts if isinstance(part, Picture)]
-
-
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_source_gives_the_same_for_the_same_index_and_ends_with_a_reply(name: str) -> None:
     source = SOURCES[name]
@@ -66,21 +61,6 @@ def test_a_source_gives_the_same_for_the_same_index_and_ends_with_a_reply(name: 
     assert [m.text for m in first] != [m.text for m in source.example(4, 1)]
 
 
-class Told(Policy):
-    """Replies what it was told to."""
-
-    def __init__(self, replies: Sequence[str]) -> None:
-        super().__init__()
-        self.replies, self.seen = list(replies), list[Message]()
-
-    def act(self, requests: Sequence[Request]) -> list[Reply]:
-        self.seen = list(requests[0].dialogue.messages)
-        return [Reply(self.replies.pop(0))]
-
-    def vision_size(self, width: int, height: int) -> tuple[int, int]:
-        return shown(width, height)
-
-
 @pytest.mark.parametrize("family", LESSON_FAMILIES)
 def test_a_search_shows_what_a_rollout_shows(family: str) -> None:
     for index in range(3):
@@ -88,7 +68,7 @@ def test_a_search_shows_what_a_rollout_shows(family: str) -> None:
         view = pictures(lesson)[0].view
         source = Source.generated("synthetic", family=family, difficulty="easy", seed=2 * index + 1, pixels=0)
         question = "".join(part for part in lesson[0].parts[2:] if isinstance(part, str)).strip()
-        policy = Told([m.text for m in lesson if m.role == "assistant"])
+        policy = Told([m.text for m in lesson if m.role == "assistant"], shown)
         env = {"min_pixels": 1, "max_pixels": 10**8, "max_turns": 40, "suite": "synthetic"}
         job = Job(Task("lesson", (source,), question), "lesson")
         (trajectory,) = rollout([job], policy, Grid(), Arm("arm", env))
@@ -104,7 +84,7 @@ def test_a_region_search_shows_what_a_rollout_shows_and_ends_where_the_thing_is(
     source = FindingLesson(family, views=1)
     for index in range(4):
         lesson = source.example(index, 0)
-        policy = Told([m.text for m in lesson if m.role == "assistant"])
+        policy = Told([m.text for m in lesson if m.role == "assistant"], shown)
         env = {"min_pixels": 1, "max_pixels": 10**8, "max_turns": 40, "suite": "synthetic"}
         (trajectory,) = rollout([Job(suite[index], "lesson")], policy, Grid(), Arm("arm", env))
         assert trajectory.stop == "located"
