@@ -133,14 +133,16 @@ def clamped_edges(one: float, other: float, length: int) -> tuple[int, int]:
 
 def _applied(source: str, edits: list[_Edit]) -> str:
     """The source with the text of each expression replaced; unchanged if the result would not parse."""
-    data = bytearray(source.encode())
-    starts = [0, *itertools.accumulate(map(len, bytes(data).splitlines(keepends=True)))]
-    places = [(*_place(node, starts), node, text) for node, text in edits]
-    for start, end, node, text in sorted(places, key=lambda place: -place[0]):  # so that earlier positions stay valid
+    data, pieces, at = source.encode(), list[bytes](), 0
+    starts = [0, *itertools.accumulate(map(len, data.splitlines(keepends=True)))]
+    for start, end, node, text in sorted(
+        ((*_place(node, starts), node, text) for node, text in edits), key=lambda place: place[0]
+    ):
         # Before Python 3.12, names in f-strings of several lines have wrong positions.
-        if not isinstance(node, ast.Name) or data[start:end] == node.id.encode():
-            data[start:end] = text.encode()
-    result = data.decode()
+        if start >= at and (not isinstance(node, ast.Name) or data[start:end] == node.id.encode()):
+            pieces += [data[at:start], text.encode()]
+            at = end
+    result = b"".join([*pieces, data[at:]]).decode()
     return source if parse_quietly(result) is None else result
 
 
