@@ -37,6 +37,7 @@ def test_it_is_given_its_dialect_and_sizes(folder: Path, tmp_path: Path) -> None
         policies=(f"tiny_coder:{folder}",),
         episodes=2,
         turns=(2,),
+        env={"sandbox": "trust"},
         sampling=Sampling(max_tokens=6),
     )
     run(bench, tmp_path / "run")
@@ -74,7 +75,8 @@ def test_what_is_on_board_is_what_its_record_says() -> None:
 def test_it_reads_codes_that_its_programs_make_legible(tmp_path: Path) -> None:
     """It solves most of the tasks. docs/tiny.md has the scores."""
     suite = "synthetic?family=turned+dim&difficulty=easy&answers=free"
-    run(Bench(suite=suite, policies=("tiny_coder",), episodes=12, turns=(3,)), tmp_path / "run")
+    bench = Bench(suite=suite, policies=("tiny_coder",), episodes=12, turns=(3,), env={"sandbox": "trust"})
+    run(bench, tmp_path / "run")
     episodes = list(open_run(tmp_path / "run"))
     assert sum(t.verdict == "correct" for t in episodes) >= 7
     assert all(t.turns[0].parsed.call.tool == "code" for t in episodes)

@@ -61,6 +61,7 @@ def test_auto_takes_the_next_rung_if_the_best_does_not_work(monkeypatch: pytest.
 
 def test_without_any_rung_the_error_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     break_rungs(monkeypatch, bwrap="no namespaces", seccomp="no landlock")
+    monkeypatch.setattr("o3gym.sandbox.sandbox.landlock_abi", lambda: 7)
     with pytest.raises(SandboxUnavailable) as caught:
         open_sandbox("auto?wall=57")
     assert "bwrap: no namespaces; seccomp: no landlock" in str(caught.value)
