@@ -19,6 +19,7 @@ import gymnasium as _gymnasium
 
 from o3gym.calls import answer, answer_with_span, clip, code, crop, frames, locate, locate_span, noop, reuse, zoom
 from o3gym.env_ids import ENVS as _ENVS
+from o3gym.env_ids import PLANNING_ENVS as _PLANNING
 from o3gym.env_ids import RELEASED_ENVS as _RELEASED
 from o3gym.sampling import Sampling
 from o3gym.types import Box, Call, Parsed, Reply, Segment, Source, Target, Task, Trajectory, Turn, View
@@ -54,3 +55,5 @@ __all__ = [
 # run the full checker on every id instead.
 for _id, _kwargs in {**_ENVS, **_RELEASED}.items():
     _gymnasium.register(_id, "o3gym.envs.visual_search:VisualSearchEnv", kwargs=dict(_kwargs), disable_env_checker=True)
+for _id, _kwargs in _PLANNING.items():
+    _gymnasium.register(_id, "o3gym.envs.planning:PlanningEnv", kwargs=dict(_kwargs), disable_env_checker=True)

@@ -91,3 +91,10 @@ RELEASED_ENVS: Mapping[str, Mapping[str, Any]] = {
     for name, suite in suites.items()
 }
 """Environment ids of released data sets, which are downloaded or read from `suite_args={"data": FOLDER}`."""
+
+PLANNING_ENVS: Mapping[str, Mapping[str, Any]] = {
+    "o3gym/Planning-FrozenLake-v0": {"world": "frozenlake"},
+    "o3gym/Planning-Maze-v0": {"world": "maze"},
+    "o3gym/Planning-MiniBehaviour-v0": {"world": "minibehaviour"},
+}
+"""Environment ids of `PlanningEnv`, each with the world that it stands for."""

@@ -18,13 +18,14 @@ ROOT = Path(o3gym.__file__).parent
 BASE = ("types", "sampling", "arguments", "calls", "codec", "geometry", "registry", "specs", "append_log", "latex")
 ROOMS: dict[str, tuple[str, ...]] = {
     "media": BASE,
+    "worlds": BASE,
     "sandbox": BASE,
     "tools": (*BASE, "media", "sandbox"),
     "dialects": (*BASE, "tools"),
     "suites": (*BASE, "media"),
     "judges": (*BASE, "policies"),
     "rewards": (*BASE, "judges"),
-    "envs": (*BASE, "media", "sandbox", "tools", "dialects", "suites", "rewards"),
+    "envs": (*BASE, "media", "worlds", "sandbox", "tools", "dialects", "suites", "rewards"),
     "policies": (*BASE, "media", "tools", "dialects"),
     "rollout": (*BASE, "media", "dialects", "policies"),
     "runs": (*BASE, "media", "judges"),
