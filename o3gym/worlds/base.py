@@ -23,9 +23,6 @@ INVALID_REWARD, CLOSER_REWARD = -5.0, 1.0
 BLOCKED = -1
 """The successor of a state under a move that is not valid."""
 
-SHARES = (("test", 10), ("val", 5))
-"""Percentage of maps in each split; the rest is "train"."""
-
 
 class LayoutError(ValueError):
     """A layout is malformed, or its goal cannot be reached."""
@@ -217,8 +214,37 @@ class World(ABC):
         return remaining
 
 
+class Walk(World):
+    """A world in which the agent walks to a target cell. The state is the agent's cell.
+
+    Attributes:
+        target: the cell to reach
+    """
+
+    def __init__(self, level: int, start: int, target: int) -> None:
+        self.target = target
+        self._neighbours = grid_neighbours(level)
+        super().__init__(level, start)
+
+    def goal(self, state: int) -> bool:
+        """Whether the agent is at the target."""
+        return state == self.target
+
+    def cell(self, state: int) -> int:
+        """The state itself."""
+        return state
+
+    def _marked(
+        self, flags: np.ndarray[tuple[int], np.dtype[np.uint8]], state: int
+    ) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+        """Adds target and agent to the flags of the cells, uint8 (level²,); returns them as uint8 (level, level)."""
+        flags[self.target] |= 4
+        flags[state] |= 8
+        return flags.reshape(self.level, self.level)
+
+
 def split_of_map(key: bytes) -> Literal["train", "val", "test"]:
-    """The split in which a map lies, from a checksum of its key."""
+    """The split in which a map lies, from a checksum of its key: 10% are "test", 5% "val", and the rest is "train"."""
     bucket = zlib.crc32(key) % 100
     return "test" if bucket < 10 else "val" if bucket < 15 else "train"
 

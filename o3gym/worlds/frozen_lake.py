@@ -13,12 +13,11 @@ import numpy as np
 from o3gym.worlds.base import (
     BLOCKED,
     LayoutError,
-    World,
+    Walk,
     below,
     check_cell,
     check_side,
     draw_distinct,
-    grid_neighbours,
     split_of_map,
 )
 
@@ -31,7 +30,7 @@ HOLE_COUNTS: dict[int, tuple[int, ...]] = {
 """How many of the 250 released layouts of each side have 0, 1, 2, … holes."""
 
 
-class FrozenLake(World):
+class FrozenLake(Walk):
     """A frozen lake. Cells are numbered row by row, and the state is the agent's cell.
 
     A move beyond the edge or into a hole is invalid and leaves the agent where it is.
@@ -47,9 +46,7 @@ class FrozenLake(World):
             check_cell(self.name, field, cell, level)
         if start in self.holes or target in self.holes:
             raise LayoutError(f"{self.name}: the {'start' if start in self.holes else 'target'} is a hole")
-        self.target = target
-        self._neighbours = grid_neighbours(level)
-        super().__init__(level, start)
+        super().__init__(level, start, target)
 
     @classmethod
     def draw(cls, rng: Random, level: int, split: str | None = None) -> FrozenLake:
@@ -71,25 +68,15 @@ class FrozenLake(World):
         to = self._neighbours[state][move]
         return BLOCKED if to in self.holes else to
 
-    def goal(self, state: int) -> bool:
-        """Whether the agent is at the target."""
-        return state == self.target
-
     def map_key(self) -> bytes:
         """Side, target and holes."""
         return _key(self.level, self.holes, self.target)
-
-    def cell(self, state: int) -> int:
-        """The state itself."""
-        return state
 
     def symbols(self, state: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
         """Flags of floor, holes, goal and agent."""
         flags = np.ones(self.level * self.level, np.uint8)
         flags[list(self.holes)] = 2
-        flags[self.target] |= 4
-        flags[state] |= 8
-        return flags.reshape(self.level, self.level)
+        return self._marked(flags, state)
 
     def _ground(self) -> dict[tuple[int, int], tuple[object, ...]]:
         kinds = {cell: ("hole",) if cell in self.holes else ("ice",) for cell in range(self.level * self.level)}

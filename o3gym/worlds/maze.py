@@ -11,7 +11,7 @@ import numpy as np
 from o3gym.worlds.base import (
     BLOCKED,
     LayoutError,
-    World,
+    Walk,
     below,
     check_cell,
     check_side,
@@ -24,7 +24,7 @@ OPPOSITE = (1, 0, 3, 2)
 """The direction that undoes each direction."""
 
 
-class Maze(World):
+class Maze(Walk):
     """A maze of cells with walls between them. Cells are numbered row by row, and the state is the agent's cell.
 
     `walls` holds, for each cell, the directions (0 up, 1 down, 2 left, 3 right) in which a wall stands. The edge is
@@ -40,9 +40,7 @@ class Maze(World):
         check_cell(self.name, "target", target, level)
         self.walls = tuple(frozenset(cell) for cell in walls)
         _check_walls(level, self.walls)
-        self.target = target
-        self._neighbours = grid_neighbours(level)
-        super().__init__(level, start)
+        super().__init__(level, start, target)
 
     @classmethod
     def draw(cls, rng: Random, level: int, split: str | None = None) -> Maze:
@@ -61,24 +59,14 @@ class Maze(World):
         """Returns the neighbouring cell, or `BLOCKED` at a wall."""
         return BLOCKED if move in self.walls[state] else self._neighbours[state][move]
 
-    def goal(self, state: int) -> bool:
-        """Whether the agent is at the target."""
-        return state == self.target
-
     def map_key(self) -> bytes:
         """Side, target and walls."""
         return _key(self.level, self.walls, self.target)
 
-    def cell(self, state: int) -> int:
-        """The state itself."""
-        return state
-
     def symbols(self, state: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
         """Flags of floor, goal, agent and the walls below and to the right."""
         flags = np.array([1 + 32 * (1 in walls) + 64 * (3 in walls) for walls in self.walls], np.uint8)
-        flags[self.target] |= 4
-        flags[state] |= 8
-        return flags.reshape(self.level, self.level)
+        return self._marked(flags, state)
 
     def _ground(self) -> dict[tuple[int, int], tuple[object, ...]]:
         return {divmod(cell, self.level): self._kind(cell, -1) for cell in range(self.level * self.level)}
