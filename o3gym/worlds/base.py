@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from random import Random
@@ -124,14 +124,24 @@ class World(ABC):
         return split_of_map(self.map_key())
 
     def step(self, state: int, move: int) -> tuple[int, bool]:
-        """Returns the state after a move, and whether the move is valid. An invalid move leaves the state as it is."""
-        following = self.graph[state][move]
+        """Returns the state after a move, and whether the move is valid. An invalid move leaves the state as it is.
+
+        `BLOCKED` as the move stands for one that could not be read. It is invalid.
+        """
+        following = BLOCKED if move == BLOCKED else self.graph[state][move]
         return (state, False) if following == BLOCKED else (following, True)
+
+    def after(self, plan: Iterable[int]) -> int:
+        """The state in which a plan ends that starts in the start state."""
+        state = self.start
+        for move in plan:
+            state, _ = self.step(state, move)
+        return state
 
     def reward(self, state: int, move: int) -> float:
         """The released reward of a step: −5 for an invalid move, 1 for coming closer to the goal, otherwise 0."""
-        following = self.graph[state][move]
-        if following == BLOCKED:
+        following, valid = self.step(state, move)
+        if not valid:
             return INVALID_REWARD
         return CLOSER_REWARD if self.remaining[following] == self.remaining[state] - 1 else 0.0
 
@@ -151,14 +161,14 @@ class World(ABC):
         return plan
 
     def score_plan(self, plan: Sequence[int]) -> PlanScore:
-        """Scores a plan that starts in the start state."""
+        """Scores a plan that starts in the start state. `BLOCKED` stands for moves that could not be read."""
         at, invalid, forward, straight = self.start, 0, 0, True
         for move in plan:
-            following = self.graph[at][move]
-            straight = straight and following != BLOCKED and self.remaining[following] == self.remaining[at] - 1
+            following, valid = self.step(at, move)
+            straight = straight and self.remaining[following] == self.remaining[at] - 1
             forward += straight
-            invalid += following == BLOCKED
-            at = at if following == BLOCKED else following
+            invalid += not valid
+            at = following
         exact = forward == len(plan) == self.optimal_length
         return PlanScore(exact, forward / self.optimal_length, invalid, self.goal(at))
 

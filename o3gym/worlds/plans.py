@@ -6,10 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from o3gym.worlds.base import DIRECTIONS
+from o3gym.worlds.base import BLOCKED, DIRECTIONS
 
 LONGEST_PLAN = 1000
 """The largest number of moves that a plan may have; optimal plans of released layouts have at most 14."""
+UNREADABLE = "invalid"
+"""The word for a move that could not be read, for example out of a picture. It is read as `BLOCKED`."""
 _LETTERS = {name[0]: move for move, name in enumerate(DIRECTIONS)}
 _SEPARATORS = re.compile(r"[\s,;→>.\-]+")
 _SHOWN = 30
@@ -33,7 +35,7 @@ def read_plan(text: str, moves: Sequence[str]) -> WrittenPlan:
         text: the plan as it was written
         moves: the world's names of moves
     """
-    numbers = {name: move for move, name in enumerate(moves)}
+    numbers = {UNREADABLE: BLOCKED, **{name: move for move, name in enumerate(moves)}}
     plan: list[int] = []
     for word in filter(None, _SEPARATORS.split(text.lower())):
         if word in numbers:
@@ -50,4 +52,4 @@ def read_plan(text: str, moves: Sequence[str]) -> WrittenPlan:
 
 def write_plan(plan: Sequence[int], moves: Sequence[str]) -> str:
     """Writes a plan as names of moves with spaces between them, which `read_plan` reads back."""
-    return " ".join(moves[move] for move in plan)
+    return " ".join(UNREADABLE if move == BLOCKED else moves[move] for move in plan)

@@ -1,0 +1,127 @@
+"""The link between worlds and episodes: layouts as JSON, states as sources of pictures, and the plan of an episode.
+
+A state is written as the layout and the plan that led to it. So a source says everything about an episode of planning
+so far, also the invalid moves, which leave the state as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from o3gym.types import Size, Source, Task, Trajectory
+from o3gym.worlds.base import LayoutError, World
+from o3gym.worlds.frozen_lake import FrozenLake
+from o3gym.worlds.maze import Maze
+from o3gym.worlds.mini_behaviour import MiniBehaviour
+from o3gym.worlds.plans import WrittenPlan, read_plan
+from o3gym.worlds.tiles import PICTURE_SIDE
+
+PLANNING_GENERATOR = "planning"
+"""The name under which `render_standing` is registered as a generator of pictures."""
+
+
+class Standing(NamedTuple):
+    """Where an episode of planning stands: the layout, the moves so far (−1 for an unreadable one), and the state."""
+
+    world: World
+    plan: tuple[int, ...]
+    state: int
+
+
+def layout_record(world: World) -> dict[str, Any]:
+    """The layout as JSON values, which `read_layout` reads back."""
+    common = {"world": world.name, "level": world.level, "start": world.start}
+    if isinstance(world, FrozenLake):
+        return common | {"holes": sorted(world.holes), "target": world.target}
+    if isinstance(world, Maze):
+        return common | {"walls": [sorted(cell) for cell in world.walls], "target": world.target}
+    assert isinstance(world, MiniBehaviour)
+    return common | {"table": sorted(world.table), "printer": world.printer, "direction": world.direction}
+
+
+def read_layout(record: Mapping[str, Any]) -> World:
+    """The layout of a record. Layouts never change, so equal records may share one object.
+
+    Raises:
+        LayoutError: the record is malformed, or its goal cannot be reached.
+    """
+    try:
+        return _read_layout(json.dumps(record, sort_keys=True))
+    except LayoutError:
+        raise
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        raise LayoutError(f"layout: expected the record of a layout, got {record!r:.80} ({error!r:.80})") from None
+
+
+@lru_cache(maxsize=4096)
+def _read_layout(text: str) -> World:
+    record = json.loads(text)
+    world, level, start = (record[key] for key in ("world", "level", "start"))
+    if world == FrozenLake.name:
+        return FrozenLake(level, record["holes"], start, record["target"])
+    if world == Maze.name:
+        return Maze(level, record["walls"], start, record["target"])
+    if world == MiniBehaviour.name:
+        return MiniBehaviour(level, record["table"], record["printer"], start, record["direction"])
+    raise LayoutError(f"world: expected frozenlake, maze or minibehaviour, got {world!r:.60}")
+
+
+def state_source(world: World, plan: Sequence[int] = ()) -> Source:
+    """The picture of the state in which a plan ends."""
+    return Source.generated(PLANNING_GENERATOR, layout=layout_record(world), plan=list(plan))
+
+
+def render_standing(*, layout: Mapping[str, Any], plan: Sequence[int]) -> Image.Image:
+    """Draws the state in which a plan ends, 256 × 256 pixels: the generator of the sources of `state_source`."""
+    world = read_layout(layout)
+    return Image.fromarray(world.render(world.after(plan)))
+
+
+def standing_size(**_args: Any) -> Size:
+    """Width and height of every picture of a state."""
+    return PICTURE_SIDE, PICTURE_SIDE
+
+
+def standing_of(source: Source) -> Standing | None:
+    """Where the episode stands in a source; None if the source does not show a state of a world."""
+    if source.kind != "generated" or source.ref != PLANNING_GENERATOR:
+        return None
+    world, plan = read_layout(source.args["layout"]), tuple(source.args["plan"])
+    return Standing(world, plan, world.after(plan))
+
+
+def newest_standing(sources: Sequence[Source]) -> Standing | None:
+    """Where an episode with these sources stands now; None if it is not an episode of planning."""
+    return next((found for source in reversed(sources) if (found := standing_of(source)) is not None), None)
+
+
+def task_world(task: Task) -> World | None:
+    """The layout of a planning task; None for any other task."""
+    standing = newest_standing(task.sources)
+    return standing.world if standing else None
+
+
+def planned(trajectory: Trajectory) -> WrittenPlan | None:
+    """The plan of an episode: the moves that it made one by one, or else the plan that it answered with.
+
+    Returns:
+        None if the task is not one of planning. The plan is empty, with an error, if the answer cannot be read.
+    """
+    standing = newest_standing(trajectory.sources)
+    if standing is None:
+        return None
+    return WrittenPlan(standing.plan) if standing.plan else read_plan(trajectory.answer, standing.world.moves)
+
+
+def scored_steps(world: World, plan: Iterable[int]) -> list[float]:
+    """The released reward of each step of a plan that starts in the start state."""
+    state, rewards = world.start, []
+    for move in plan:
+        rewards.append(world.reward(state, move))
+        state = world.step(state, move)[0]
+    return rewards
