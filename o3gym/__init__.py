@@ -56,4 +56,10 @@ __all__ = [
 for _id, _kwargs in {**_ENVS, **_RELEASED}.items():
     _gymnasium.register(_id, "o3gym.envs.visual_search:VisualSearchEnv", kwargs=dict(_kwargs), disable_env_checker=True)
 for _id, _kwargs in _PLANNING.items():
-    _gymnasium.register(_id, "o3gym.envs.planning:PlanningEnv", kwargs=dict(_kwargs), disable_env_checker=True)
+    _gymnasium.register(
+        _id,
+        "o3gym.envs.planning:PlanningEnv",
+        vector_entry_point="o3gym.envs.planning_vector:PlanningVectorEnv",
+        kwargs=dict(_kwargs),
+        disable_env_checker=True,
+    )

@@ -14,6 +14,8 @@ from functools import reduce
 from importlib.metadata import entry_points
 from typing import Any
 
+from o3gym.released_suites import RELEASED_SUITES
+
 PIP = 'pip install "o3gym[{extra}]"'
 
 
@@ -155,28 +157,13 @@ def _named(module: str, *names: str, title: bool = False) -> dict[str, str]:
     return {name: f"o3gym.{module}:{name.title() if title else name}" for name in names}
 
 
-def _released(suites: Mapping[str, str]) -> dict[str, str]:
-    """Entries of suites, whose paths are given without "o3gym.suites.released."."""
-    return {name: f"o3gym.suites.released.{path}" for name, path in suites.items()}
-
-
 TOOLS = Registry(
     "tool",
     {
         name: f"o3gym.tools.{name}:{name.title()}"
         for name in (
-            "crop",
-            "zoom",
-            "reuse",
-            "answer",
-            "locate",
-            "rotate",
-            "draw",
-            "search",
-            "frames",
-            "clip",
-            "noop",
-            "code",
+            *("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw", "search", "frames", "clip", "noop"),
+            *("code", "move"),
         )
     }
     | {
@@ -188,6 +175,7 @@ TOOLS = Registry(
         "frame_at": "o3gym.tools.frame_at:FrameAt",
         "web_search": "o3gym.tools.web_search:WebSearch",
         "image_search": "o3gym.tools.image_search:ImageSearch",
+        "draw_state": "o3gym.tools.draw_state:DrawState",
     },
 )
 TIME_RULES = Registry(
@@ -219,6 +207,7 @@ GENERATORS = Registry(
         "synthetic": "o3gym.suites.synthetic:render_scene",
         "synthetic_video": "o3gym.suites.synthetic_video:render_film",
         "collage": "o3gym.suites.collages.drawing:render_collage",
+        "planning": "o3gym.worlds.records:render_standing",
     },
 )
 GENERATED_SIZES = Registry(
@@ -227,6 +216,7 @@ GENERATED_SIZES = Registry(
         "synthetic": "o3gym.suites.synthetic:scene_size",
         "synthetic_video": "o3gym.suites.synthetic_video:film_size",
         "collage": "o3gym.suites.collages.drawing:collage_size",
+        "planning": "o3gym.worlds.records:standing_size",
     },
 )
 """For generators whose picture size follows from their arguments without drawing: the function that returns it."""
@@ -267,6 +257,10 @@ DIALECTS = Registry(
         "thyme": "o3gym.dialects.thyme:Thyme",
         "pyvision": "o3gym.dialects.pyvision:PyVision",
         "deepeyes_v2": "o3gym.dialects.deepeyes_v2:DeepEyesV2",
+        "plan": "o3gym.dialects.plan:Plan",
+        "mgsd": "o3gym.dialects.mgsd:Mgsd",
+        "vagen": "o3gym.dialects.vagen:Vagen",
+        "next_state": "o3gym.dialects.next_state:NextState",
     },
 )
 SUITES = Registry(
@@ -276,34 +270,11 @@ SUITES = Registry(
         "synthetic_video": "o3gym.suites.synthetic_video:SyntheticVideo",
         "collage": "o3gym.suites.collage:Collage",
         "local": "o3gym.suites.local:Local",
-        **_released({"vstar": "vstar:VStar"}),
-        **{f"hrbench-{size}k": f"o3gym.suites.released.hrbench:HRBench{size}K" for size in (4, 8)},
-        **_released({"infovqa": "infovqa:InfoVQA", "chartqa": "chartqa:ChartQA"}),
         **{
-            f"visualprobe-{level.lower()}": f"o3gym.suites.released.visualprobe:VisualProbe{level}"
-            for level in ("Easy", "Medium", "Hard", "Train")
+            f"planning-{name.lower()}": f"o3gym.suites.planning:Planning{name}"
+            for name in ("FrozenLake", "Maze", "MiniBehaviour")
         },
-        **_released({"treebench": "treebench:TreeBench", "mme-realworld": "mme_realworld:MMERealWorld"}),
-        **_released({"mme-realworld-lite": "mme_realworld:MMERealWorldLite", "o3-bench": "o3bench:O3Bench"}),
-        **_released({"charxiv-reasoning": "charxiv:CharXivReasoning", "mme-reasoning": "mme:MMEReasoning"}),
-        **_released({"pope": "pope:POPE", "mmstar": "mmstar:MMStar", "zoombench": "zoombench:ZoomBench"}),
-        **_released({"realworldqa": "realworldqa:RealWorldQA", "hallusionbench": "hallusionbench:HallusionBench"}),
-        **_released({"mathvista-testmini": "mathvista:MathVistaTestmini", "chartqapro": "chartqapro:ChartQAPro"}),
-        **_released({"tallyqa-complex": "tallyqa:TallyQAComplex"}),
-        **_released({"visualtoolbench": "visualtoolbench:VisualToolBench", "refcoco": "refcoco:RefCOCO"}),
-        **_released({"refcoco+": "refcoco:RefCOCOPlus", "refcocog": "refcoco:RefCOCOg"}),
-        **_released({"charades-sta": "charades_sta:CharadesSTA", "activitynet-mr": "activitynet_mr:ActivityNetMR"}),
-        **_released({"rextime": "rextime:ReXTime", "next-gqa": "next_gqa:NExTGQA"}),
-        **_released({"video-mme": "video_mme:VideoMME", "video-mmmu": "video_mmmu:VideoMMMU"}),
-        **_released({"longvideobench": "longvideobench:LongVideoBench", "lvbench": "lvbench:LVBench"}),
-        **_released({"mlvu": "mlvu:MLVU", "mmvu": "mmvu:MMVU", "mvbench": "mvbench:MVBench"}),
-        **_released({"vsi-bench": "vsi_bench:VSIBench"}),
-        **_released({"videogen-rewardbench": "videogen_rewardbench:VideoGenRewardBench"}),
-        **_released({"genai-bench-video": "genai_bench_video:GenAIBenchVideo"}),
-        **_released({"mj-bench-video": "mj_bench_video:MJBenchVideo"}),
-        **_released({"vl-rewardbench": "vl_rewardbench:VLRewardBench", "visual-cot": "visual_cot:VisualCoT"}),
-        **_released({"vstar-train": "vstar_train:VStarTrain", "deepeyes-47k": "deepeyes_47k:DeepEyes47k"}),
-        **_released({"thyme-rl": "thyme_rl:ThymeRL", "infovqa-regions": "infovqa_regions:InfoVQARegions"}),
+        **RELEASED_SUITES,
     },
 )
 REWARDS = Registry(
@@ -314,9 +285,9 @@ REWARDS = Registry(
             *("outcome", "iou", "mini_o3", "mini_o3_code", "insight_o3", "insight_o3_code", "insight_o3_in_loop"),
             *("insight_o3_code_in_loop", "insight_o3_no_tool", "insight_o3_in_loop_no_tool"),
             *("insight_o3_in_loop_no_feedback", "insight_o3_in_loop_no_outcome", "deepeyes", "pixel_reasoner"),
-            *("pixel_reasoner_paper", "thyme", "thyme_code", "vprl", "vital", "vital_code", "vital_code_long"),
-            *("longvt", "longvt_recall", "vr_thinker", "vr_thinker_code", "thyme_judged", "thyme_code_judged"),
-            *("thyme_no_consistency", "thyme_with_code", "thyme_with_process"),
+            *("pixel_reasoner_paper", "thyme", "thyme_code", "vprl", "vprl_search", "vital", "vital_code"),
+            *("vital_code_long", "longvt", "longvt_recall", "vr_thinker", "vr_thinker_code", "thyme_judged"),
+            *("thyme_code_judged", "thyme_no_consistency", "thyme_with_code", "thyme_with_process"),
         )
     },
 )
@@ -331,6 +302,7 @@ JUDGES = Registry(
         **_named("judges.chartqapro", "chartqapro", "chartqapro_released", "chartqapro_harness"),
         **_named("judges.golden", "golden"),
         **_named("judges.spans", "span"),
+        **_named("judges.plans", "plan"),
         **_named("judges.videos", "mra", "vsi_bench_released", "first_capital"),
         "openai": "o3gym.judges.model:ModelJudge",
         "rubric": "o3gym.judges.rubric:RubricJudge",
@@ -344,6 +316,7 @@ MEASURES = Registry(
         **_named("runs.suite_metrics", "mmstar"),
         **_named("runs.graded_metrics", "zoombench", "hallusionbench", "mean_score", "refcoco", "visualtoolbench"),
         **_named("runs.video_metrics", "grounding"),
+        **_named("runs.planning_metrics", "planning"),
         **_named("runs.video_suite_metrics", "category_mean", "vsi_bench", "next_gqa", "rextime", "preferences"),
     },
 )
@@ -352,6 +325,10 @@ POLICIES = Registry(
     {
         **_named("policies.scripted", "random", "oracle", "asker", "sweep", "always", title=True),
         "detour": "o3gym.policies.detour:Detour",
+        "optimal": "o3gym.policies.planning:Optimal",
+        "random_walk": "o3gym.policies.planning:RandomWalk",
+        "planner": "o3gym.policies.planner.policy:VisualPlanner",
+        "planner_words": "o3gym.policies.planner.policy:WordPlanner",
         "two_agent": "o3gym.policies.two_agent:TwoAgent",
         "openai": "o3gym.policies.openai.policy:OpenAIPolicy",
         "tiny": "o3gym.policies.tiny:Tiny",

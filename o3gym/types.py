@@ -30,7 +30,7 @@ EpisodeKey: TypeAlias = tuple[str, str, int, str]
 TaskKind: TypeAlias = Literal["choice", "free", "box", "span"]
 Error: TypeAlias = Literal[
     "", "parse", "void", "unknown_tool", "bad_args", "bad_view", "bad_box", "bad_time", "too_small", "aspect", "budget",
-    "code"
+    "code", "bad_move"
 ]  # fmt: skip
 Stop: TypeAlias = Literal[
     "", "answered", "located", "void", "over_turn", "over_views", "over_context", "malformed", "length", "error"
@@ -96,12 +96,12 @@ class Source:
         return cls("derived", operation, args, parent, affine)
 
     @classmethod
-    def made(cls, data: bytes, parent: Source | None) -> Source:
-        """An encoded picture that a model's code made. It cannot be made again, so its bytes are kept.
+    def made(cls, data: bytes, parent: Source | None, by: Literal["code", "model"] = "code") -> Source:
+        """An encoded picture by a model's code, or by the model itself. It cannot be made again: its bytes are kept.
 
-        `parent` is the task's first source. There is no affine map, because the code may do anything with the pixels.
+        `parent` is the task's first source. There is no affine map, because the pixels may be any.
         """
-        return cls("bytes", hashlib.sha256(data).hexdigest(), {"made_by": "code"}, parent, data=data)
+        return cls("bytes", hashlib.sha256(data).hexdigest(), {"made_by": by}, parent, data=data)
 
     @cached_property
     def key(self) -> str:

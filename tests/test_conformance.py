@@ -14,7 +14,7 @@ from gymnasium.utils.env_checker import check_env
 
 import o3gym
 from o3gym import testing
-from o3gym.env_ids import ENVS, RELEASED_ENVS
+from o3gym.env_ids import ENVS, PLANNING_ENVS, RELEASED_ENVS
 from o3gym.registry import REGISTRIES, SUITES, MissingPackage, Registry, UnknownName
 from o3gym.suites.base import make_suite
 from o3gym.suites.synthetic import DIFFICULTIES, SCENES
@@ -48,9 +48,10 @@ def test_ids_are_the_families_and_difficulties_of_the_suite() -> None:
     expected = {f"o3gym/Synthetic-{f}-{d}-v0" for f in SCENES for d in DIFFICULTIES}
     expected |= {f"o3gym/SyntheticVideo-{f}-{d}-v0" for f in FILM_FAMILIES for d in FILM_DIFFICULTIES}
     assert set(ENVS) == {"o3gym/VisualSearch-v0", "o3gym/Collage-v0", *expected}
-    assert all(name in gym.registry for name in (*ENVS, *RELEASED_ENVS))
+    assert all(name in gym.registry for name in (*ENVS, *PLANNING_ENVS, *RELEASED_ENVS))
+    planning = {f"planning-{kwargs['world']}" for kwargs in PLANNING_ENVS.values()}
     assert {kwargs["suite"] for kwargs in RELEASED_ENVS.values()} == set(SUITES) - {
-        *("synthetic", "synthetic_video", "local", "collage"),
+        *("synthetic", "synthetic_video", "local", "collage", *planning),
     }
 
 
@@ -139,7 +140,21 @@ def test_every_kind_has_a_check_and_something_to_check() -> None:
 
 
 def test_checking_everything_names_each_environment() -> None:
-    assert {name for name, _ in plugins._everything() if name.startswith("env:")} == {f"env:{name}" for name in ENVS}
+    expected = {f"env:{name}" for name in (*ENVS, *PLANNING_ENVS)}
+    assert {name for name, _ in plugins._everything() if name.startswith("env:")} == expected
+
+
+@pytest.mark.parametrize("name", PLANNING_ENVS)
+def test_environments_of_visual_planning_pass_the_check(name: str) -> None:
+    assert checked(f"env:{name}") == ""
+
+
+@pytest.mark.parametrize("suite", [f"planning-{kwargs['world']}" for kwargs in PLANNING_ENVS.values()])
+def test_planning_suites_repeat_themselves_bit_by_bit(suite: str) -> None:
+    first, second = (
+        testing.random_steps(gym.make("o3gym/VisualSearch-v0", suite=suite), count=8, seed=1) for _ in range(2)
+    )
+    assert first == second
 
 
 OTHERS = "tests.plugins_of_others"
@@ -228,6 +243,7 @@ def test_checking_everything_reports_broken_plugins_and_passes_over_missing_pack
     monkeypatch.setattr(plugins, "REGISTRIES", {"tool": tools, "detector": detectors})
     monkeypatch.setattr(plugins, "CHECKS", {kind: plugins.CHECKS[kind] for kind in ("tool", "detector")})
     monkeypatch.setattr(plugins, "ENVS", {})
+    monkeypatch.setattr(plugins, "PLANNING_ENVS", {})
     results = dict(testing.check())
     assert results["tool:crop"] == ""
     assert results["tool:broken"] == "ModuleNotFoundError: No module named 'no_such_package'"

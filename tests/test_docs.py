@@ -75,6 +75,16 @@ def test_the_page_of_videos_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert scope["terminated"]
 
 
+def test_the_page_of_planning_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    scope: dict[str, object] = {}
+    for code in blocks("docs/planning.md")[:2]:
+        exec(compile(code, "docs/planning.md", "exec"), scope)
+    page = (ROOT / "docs/planning.md").read_text("utf-8")
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2
+    assert all(f"It prints `{line}`." in page for line in printed)
+
+
 def test_the_tutorial_goes_from_a_picture_to_a_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,6 +47,22 @@ def test_sb3_ppo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "PPO, seed 1" in "".join(ElementTree.parse(picture).getroot().itertext())
 
 
+def test_planning_ppo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """In this process and with four environments instead of sixteen: one update on 256 steps."""
+    pytest.importorskip("stable_baselines3")
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    script = importlib.import_module("planning_ppo")
+    several = script.make_vec_env
+    monkeypatch.setattr(script, "make_vec_env", lambda make, n_envs, seed: several(make, n_envs=4, seed=seed))
+    few = ["--steps", "100", "--episodes", "5", "--seeds", "1", "--level", "3"]
+    monkeypatch.setattr(sys, "argv", ["planning_ppo.py", *few])
+    script.main()
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed] == ["random", "optimal", "before", "PPO", "seed"]
+    assert "exact match 100.0%" in printed[1]
+    assert printed[-1].startswith("seed 1: 256 steps")
+
+
 def test_photographs(tmp_path: Path) -> None:
     pytest.importorskip("skimage")
     assert run("photographs.py", "--out", str(tmp_path)).count("(correct)") == 6

@@ -20,24 +20,24 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "media": BASE,
     "worlds": BASE,
     "sandbox": BASE,
-    "tools": (*BASE, "media", "sandbox"),
-    "dialects": (*BASE, "tools"),
-    "suites": (*BASE, "media"),
-    "judges": (*BASE, "policies"),
-    "rewards": (*BASE, "judges"),
+    "tools": (*BASE, "media", "worlds", "sandbox"),
+    "dialects": (*BASE, "worlds", "tools"),
+    "suites": (*BASE, "media", "worlds"),
+    "judges": (*BASE, "worlds", "policies"),
+    "rewards": (*BASE, "worlds", "judges"),
     "envs": (*BASE, "media", "worlds", "sandbox", "tools", "dialects", "suites", "rewards"),
-    "policies": (*BASE, "media", "tools", "dialects"),
+    "policies": (*BASE, "media", "worlds", "tools", "dialects"),
     "rollout": (*BASE, "media", "dialects", "policies"),
-    "runs": (*BASE, "media", "judges"),
+    "runs": (*BASE, "media", "worlds", "judges"),
     "bench": (*BASE, "sandbox", "dialects", "suites", "judges", "rewards", "envs", "policies", "rollout", "runs"),
     "train": (
-        *(*BASE, "media", "tools", "dialects", "suites", "judges", "rewards", "envs", "policies", "rollout"),
-        *("runs", "bench"),
+        *(*BASE, "media", "worlds", "tools", "dialects", "suites", "judges", "rewards", "envs", "policies"),
+        *("rollout", "runs", "bench"),
     ),
     "synthesis": (*BASE, "media", "suites", "policies", "runs", "bench"),
     "testing": (
-        *(*BASE, "env_ids", "media", "sandbox", "tools", "dialects", "suites", "judges", "rewards", "envs", "policies"),
-        *("rollout", "runs", "synthesis", "train"),
+        *(*BASE, "env_ids", "media", "worlds", "sandbox", "tools", "dialects", "suites", "judges", "rewards", "envs"),
+        *("policies", "rollout", "runs", "synthesis", "train"),
     ),
     "cli": (
         *(
@@ -64,7 +64,8 @@ ROOT_MODULES: dict[str, tuple[str, ...]] = {
     "arguments": (),
     "calls": ("types",),
     "codec": (),
-    "registry": (),
+    "registry": ("released_suites",),
+    "released_suites": (),
     "specs": ("registry",),
     "env_ids": (),
     "latex": (),
@@ -76,7 +77,7 @@ ROOT_MODULES: dict[str, tuple[str, ...]] = {
 }
 """The modules that lie in the root, and what they may import."""
 
-RULES = ("base", "rules", "answers", "released", "golden", "lmms_eval", "mathvista", "chartqapro")
+RULES = ("base", "rules", "answers", "released", "golden", "lmms_eval", "mathvista", "chartqapro", "plans")
 """The modules of `judges` that ask no model."""
 FORBIDDEN = [
     # The two sides meet in `rollout` and nowhere else.

@@ -30,7 +30,7 @@ from o3gym.runs.report import VARIANT
 from o3gym.sampling import Sampling
 from o3gym.sandbox import open_sandbox
 from o3gym.specs import parse_spec
-from o3gym.suites.base import BadTask, Suite, make_suite, some_of
+from o3gym.suites.base import BadTask, Suite, make_suite, recommended_turns, some_of
 from o3gym.suites.drawing import take_tasks
 from o3gym.types import Task
 
@@ -54,7 +54,8 @@ class Bench:
         episodes: number of tasks, drawn by `seed`; 0 takes all tasks. Bad rows of the suite are skipped, and other rows
             take their places.
         strict: whether the first bad row is an error.
-        turns: turn budgets. Episodes run with the largest one, and the report cuts them at the others.
+        turns: turn budgets. Episodes run with the largest one, and the report cuts them at the others. Without any, the
+            suite's recommendation is the only one.
         k: number of samples per task.
         seed: seed of the task draw and of every episode.
         env: further arguments of the environment, shared by all arms.
@@ -75,7 +76,7 @@ class Bench:
     prompt_file: str = ""
     episodes: int = 100
     strict: bool = False
-    turns: Sequence[int] = (6,)
+    turns: Sequence[int] = ()
     k: int = 1
     seed: int = 0
     env: Mapping[str, Any] = field(default_factory=dict)
@@ -93,6 +94,8 @@ class Bench:
         check_seed(self.seed)
         if self.window is not None:
             check_whole("window", self.window, 1)
+        if self.turns == ():
+            object.__setattr__(self, "turns", (recommended_turns(self.suite),))
         for name in ("policies", "turns"):
             values = getattr(self, name)
             if isinstance(values, str) or not isinstance(values, Sequence) or not values:
@@ -313,7 +316,7 @@ def _check_argument(key: str) -> None:
 def expressible(tools: Sequence[str] | None, dialect: Dialect, suite: Suite) -> list[str]:
     """The tools to enable: those requested, or the default tools that the dialect can express.
 
-    Raises ValueError if the dialect cannot express a requested tool, or the tool that ends the suite's tasks.
+    Raises ValueError if the dialect cannot express a requested tool, or no tool that ends the suite's tasks.
     """
     if tools is not None:
         for name in tools:
@@ -322,13 +325,15 @@ def expressible(tools: Sequence[str] | None, dialect: Dialect, suite: Suite) -> 
                 raise ValueError(f'dialect {dialect.name} cannot express the tool "{name}" (it has: {known})')
         return list(tools)
     default = default_tools(suite)
+    enabled = dialect.default_tools(default, suite.has_videos)
+    may_end = any(TOOLS[name].may_end for name in enabled)
     for name in default:
-        if TOOLS[name].ends and name not in dialect.tools:
+        if TOOLS[name].ends and name not in dialect.tools and not may_end:
             raise ValueError(
                 f"dialect {dialect.name} cannot express {name}, which ends tasks of suite {suite.name}; "
                 f"choose another dialect, or tasks of another kind"
             )
-    return dialect.default_tools(default, suite.has_videos)
+    return enabled
 
 
 def _short(value: Any) -> str:

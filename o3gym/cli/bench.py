@@ -57,9 +57,10 @@ def _add_episodes(parser: argparse.ArgumentParser) -> None:
     add(
         "--turns",
         type=turn_budgets_argument,
-        default=(6,),
+        default=(),
         metavar="T,T",
-        help="turn budgets; episodes run once, at the largest, and are cut at the others (6)",
+        help="turn budgets; episodes run once, at the largest, and are cut at the others (the suite's recommendation, "
+        "which is 6 for most)",
     )
     add(
         "--strict",

@@ -12,7 +12,7 @@ from rich.text import Text
 from o3gym import registry
 from o3gym.cli.console import out
 from o3gym.cli.values import Subcommands
-from o3gym.env_ids import ENVS, RELEASED_ENVS
+from o3gym.env_ids import ENVS, PLANNING_ENVS, RELEASED_ENVS
 
 LISTED_KINDS = (
     "envs",
@@ -52,7 +52,7 @@ def _list(args: argparse.Namespace) -> None:
 def _rows(kind: str, sizes: bool) -> list[tuple[str, str]]:
     """Returns (name, description) of every entry of a kind."""
     if kind == "envs":
-        return [(name, _settings(kwargs)) for name, kwargs in {**ENVS, **RELEASED_ENVS}.items()]
+        return [(name, _settings(kwargs)) for name, kwargs in {**ENVS, **PLANNING_ENVS, **RELEASED_ENVS}.items()]
     entries: registry.Registry = getattr(registry, kind.upper())
     return [(name, _described(entries, name, sizes)) for name in entries if name != "noop"]
 

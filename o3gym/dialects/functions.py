@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from o3gym.dialects.lenient_json import number, numbers, read_json, read_lenient, whole_number, whole_numbers
-from o3gym.dialects.tagged import Tagged, Unreadable
+from o3gym.dialects.tagged import WORLD_TOOLS, Tagged, Unreadable
 from o3gym.dialects.times import leading_video, write_seconds
 from o3gym.dialects.wording import code_words, compose_prompt
 from o3gym.registry import CODE_RULES, TOOLS
@@ -212,7 +212,7 @@ class Functions(Tagged):
             return MISSING if whole is None else self.to_frames(whole, views)
         if arg.kind == "video":
             return _or_missing(whole_number(value))
-        return value[:MAX_TEXT] if isinstance(value, str) else MISSING if number(value) is None else str(value)
+        return value[: arg.longest] if isinstance(value, str) else MISSING if number(value) is None else str(value)
 
     def _read_boxes(self, value: Any, views: Sequence[View], view: int) -> Any:
         value = read_lenient(value) if isinstance(value, str) else value
@@ -349,7 +349,8 @@ class Functions(Tagged):
         usable = self.usable(tools, task)
         functions = [dump(self.function_schema(tool)) for tool in usable]
         lines = ["Functions, one of which you can call in each reply:", "<tools>", *functions, "</tools>"]
-        explained = [self.coordinates(), self.timing(usable, task)]
+        spatial = {tool.name for tool in usable} - WORLD_TOOLS
+        explained = [self.coordinates() if spatial else "", self.timing(usable, task)]
         section = "\n".join([*lines, *filter(None, explained)]) if functions else ""
         return compose_prompt(self, task, section, tools)
 

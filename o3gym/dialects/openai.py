@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from o3gym.dialects.base import CUT, MAX_REPLY, unreadable
 from o3gym.dialects.functions import Functions, dump
 from o3gym.dialects.lenient_json import is_whole, read_json
+from o3gym.dialects.tagged import WORLD_TOOLS
 from o3gym.dialects.wording import numbering, opening_words
 from o3gym.registry import TOOLS
 from o3gym.tools.base import Tool
@@ -31,7 +32,7 @@ class OpenAIFunctions(Functions):
     name: ClassVar[str] = "openai"
     tools: ClassVar[tuple[str, ...]] = (
         *("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw"),
-        *("frames", "clip", "locate_span", "answer_with_span", "code"),
+        *("frames", "clip", "locate_span", "answer_with_span", "code", "move"),
     )
     think: ClassVar[bool] = False
     keys: ClassVar[Mapping[str, str]] = {}
@@ -79,12 +80,13 @@ class OpenAIFunctions(Functions):
         looking = any(not tool.ends for tool in usable)
         end = self.ending(tools, task)
         form = self.grounded_form(task) if end == "answer_with_span" else self.answer_form(task)
+        first = "Make moves until you have reached the goal, or" if "move" in names else "Once you are sure,"
         parts = [
             opening_words(self, task, looking),
             f"Call exactly one function in every reply. You have {', '.join(names)}." if names else "",
-            self.coordinates() if names != ["answer"] else "",
+            "" if names and {"answer", *WORLD_TOOLS}.issuperset(names) else self.coordinates(),
             self.timing(usable, task),
-            f"Once you are sure, call {end} with {form}." if end in names else "",
+            f"{first} call {end} with {form}." if end in names else "",
         ]
         return "\n\n".join(filter(None, parts))
 

@@ -34,7 +34,7 @@ class Qwen3VL(Functions):
     name: ClassVar[str] = "qwen3_vl"
     tools: ClassVar[tuple[str, ...]] = (
         *("crop", "zoom", "reuse", "answer", "locate", "rotate", "draw"),
-        *("frames", "clip", "locate_span", "answer_with_span", "code"),
+        *("frames", "clip", "locate_span", "answer_with_span", "code", "move"),
     )
     think: ClassVar[bool] = False
     names: ClassVar[Mapping[str, str]] = {"crop": "image_zoom_in_tool"}

@@ -16,9 +16,14 @@ from o3gym.dialects.times import NO_FRAME, NO_VIDEO, begins, durations, several_
 from o3gym.dialects.wording import NO_VIEW, VIEW_NUMBER, enumerated, in_own_numbers
 from o3gym.tools.base import MAX_TEXT, Tool
 from o3gym.types import ENDING_TOOLS, Call, Parsed, Task, View
+from o3gym.worlds.records import task_world
 
 ENDING = {"box": "locate", "span": "locate_span"}
 """The tool that ends tasks of a kind, apart from those that ask for words."""
+WORLD_TOOLS = frozenset({"move", "draw_state"})
+"""The tools that only tasks of visual planning have a use for."""
+PLAN_FORM = "the whole plan from the start to the goal: names of moves with spaces between them"
+"""The form of the answer to a task of visual planning."""
 
 
 def on_lines(parts: Sequence[str | View]) -> list[str | View]:
@@ -316,7 +321,8 @@ class Tagged(Dialect):
         if task.kind == "choice":
             return f"the letter of the right option ({', '.join(task.letters)}) and nothing else"
         if task.kind == "free":
-            return "a short text: a word, a number or a phrase"
+            in_world = task_world(task) is not None
+            return PLAN_FORM if in_world else "a short text: a word, a number or a phrase"
         if task.kind == "span":
             return '{"span": [start, end]}, the start and end in seconds of what is asked for'
         return (
@@ -338,11 +344,12 @@ class Tagged(Dialect):
     def usable(self, tools: Mapping[str, Tool], task: Task) -> list[Tool]:
         """The enabled tools that are written as calls, in order.
 
-        Ending tools that do not fit the task are left out, and so are tools for videos if the task has none.
+        Ending tools that do not fit the task are left out, and so are tools for videos or worlds if the task has none.
         """
         unfit = ENDING_TOOLS - ({ENDING[task.kind]} if task.kind in ENDING else {"answer", "answer_with_span"})
         videos = bool(durations(task))
         written = [tool for name, tool in tools.items() if self.expresses(name) and not self.spoken(name)]
+        unfit = unfit if task_world(task) is not None else unfit | WORLD_TOOLS
         return [tool for tool in written if tool.name not in unfit and (videos or not _needs_video(tool))]
 
     def before_call(self) -> str:

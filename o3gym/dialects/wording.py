@@ -10,6 +10,7 @@ from o3gym.dialects.frames import THOUSANDTHS, UNIT, Frame
 from o3gym.dialects.times import durations
 from o3gym.tools.crop import PIXELS_HINT
 from o3gym.types import Task, View
+from o3gym.worlds.records import task_world
 
 if TYPE_CHECKING:
     from o3gym.dialects.tagged import Tagged
@@ -27,6 +28,10 @@ VIEW_NUMBER = re.compile(r"\bview (-?[0-9]{1,20})\b")
 """How the environment writes the number of a view."""
 NO_VIEW = re.compile(r"\bthere is no view (-?[0-9]{1,20}); views are numbered 0 to ([0-9]{1,6})\b")
 """How the environment refuses a view that does not exist."""
+
+
+WORLD_SHOWN = "You solve a puzzle in a small world of square cells. A picture shows its present state."
+"""The first sentences of a prompt for tasks of visual planning."""
 
 
 class RefusedBox(NamedTuple):
@@ -76,6 +81,8 @@ def numbering(noun: str, first: int, last: int) -> str:
 
 def opening_words(dialect: Tagged, task: Task, looking: bool) -> str:
     """The first sentences of a prompt: the task, each video's length and, with `looking`, the advice to look closer."""
+    if task_world(task) is not None:
+        return f"{WORLD_SHOWN} Look for the shortest way."
     videos = durations(task)
     count = len(task.sources) - len(videos)
     pictures = ["a picture" if count == 1 else f"{count} pictures"] if count or not videos else []

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from o3gym.arguments import check_whole
 from o3gym.envs.controls import Control
 from o3gym.registry import TIME_RULES, TOOLS, closest
 from o3gym.sandbox import Sandbox, open_sandbox
@@ -17,12 +18,21 @@ EXAMPLES = {
     **{"size_rule": "mini_o3", "time_rule": "vital", "sandbox": "auto", "code_rule": "thyme"},
 }
 """A valid value of each argument that is a name, for error messages."""
+FOCUS = ("crop", "draw", "reuse")
+ON_VOID = ("end", "continue")
+LEAST = {
+    **{"max_turns": 2, "max_calls": 0, "max_views": 1, "overview_frames": 1},
+    **{"min_pixels": 1, "max_pixels": 1},
+}
+"""The least value of each numeric argument."""
 ENDS = {"box": "locate", "span": "locate_span"}
 """The tool that ends tasks of a kind, apart from those that ask for words."""
 
 
 def default_tools(suite: Suite) -> tuple[str, ...]:
-    """The tools crop, zoom and reuse, with clip and frames for videos, and those that end the suite's tasks."""
+    """The suite's own tools, or else crop, zoom and reuse, with clip and frames for videos, and what ends its tasks."""
+    if suite.own_tools:
+        return suite.own_tools
     looks = (*(("clip", "frames") if suite.has_videos else ()), "crop", "zoom", "reuse")
     answer = "answer_with_span" if suite.grounded else "answer"
     ends = dict.fromkeys(ENDS.get(kind, answer) for kind in sorted(suite.kinds, reverse=True))
@@ -38,12 +48,22 @@ def tool_names(tools: Sequence[str], control: Control) -> tuple[str, ...]:
     if not isinstance(tools, Sequence) or not all(isinstance(name, str) for name in tools):
         raise TypeError(f'tools: expected a list of names, like ["crop", "answer"], got {tools!r:.60}')
     names = control.tools([name for name in dict.fromkeys(tools) if name != "noop"])
-    if not any(TOOLS[name].ends for name in names):
+    if not any(TOOLS[name].ends or TOOLS[name].may_end for name in names):
         raise ValueError(f"tools: expected one that ends the episode, such as answer or locate, got {list(tools)}")
     return names
 
 
-def check_names_are_texts(arguments: Mapping[str, Any]) -> None:
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Checks the arguments that can be checked without opening the suite."""
+    _check_names_are_texts(arguments)
+    for name, least in LEAST.items():
+        if arguments[name] is not None:
+            check_whole(name, arguments[name], least)
+    check_known("focus", arguments["focus"], FOCUS)
+    check_known("on_void", arguments["on_void"], ON_VOID)
+
+
+def _check_names_are_texts(arguments: Mapping[str, Any]) -> None:
     """Checks that names are texts. Their values are checked where they are looked up."""
     for name in ("suite", "split", "reward", "size_rule", "time_rule", "sandbox", "code_rule", "control"):
         value = arguments[name]

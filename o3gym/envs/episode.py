@@ -201,28 +201,32 @@ class Episode:
             result = self.rules.control.result(tool.apply(context, **tool.complete(call.args)), context)
         except Invalid as invalid:
             return CallResult(None, invalid.kind, invalid.reason)
-        if result.error and (exhausted := self._exhausted(len(result.views))):
+        if result.error and (exhausted := self._exhausted(len(result.views), tool.may_end)):
             # A call that failed does not end the episode as over_views, which training would excuse as a search that
-            # ran out of its budget.
-            result = replace(result, views=(), sources=(), text=f"{result.text}\n{exhausted[1]}".strip())
+            # ran out of its budget. An invalid move stays in the record of the plan, which the sources are.
+            sources = result.sources if tool.may_end else ()
+            result = replace(result, views=(), sources=sources, text=f"{result.text}\n{exhausted[1]}".strip())
         # A call that ends the episode is free: it counts against no budget.
-        refusal = None if result.stop else self._over_budget(len(result.views))
+        refusal = None if result.stop else self._over_budget(len(result.views), tool.may_end)
         return refusal or CallResult(result, result.error, result.text)
 
-    def _over_budget(self, new_views: int) -> CallResult | None:
+    def _over_budget(self, new_views: int, last: bool = False) -> CallResult | None:
         """Refuses a call that shows `new_views` views if it exceeds a budget, which may set `stop`; else None."""
-        exhausted = self._exhausted(new_views)
+        exhausted = self._exhausted(new_views, last)
         if exhausted is None:
             return None
         self.stop, reason = exhausted
         return CallResult(None, "budget", reason)
 
-    def _exhausted(self, new_views: int) -> tuple[Stop, str] | None:
-        """The budget that a call with `new_views` views would exceed, as (stop or "", feedback); None if none."""
+    def _exhausted(self, new_views: int, last: bool = False) -> tuple[Stop, str] | None:
+        """The budget that a call with `new_views` views would exceed, as (stop or "", feedback); None if none.
+
+        `last` says whether the call is carried out in the last turn, too.
+        """
         rules = self.rules
         if rules.max_calls is not None and self.calls >= rules.max_calls:
             return "", f"All {rules.max_calls} tool calls are used; give the final answer."
-        if len(self.turns) + 1 >= rules.max_turns:
+        if len(self.turns) + 1 >= rules.max_turns and not last:
             return "over_turn", LAST_TURN
         if rules.max_views is not None and len(self.views) + new_views > rules.max_views:
             return "over_views", f"No more than {rules.max_views} pictures can be shown."
@@ -279,8 +283,9 @@ class Episode:
         if self.error == "void" and self.rules.on_void == "end":
             self.stop = "void"
         elif not self.stop and out_of_turns:
-            # "over_turn" is masked in training, so it requires a valid call that only a budget refused.
-            self.stop = "over_turn" if self.error == "budget" else "malformed"
+            # "over_turn" is masked in training, so it requires a valid call: one that only a budget refused, or a move,
+            # which is carried out in the last turn, too, because it may reach the goal.
+            self.stop = "over_turn" if self.error in ("", "budget") else "malformed"
         self.terminated = self.stop in ("answered", "located", "void")
         self.truncated = bool(self.stop) and not self.terminated
         if self.stop:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from numbers import Integral
 from typing import Any
 
 import gymnasium as gym
@@ -12,8 +13,9 @@ from gymnasium.error import ResetNeeded
 
 from o3gym.arguments import check_whole
 from o3gym.envs.checks import check_known
+from o3gym.envs.layouts import DrawnLayouts, FileLayouts
 from o3gym.registry import closest
-from o3gym.worlds import WORLDS, World, draw_world, read_move
+from o3gym.worlds import WORLDS, World, read_move
 from o3gym.worlds.base import BLOCKED, INVALID_REWARD
 from o3gym.worlds.drawing import check_world
 from o3gym.worlds.tiles import PICTURE_SIDE, StatePicture
@@ -62,8 +64,8 @@ class PlanningEnv(gym.Env[State, Any]):
     ## Observation Space
     With `observation="picture"`, a `Box` of shape (256, 256, 3) and dtype uint8: the picture of the current state.
 
-    With `observation="symbols"`, a `Box` of shape (side, side) and dtype uint8, where side is `level`, or the world's
-    largest level if `level` is None. Each cell holds a sum of flags; cells outside a smaller layout are 0:
+    With `observation="symbols"`, a `Box` of shape (side, side) and dtype uint8, where side is `level`, or the
+    largest level of a layout if `level` is None. Each cell holds a sum of flags; cells outside a smaller layout are 0:
 
     | flag | meaning |
     |---|---|
@@ -97,10 +99,14 @@ class PlanningEnv(gym.Env[State, Any]):
     of optimal plans follow the released rows. No map, which is a layout without its start, lies in two splits. The same
     arguments, seed and actions give identical episodes.
 
+    Layout i of a split is the one that `o3gym.worlds.draw_world` draws with seed i. With `layouts=N`, episodes take one
+    of the layouts 0 to N − 1, each equally likely. They are drawn when they are first needed and then kept, which also
+    makes resets faster. With `data=FILE`, layout i is that of the i-th row of the file, counted from 0, or of the i-th
+    row of the level.
+
     Reset options:
 
-    * `options={"layout": i}` takes the layout that `o3gym.worlds.draw_world` draws with seed i, and
-      `options={"layout": world}` a given `o3gym.worlds.World`, for example one read from a released row.
+    * `options={"layout": i}` takes layout i, and `options={"layout": world}` a given `o3gym.worlds.World`.
 
     ## Episode End
     `terminated` when the goal is reached; `truncated` after `max_moves` moves, valid or not.
@@ -108,7 +114,11 @@ class PlanningEnv(gym.Env[State, Any]):
     ## Arguments
     * `world`: "frozenlake", "maze" or "minibehaviour".
     * `level`: cells per side: 3 to 6, and 5 or 6 for "minibehaviour". None draws one for each episode.
-    * `split`: "train", "val", "test" or None for all layouts.
+    * `split`: "train", "val", "test" or None for all layouts. It does not apply to `data`.
+    * `layouts`: number of layouts that episodes take, see above. None takes any layout, or all rows of `data`.
+    * `data`: path of a JSONL file of released rows, whose layouts are taken instead of drawn ones. Paths and distances
+      in the rows must agree with the rules. If more than 5% of the rows (and at least two) are bad, the constructor
+      raises `o3gym.suites.base.SuiteError`, which names row and field. Fewer are skipped with a warning.
     * `mode`: "move" or "image", see above.
     * `observation`: "picture" or "symbols", see above.
     * `max_moves`: number of moves after which an episode is truncated. None means twice the optimal number, as in the
@@ -116,6 +126,10 @@ class PlanningEnv(gym.Env[State, Any]):
     * `strict`: whether the interpreter refuses pictures that show anything besides the next state. The released
       parser does not.
     * `render_mode`: "rgb_array" or None. A rendered frame is the picture of the current state.
+
+    ## Vectors
+    `gym.make_vec(id, num_envs=64)` makes an `o3gym.envs.PlanningVectorEnv`, which shares the environments out among a
+    few processes. Gymnasium's own modes "sync" and "async" give the same episodes.
 
     ## Version History
     * v0: first version.
@@ -128,6 +142,8 @@ class PlanningEnv(gym.Env[State, Any]):
         world: str = "frozenlake",
         level: int | None = None,
         split: str | None = "test",
+        layouts: int | None = None,
+        data: str | None = None,
         mode: str = "move",
         observation: str = "picture",
         max_moves: int | None = None,
@@ -138,13 +154,17 @@ class PlanningEnv(gym.Env[State, Any]):
         check_known("mode", mode, PLANNING_MODES)
         check_known("observation", observation, PLANNING_VIEWS)
         check_known("render_mode", render_mode, (None, *self.metadata["render_modes"]))
-        if max_moves is not None:
-            check_whole("max_moves", max_moves, 1)
-        self._kind, self._level, self._split = WORLDS[world], level, split
+        for name, value in (("max_moves", max_moves), ("layouts", layouts)):
+            if value is not None:
+                check_whole(name, value, 1)
+        self._kind, self._level = WORLDS[world], level
+        self._layouts: DrawnLayouts | FileLayouts = (
+            DrawnLayouts(world, level, split, layouts) if data is None else FileLayouts(world, level, data, layouts)
+        )
         self._mode, self._symbolic, self._max_moves, self._strict = mode, observation == "symbols", max_moves, strict
         self.render_mode = render_mode
         picture = spaces.Box(0, 255, (PICTURE_SIDE, PICTURE_SIDE, 3), np.uint8)
-        self._side = level or max(self._kind.levels)
+        self._side = self._layouts.largest
         symbols = spaces.Box(0, SYMBOLS_LIMIT, (self._side, self._side), np.uint8)
         self.observation_space = symbols if self._symbolic else picture
         self.action_space = spaces.Discrete(len(self._kind.moves)) if mode == "move" else picture
@@ -175,7 +195,9 @@ class PlanningEnv(gym.Env[State, Any]):
         self._ended = False
         return self._observe(), self._info(BLOCKED, "")
 
-    def _pick(self, layout: World | int | None) -> World:
+    def _pick(self, layout: object) -> World:
+        if layout is None:
+            return self._layouts.pick(self.np_random)
         if isinstance(layout, World):
             if not isinstance(layout, self._kind) or layout.level != (self._level or layout.level):
                 expected = f"a layout of {self._kind.name} of level {self._level or 'any'}"
@@ -183,8 +205,9 @@ class PlanningEnv(gym.Env[State, Any]):
             if self._symbolic and layout.level > self._side:
                 raise ValueError(f"layout: expected at most {self._side} cells per side, got {layout.level}")
             return layout
-        seed = int(self.np_random.integers(2**62)) if layout is None else layout
-        return draw_world(self._kind.name, seed, self._level, self._split)
+        if isinstance(layout, bool) or not isinstance(layout, Integral) or layout < 0:
+            raise ValueError(f"layout: expected a World or a whole number from 0 up, got {layout!r:.60}")
+        return self._layouts[int(layout)]
 
     def step(self, action: Any) -> tuple[State, float, bool, bool, dict[str, Any]]:
         """Makes a move. Raises ValueError for a move that does not exist, `ResetNeeded` after the episode's end."""

@@ -28,7 +28,8 @@ class TextTurns(gym.Wrapper[Observation, Any, Observation, Call], RecordConstruc
 
     ## Observation Space
     The same as the environment's, but `text` is the dialect's next user message, with one `<image>` for each of
-    `images`, in order. At reset it contains the question. The system prompt is not part of it.
+    `images`, in order. At reset it contains the question. The system prompt is not part of it. Pictures that the
+    dialect leaves out, as `next_state` does with what the model itself has drawn, are not among `images`.
 
     `info` has the environment's keys and `system` (str), the system prompt, which is the same after every reset and
     step of an episode.
@@ -101,4 +102,6 @@ class TextTurns(gym.Wrapper[Observation, Any, Observation, Call], RecordConstruc
         tool = self._replies[-1][1].call.tool if self._replies else ""
         shown = self.dialect.show(new, observation["text"], {**info, "views": views, "tool": tool})
         text = "".join(part if isinstance(part, str) else IMAGE for part in shown)
-        return {"images": observation["images"], "text": text}
+        pixels = {view.index: image for view, image in zip(new, observation["images"], strict=True)}
+        images = tuple(pixels[part.index] for part in shown if not isinstance(part, str))  # dialects may leave some out
+        return {"images": images, "text": text}

@@ -9,10 +9,9 @@ import gymnasium as gym
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
-from o3gym.arguments import check_whole
 from o3gym.envs.checks import (
+    check_arguments,
     check_known,
-    check_names_are_texts,
     check_that,
     default_tools,
     sandbox_for,
@@ -30,14 +29,6 @@ from o3gym.suites.drawing import GoodTasks
 from o3gym.tools.base import Tool
 from o3gym.tools.size_rules import DISPLAYS, Display
 from o3gym.types import FULL, Call, Size, Task, Trajectory, View
-
-FOCUS = ("crop", "draw", "reuse")
-ON_VOID = ("end", "continue")
-LEAST = {
-    **{"max_turns": 2, "max_calls": 0, "max_views": 1, "overview_frames": 1},
-    **{"min_pixels": 1, "max_pixels": 1},
-}
-"""The least value of each numeric argument."""
 
 
 class Observation(TypedDict):
@@ -62,7 +53,8 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     The agent receives a question and one or more pictures, each downscaled to a pixel budget. The evidence is usually
     too small to recognise at that size. In each turn the agent makes one call: it views a region of an earlier view at
     native resolution, or it ends the episode with an answer or with a located box. Of a video, evenly spaced frames are
-    shown first, and calls then show other frames of it, or regions of frames.
+    shown first, and calls then show other frames of it, or regions of frames. In the suites of visual planning, the
+    picture shows a small world, and calls make moves in it or answer with a plan.
 
     Tasks come from a suite. "synthetic" needs no download, "local:FILE.jsonl" reads your own pictures, and
     `o3gym list --suites` prints the rest.
@@ -81,6 +73,8 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     | `frames(numbers, video=0)` | shows frames of a video by their numbers |
     | `clip(start, end, video=0)` | shows evenly spaced frames of an interval of a video |
     | `code(source)` | runs Python in a sandbox and shows its output: printed text and pictures (`o3gym.tools.code`) |
+    | `Call("move", {"moves": "right down"})` | makes moves in a world of visual planning and shows the new state |
+    | `Call("draw_state", {"picture": "data:…"})` | makes the move that a drawn picture of the next state shows |
     | `answer(text)` | ends the episode with an answer: an option letter or a short text |
     | `locate(box or None, view=0)` | ends a region search with a box; None means "not in the picture" |
     | `locate_span(start, end)` | ends a temporal grounding with an interval of the first video |
@@ -106,6 +100,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
     | `"too_small"`, `"aspect"` | `size_rule` refuses the box |
     | `"budget"` | `max_turns`, `max_calls` or `max_views` does not allow the call |
     | `"code"` | the code ran and failed; what it printed and showed before is in the observation |
+    | `"bad_move"` | the move is not possible or cannot be read; the unchanged state is in the observation |
 
     An action that is not a `Call` raises TypeError. To act with a model's text, use the wrapper `o3gym.envs.TextTurns`.
 
@@ -166,18 +161,20 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
 
     The rollout adds `"over_context"`, `"length"` and `"error"`. Over-turn masking in training selects on the `over_*`
     reasons and not on `truncated`, so that replies without a valid call are never masked. In the last turn, only a call
-    that ends the episode is executed. A call with the error "code" is executed, and counts against `max_calls`, but it
-    is not a valid call here. A picture of it that would exceed `max_views` is not shown, and the episode goes on.
+    that ends the episode is executed, or a move, which may reach the goal. A call with the error "code" or "bad_move"
+    is executed, and counts against `max_calls`, but it is not a valid call here. A picture of it that would exceed
+    `max_views` is not shown, and the episode goes on.
 
     ## Arguments
     * `suite`: the source of tasks: "name", "name:argument" or "name?option=value".
     * `split`: the suite's split, "test" by default.
     * `suite_args`: further options of the suite.
-    * `tools`: names of the enabled tools, in order. At least one must end the episode. None enables crop, zoom and
-      reuse, with clip and frames if the suite has videos, and answer, locate or another that ends the suite's tasks.
+    * `tools`: names of the enabled tools, in order. At least one must end the episode, as reaching the goal with `move`
+      or `draw_state` does. None enables the suite's own (move, draw_state and answer for visual planning), or crop,
+      zoom and reuse, with clip and frames for videos, and answer, locate or another that ends the suite's tasks.
     * `reward`: name of the recipe.
-    * `max_turns`: number of replies, including the one with the answer; at least 2. The default, 6, is Mini-o3's
-      training setting.
+    * `max_turns`: number of replies, including the one with the answer; at least 2. None uses the suite's
+      recommendation: 32 for visual planning, and 6, Mini-o3's training setting, for all others.
     * `max_calls`: number of valid calls other than the answer. A further call is refused, but the agent may still
       answer. None means no limit.
     * `max_views`: total number of pictures shown. A call that would exceed it ends the episode. None means no limit.
@@ -207,7 +204,9 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
 
     `o3gym list --envs` prints the registered ids: `o3gym/VisualSearch-v0`, one id per family and difficulty of the
     synthetic suite, `o3gym/Collage-v0`, and one id per released data set, whose files you provide:
-    `gym.make("o3gym/VStar-v0", suite_args={"data": FOLDER})`.
+    `gym.make("o3gym/VStar-v0", suite_args={"data": FOLDER})`. The ids `o3gym/Planning-…-v0` are of
+    `o3gym.envs.planning.PlanningEnv`; here, its worlds are the suites "planning-frozenlake", "planning-maze" and
+    "planning-minibehaviour".
 
     ## Version History
     * v0: first version.
@@ -222,7 +221,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         suite_args: Mapping[str, Any] | None = None,
         tools: Sequence[str] | None = None,
         reward: str = "outcome",
-        max_turns: int = 6,
+        max_turns: int | None = None,
         max_calls: int | None = None,
         max_views: int | None = None,
         min_pixels: int | None = None,
@@ -238,12 +237,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
         render_mode: str | None = None,
     ) -> None:
         self._arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        check_names_are_texts(self._arguments)
-        for name, least in LEAST.items():
-            if self._arguments[name] is not None:
-                check_whole(name, self._arguments[name], least)
-        check_known("focus", focus, FOCUS)
-        check_known("on_void", on_void, ON_VOID)
+        check_arguments(self._arguments)
         check_known("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         self.suite: Suite = make_suite(suite, split, **(suite_args or {}))
         self._good = GoodTasks(self.suite)
@@ -260,7 +254,7 @@ class VisualSearchEnv(gym.Env[Observation, Call]):
             SIZE_RULES[size_rule],
             focus,
             on_void,
-            max_turns,
+            self.suite.turns if max_turns is None else max_turns,
             max_calls,
             max_views,
             low,

@@ -1,9 +1,9 @@
 """`openai:MODEL`: a language model behind any OpenAI-compatible server decides where the rules cannot.
 
 The rules go first: a free answer that equals an accepted one is correct, an answer that names one option is that
-option, and a box or an interval is judged by its IoU. The model is asked only about the remaining answers. If it cannot
-be reached, or replies with anything but one of the words that it was given, the verdict is "failed": never wrong, and
-never the rules' verdict.
+option, a box or an interval is judged by its IoU, and a plan by carrying it out. The model is asked only about the
+remaining answers. If it cannot be reached, or replies with anything but one of the words that it was given, the verdict
+is "failed": never wrong, and never the rules' verdict.
 
 InSight-o3's evaluation (m-Just/InSight-o3, insight_o3/scripts/evaluate.py) has the same order and differs in four ways:
 without a call only an answer that equals the reference verbatim is correct; one call extracts the answer and another
@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 from o3gym.judges.answers import read_letter, unwrap
 from o3gym.judges.asking import AGAIN, VERSION, AskingJudge
 from o3gym.judges.base import Judgement, decided, failed, references
+from o3gym.judges.plans import asks_for_plan, plan
 from o3gym.judges.rules import DRAWN_LETTERS, box, choice, exact
 from o3gym.judges.spans import span
 from o3gym.registry import closest
@@ -87,8 +88,8 @@ class ModelJudge(AskingJudge):
     """Judges by a model where rules cannot decide, with cached verdicts: `openai:MODEL?base_url=http://127.0.0.1:8000/v1`.
 
     Without a call, a free answer that equals an accepted one is correct and an empty one is wrong. The model is asked
-    about a choice only if the answer names no option or several, and never about a box or an interval. Safe to call
-    from many threads.
+    about a choice only if the answer names no option or several, and never about a box, an interval or a plan. Safe to
+    call from many threads.
 
     Args:
         argument: the model's name.
@@ -122,6 +123,8 @@ class ModelJudge(AskingJudge):
             return box(task, answer, located)
         if task.kind == "span":
             return span(task, answer)
+        if asks_for_plan(task):
+            return plan(task, answer)
         return self._choice(task, answer) if task.kind == "choice" else self._free(task, answer)
 
     def _free(self, task: Task, answer: str) -> Judgement:

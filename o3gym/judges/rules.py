@@ -11,6 +11,7 @@ from collections.abc import Callable
 from o3gym.geometry import iou, union
 from o3gym.judges.answers import Quantity, normalise, quantity, read_letter, read_yes_no, readings, unwrap
 from o3gym.judges.base import Judgement, decided, failed, has_truth, make_judge, references
+from o3gym.judges.plans import asks_for_plan, plan
 from o3gym.judges.spans import span
 from o3gym.types import Box, Task
 
@@ -31,8 +32,9 @@ ABSENT_ANSWER = "null"
 def auto(task: Task, answer: str, located: Box | None = None) -> Judgement:
     """Applies the judge named by the task (`Task.origin["judge"]`), or else the one that fits the task's kind.
 
-    That is `choice`, `box` or `span`; for a free answer `exact`, followed by `numeric` if an accepted answer is a
-    number, and by `yes_no` if "yes" or "no" is the only accepted answer.
+    That is `choice`, `box` or `span`; for a free answer `plan` if a picture of the task is a state of a world of visual
+    planning, otherwise `exact`, followed by `numeric` if an accepted answer is a number, and by `yes_no` if "yes" or
+    "no" is the only accepted answer.
     """
     named = task.origin.get("judge")
     if isinstance(named, str) and named not in ("", "auto"):
@@ -43,6 +45,8 @@ def auto(task: Task, answer: str, located: Box | None = None) -> Judgement:
         return box(task, answer, located)
     if task.kind == "span":
         return span(task, answer, located)
+    if asks_for_plan(task):
+        return plan(task, answer, located)
     verdict = exact(task, answer, located)
     if verdict.verdict != "wrong":
         return verdict

@@ -29,6 +29,8 @@ class Policy:
         dialect: the only dialect that the policy speaks, or "" if it speaks any.
         env: environment arguments that the policy needs; they apply where the user sets none.
         on_videos: the name of the policy that plays in its place on suites with videos; "" for the policy itself.
+        trial_suite: the suite on which `o3gym check` plays the policy; "" for a synthetic one, which most policies can
+            play.
         packages: distributions whose versions affect the replies; the run's protocol records them.
     """
 
@@ -36,6 +38,7 @@ class Policy:
     dialect: ClassVar[str] = ""
     env: ClassVar[Mapping[str, Any]] = {}
     on_videos: ClassVar[str] = ""
+    trial_suite: ClassVar[str] = ""
     packages: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Reward terms for exploration: Pixel Reasoner's curiosity bonus (group) and VPRL's progress reward (step)."""
+"""Reward terms for exploration: Pixel Reasoner's curiosity (group) and VPRL's progress reward in search (step)."""
 
 from __future__ import annotations
 

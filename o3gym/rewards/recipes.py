@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from o3gym.registry import REWARDS
-from o3gym.rewards import exploration, insight, terms, thyme, videos
+from o3gym.rewards import exploration, insight, planning, terms, thyme, videos
 from o3gym.rewards.base import RewardRecipe
 
 Values: TypeAlias = Mapping[str, float]
@@ -191,6 +191,11 @@ def thyme_with_process_total(values: Values) -> float:
 
 
 def vprl_total(values: Values) -> float:
+    """The rewards of the moves alone."""
+    return values["move_reward"]
+
+
+def vprl_search_total(values: Values) -> float:
     """`progress + outcome`: a correct answer counts as the last optimal move."""
     return values["progress"] + values["outcome"]
 
@@ -260,7 +265,10 @@ THYME_WITH_PROCESS = RewardRecipe(
     f"the process reward {thyme.OWN_FORMULA}",
     terms.first_answer,
 )
-VPRL = RewardRecipe("vprl", (exploration.PROGRESS, terms.OUTCOME_TERM), vprl_total, exploration.VPRL_PAPER)
+VPRL = RewardRecipe("vprl", (planning.MOVE_REWARD_TERM,), vprl_total, planning.VPRL_RELEASED)
+VPRL_SEARCH = RewardRecipe(
+    "vprl_search", (exploration.PROGRESS, terms.OUTCOME_TERM), vprl_search_total, exploration.VPRL_PAPER
+)
 
 
 # ── VITAL, LongVT, VR-Thinker: videos ───────────────────────────────────────────────────────────────────────────────

@@ -71,6 +71,10 @@ class Suite(Sequence[Task]):
             with this text.
         measure: name of the metrics that reports show besides accuracy, see `o3gym.runs.suite_metrics`; "" for none.
         revision: commit of the data if they were downloaded, otherwise "". Part of a run's protocol.
+        own_tools: the tools that are enabled by default, for suites that are not searched with crop and zoom; empty for
+            the environment's usual ones.
+        turns: the number of turns that the suite is designed for, the environment's default of `max_turns`. The default
+            is Mini-o3's training setting.
         grounded: whether questions are to be answered with the interval of the video that shows the answer.
         opened_files: the files that were read when the suite was opened; `make_suite` opens the suite again when one of
             them has changed.
@@ -83,6 +87,8 @@ class Suite(Sequence[Task]):
     licence: ClassVar[str] = ""
     wants_judge: ClassVar[str] = ""
     measure: ClassVar[str] = ""
+    own_tools: ClassVar[tuple[str, ...]] = ()
+    turns: ClassVar[int] = 6
     grounded: bool = False
     min_pixels: int = 40_000
     max_pixels: int = 2_000_000
@@ -204,6 +210,13 @@ def make_suite(spec: str, split: str = "test", **options: Any) -> Suite:
     for old in list(_opened)[:-OPEN_SUITES]:
         _opened.pop(old, None)
     return stored[0]
+
+
+def recommended_turns(spec: str) -> int:
+    """The number of turns that a suite is designed for, without opening it; the usual one for an unknown suite."""
+    suite = SUITES.get(parse_spec(spec)[0])
+    turns: int = getattr(suite, "turns", Suite.turns)
+    return turns
 
 
 def _states(suite: Suite, argument: str) -> tuple[tuple[int, int], ...]:

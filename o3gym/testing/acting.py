@@ -20,7 +20,16 @@ from o3gym.media.videos import timeline_of
 from o3gym.policies.base import Policy
 from o3gym.registry import TOOLS
 from o3gym.sandbox import Outcome, Workplace
-from o3gym.testing.episodes import HOSTILE, expect, expect_type, play, random_steps, sample_context
+from o3gym.testing.episodes import (
+    HOSTILE,
+    LAKE,
+    SCENE,
+    expect,
+    expect_type,
+    play,
+    random_steps,
+    sample_context,
+)
 from o3gym.tools.base import Invalid, SizeRule, Tool, ToolContext, ToolResult, sample_box
 from o3gym.tools.code_rules import CodeRule
 from o3gym.tools.time_rules import TimeRule
@@ -32,6 +41,8 @@ FILMS_TRIED = ((1, 0.04), (10, 2.0), (450, 15.0), (1500, 750.0))
 """(frames, seconds) of the videos that a time rule is tried on."""
 ENDING_KINDS: dict[str, TaskKind] = {"locate": "box", "locate_span": "span"}
 """The kind of the tasks that a tool ends, apart from tasks that ask for words."""
+PLANNING_TOOLS = ("move", "draw_state")
+"""The tools that need a world of visual planning."""
 
 
 def check_env(name: str) -> None:
@@ -60,7 +71,7 @@ def check_tool(tool: Tool) -> None:
 def _scene_for(tool: Tool) -> ToolContext:
     """An episode in which calls of the tool can be carried out."""
     video = any(arg.kind in ("video", "span", "numbers") for arg in tool.args.values())
-    return sample_context(ENDING_KINDS.get(tool.name, "free"), video)
+    return sample_context(ENDING_KINDS.get(tool.name, "free"), video, LAKE if tool.name in PLANNING_TOOLS else SCENE)
 
 
 def _sample_calls(tool: Tool, scene: ToolContext, count: int = 20) -> Iterator[dict[str, Any]]:

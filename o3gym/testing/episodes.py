@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 from o3gym.dialects.base import make_dialect
 from o3gym.geometry import fit
@@ -17,8 +18,12 @@ from o3gym.rollout.records import Arm, Job
 from o3gym.sampling import Sampling
 from o3gym.tools.base import ToolContext
 from o3gym.types import FULL, Source, Task, TaskKind, Trajectory, View
+from o3gym.worlds.drawing import draw_world
+from o3gym.worlds.records import state_source
 
 SCENE = Source.generated("synthetic", family="attribute", difficulty="easy", seed=0, pixels=160_000)
+LAKE = state_source(draw_world("frozenlake", 0, 4))
+"""The start of an episode of visual planning."""
 FILM = Source(
     "generated",
     "synthetic_video",
@@ -54,9 +59,10 @@ def expect_type(value: object, base: type, what: str) -> None:
 
 
 def play(policy: Policy, episodes: int, **env: Any) -> list[Trajectory]:
-    """Plays a few small synthetic episodes of `policy`; they are not settled yet."""
+    """Plays a few small episodes of `policy`, of its trial suite or synthetic; they are not settled yet."""
     suite_args = {"family": "attribute", "difficulty": "easy", "pixels": 160_000}
-    arguments = {"suite": "synthetic", "suite_args": suite_args, "min_pixels": 1000, "max_pixels": 40_000}
+    synthetic = {"suite": "synthetic", "suite_args": suite_args, "min_pixels": 1000, "max_pixels": 40_000}
+    arguments: dict[str, Any] = {"suite": policy.trial_suite} if policy.trial_suite else synthetic
     arguments |= {**policy.env, **env}
     arm = Arm("play", arguments, sampling=Sampling(max_tokens=256))
     jobs = [Job(index, str(index)) for index in range(episodes)]
@@ -72,7 +78,7 @@ def random_steps(env: gym.Env[Any, Any], count: int = 20, seed: int = 0) -> list
     observation, info = env.reset(seed=seed)
     returned: list[Any] = []
     for _ in range(count):
-        returned.append(([p.tobytes() for p in observation["images"]], observation["text"], info))
+        returned.append((_comparable(observation), info))
         observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
         returned.append((reward, terminated, truncated))
         if terminated or truncated:
@@ -81,8 +87,15 @@ def random_steps(env: gym.Env[Any, Any], count: int = 20, seed: int = 0) -> list
     return returned
 
 
-def sample_context(kind: TaskKind = "free", video: bool = False) -> ToolContext:
-    """Returns a tool's view of an episode that has just begun: one synthetic picture and a task of this kind.
+def _comparable(observation: Any) -> Any:
+    """An observation, which is an array or has pictures and a text, with pixels as bytes."""
+    if isinstance(observation, np.ndarray):
+        return observation.tobytes()
+    return [picture.tobytes() for picture in observation["images"]], observation["text"]
+
+
+def sample_context(kind: TaskKind = "free", video: bool = False, source: Source = SCENE) -> ToolContext:
+    """Returns a tool's view of an episode that has just begun: one picture, `source`, and a task of this kind.
 
     With `video`, there is a synthetic film instead, of which four frames have been shown.
     """
@@ -94,8 +107,8 @@ def sample_context(kind: TaskKind = "free", video: bool = False) -> ToolContext:
         frames = tuple(frame_source(FILM, number) for number in numbers)
         views = tuple(_frame_view(i, number) for i, number in enumerate(numbers))
         return ToolContext(task, (*task.sources, *frames), views, size_of, *rules)
-    task = Task("check", (SCENE,), "What is it?", "x", kind=kind)
-    native = size_of(SCENE)
+    task = Task("check", (source,), "What is it?", "x", kind=kind)
+    native = size_of(source)
     first = View(0, 0, FULL, native, fit(native, 1000, 40_000))
     return ToolContext(task, task.sources, (first,), size_of, SIZE_RULES["o3gym"], TIME_RULES["o3gym"])
 

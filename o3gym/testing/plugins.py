@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from o3gym.env_ids import ENVS, RELEASED_ENVS
+from o3gym.env_ids import ENVS, PLANNING_ENVS, RELEASED_ENVS
 from o3gym.registry import (
     GENERATORS,
     REGISTRIES,
@@ -17,12 +17,13 @@ from o3gym.registry import (
 from o3gym.specs import build_plugin, find_entry, stands_alone
 from o3gym.suites.base import make_suite
 from o3gym.testing import acting, pictures, scoring
-from o3gym.testing.episodes import FILM, SCENE
+from o3gym.testing.episodes import FILM, LAKE, SCENE
 
 ARGUMENTS: Mapping[tuple[str, str], Callable[[], Mapping[str, Any]]] = {
     ("generator", "synthetic"): lambda: SCENE.args,
     ("generator", "collage"): lambda: make_suite("collage?megapixels=0.6-1&share=0.002")[0].sources[0].args,
     ("generator", "synthetic_video"): lambda: {**FILM.args, "time": 0.5},
+    ("generator", "planning"): lambda: LAKE.args,
     ("operation", "rotate"): lambda: {"angle": 30.0},
     ("operation", "draw"): lambda: {"boxes": [[0.1, 0.1, 0.4, 0.3]]},
 }
@@ -135,7 +136,7 @@ def _everything() -> Iterator[tuple[str, Callable[[], None]]]:
         for name in REGISTRIES[kind]:
             if _needs_nothing(kind, name):
                 yield f"{kind}:{name}", partial(_run, kind, name)
-    for name in ENVS:
+    for name in (*ENVS, *PLANNING_ENVS):
         yield f"env:{name}", partial(acting.check_env, name)
 
 

@@ -22,8 +22,11 @@ from o3gym.runs.store import RunStore, open_run
 from o3gym.runs.suite_metrics import Measure
 from o3gym.testing.episodes import FILM, HOSTILE, SCENE, expect, expect_type, play
 from o3gym.types import Box, Target, Task, Trajectory
+from o3gym.worlds.frozen_lake import FrozenLake
+from o3gym.worlds.records import state_source
 
 _BOX: Box = (0.1, 0.1, 0.4, 0.3)
+_LAKE = FrozenLake(3, [1], 0, 2)
 JUDGED = (
     (Task("choice", (SCENE,), "Which colour?", "B", ("red", "blue"), kind="choice"), "B", "A"),
     (Task("word", (SCENE,), "Where is it?", "harbour"), "harbour", "a mountain railway"),
@@ -35,6 +38,7 @@ JUDGED = (
         "[2.0, 4.0]",
         "[5, 6]",
     ),
+    (Task("plan", (state_source(_LAKE),), "Which moves?", "down right right up"), "D R R U", "down right up right"),
 )
 """A task of every kind, a right answer and a wrong one."""
 
@@ -60,6 +64,13 @@ def _episodes() -> tuple[Trajectory, ...]:
     return first, replace(second, sample=1)
 
 
+@cache
+def _plans() -> tuple[Trajectory, ...]:
+    """Two episodes of visual planning, the first of which is optimal."""
+    suite = {"suite": "planning-frozenlake", "suite_args": {"level": 3}}
+    return tuple(play(make_policy(name), 1, **suite)[0] for name in ("optimal", "random_walk"))
+
+
 class _ReadsReasoning:
     """Judges answers by rules and finds every thought good, for rewards that ask a judge about reasoning."""
 
@@ -79,7 +90,7 @@ def check_reward(recipe: RewardRecipe) -> None:
         expect(term.scope in get_args(TermScope), f"{recipe.name}.{term.name}: unknown scope {term.scope!r}")
         expect(bool(term.source), f"{recipe.name}.{term.name}: source must not be empty")
     delegating = _settled(_episodes())[0]
-    children = [replace(episode, agent="child") for episode in (*_episodes(), _without_turns())]
+    children = [replace(episode, agent="child") for episode in (*_episodes(), *_plans(), _without_turns())]
     children = [replace(episode, sample=number) for number, episode in enumerate(children)]
     parents = parents_of([replace(delegating, children=tuple(children))])
     judge = _ReadsReasoning() if recipe.needs_reasoning_judge else None
@@ -108,7 +119,7 @@ def check_measure(measure: Measure) -> None:
     expect_type(measure, Measure, "measure")
     right, wrong = _settled(_episodes())
     failed = replace(wrong, verdict="failed", score=None, reward=None)
-    for episodes in ([right, wrong, failed], [failed], []):
+    for episodes in ([right, wrong, failed], [failed], _settled(_plans()), []):
         for name, value in measure.total([measure.read(episode) for episode in episodes]).items():
             expect(isinstance(name, str) and bool(name), f"measure: expected a name, got {name!r}")
             expect(value is None or math.isfinite(value), f"measure: {name} is {value}, expected a number or None")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ArgKind: TypeAlias = Literal["box", "box?", "boxes", "view", "point", "number", "text", "span", "numbers", "video"]
 SizeRule: TypeAlias = Callable[[Sequence[float], Size], tuple[int, int, int, int]]
 MAX_TEXT = 100_000
-"""Maximum length of a text argument in characters; longer texts fail the shape check."""
+"""Maximum length of a text argument in characters unless it declares another; longer texts fail the shape check."""
 MAX_BOXES = 64
 """Maximum number of boxes in a "boxes" argument."""
 MAX_NUMBERS = 1024
@@ -53,6 +53,8 @@ class Arg:
         low, high: inclusive bounds of a number; a number outside them fails the shape check.
         default: the value of an argument that is left out, if it is not required.
         required: whether every call must give the argument.
+        words: the texts that `sample` draws from.
+        longest: maximum length of a text in characters.
     """
 
     kind: ArgKind
@@ -61,6 +63,8 @@ class Arg:
     high: float = 1.0
     default: Any = None
     required: bool = True
+    words: tuple[str, ...] = tuple("ABCDEF")
+    longest: int = MAX_TEXT
 
     def accepts(self, value: Any) -> bool:
         """Whether `value` has the right shape. A view may not exist, and a box or span be empty; `step` checks that."""
@@ -78,7 +82,7 @@ class Arg:
             return isinstance(value, (list, tuple)) and 0 < len(value) <= MAX_NUMBERS and all(map(fits_index, value))
         if self.kind == "number":
             return is_number(value) and self.low <= value <= self.high
-        return isinstance(value, str) and len(value) <= MAX_TEXT
+        return isinstance(value, str) and len(value) <= self.longest
 
     def sample(self, rng: np.random.Generator, n_views: int, duration: float = 1.0, n_frames: int = 1) -> Any:
         """Samples a valid value: boxes have x0 < x1 and y0 < y1, and views exist.
@@ -103,10 +107,12 @@ class Arg:
             return sorted({int(number) for number in rng.integers(n_frames, size=4)})
         if self.kind == "video":
             return 0
-        return "ABCDEF"[int(rng.integers(6))]
+        return self.words[int(rng.integers(len(self.words)))]
 
     def describe(self) -> str:
         """The expected shape in words."""
+        if self.kind == "text":
+            return f"text of at most {self.longest} characters"
         return ARGUMENT_SHAPES.get(self.kind, f"a number from {self.low:g} to {self.high:g}")
 
 
@@ -206,6 +212,8 @@ class Tool:
         doc: one sentence for prompts and schemas.
         args: the declared arguments, in order.
         ends: whether a valid call ends the episode.
+        may_end: whether a call may end the episode, as a move to the goal does. No other tool is then needed to end it,
+            and calls are carried out in the last turn, too.
         slow: whether a call may take long enough to hold up other episodes, so that a rollout steps it on a thread.
         results: for a delegated tool, the arguments that its delegate adds to a call before `step`. No dialect reads or
             writes them, so a model cannot forge them. Empty for tools that are not delegated. The rollout knows four:
@@ -216,6 +224,7 @@ class Tool:
     doc: ClassVar[str]
     args: ClassVar[Mapping[str, Arg]]
     ends: ClassVar[bool] = False
+    may_end: ClassVar[bool] = False
     slow: ClassVar[bool] = False
     results: ClassVar[Mapping[str, Arg]] = {}
 
@@ -257,7 +266,6 @@ ARGUMENT_SHAPES: Mapping[str, str] = {
     "span": "a list [start, end] of two finite numbers, in seconds",
     "numbers": f"a list of 1 to {MAX_NUMBERS} whole numbers",
     "video": "the number of a video",
-    "text": f"text of at most {MAX_TEXT} characters",
 }
 
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, lru_cache
 from random import Random
 from typing import ClassVar, Literal
 
@@ -77,8 +77,8 @@ class World(ABC):
         """Draws a solvable layout of a level and, if given, a split."""
 
     @abstractmethod
-    def successor(self, state: int, move: int) -> int:
-        """Returns the state after a move, or `BLOCKED` if the move is invalid."""
+    def successors(self, state: int) -> tuple[int, ...]:
+        """The state after each move, or `BLOCKED` where the move is invalid. The goal is not asked for its own."""
 
     @abstractmethod
     def goal(self, state: int) -> bool:
@@ -174,45 +174,30 @@ class World(ABC):
 
     def render(self, state: int) -> StatePicture:
         """Draws a state as uint8 RGB pixels of shape (256, 256, 3), in an array of its own."""
-        picture = self._background.copy()
-        self._paste(picture, self._figures(state))
+        picture = _ground_picture(self).copy()
+        _paste(picture, self.rows, self._figures(state))
         return picture
-
-    @cached_property
-    def _background(self) -> StatePicture:
-        picture = np.zeros((PICTURE_SIDE, PICTURE_SIDE, 3), np.uint8)
-        self._paste(picture, self._ground())
-        return picture
-
-    def _paste(self, picture: StatePicture, tiles: dict[tuple[int, int], tuple[object, ...]]) -> None:
-        edges = cell_edges(self.rows)
-        for (row, column), kind in tiles.items():
-            top, bottom, left, right = edges[row], edges[row + 1], edges[column], edges[column + 1]
-            picture[top:bottom, left:right] = draw_tile(kind, bottom - top, right - left)
 
     def _explore(self) -> dict[int, tuple[int, ...]]:
         """Follows every move from the start. An episode ends at the goal, so no move leads on from there."""
-        moves = range(len(self.moves))
-        graph: dict[int, tuple[int, ...]] = {}
+        end = (BLOCKED,) * len(self.moves)
+        # Every episode of an environment may explore a new layout, so `BLOCKED` counts as explored in the inner loop.
+        graph = {BLOCKED: end}
         waiting = [self.start]
         while waiting:
             state = waiting.pop()
             if state not in graph:
-                graph[state] = (
-                    (BLOCKED,) * len(moves)
-                    if self.goal(state)
-                    else tuple(self.successor(state, move) for move in moves)
-                )
-                waiting += [to for to in graph[state] if to != BLOCKED]
+                graph[state] = end if self.goal(state) else self.successors(state)
+                waiting += graph[state]
+        del graph[BLOCKED]
         return graph
 
     def _distances(self) -> dict[int, int]:
         """Searches breadth first, backwards from the goal."""
-        before: dict[int, list[int]] = {state: [] for state in self.graph}
+        before: dict[int, list[int]] = {state: [] for state in (BLOCKED, *self.graph)}
         for state, following in self.graph.items():
             for to in following:
-                if to != BLOCKED:
-                    before[to].append(state)
+                before[to].append(state)
         remaining = {state: 0 for state in self.graph if self.goal(state)}
         waiting = deque(remaining)
         while waiting:
@@ -253,6 +238,21 @@ class Walk(World):
         return flags.reshape(self.level, self.level)
 
 
+@lru_cache(maxsize=128)
+def _ground_picture(world: World) -> StatePicture:
+    """The picture without anything that can move. Kept for the layouts in use, because it takes 192 KiB."""
+    picture = np.zeros((PICTURE_SIDE, PICTURE_SIDE, 3), np.uint8)
+    _paste(picture, world.rows, world._ground())
+    return picture
+
+
+def _paste(picture: StatePicture, rows: int, tiles: dict[tuple[int, int], tuple[object, ...]]) -> None:
+    edges = cell_edges(rows)
+    for (row, column), kind in tiles.items():
+        top, bottom, left, right = edges[row], edges[row + 1], edges[column], edges[column + 1]
+        picture[top:bottom, left:right] = draw_tile(kind, bottom - top, right - left)
+
+
 def split_of_map(key: bytes) -> Literal["train", "val", "test"]:
     """The split in which a map lies, from a checksum of its key: 10% are "test", 5% "val", and the rest is "train"."""
     bucket = zlib.crc32(key) % 100
@@ -266,9 +266,9 @@ def below(rng: Random, count: int) -> int:
 
 def draw_distinct(rng: Random, items: Sequence[int], count: int) -> list[int]:
     """Draws items without replacement."""
-    left = list(items)
+    left, random = list(items), rng.random
     for i in range(count):
-        j = i + below(rng, len(left) - i)
+        j = i + int(random() * (len(left) - i))
         left[i], left[j] = left[j], left[i]
     return left[:count]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Iterable
+from functools import cached_property
 from itertools import accumulate
 from random import Random
 from typing import ClassVar
@@ -63,10 +64,10 @@ class FrozenLake(Walk):
                 except LayoutError:
                     continue  # The holes separate start and target.
 
-    def successor(self, state: int, move: int) -> int:
-        """Returns the neighbouring cell, or `BLOCKED` beyond the edge and at a hole."""
-        to = self._neighbours[state][move]
-        return BLOCKED if to in self.holes else to
+    def successors(self, state: int) -> tuple[int, ...]:
+        """The neighbouring cells, `BLOCKED` beyond the edge and at a hole."""
+        holes = self.holes
+        return tuple([BLOCKED if to in holes else to for to in self._neighbours[state]])
 
     def map_key(self) -> bytes:
         """Side, target and holes."""
@@ -74,9 +75,13 @@ class FrozenLake(Walk):
 
     def symbols(self, state: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
         """Flags of floor, holes, goal and agent."""
+        return self._marked(self._flags.copy(), state)
+
+    @cached_property
+    def _flags(self) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
         flags = np.ones(self.level * self.level, np.uint8)
         flags[list(self.holes)] = 2
-        return self._marked(flags, state)
+        return flags
 
     def _ground(self) -> dict[tuple[int, int], tuple[object, ...]]:
         kinds = {cell: ("hole",) if cell in self.holes else ("ice",) for cell in range(self.level * self.level)}

@@ -86,7 +86,7 @@ def picture_problem(picture: object) -> str:
     if not isinstance(picture, np.ndarray):
         return f"expected an array, got {type(picture).__name__}"
     if picture.dtype != np.uint8 or picture.shape != (PICTURE_SIDE, PICTURE_SIDE, 3):
-        return f"expected uint8 of shape (256, 256, 3), got {picture.dtype} of shape {picture.shape}"
+        return f"expected uint8 of shape (256, 256, 3), got {picture.dtype!s:.40} of shape {picture.shape!s:.40}"
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from random import Random
 from typing import ClassVar
 
@@ -22,6 +23,7 @@ from o3gym.worlds.base import (
 
 OPPOSITE = (1, 0, 3, 2)
 """The direction that undoes each direction."""
+_SIDES = frozenset(range(4))
 
 
 class Maze(Walk):
@@ -55,9 +57,10 @@ class Maze(Walk):
                     start = (target + 1 + below(rng, len(cells) - 1)) % len(cells)
                     return cls(level, walls, start, target)
 
-    def successor(self, state: int, move: int) -> int:
-        """Returns the neighbouring cell, or `BLOCKED` at a wall."""
-        return BLOCKED if move in self.walls[state] else self._neighbours[state][move]
+    def successors(self, state: int) -> tuple[int, ...]:
+        """The neighbouring cells, `BLOCKED` at a wall."""
+        walls = self.walls[state]
+        return tuple([BLOCKED if side in walls else to for side, to in enumerate(self._neighbours[state])])
 
     def map_key(self) -> bytes:
         """Side, target and walls."""
@@ -65,8 +68,11 @@ class Maze(Walk):
 
     def symbols(self, state: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
         """Flags of floor, goal, agent and the walls below and to the right."""
-        flags = np.array([1 + 32 * (1 in walls) + 64 * (3 in walls) for walls in self.walls], np.uint8)
-        return self._marked(flags, state)
+        return self._marked(self._flags.copy(), state)
+
+    @cached_property
+    def _flags(self) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+        return np.array([1 + 32 * (1 in walls) + 64 * (3 in walls) for walls in self.walls], np.uint8)
 
     def _ground(self) -> dict[tuple[int, int], tuple[object, ...]]:
         return {divmod(cell, self.level): self._kind(cell, -1) for cell in range(self.level * self.level)}
@@ -83,10 +89,10 @@ def _dig(rng: Random, level: int) -> list[set[int]]:
     neighbours = grid_neighbours(level)
     walls = [{0, 1, 2, 3} for _ in neighbours]
     path = [below(rng, len(walls))]
-    seen = set(path)
+    seen = {BLOCKED, *path}
     while path:
         cell = path[-1]
-        free = [side for side in range(4) if neighbours[cell][side] != BLOCKED and neighbours[cell][side] not in seen]
+        free = [side for side, to in enumerate(neighbours[cell]) if to not in seen]
         if not free:
             path.pop()
             continue
@@ -102,12 +108,13 @@ def _check_walls(level: int, walls: Sequence[frozenset[int]]) -> None:
     if len(walls) != level * level:
         raise LayoutError(f"maze: walls: expected {level * level} cells, got {len(walls)}")
     for cell, sides in enumerate(grid_neighbours(level)):
-        if not walls[cell] <= {0, 1, 2, 3}:
+        if not walls[cell] <= _SIDES:
             raise LayoutError(f"maze: walls: cell {cell} has an unknown side: {sorted(map(str, walls[cell]))}")
         for side, other in enumerate(sides):
-            if other == BLOCKED and side not in walls[cell]:
-                raise LayoutError(f"maze: walls: cell {cell} is open towards the outside")
-            if other != BLOCKED and (side in walls[cell]) != (OPPOSITE[side] in walls[other]):
+            if other == BLOCKED:
+                if side not in walls[cell]:
+                    raise LayoutError(f"maze: walls: cell {cell} is open towards the outside")
+            elif (side in walls[cell]) != (OPPOSITE[side] in walls[other]):
                 raise LayoutError(f"maze: walls: cells {cell} and {other} disagree about the wall between them")
 
 

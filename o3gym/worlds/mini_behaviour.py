@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from random import Random
 from typing import ClassVar
 
@@ -90,16 +91,16 @@ class MiniBehaviour(World):
         """0 before the pick, 1 while the agent carries the printer, 2 after the drop."""
         return state // self._cells
 
-    def successor(self, state: int, move: int) -> int:
-        """Returns the state after a move; the table blocks, and so does the printer where it stands."""
-        phase, cell = divmod(state, self._cells)
-        if move == PICK:
-            return state + self._cells if phase == 0 and cell in self.printer_sides else BLOCKED
-        if move == DROP:
-            return state + self._cells if phase == 1 and cell in self.table_sides else BLOCKED
-        to = self._neighbours[cell][move]
-        blocked = to == BLOCKED or to in self.table or (phase == 0 and to == self.printer)
-        return BLOCKED if blocked else to + self._cells * phase
+    def successors(self, state: int) -> tuple[int, ...]:
+        """The states after each move; the table blocks, and so does the printer where it stands."""
+        cells, table = self._cells, self.table
+        if state < cells:
+            printer = self.printer
+            steps = [BLOCKED if to in table or to == printer else to for to in self._neighbours[state]]
+            return (*steps, state + cells if state in self.printer_sides else BLOCKED, BLOCKED)
+        cell = state - cells
+        steps = [BLOCKED if to == BLOCKED or to in table else to + cells for to in self._neighbours[cell]]
+        return (*steps, BLOCKED, state + cells if cell in self.table_sides else BLOCKED)
 
     def goal(self, state: int) -> bool:
         """Whether the printer is on the table."""
@@ -131,12 +132,17 @@ class MiniBehaviour(World):
     def symbols(self, state: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
         """Flags of floor, table, printer and agent."""
         phase, cell = divmod(state, self._cells)
-        flags = np.ones(self._cells, np.uint8)
-        flags[list(self.table)] = 2
+        flags = self._flags.copy()
         flags[cell] |= 24 if phase == 1 else 8
         if phase != 1:
             flags[self.printer if phase == 0 else self.drop_cell(cell)] |= 4
         return flags.reshape(self.level, self.level)
+
+    @cached_property
+    def _flags(self) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+        flags = np.ones(self._cells, np.uint8)
+        flags[list(self.table)] = 2
+        return flags
 
     @property
     def rows(self) -> int:

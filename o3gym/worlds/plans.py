@@ -13,7 +13,7 @@ LONGEST_PLAN = 1000
 UNREADABLE = "invalid"
 """The word for a move that could not be read, for example out of a picture. It is read as `BLOCKED`."""
 _LETTERS = {name[0]: move for move, name in enumerate(DIRECTIONS)}
-_SEPARATORS = re.compile(r"[\s,;→>.\-]+")
+_WORD = re.compile(r"[^\s,;→>.\-]+")
 _SHOWN = 30
 """Characters of a wrong word that an error shows."""
 
@@ -37,7 +37,8 @@ def read_plan(text: str, moves: Sequence[str]) -> WrittenPlan:
     """
     numbers = {UNREADABLE: BLOCKED, **{name: move for move, name in enumerate(moves)}}
     plan: list[int] = []
-    for word in filter(None, _SEPARATORS.split(text.lower())):
+    for found in _WORD.finditer(text.lower()):  # one after another: a text may have a million words
+        word = found[0]
         if word in numbers:
             plan.append(numbers[word])
         elif _LETTERS.keys() >= set(word):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from o3gym.types import Size, Source, Task, Trajectory
-from o3gym.worlds.base import LayoutError, World
+from o3gym.worlds.base import BLOCKED, LayoutError, World
 from o3gym.worlds.frozen_lake import FrozenLake
 from o3gym.worlds.maze import Maze
 from o3gym.worlds.mini_behaviour import MiniBehaviour
@@ -34,12 +34,17 @@ class Standing(NamedTuple):
 
 
 def layout_record(world: World) -> dict[str, Any]:
-    """The layout as JSON values, which `read_layout` reads back."""
+    """The layout as JSON values, which `read_layout` reads back.
+
+    The walls of a maze are one hexadecimal digit a cell, the sum of 1 (up), 2 (down), 4 (left) and 8 (right): they are
+    part of every source, whose hash is computed in every step.
+    """
     common = {"world": world.name, "level": world.level, "start": world.start}
     if isinstance(world, FrozenLake):
         return common | {"holes": sorted(world.holes), "target": world.target}
     if isinstance(world, Maze):
-        return common | {"walls": [sorted(cell) for cell in world.walls], "target": world.target}
+        walls = "".join(f"{sum(1 << side for side in cell):x}" for cell in world.walls)
+        return common | {"walls": walls, "target": world.target}
     assert isinstance(world, MiniBehaviour)
     return common | {"table": sorted(world.table), "printer": world.printer, "direction": world.direction}
 
@@ -65,7 +70,8 @@ def _read_layout(text: str) -> World:
     if world == FrozenLake.name:
         return FrozenLake(level, record["holes"], start, record["target"])
     if world == Maze.name:
-        return Maze(level, record["walls"], start, record["target"])
+        walls = [{side for side in range(4) if int(digit, 16) >> side & 1} for digit in record["walls"]]
+        return Maze(level, walls, start, record["target"])
     if world == MiniBehaviour.name:
         return MiniBehaviour(level, record["table"], record["printer"], start, record["direction"])
     raise LayoutError(f"world: expected frozenlake, maze or minibehaviour, got {world!r:.60}")
@@ -88,16 +94,39 @@ def standing_size(**_args: Any) -> Size:
 
 
 def standing_of(source: Source) -> Standing | None:
-    """Where the episode stands in a source; None if the source does not show a state of a world."""
-    if source.kind != "generated" or source.ref != PLANNING_GENERATOR:
+    """Where the episode stands in a source, or in the one that it is derived from; None for other pictures.
+
+    Raises:
+        LayoutError: the source's layout or its plan is malformed.
+    """
+    state = _state_under(source)
+    if state is None:
         return None
-    world, plan = read_layout(source.args["layout"]), tuple(source.args["plan"])
-    return Standing(world, plan, world.after(plan))
+    world, plan = read_layout(state.args.get("layout", {})), state.args.get("plan")
+    moves = range(BLOCKED, len(world.moves))
+    if not isinstance(plan, list | tuple) or not all(type(move) is int and move in moves for move in plan):
+        raise LayoutError(f"plan: expected a list of moves from {BLOCKED} to {len(world.moves) - 1}, got {plan!r:.60}")
+    return Standing(world, tuple(plan), world.after(plan))
 
 
 def newest_standing(sources: Sequence[Source]) -> Standing | None:
-    """Where an episode with these sources stands now; None if it is not an episode of planning."""
-    return next((found for source in reversed(sources) if (found := standing_of(source)) is not None), None)
+    """Where an episode with these sources stands now; None if it is not an episode of planning.
+
+    Plans only grow, so the newest state is the first one with the longest plan. The last source may show an older
+    state again, for example turned.
+
+    Raises:
+        LayoutError: as `standing_of`.
+    """
+    states = [state for source in sources if (state := _state_under(source)) is not None]
+    return standing_of(max(states, key=lambda state: len(state.args.get("plan", ())))) if states else None
+
+
+def _state_under(source: Source) -> Source | None:
+    """The picture of a state that a source is, or that a tool or a control derived it from."""
+    while source.kind == "derived" and source.parent is not None:
+        source = source.parent
+    return source if source.kind == "generated" and source.ref == PLANNING_GENERATOR else None
 
 
 def task_world(task: Task) -> World | None:
@@ -107,7 +136,9 @@ def task_world(task: Task) -> World | None:
 
 
 def planned(trajectory: Trajectory) -> WrittenPlan | None:
-    """The plan of an episode: the moves that it made one by one, or else the plan that it answered with.
+    """The plan of an episode: the one that it answered with, as the judge sees it, or else the moves that it made.
+
+    An episode that reaches the goal by moves has these as its answer.
 
     Returns:
         None if the task is not one of planning. The plan is empty, with an error, if the answer cannot be read.
@@ -115,7 +146,9 @@ def planned(trajectory: Trajectory) -> WrittenPlan | None:
     standing = newest_standing(trajectory.sources)
     if standing is None:
         return None
-    return WrittenPlan(standing.plan) if standing.plan else read_plan(trajectory.answer, standing.world.moves)
+    if standing.plan and not trajectory.answer:
+        return WrittenPlan(standing.plan)
+    return read_plan(trajectory.answer, standing.world.moves)
 
 
 def scored_steps(world: World, plan: Iterable[int]) -> list[float]:

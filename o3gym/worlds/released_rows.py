@@ -17,7 +17,20 @@ _SIDES = ("north", "south", "west", "east")
 
 
 class WorldRowError(ValueError):
-    """A row is malformed, or contradicts the rules. The message names the row and the field."""
+    """A row is malformed, or contradicts the rules. The message names the row, if it has a number, and the field.
+
+    Attributes:
+        field: path of the wrong field; "" if the line holds no row
+        reason: the value that was expected, and the actual one
+        row: number of the row, counted from 1; 0 for a row without a number
+    """
+
+    def __init__(self, field: str, reason: str, row: int = 0) -> None:
+        super().__init__(field, reason, row)  # these are the arguments with which the exception is unpickled
+        self.field, self.reason, self.row = field, reason, row
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.row and f"row {self.row}", self.field, self.reason) if part)
 
 
 class WorldRow(NamedTuple):
@@ -44,8 +57,10 @@ def read_world_rows(world: str, lines: Iterable[str]) -> Iterator[WorldRow]:
         if line.strip():
             try:
                 yield read_world_row(world, json.loads(line))
+            except WorldRowError as error:
+                raise WorldRowError(error.field, error.reason, number) from None
             except (ValueError, RecursionError) as error:
-                raise WorldRowError(f"row {number}: {error}") from None
+                raise WorldRowError("", f"expected JSON ({error!s:.80})", number) from None
 
 
 def read_world_row(world: str, row: object) -> WorldRow:
@@ -55,16 +70,16 @@ def read_world_row(world: str, row: object) -> WorldRow:
         WorldRowError: as there, but without the row's number.
     """
     if not isinstance(row, Mapping):
-        raise WorldRowError(f"expected an object, got {row!r:.60}")
+        raise WorldRowError("", f"expected an object, got {row!r:.60}")
     meta = _field(row, "meta", dict)
     level = _field(meta, "meta.level", int)
     if not 2 <= level <= 16:
-        raise WorldRowError(f"meta.level: expected a whole number from 2 to 16, got {level}")
+        raise WorldRowError("meta.level", f"expected a whole number from 2 to 16, got {level}")
     read, check = _READERS[world]
     try:
         layout = read(meta, level)
     except LayoutError as error:
-        raise WorldRowError(f"meta: {error}") from None
+        raise WorldRowError("meta", str(error)) from None
     check(layout, meta)
     return WorldRow(layout, _optimal_path(layout, _field(row, "input_state", list)))
 
@@ -72,10 +87,10 @@ def read_world_row(world: str, row: object) -> WorldRow:
 def _field(record: Mapping[str, Any], path: str, kind: type) -> Any:
     key = path.rpartition(".")[2]
     if key not in record:
-        raise WorldRowError(f"{path}: missing")
+        raise WorldRowError(path, "missing")
     value = record[key]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise WorldRowError(f"{path}: expected {_KINDS[kind]}, got {value!r:.60}")
+        raise WorldRowError(path, f"expected {_KINDS[kind]}, got {value!r:.60}")
     return value
 
 
@@ -86,7 +101,7 @@ def _cells(meta: Mapping[str, Any], level: int) -> list[Any]:
     """The cells of `layout`, row by row."""
     rows = _field(meta, "meta.layout", list)
     if len(rows) != level or not all(isinstance(row, list) and len(row) == level for row in rows):
-        raise WorldRowError(f"meta.layout: expected {level} lists of {level} cells, got {rows!r:.60}")
+        raise WorldRowError("meta.layout", f"expected {level} lists of {level} cells, got {rows!r:.60}")
     return [cell for row in rows for cell in row]
 
 
@@ -95,10 +110,10 @@ def _read_lake(meta: Mapping[str, Any], level: int) -> FrozenLake:
     start, target = _field(meta, "meta.start_pos", int), _field(meta, "meta.target_pos", int)
     unknown = [cell for cell in cells if cell not in ("S", "G", "F", "H")]
     if unknown:
-        raise WorldRowError(f"meta.layout: expected S, G, F and H, got {unknown[0]!r:.60}")
+        raise WorldRowError("meta.layout", f"expected S, G, F and H, got {unknown[0]!r:.60}")
     for letter, path, cell in (("S", "meta.start_pos", start), ("G", "meta.target_pos", target)):
         if [i for i, found in enumerate(cells) if found == letter] != [cell]:
-            raise WorldRowError(f"{path}: expected the only {letter} of the layout, got {cell}")
+            raise WorldRowError(path, f"expected the only {letter} of the layout, got {cell}")
     return FrozenLake(level, [i for i, cell in enumerate(cells) if cell == "H"], start, target)
 
 
@@ -106,7 +121,7 @@ def _read_maze(meta: Mapping[str, Any], level: int) -> Maze:
     walls = []
     for number, cell in enumerate(_cells(meta, level)):
         if not isinstance(cell, dict) or not all(isinstance(cell.get(side), bool) for side in _SIDES):
-            raise WorldRowError(f"meta.layout: cell {number}: expected true or false for {', '.join(_SIDES)}")
+            raise WorldRowError("meta.layout", f"cell {number}: expected true or false for {', '.join(_SIDES)}")
         walls.append({i for i, side in enumerate(_SIDES) if cell[side]})
     return Maze(level, walls, _field(meta, "meta.start_pos", int), _field(meta, "meta.target_pos", int))
 
@@ -126,7 +141,7 @@ def _cell(place: object, path: str, level: int) -> int:
         or len(place) != 2
         or not all(type(value) is int and 0 <= value < level for value in place)
     ):
-        raise WorldRowError(f"{path}: expected [row, column] from 0 to {level - 1}, got {place!r:.60}")
+        raise WorldRowError(path, f"expected [row, column] from 0 to {level - 1}, got {place!r:.60}")
     return int(place[0]) * level + int(place[1])
 
 
@@ -138,12 +153,12 @@ def _check_distances(world: World, meta: Mapping[str, Any]) -> None:
 
 def _compare(path: str, found: object, expected: Mapping[str, Any]) -> None:
     if not isinstance(found, dict):
-        raise WorldRowError(f"{path}: expected an object, got {found!r:.60}")
+        raise WorldRowError(path, f"expected an object, got {found!r:.60}")
     for key in sorted(found.keys() | expected.keys()):
         if found.get(key) != expected.get(key):
             raise WorldRowError(
-                f"{path}: {key!r:.40}: expected {expected.get(key, 'no entry')!r:.60}, "
-                f"got {found.get(key, 'no entry')!r:.60}"
+                path,
+                f"{key!r:.40}: expected {expected.get(key, 'no entry')!r:.60}, got {found.get(key, 'no entry')!r:.60}",
             )
 
 
@@ -154,11 +169,11 @@ def _check_room(world: MiniBehaviour, meta: Mapping[str, Any]) -> None:
         beside = sorted([cell // world.level, cell % world.level] for cell in sides)
         path = f"meta.{target}_neighbors"
         if {_cell(place, path, world.level) for place in listed} != sides or len(listed) != len(sides):
-            raise WorldRowError(f"{path}: expected {beside}, got {listed!r:.80}")
+            raise WorldRowError(path, f"expected {beside}, got {listed!r:.80}")
         path = f"meta.distance_map_to_{target}"
         maps = _field(meta, path, dict)
         if maps.keys() != {_name(world, cell) for cell in sides}:
-            raise WorldRowError(f"{path}: expected an entry for each of {beside}, got {sorted(maps)!r:.80}")
+            raise WorldRowError(path, f"expected an entry for each of {beside}, got {sorted(maps)!r:.80}")
         for cell in sides:
             steps = world.walking_distances(cell, carrying)
             expected = {_name(world, to): count for to, count in steps.items()}
@@ -175,22 +190,24 @@ def _optimal_path(world: World, listed: list[Any]) -> tuple[int, ...]:
     for i, item in enumerate(listed):
         state = _state(world, item, f"input_state[{i}]", last=i == len(listed) - 1)
         if not path and state != world.start:
-            raise WorldRowError(f"input_state[{i}]: expected the start, got {item!r:.60}")
+            raise WorldRowError(f"input_state[{i}]", f"expected the start, got {item!r:.60}")
         if path and state not in {world.graph[path[-1]][move] for move in world.optimal_moves(path[-1])}:
-            raise WorldRowError(f"input_state[{i}]: no optimal move leads from {listed[i - 1]!r:.40} to {item!r:.40}")
+            raise WorldRowError(
+                f"input_state[{i}]", f"no optimal move leads from {listed[i - 1]!r:.40} to {item!r:.40}"
+            )
         path.append(state)
     if not path or not world.goal(path[-1]):
-        raise WorldRowError("input_state: expected a path that ends at the goal")
+        raise WorldRowError("input_state", "expected a path that ends at the goal")
     return tuple(path)
 
 
 def _state(world: World, item: object, path: str, last: bool) -> int:
     if not isinstance(world, MiniBehaviour):
         if type(item) is not int:
-            raise WorldRowError(f"{path}: expected a whole number, got {item!r:.60}")
+            raise WorldRowError(path, f"expected a whole number, got {item!r:.60}")
         return item
     if not isinstance(item, list) or len(item) != 2 or not isinstance(item[1], bool):
-        raise WorldRowError(f"{path}: expected [[row, column], carrying], got {item!r:.60}")
+        raise WorldRowError(path, f"expected [[row, column], carrying], got {item!r:.60}")
     # The last state of a row is the one after the drop.
     return world.state(_cell(item[0], path, world.level), item[1], dropped=last and not item[1])
 

@@ -45,6 +45,9 @@ def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     for name in (
         "o3gym/Synthetic-hidden-hard-v0",
+        "o3gym/Planning-MiniBehaviour-v0",
+        "planning-frozenlake",
+        "draw_state",
         "local",
         "mini_o3",
         "oracle",

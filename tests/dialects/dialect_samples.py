@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from o3gym.calls import answer, answer_with_span, clip, code, crop, frames, locate, locate_span, reuse, search, zoom
 from o3gym.dialects.base import make_dialect
+from o3gym.dialects.moves import EVERY_MOVE
 from o3gym.envs import VisualSearchEnv
 from o3gym.envs.text_turns import TextTurns
 from o3gym.registry import TOOLS
@@ -37,7 +39,13 @@ SPECS = (
     "thyme",
     "pyvision",
     "deepeyes_v2",
+    "plan",
+    "mgsd",
+    "vagen",
+    "next_state",
 )
+PLANNING = ("plan", "mgsd", "vagen", "next_state")
+"""The dialects for visual planning alone, whose replies hold moves or a picture whatever the task asks for."""
 VIEWS = (
     View(0, 0, FULL, (4000, 3000), (1000, 750)),
     View(1, 0, (0.1, 0.1, 0.3, 0.4), (800, 900), (400, 450), 0),
@@ -149,7 +157,12 @@ sources = (st.lists(st.sampled_from(PIECES), max_size=8).map("".join) | st.text(
 )
 """Every source of code that a reply can hold."""
 factors = st.floats(1, 16).map(lambda value: round(value, 4))
+plans = st.lists(st.sampled_from((*EVERY_MOVE, "invalid")), min_size=1, max_size=5).map(" ".join)
 CALLS: dict[str, st.SearchStrategy[Call]] = {
+    "move": st.builds(lambda moves: Call("move", {"moves": moves}), plans),
+    "draw_state": st.builds(
+        lambda data: Call("draw_state", {"picture": f"data:image/png;base64,{b64encode(data).decode()}"}), st.binary()
+    ),
     "crop": st.builds(crop, boxes(), indices),
     "zoom": st.builds(zoom, st.tuples(unit, unit), factors, indices),
     "code": st.builds(code, sources),

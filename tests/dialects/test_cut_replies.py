@@ -54,6 +54,12 @@ CUT = [
     ("grid", "answer @b3"),
     ("grid", "look 4x4 b3"),  # perhaps "look 4x4 b3 in 2"
     ("grid", "look 4x4 b"),
+    ("plan", "I go. <answer>right right"),
+    ("mgsd", "I go. <answer>LLR"),
+    ("vagen", "<think>a</think><answer>Right,Down"),
+    ("vagen", "<think>Either <answer>Right</answer> or"),
+    ("next_state", "I go. <state>data:image/png;base64,iVBORw0KGgo"),
+    ("next_state", "I go. ![the lake](data:image/png;base64,iVBORw0KGgo"),
     # a call that was complete, then thoughts that hold an answer
     ("deepeyes", "<think>Either <answer>B</answer> or"),
     ("mini_o3", "<think>Either <answer>B</answer> or"),
@@ -90,6 +96,11 @@ COMPLETE = [
     ("pyvision", r"a <answer>\boxed{'19'}</answer> and", "answer"),
     ("pyvision", "a\n```python\nx = 1\n```\nand", "code"),
     ("deepeyes_v2", '<think>a</think><tool_call>{"name": "image_search"}</tool_call> and', "image_search"),
+    ("plan", "<answer>right</answer> and", "answer"),
+    ("mgsd", "<answer>R</answer><answer>L", "answer"),
+    ("vagen", "<think>a</think><answer>Right</answer> and", "move"),
+    ("next_state", "<state>data:image/png;base64,iVBORw0KGgo=</state> and", "draw_state"),
+    ("next_state", "![it](data:image/png;base64,iVBORw0KGgo=) and", "draw_state"),
 ]
 
 

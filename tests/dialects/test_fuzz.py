@@ -44,11 +44,14 @@ CALLS = (
     code("print('<answer>A</answer>', '```')"),
     Call("web_search", {"query": "who {built} it?"}),
     Call("image_search", {"view": 0}),
+    answer("right right up pick"),
+    Call("move", {"moves": "left down"}),
+    Call("draw_state", {"picture": "data:image/png;base64,iVBORw0KGgo="}),
     Call("draw", {"view": 0, "boxes": [[0.1, 0.1, 0.2, 0.2], [0.5, 0.5, 0.9, 0.9]]}),
 )
 TAGS = (
     *("snapshot", "recommend answer", "action", "think", "tool_feedback", "answer", "tool_call", "grounding"),
-    *("function", "observation", "tool_response", "code", "sandbox_output"),
+    *("function", "observation", "tool_response", "code", "sandbox_output", "state"),
 )
 FRAGMENTS = (
     *(f"<{tag}>" for tag in TAGS),
@@ -77,6 +80,7 @@ FRAGMENTS = (
         " ",
         "\x00",
     ),
+    *("LLRUD", "L,L,PICK", "Right,Down,", "![", "](data:image/png;base64,", "iVBORw0KGgo=)", "data:image/gif;base64,"),
     *("look 4x4 b3", "answer @b3 in 1", "@nothing", "watch 3 5", "when 1 2", "look 2x2 a1 in 3"),
     *("choose frames between ", "get frame number at time ", "output answer:", " and ", "OA = 1", "CF = 9", "TA=2"),
     *("NaN", "-Infinity", "1e999", "1e-999", "9" * 400, "-0", "0x10", "1_0", "٣", "true", "null", "None", "½"),

@@ -10,7 +10,7 @@ import pytest
 from o3gym.dialects.base import make_dialect
 from o3gym.dialects.functions import Functions
 from o3gym.types import Call, Task, View
-from tests.dialects.dialect_samples import BOX, CHOICE, FREE, SPECS, TOOLSET, VIEWS
+from tests.dialects.dialect_samples import BOX, CHOICE, FREE, PLANNING, SPECS, TOOLSET, VIEWS
 
 NAMES = [spec for spec in SPECS if "?" not in spec]
 CALL_MARKS = ("<tool_call>", "<grounding>", "<function>", "<tools>")
@@ -63,7 +63,7 @@ def test_openai_names_the_enabled_functions() -> None:
     assert "You have crop, answer." in prompt
 
 
-@pytest.mark.parametrize("spec", [name for name in NAMES if name not in ("insight_o3", "grid", "reel")])
+@pytest.mark.parametrize("spec", [name for name in NAMES if name not in ("insight_o3", "grid", "reel", *PLANNING)])
 def test_the_form_of_the_answer_follows_the_task(spec: str) -> None:
     dialect = make_dialect(spec)
     assert "letter" in dialect.prompt(TOOLSET, CHOICE)

@@ -22,7 +22,7 @@ from o3gym.tools.locate import Locate
 from o3gym.tools.size_rules import deepeyes_size, insight_o3_size, mini_o3_size
 from o3gym.tools.time_rules import O3GYM_TIMES
 from o3gym.types import FULL, Call, View
-from tests.dialects.dialect_samples import BOX, VIEWS
+from tests.dialects.dialect_samples import BOX, PLANNING, VIEWS
 
 EMPTY = [0.1, 0.2, 0.1, 0.4]
 SMALL = [0.1, 0.2, 0.105, 0.204]
@@ -210,7 +210,7 @@ NO_VIEWS |= {
         *("there is no picture 8; picture 1 to picture 3 exist",) * 2,
         "there is no picture 0; only picture 1 exists",
     )
-    for name in ("vital", "longvt", "vr_thinker", "frame_thinker")
+    for name in ("vital", "longvt", "vr_thinker", "frame_thinker", *PLANNING)
 }
 ENDS = ("</tool_response>", "</interpreter>", "</observation>", "</sandbox_output>")
 """What stands after the refusal of a call."""

@@ -19,10 +19,14 @@ from tests.dialects.dialect_samples import CALLS, FILM_VIEWS, SPECS, VIDEO_TOOLS
 
 UNNUMBERED = ("deepeyes", "insight_o3", "simple_o3")
 NUMBERED_ANSWERS = ("qwen3_vl", "openai")
-COARSE = (("grid", "crop"), ("grid", "locate"), ("reel", "crop"), ("reel", "clip"), ("reel", "locate_span"))
+COARSE = (
+    *(("grid", "crop"), ("grid", "locate"), ("reel", "crop"), ("reel", "clip"), ("reel", "locate_span")),
+    *(("plan", "answer"), ("mgsd", "answer")),
+)
 PAIRS = [(spec, tool) for spec in SPECS for tool in make_dialect(spec).tools if (spec, tool) not in COARSE]
-"""All but the looks and boxes of `grid`, which rounds to cells and places (tests/dialects/test_grid.py), and the looks
-and intervals of `reel`, which rounds to cells and frames (tests/dialects/test_reel.py)."""
+"""All but the looks and boxes of `grid`, which rounds to cells and places (tests/dialects/test_grid.py), the looks
+and intervals of `reel`, which rounds to cells and frames (tests/dialects/test_reel.py), and the answers of dialects for
+whole plans, which read a text such as "L" as a move (tests/dialects/test_moves_in_replies.py)."""
 
 
 def steps(dialect: Dialect, call: Call, shown: tuple[View, ...], box: list[float]) -> Size:
@@ -155,7 +159,9 @@ def test_noop_is_text_without_a_call(spec: str, thought: str) -> None:
 HOSTILE = ("<answer>", "</answer>", "<tool_call>{}</tool_call>", r"\boxed{C}", "</think>", "{", "}", "a{b}c", "}{")
 
 
-@pytest.mark.parametrize("spec", [spec for spec in SPECS if not spec.startswith("insight")])
+@pytest.mark.parametrize(
+    "spec", [spec for spec in SPECS if not spec.startswith("insight") and "answer" in make_dialect(spec).tools]
+)
 @pytest.mark.parametrize("text", ["", *HOSTILE])
 def test_tags_in_thoughts_and_answers_do_no_harm(spec: str, text: str) -> None:
     dialect = make_dialect(spec)

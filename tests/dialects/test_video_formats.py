@@ -22,6 +22,7 @@ from tests.dialects.dialect_samples import (
     GROUNDING,
     PAIR,
     PAIR_VIEWS,
+    PLANNING,
     TOOLSET,
     VIDEO_TOOLS,
     VIEWS,
@@ -74,7 +75,7 @@ def test_a_part_of_a_frame_keeps_its_time() -> None:
 # ── prompts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("spec", [spec for spec in DIALECTS if spec not in ("insight_o3", "grid", "reel")])
+@pytest.mark.parametrize("spec", [spec for spec in DIALECTS if spec not in ("insight_o3", "grid", "reel", *PLANNING)])
 def test_prompts_give_the_length_of_videos_and_the_form_of_the_answer(spec: str) -> None:
     dialect = make_dialect(spec)
     prompt = dialect.prompt(VIDEO_TOOLSET, WATCH)

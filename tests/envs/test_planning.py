@@ -119,8 +119,8 @@ def test_layouts_belong_to_the_split_and_can_be_chosen() -> None:
     ("options", "message"),
     [
         ({"layot": 1}, 'unknown reset option "layot"'),
-        ({"layout": -1}, "seed: expected a whole number"),
-        ({"layout": "maze"}, "seed: expected a whole number"),
+        ({"layout": -1}, "layout: expected a World or a whole number from 0 up, got -1"),
+        ({"layout": "maze"}, "layout: expected a World or a whole number"),
         ({"layout": Maze(2, ((0, 2, 3), (0, 2, 3), (1, 2), (1, 3)), 0, 1)}, "layout: expected a layout of frozenlake"),
         ({"layout": FrozenLake(7, [], 0, 1)}, "layout: expected at most 6 cells per side, got 7"),
     ],

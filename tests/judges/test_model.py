@@ -35,6 +35,7 @@ from o3gym.types import FULL, Reply, Source, Target, Task, Trajectory
 from tests.conftest import KEY
 from tests.policies.openai.openai_stub import Stub, completion, failure
 from tests.suites.released import released_files as released
+from tests.worlds.planning_episodes import ROOM, planning_task
 
 PICTURE = (Source.generated("synthetic", seed=1),)
 VERDICTS = ("correct", "incorrect")
@@ -153,6 +154,13 @@ def test_an_interval_is_judged_by_its_overlap_and_never_asked_about(make: Make, 
         ("wrong", pytest.approx(1 / 7)),
         ("wrong", 0.0),
     ]
+    assert stub.log() == []
+
+
+def test_a_plan_is_judged_by_carrying_it_out_and_never_asked_about(make: Make, stub: Stub) -> None:
+    room = planning_task(ROOM)
+    answers = (room.answer, "up right pick down drop", "up right pick", "pick it up")
+    assert [make()(room, answer).score for answer in answers] == [1.0, 1.0, pytest.approx(0.6), 0.0]
     assert stub.log() == []
 
 

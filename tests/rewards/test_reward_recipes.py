@@ -37,7 +37,7 @@ def test_an_unknown_recipe_names_the_closest():
 
 
 def test_which_recipes_wait_for_settle():
-    assert {name for name in ALL if not ALL[name].pending} == {"outcome", "iou", "mini_o3", "vprl"}
+    assert {name for name in ALL if not ALL[name].pending} == {"outcome", "iou", "mini_o3", "vprl", "vprl_search"}
 
 
 def test_outcome_and_mini_o3():
@@ -190,8 +190,8 @@ def test_thyme(trajectory, value, signed):
     assert reward(recipes.THYME_CODE, trajectory) == pytest.approx(signed)
 
 
-def test_vprl():
+def test_vprl_search():
     walk = episode(task(targets=[TOP_LEFT]), look(LEFT), mistake(), look(TOP_LEFT), said="B")
-    settled = settle([[walk]], recipes.VPRL)[0][0]
+    settled = settle([[walk]], recipes.VPRL_SEARCH)[0][0]
     assert settled.terms == {"progress": -4.0, "outcome": 1.0}  # +1, −5, found already, no move
     assert settled.reward == -3.0

@@ -47,7 +47,9 @@ def test_order_is_kept():
 
 
 @pytest.mark.parametrize("judge", [None, say("wrong", 0.25), say("failed", None)])
-@pytest.mark.parametrize("name", ["outcome", "deepeyes", "pixel_reasoner", "thyme", "vprl", "insight_o3_in_loop"])
+@pytest.mark.parametrize(
+    "name", ["outcome", "deepeyes", "pixel_reasoner", "thyme", "vprl", "vprl_search", "insight_o3_in_loop"]
+)
 def test_settling_twice_changes_nothing(name, judge):
     recipe = recipes.make_recipe(name)
     group = [RIGHT, WRONG, episode(task(), look(LEFT), mistake(), said="B"), replace(RIGHT, stop="error")]
@@ -140,11 +142,11 @@ def test_judges_run_at_once_but_not_too_many():
 
 def test_step_terms_come_from_the_turns_where_they_are():
     walk = episode(task(targets=[(0.0, 0.0, 0.5, 0.5)]), look(LEFT), mistake(), said="B")
-    assert settle([[walk]], recipes.VPRL)[0][0].terms["progress"] == -4.0
+    assert settle([[walk]], recipes.VPRL_SEARCH)[0][0].terms["progress"] == -4.0
     written = tuple(replace(turn, terms={"progress": 0.5}) for turn in walk.turns)
-    assert settle([[replace(walk, turns=written)]], recipes.VPRL)[0][0].terms["progress"] == 1.5
+    assert settle([[replace(walk, turns=written)]], recipes.VPRL_SEARCH)[0][0].terms["progress"] == 1.5
     mixed = (written[0], *walk.turns[1:])
-    assert settle([[replace(walk, turns=mixed)]], recipes.VPRL)[0][0].terms["progress"] == -4.5
+    assert settle([[replace(walk, turns=mixed)]], recipes.VPRL_SEARCH)[0][0].terms["progress"] == -4.5
 
 
 def test_end_terms_are_computed_on_the_whole_episode():

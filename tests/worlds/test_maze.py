@@ -30,7 +30,7 @@ def test_drawn_mazes_are_perfect(level: int) -> None:
         seen, waiting = {0}, [0]
         while waiting:
             cell = waiting.pop()
-            beside = [maze.successor(cell, move) for move in range(4)]
+            beside = maze.successors(cell)
             waiting += [to for to in beside if to != -1 and to not in seen]
             seen |= set(beside) - {-1}
         assert len(seen) == level**2

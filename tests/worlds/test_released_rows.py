@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import pickle
+from random import Random
 from typing import Any
 
 import pytest
@@ -172,6 +175,38 @@ def test_walls_of_mazes_must_be_named() -> None:
 def test_lines_that_are_no_rows(line: str) -> None:
     with pytest.raises(WorldRowError, match="row 1: "):
         list(read_world_rows("frozenlake", [line]))
+
+
+def test_the_error_of_a_row_has_its_parts_and_can_be_pickled() -> None:
+    with pytest.raises(WorldRowError) as caught:
+        list(read_world_rows("frozenlake", ["", changed(lake_row(LAKE), "meta.level", "3")]))
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert (error.row, error.field, error.reason) == (2, "meta.level", "expected a whole number, got '3'")
+        assert str(error) == "row 2: meta.level: expected a whole number, got '3'"
+
+
+ODD_VALUES = (None, True, -1, 10**30, 1.5, math.nan, "", "3", [], [[]], [0, 0], [[0, 0], False], {}, {"0": 1})
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_with_an_odd_value_anywhere_are_read_or_refused(name: str) -> None:
+    text, rng = json.dumps(ROWS[name](draw_world(name, 2))), Random(0)
+    messages = []
+    for _ in range(300):
+        row = place = json.loads(text)
+        while isinstance(place, dict | list) and place:
+            key = rng.choice(list(place) if isinstance(place, dict) else range(len(place)))
+            if not isinstance(place[key], dict | list) or rng.random() < 0.3:
+                place[key] = rng.choice(ODD_VALUES)
+                break
+            place = place[key]
+        try:
+            (read,) = read_world_rows(name, [json.dumps(row)])
+            assert read.world.goal(read.path[-1])
+        except WorldRowError as error:
+            messages.append(str(error))
+    assert len(messages) > 250
+    assert all(message.startswith("row 1: ") and len(message) < 400 for message in messages)
 
 
 def test_an_unknown_world_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from o3gym.codec import encode
 from o3gym.runs.coverage import place_in_picture
 from o3gym.runs.tables import NO_FAMILY
 from o3gym.runs.viewer.thumbnails import Thumbnails
-from o3gym.types import Source, Trajectory, Turn, View
+from o3gym.types import Call, Source, Trajectory, Turn, View
 
 EXCERPT = 160
 CELLS = 24
 """Maximum number of frames of a video's overview that the page shows."""
+PICTURE_TEXT = re.compile(r"(data:image/[\w.+-]{1,20};base64,)([A-Za-z0-9+/=]{80,})")
+"""A picture that a model wrote into its reply."""
 
 
 def index_row(trajectory: Trajectory) -> list[Any]:
@@ -46,7 +49,7 @@ def episode_values(trajectory: Trajectory, thumbnails: Thumbnails) -> dict[str, 
         "kind": task.kind,
         "gold": task.answer,
         "truth": task.origin.get("ground_truth") is not False,
-        "answer": trajectory.answer,
+        "answer": without_base64(trajectory.answer),
         "located": trajectory.located,
         "verdict": trajectory.verdict or "unjudged",
         "stop": trajectory.stop or "none",
@@ -131,16 +134,43 @@ def _turn(turn: Turn, dropped: tuple[int, ...] | None) -> dict[str, Any]:
     """The values of a turn. For the first turn of a further segment, they include the views that it no longer saw."""
     return {
         **({} if dropped is None else {"dropped": dropped}),
-        "thought": turn.parsed.thought,
+        "thought": without_base64(turn.parsed.thought),
         "tool": turn.parsed.call.tool,
-        "args": encode(turn.parsed.call.args),
-        "text": turn.reply.text,
+        "args": _arguments(turn.parsed.call),
+        "text": without_base64(turn.reply.text, _drawn(turn.parsed.call)),
         "well_formed": turn.parsed.well_formed,
         "finish": turn.reply.finish,
         "trouble": turn.reply.error,
         "error": turn.error,
-        "feedback": turn.feedback,
+        "feedback": without_base64(turn.feedback),
         "views": turn.views,
         "terms": dict(turn.terms),
         "children": turn.children,
     }
+
+
+def without_base64(text: str, drawn: str = "") -> str:
+    """The text with a note in place of each picture in it, whose base64 is of no use to a reader.
+
+    Args:
+        text: the text
+        drawn: a picture that the text may hold without being marked as one; "" for none
+    """
+    if drawn:
+        text = text.replace(drawn, _note(drawn))
+    return PICTURE_TEXT.sub(lambda found: found[1] + _note(found[2]), text)
+
+
+def _note(encoded: str) -> str:
+    return f"… ({len(encoded):,} characters)"
+
+
+def _drawn(call: Call) -> str:
+    """The picture that a call draws, if it is base64 alone. A short text is shown as it is."""
+    picture = call.args.get("picture") if call.tool == "draw_state" else None
+    return picture if isinstance(picture, str) and len(picture) > EXCERPT and ":" not in picture else ""
+
+
+def _arguments(call: Call) -> dict[str, Any]:
+    drawn, args = _drawn(call), encode(call.args)
+    return {key: without_base64(arg, drawn) if isinstance(arg, str) else arg for key, arg in args.items()}

@@ -1,0 +1,1 @@
+"""A visual planner, which draws the next state, and its picture tokenizer."""
