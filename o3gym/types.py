@@ -326,7 +326,8 @@ class Trajectory:
         score: the judge's graded score in 0..1 (ANLS, IoU); None while pending or failed.
         terms: reward terms of the whole episode (step terms summed).
         reward: the recipe's total; None while pending or if a judge failed.
-        segments: the segments, if there are several; empty for an episode whose dialogue only grew.
+        segments: the segments, if there are several or the dialect left views out of the dialogue; empty for an episode
+            whose dialogue only grew and holds all views.
     """
 
     task: Task

@@ -179,7 +179,9 @@ class PlanningEnv(gym.Env[State, Any]):
 
     @property
     def state(self) -> int:
-        """The number of the current state."""
+        """The number of the current state. Raises `ResetNeeded` before the first reset."""
+        if self._world is None:
+            raise ResetNeeded("call env.reset() first")
         return self._state
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[State, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
@@ -26,9 +27,9 @@ _Stepped = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 class PlanningVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """`num_envs` environments in `workers` processes, each of which steps its share one after the other.
 
-    It gives the same episodes as Gymnasium's `SyncVectorEnv`. One process for each environment, as `AsyncVectorEnv` has
-    it, spends more time on messages than a step takes; here a step needs one message for each process. Pictures,
-    observations as well as actions, are passed in shared memory.
+    It gives the same episodes as Gymnasium's `SyncVectorEnv` in its default mode, `AutoresetMode.NEXT_STEP`. One
+    process for each environment, as `AsyncVectorEnv` has it, spends more time on messages than a step takes; here a
+    step needs one message for each process. Pictures, observations as well as actions, are passed in shared memory.
 
     Args:
         world: "frozenlake", "maze" or "minibehaviour"
@@ -122,6 +123,9 @@ class PlanningVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             numbers = f"{self._shares[dead].start} to {self._shares[dead].stop - 1}"
             code = self._processes[dead].exitcode
             raise RuntimeError(f"the process of environments {numbers} has ended with exit code {code}") from None
+        except KeyboardInterrupt:
+            self.close()  # for the same reason
+            raise
         for error, _ in replies:
             if error is not None:
                 raise error
@@ -185,13 +189,14 @@ def _work(
     pipe: Connection, others: Sequence[Connection], makers: Sequence[Any], seen: _Shared, actions: _Shared, share: slice
 ) -> None:
     """Does what the other process asks of a share of the environments, until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process gets it, too, and closes the pipe
     for other in others:
         other.close()
     envs = _Share([make() for make in makers], seen.array[share], actions.array[share])
     while True:
         try:
             command, arguments = pipe.recv()
-        except (EOFError, OSError, KeyboardInterrupt):
+        except (EOFError, OSError):
             return
         try:
             reply: tuple[Exception | None, Any] = (None, getattr(envs, command)(*arguments))

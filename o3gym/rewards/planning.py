@@ -24,8 +24,8 @@ def move_reward(trajectory: Trajectory) -> float:
     """The released rewards of the moves of the last turn: 1 for a move closer to the goal, −5 if invalid, otherwise 0.
 
     A plan that is answered as a whole earns them for its moves up to and including the first invalid one, and a plan
-    that cannot be read is one invalid move. Nothing is earned after the goal, nor by an answer that follows moves, which
-    have earned their rewards. It is 0 for tasks that are not of planning.
+    that cannot be read is one invalid move. Nothing is earned after the goal, nor by an answer that follows moves, as
+    they are paid for already. It is 0 for tasks that are not of planning.
     """
     now = newest_standing(trajectory.sources)
     if now is None or not trajectory.turns:

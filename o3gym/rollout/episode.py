@@ -257,7 +257,7 @@ class RunningEpisode:
         info = {**info, "calls_left": self.base.episode.calls_left, "views": self.base.views, "tool": tool}
         parts = self.agent.dialect.show(views, observation["text"], info)
         self._dialogue.add(self._role(), [part if isinstance(part, str) else self._picture(part) for part in parts])
-        self._memory.shown()
+        self._memory.shown(left_out=sum(not isinstance(part, str) for part in parts) < len(views))
 
     def _role(self) -> Role:
         """Returns the role of the next observation."""

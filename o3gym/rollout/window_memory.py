@@ -22,9 +22,14 @@ class WindowMemory:
         self._dialogue, self._window = dialogue, window
         self._segments: list[Segment] = [Segment()]
         self._turns = 0
+        self._incomplete = False
 
-    def shown(self) -> None:
-        """Cuts the dialogue if an observation that was just appended moves older pictures out of the window."""
+    def shown(self, left_out: bool = False) -> None:
+        """Cuts the dialogue if an observation that was just appended moves older pictures out of the window.
+
+        `left_out` says whether the dialect left views of the observation out of the dialogue.
+        """
+        self._incomplete |= left_out
         messages = self._dialogue.messages
         if changes := leaving(messages, self._window):
             dropped = _views(messages[index] for index in sorted(changes))
@@ -34,14 +39,13 @@ class WindowMemory:
     def replied(self) -> None:
         """Notes that a reply to the dialogue has arrived, which is not among the messages yet."""
         last = self._segments[-1]
-        if self._window is not None:
-            self._segments[-1] = replace(last, turns=(*last.turns, self._turns), views=_views(self._dialogue.messages))
+        self._segments[-1] = replace(last, turns=(*last.turns, self._turns), views=_views(self._dialogue.messages))
         self._turns += 1
 
     def segments(self) -> tuple[Segment, ...]:
-        """Returns the segments with turns if there are several, as `Trajectory.segments` holds them."""
+        """Returns the segments with turns as `Trajectory.segments` holds them: unless the only one has all views."""
         found = tuple(segment for segment in self._segments if segment.turns)
-        return found if len(found) > 1 else ()
+        return found if len(found) > 1 or self._incomplete else ()
 
     def assigned(self, turns: Sequence[Turn]) -> list[Turn]:
         """Returns the turns with the numbers of their segments."""

@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env as check_gymnasium
 
 from o3gym.codec import encode
 from o3gym.dialects.base import Dialect
+from o3gym.dialects.tagged import WORLD_TOOLS
 from o3gym.envs.controls import Control
 from o3gym.media.images import shared_store
 from o3gym.media.timeline import Timeline
@@ -41,8 +42,6 @@ FILMS_TRIED = ((1, 0.04), (10, 2.0), (450, 15.0), (1500, 750.0))
 """(frames, seconds) of the videos that a time rule is tried on."""
 ENDING_KINDS: dict[str, TaskKind] = {"locate": "box", "locate_span": "span"}
 """The kind of the tasks that a tool ends, apart from tasks that ask for words."""
-PLANNING_TOOLS = ("move", "draw_state")
-"""The tools that need a world of visual planning."""
 
 
 def check_env(name: str) -> None:
@@ -71,7 +70,7 @@ def check_tool(tool: Tool) -> None:
 def _scene_for(tool: Tool) -> ToolContext:
     """An episode in which calls of the tool can be carried out."""
     video = any(arg.kind in ("video", "span", "numbers") for arg in tool.args.values())
-    return sample_context(ENDING_KINDS.get(tool.name, "free"), video, LAKE if tool.name in PLANNING_TOOLS else SCENE)
+    return sample_context(ENDING_KINDS.get(tool.name, "free"), video, LAKE if tool.name in WORLD_TOOLS else SCENE)
 
 
 def _sample_calls(tool: Tool, scene: ToolContext, count: int = 20) -> Iterator[dict[str, Any]]:

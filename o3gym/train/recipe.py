@@ -204,7 +204,7 @@ FREEZABLE = ("vision", "projector")
 
 
 def names(kind: str = "sft") -> list[str]:
-    """Returns the names of the recipes that come with o3gym, of kind "sft" or "grpo"."""
+    """Returns the names of the recipes that come with o3gym, of kind "sft", "grpo" or "planning"."""
     folder = resources.files("o3gym.train") / "recipes" / kind
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 

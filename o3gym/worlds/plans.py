@@ -13,7 +13,7 @@ LONGEST_PLAN = 1000
 UNREADABLE = "invalid"
 """The word for a move that could not be read, for example out of a picture. It is read as `BLOCKED`."""
 _LETTERS = {name[0]: move for move, name in enumerate(DIRECTIONS)}
-_WORD = re.compile(r"[^\s,;→>.\-]+")
+_WORD = re.compile(r"""[^\s,;→>.\-|*`"'“”()\[\]]+""")
 _SHOWN = 30
 """Characters of a wrong word that an error shows."""
 
@@ -28,8 +28,9 @@ class WrittenPlan(NamedTuple):
 def read_plan(text: str, moves: Sequence[str]) -> WrittenPlan:
     """Reads a plan in any case: names of moves, or letters of directions as in "LLRUD", with separators between them.
 
-    Separators are spaces, commas, semicolons, full stops, hyphens and arrows. A plan of more than `LONGEST_PLAN` moves
-    is an error, and so is an empty one.
+    Separators are spaces, commas, semicolons, full stops, hyphens, bars and arrows. Brackets, quotation marks and the
+    asterisks and backticks of Markdown are separators, too, because models wrap plans in them. A plan of more than
+    `LONGEST_PLAN` moves is an error, and so is an empty one.
 
     Args:
         text: the plan as it was written

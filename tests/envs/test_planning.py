@@ -151,8 +151,9 @@ def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> N
 @pytest.mark.parametrize("action", [-1, 4, 1.5, None, "up"])
 def test_moves_that_do_not_exist_raise(action: object) -> None:
     env = PlanningEnv()
-    with pytest.raises(ResetNeeded, match=r"call env.reset\(\) first"):
-        env.step(0)
+    for use in (lambda: env.step(0), lambda: env.state):
+        with pytest.raises(ResetNeeded, match=r"call env.reset\(\) first"):
+            use()
     env.reset(seed=0)
     with pytest.raises(ValueError, match="action: expected a whole number from 0 to 3"):
         env.step(action)

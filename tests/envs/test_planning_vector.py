@@ -115,6 +115,26 @@ def test_a_process_that_died_closes_the_vector(dead: int, capfd: pytest.CaptureF
     assert capfd.readouterr().err == ""  # the other process ends without a word
 
 
+def test_an_interrupted_step_closes_the_vector_so_that_no_reply_is_taken_for_a_later_one() -> None:
+    class Interrupted:
+        def send(self, _message: object) -> None:
+            raise KeyboardInterrupt
+
+        def close(self) -> None: ...
+
+    envs = PlanningVectorEnv(num_envs=2, workers=2, observation="symbols")
+    envs.reset(seed=0)
+    os.kill(envs._processes[0].pid or 0, signal.SIGINT)  # the terminal sends it to all processes
+    envs.step(np.zeros(2, int))
+    pipe = envs._pipes[1]
+    envs._pipes[1] = Interrupted()  # type: ignore[call-overload]
+    pipe.close()
+    with pytest.raises(KeyboardInterrupt):
+        envs.step(np.zeros(2, int))
+    assert envs.closed
+    assert not any(process.is_alive() for process in envs._processes)
+
+
 def test_a_closed_vector_says_so() -> None:
     envs = PlanningVectorEnv(num_envs=1, observation="symbols", render_mode="rgb_array")
     envs.close()

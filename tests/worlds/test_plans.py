@@ -19,6 +19,9 @@ MOVES = MiniBehaviour.moves
         ("l,l,r", (2, 2, 3)),
         ("U, U, PICK, R, DROP", (0, 0, 4, 3, 5)),
         ("up -> left\n→ down.", (0, 2, 1)),
+        ("**right up**", (3, 0)),
+        ("[\"right\", 'up', (`down`)]", (3, 0, 1)),
+        ("“right” |up|", (3, 0)),
     ],
 )
 def test_words_and_letters_are_read(text: str, moves: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What `o3gym train sft` and `o3gym train grpo` share: their arguments, the dry run and the display of progress."""
+"""What the trainings of `o3gym train` share: their arguments, the dry run and the display of progress."""
 
 from __future__ import annotations
 

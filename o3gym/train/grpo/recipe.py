@@ -14,6 +14,7 @@ from o3gym.registry import UnknownName, closest
 from o3gym.rewards.reasoning import require_reasoning_judge
 from o3gym.sampling import Sampling
 from o3gym.specs import parse_spec
+from o3gym.suites.base import recommended_turns
 from o3gym.train.grpo.advantages import Denominator, Mean, Norm, OverTurn, Stats, Void
 from o3gym.train.recipe import (
     RecipeError,
@@ -30,8 +31,6 @@ from o3gym.train.recipe import (
 )
 
 OldLogprobs: TypeAlias = Literal["compute", "rollout"]
-MAX_TURNS = 6
-"""The environment's default of `max_turns`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +184,11 @@ class GrpoRecipe(TrainingRecipe):
         """Returns the tasks per rollout and device. Raises `RecipeError` if they do not divide evenly."""
         return _share(self.prompts, devices, "prompts")
 
+    @property
+    def max_turns(self) -> int:
+        """The number of turns of an episode: the environment's argument, or the suite's recommendation."""
+        return int(self.env.get("max_turns", recommended_turns(self.env.get("suite", "synthetic"))))
+
     def accumulation(self, devices: int) -> int:
         """Returns the forward passes per optimiser step and device, each of at most `micro_batch` rows.
 
@@ -194,7 +198,7 @@ class GrpoRecipe(TrainingRecipe):
         inside = _share(self.in_loop.prompts, devices, "in_loop.prompts")
         rows = math.ceil(self.share(devices) / self.updates) * self.samples
         rows += math.ceil(inside / self.updates) * self.in_loop.samples * self.in_loop.calls
-        turns = max(MAX_TURNS, searcher_env()["max_turns"] if self.in_loop.prompts else 0)
+        turns = max(self.max_turns, searcher_env()["max_turns"] if self.in_loop.prompts else 0)
         rows *= most_segments(int(self.env.get("max_turns", turns)), self.window)
         return math.ceil(rows / (self.micro_batch or rows))
 

@@ -33,7 +33,7 @@ from o3gym.train.grpo.experience import (
     usable_searches,
 )
 from o3gym.train.grpo.reasoner_in_loop import ReasonerInLoop
-from o3gym.train.grpo.recipe import MAX_TURNS, GrpoRecipe
+from o3gym.train.grpo.recipe import GrpoRecipe
 from o3gym.train.recipe import devices
 from o3gym.types import Trajectory
 
@@ -156,7 +156,7 @@ class RolloutWorker:
         # A training that was stopped after this rollout plays it again when it is resumed.
         shutil.rmtree(folder, ignore_errors=True)
         protocol = {"reward": self.recipe.reward, "rollout": number, "recipe": encode(self.recipe), "arms": {}}
-        with RunStore(folder, {**protocol, "turns": [self.env.get("max_turns", MAX_TURNS)]}) as store:
+        with RunStore(folder, {**protocol, "turns": [self.env.get("max_turns", self.recipe.max_turns)]}) as store:
             for trajectory in (t for group in played for t in group):
                 store.append(trajectory)
 

@@ -194,6 +194,13 @@ def test_passes_are_planned_for_all_segments(start: Path) -> None:
     assert recipe(start, window=4, **more).accumulation(1) == 4
 
 
+@pytest.mark.parametrize(("env", "turns"), [({}, 6), ({"suite": "planning-maze"}, 32), ({"max_turns": 9}, 9)])
+def test_an_episode_has_as_many_turns_as_its_suite_recommends(start: Path, env: dict[str, Any], turns: int) -> None:
+    made = replace(recipe(start), env=env)
+    assert made.max_turns == turns
+    assert replace(made, window=1).accumulation(1) == made.accumulation(1) * (turns - 1)
+
+
 def test_a_window_keeps_at_least_one_round(start: Path) -> None:
     with pytest.raises(RecipeError, match="window: expected at least 1, got 0"):
         read_grpo({"model": str(start), "steps": 1, "window": 0})
