@@ -225,6 +225,8 @@ class Episode:
         """
         rules = self.rules
         if rules.max_calls is not None and self.calls >= rules.max_calls:
+            if not any(tool.ends for tool in rules.tools.values()):
+                return "over_turn", f"All {rules.max_calls} tool calls are used."
             return "", f"All {rules.max_calls} tool calls are used; give the final answer."
         if len(self.turns) + 1 >= rules.max_turns and not last:
             return "over_turn", LAST_TURN

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from o3gym.runs.suite_metrics import Measure, Numbers, percent
 from o3gym.types import Trajectory
-from o3gym.worlds.records import planned, task_world
+from o3gym.worlds.records import newest_standing, planned, task_world
 
 LENGTH_BANDS = ((1, "1-3"), (4, "4-6"), (7, "7-9"), (10, "10+"))
 """The least optimal length of each band, and the band's name."""
@@ -30,14 +30,18 @@ class PlanOutcome(NamedTuple):
 
 
 def _planning_read(trajectory: Trajectory) -> PlanOutcome | None:
-    """Scores the moves that the episode made, or else the plan that it answered with; None for other tasks."""
-    world, written = task_world(trajectory.task), planned(trajectory)
-    if world is None or written is None:
+    """Scores the plan that the episode answered with, or else the moves that it made; None for other tasks.
+
+    Of an episode that made moves, these are counted, also if it answered with another plan in the end.
+    """
+    world, written, now = task_world(trajectory.task), planned(trajectory), newest_standing(trajectory.sources)
+    if world is None or written is None or now is None:
         return None
     score = world.score_plan(written.moves)
+    made = now.plan or written.moves
     # An answer that is no plan counts as one invalid move, as in the reward; an episode without an answer has none.
     unreadable = int(bool(written.error) and trajectory.stop == "answered")
-    invalid, moves = score.invalid + unreadable, len(written.moves) + unreadable
+    invalid, moves = world.score_plan(made).invalid + unreadable, len(made) + unreadable
     return PlanOutcome(score.exact, score.progress, score.reached, invalid, moves, world.level, world.optimal_length)
 
 

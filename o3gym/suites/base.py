@@ -203,6 +203,8 @@ def make_suite(spec: str, split: str = "test", **options: Any) -> Suite:
     key = (spec, split, json.dumps(options, sort_keys=True))
     stored = _opened.pop(key, None)
     name, argument, inline = parse_spec(spec)
+    if "split" in inline:
+        raise ValueError(f'suite "{spec}": the split is an argument of its own, not an option of the suite')
     if stored is None or stored[1] != _states(stored[0], argument):
         suite: Suite = build_plugin("suite", name, SUITES[name], argument, **{**inline, **options, "split": split})
         stored = (suite, _states(suite, argument))

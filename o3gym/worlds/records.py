@@ -7,7 +7,7 @@ so far, also the invalid moves, which leave the state as it is.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -70,6 +70,8 @@ def _read_layout(text: str) -> World:
     if world == FrozenLake.name:
         return FrozenLake(level, record["holes"], start, record["target"])
     if world == Maze.name:
+        if not isinstance(record["walls"], str):
+            raise LayoutError(f"maze: walls: expected one hexadecimal digit a cell, got {record['walls']!r:.60}")
         walls = [{side for side in range(4) if int(digit, 16) >> side & 1} for digit in record["walls"]]
         return Maze(level, walls, start, record["target"])
     if world == MiniBehaviour.name:
@@ -149,12 +151,3 @@ def planned(trajectory: Trajectory) -> WrittenPlan | None:
     if standing.plan and not trajectory.answer:
         return WrittenPlan(standing.plan)
     return read_plan(trajectory.answer, standing.world.moves)
-
-
-def scored_steps(world: World, plan: Iterable[int]) -> list[float]:
-    """The released reward of each step of a plan that starts in the start state."""
-    state, rewards = world.start, []
-    for move in plan:
-        rewards.append(world.reward(state, move))
-        state = world.step(state, move)[0]
-    return rewards

@@ -150,6 +150,14 @@ def test_max_calls_leaves_the_answer() -> None:
 # ── Tools, controls, copies ─────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_without_an_answer_to_give_max_calls_ends_the_episode() -> None:
+    env, _ = planning(max_calls=1, tools=["move"])
+    env.step(move("down"))
+    *_, terminated, truncated, info = env.step(move("right"))
+    assert (terminated, truncated, info["stop"], info["error"]) == (False, True, "over_turn", "budget")
+    assert plan_of(env) == (DOWN,)
+
+
 @pytest.mark.parametrize("tool", ["move", "draw_state"])
 def test_a_tool_that_may_end_the_episode_is_enough(tool: str) -> None:
     env, _ = planning(tools=[tool])

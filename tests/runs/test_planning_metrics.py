@@ -83,7 +83,8 @@ def test_an_unanswered_episode_that_made_moves_keeps_its_progress() -> None:
 
 def test_an_answered_plan_counts_as_the_judge_sees_it() -> None:
     """Whoever must not explore by moves before the answer gets no tool for it."""
-    assert measured(answered(LAKE, "DRRU", [-1]))["exact match %"] == 100
+    found = measured(answered(LAKE, "DRRU", [-1]))
+    assert (found["exact match %"], found["invalid moves %"]) == (100, 100)  # one move was made, and it was invalid
     assert measured(answered(LAKE, "DR", [DOWN], [RIGHT], [RIGHT], [UP]))["exact match %"] == 0
 
 

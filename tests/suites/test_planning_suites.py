@@ -174,3 +174,8 @@ def test_a_file_without_rows_of_the_level_is_an_error(tmp_path: Path) -> None:
     file = written(tmp_path, GOOD)
     with pytest.raises(SuiteError, match=r"expected at least one row of level 6"):
         make_suite("planning-frozenlake", data=str(file), level=6)
+
+
+def test_a_split_inside_a_spec_is_refused_instead_of_ignored() -> None:
+    with pytest.raises(ValueError, match="the split is an argument of its own"):
+        make_suite("planning-maze?split=train")
