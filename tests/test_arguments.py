@@ -75,10 +75,10 @@ def test_sampling(fields: dict[str, Any], message: str) -> None:
         ({"turns": (3, 3)}, "turns: expected different budgets, got 3, 3"),
         ({"turns": (0, 4)}, "turns: expected a whole number from 1 up, got 0"),
         ({"turns": (1,)}, "the largest of turns: expected a whole number from 2 up, got 1"),
-        ({"turns": ()}, r"turns: expected a sequence with at least one entry, got \(\)"),
         ({"turns": 6}, "turns: expected a sequence with at least one entry, got 6"),
         ({"policies": "oracle"}, "policies: expected a sequence with at least one entry, got 'oracle'"),
-        ({"policies": ()}, "policies: expected a sequence"),
+        ({"policies": ()}, r"policies: expected a sequence with at least one entry, got \(\)"),
+        ({"turns": []}, r"turns: expected a sequence with at least one entry, got \[\]"),
     ],
 )
 def test_a_benchmark(fields: dict[str, Any], message: str) -> None:

@@ -330,7 +330,7 @@ def test_gymnasiums_checker_passes() -> None:
 def test_the_same_seed_and_calls_give_the_same_episode() -> None:
     first, second = (random_steps(real(max_turns=50)) for _ in range(2))
     assert first == second
-    assert any(info["error"] == "code" for _, _, info in first[::2])  # a sampled source is one letter
+    assert any(info["error"] == "code" for _, info in first[::2])  # a sampled source is one letter
 
 
 def test_paths_and_random_numbers_are_the_same_in_every_episode() -> None:

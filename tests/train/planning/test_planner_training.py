@@ -72,7 +72,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(settings: dict[str, 
 
 
 def test_rewards_rise(tmp_path: Path) -> None:
-    start = train_planner(lake_recipe(method="walks", steps=60, learning_rate=3e-2, **ONE_LAKE), tmp_path / "start")
+    start = train_planner(lake_recipe(method="walks", steps=60, learning_rate=2e-2, **ONE_LAKE), tmp_path / "start")
     more = {"method": "rewards", "states": "all", "samples": 8, "steps": 16, "learning_rate": 3e-3, **ONE_LAKE}
     reward = curves(train_planner(lake_recipe(model=str(start), **more, log_steps=4), tmp_path / "out"))["reward"]
     assert reward[-1] > reward[0] + 0.5
