@@ -25,7 +25,6 @@ figure needs.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +38,7 @@ from rich.table import Table
 
 from o3gym.bench.definition import Bench
 from o3gym.bench.run import run
-from o3gym.policies.tiny.coder import WEIGHTS_CODER, TinyCoder
+from o3gym.policies.tiny.coder import WEIGHTS_CODER
 from o3gym.runs.intervals import bootstrap_interval
 from o3gym.runs.store import open_run
 from o3gym.sampling import Sampling
@@ -58,11 +57,11 @@ TASKS = {"family": "turned+dim", "difficulty": "easy", "answers": "choice"}
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "adaptive": {"reward": "thyme", "code_temperature": 0.0},
     "text": {"reward": "thyme", "code_temperature": 0.0, "code_loss": "false"},
-    "plain": {"reward": "thyme"},
+    "plain": {"reward": "thyme", "code_temperature": "null"},
     "outcome": {"reward": "thyme_no_consistency", "code_temperature": 0.0},
     "code": {"reward": "thyme_with_code", "code_temperature": 0.0},
 }
-"""What differs between the arms: the reward, the temperature of code (that of the text, 1, if not given), and whether
+"""What differs between the arms: the reward, the temperature of code (null: that of the text, 1), and whether
 code has a loss.
 """
 WAYS: Mapping[str, tuple[float, float | None]] = {"plain": (1.0, None), "adaptive": (1.0, 0.0), "greedy": (0.0, None)}
@@ -109,25 +108,14 @@ def train_cell(cell: Cell, args: argparse.Namespace) -> Path:
         return model
     settings: dict[str, Any] = {
         "model": str(model),
-        "dialect": TinyCoder.dialect,
-        "sight": "o3gym.policies.tiny.code_size:code_size",
         **ARMS[cell.arm],
-        "freeze": '["vision"]',
-        "mean": "sequence",  # as in the recipe `thyme`
-        "over_turn_masking": "false",  # code that fails takes the episode's last chance, which is not to be excused
-        "learning_rate": 1e-4,
-        "max_tokens": MAX_TOKENS,
-        "prompts": 8,
-        "samples": 8,
         "seed": cell.seed,
         "steps": args.steps,
         "watch": 1,
         "threads": args.threads,
-        "env.suite_args": json.dumps(TASKS),
-        "env.max_turns": EPISODE_TURNS,
-        "env.min_pixels": TinyCoder.env["min_pixels"],
+        "env.on_void": "continue",  # a reply without code or answer is told so, and another one may follow
     }
-    recipe = load_grpo("tiny", [f"{key}={value}" for key, value in settings.items()])
+    recipe = load_grpo("tiny_coder", [f"{key}={value}" for key, value in settings.items()])
     return train_grpo(recipe, args.out / cell.name, lambda step, steps, logs: _print_log(cell, step, steps, logs))
 
 
