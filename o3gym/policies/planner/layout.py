@@ -27,6 +27,9 @@ class SequenceLayout:
         separator: id after the tokens of the state.
         end: id that ends what is written.
         moves: the id of each move that can be written, by name; empty for the form "picture".
+        restart: whether the positions of what is written start again where those of the state do. A cell of the next
+            state then lies at the same place as the cell of the state that it is mostly a copy of, whatever the size of
+            the grid.
     """
 
     form: PlannerForm = "picture"
@@ -34,6 +37,7 @@ class SequenceLayout:
     separator: int | None = None
     end: int | None = None
     moves: Mapping[str, int] = field(default_factory=dict)
+    restart: bool = False
 
     def named(self) -> dict[str, int]:
         """The ids that have a meaning of their own, by name."""
@@ -51,7 +55,7 @@ def own_layout(form: PlannerForm, codes: int) -> SequenceLayout:
     """
     check_form(form)
     moves = {move: codes + 3 + i for i, move in enumerate(MiniBehaviour.moves)}
-    return SequenceLayout(form, codes, codes + 1, codes + 2, moves)
+    return SequenceLayout(form, codes, codes + 1, codes + 2, moves, restart=True)
 
 
 def check_form(form: object) -> None:
@@ -96,6 +100,8 @@ def _layout_of(record: object) -> SequenceLayout:
         raise ValueError(f"moves: expected an object, got {moves!r:.60}")
     layout = SequenceLayout(**record)
     check_form(layout.form)
+    if type(layout.restart) is not bool:
+        raise ValueError(f"restart: expected true or false, got {layout.restart!r:.60}")
     marks = {"begin": layout.begin, "separator": layout.separator, "end": layout.end}
     for name, token in {**marks, **{f"moves.{move}": token for move, token in moves.items()}}.items():
         if type(token) is not int and (token is not None or name not in marks):

@@ -63,6 +63,33 @@ class Planner:
         """Adds `end`, if the layout has one, to targets of equal length: int64 (batch, T) → (batch, T + 0…1)."""
         return _with(self.layout.end, written)
 
+    def positions(self, state: int, first: int, count: int) -> dict[str, torch.Tensor]:
+        """The positions of some tokens of a sequence, int64 (1, count), as an argument of the model.
+
+        Empty if the model is to count by itself.
+
+        Args:
+            state: number of tokens of the state.
+            first: index of the first of these tokens in the sequence, which begins with `begin`, if there is one.
+            count: number of these tokens.
+        """
+        if not self.layout.restart:
+            return {}
+        marks = [[0] if mark is not None else [] for mark in (self.layout.begin, self.layout.separator)]
+        prompt = [*marks[0], *range(1, state + 1), *marks[1]]
+        places = [*prompt, *range(1, first + count - len(prompt) + 1)][first : first + count]
+        return {"position_ids": torch.tensor([places], device=self.model.device)}
+
+    def read_whole(self, prompts: torch.Tensor, written: torch.Tensor, state: int) -> torch.Tensor:
+        """The logits of each written token, (batch, length, vocabulary), without a cache."""
+        inputs = torch.cat((prompts, written[:, :-1]), 1)
+        places = self.positions(state, 0, inputs.shape[1])
+        # Positions that start again look like packed sequences, which transformers keeps apart unless it gets a mask.
+        mask = {"attention_mask": torch.ones_like(inputs)} if places else {}
+        options: dict[str, Any] = {"use_cache": False, "logits_to_keep": written.shape[1], **places, **mask}
+        logits: torch.Tensor = self.model(input_ids=inputs, **options).logits
+        return logits.float()
+
     def written_length(self, state: int) -> int:
         """The largest number of tokens that are written, with `end`, for a state of so many tokens."""
         if self.layout.form == "words":
@@ -77,10 +104,8 @@ class Planner:
             written: what follows, int64 (batch, length), with `end` and possibly padding, as in `Drawn.tokens`.
             temperature: divisor of the logits.
         """
-        prompts = self.prompts(states)
-        inputs = torch.cat((prompts, written[:, :-1]), 1)
-        logits = self.model(input_ids=inputs, use_cache=False, logits_to_keep=written.shape[1]).logits
-        logprobs: torch.Tensor = (logits.float() / temperature).log_softmax(-1)
+        logits = self.read_whole(self.prompts(states), written, states.shape[1])
+        logprobs = (logits / temperature).log_softmax(-1)
         return logprobs.gather(-1, written[..., None])[..., 0]
 
     def sample(self, states: torch.Tensor, temperature: float = 0.0, generator: torch.Generator | None = None) -> Drawn:
@@ -113,8 +138,11 @@ class Planner:
         chances: list[torch.Tensor] = []
         temperatures, numbers = temperatures.to(place), numbers.to(place)
         options: dict[str, Any] = {_cache_name(self.model): cache, "use_cache": True, "logits_to_keep": 1}
+        read = 0
         for step in range(numbers.shape[1]):
-            logits = self.model(input_ids=tokens, **options).logits[:, -1]
+            places = self.positions(states.shape[1], read, tokens.shape[1])
+            read += tokens.shape[1]
+            logits = self.model(input_ids=tokens, **places, **options).logits[:, -1]
             chosen, chance = _choose(logits, temperatures, numbers[:, step])
             if done is not None:  # rows that have ended stay ended
                 chosen, chance = chosen.where(~done, self._padding), chance.where(~done, 0.0)

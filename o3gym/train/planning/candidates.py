@@ -53,12 +53,14 @@ class _Reader:
         # its name up to transformers 5.22 was the second one
         self._name = "cache" if "cache" in inspect.signature(inner.forward).parameters else "past_key_values"
         self._cache = transformers.DynamicCache(config=inner.config)
+        self._planner, self._state, self._read = planner, states.shape[1], 0
         self.logits = self.read(planner.prompts(states), logits_to_keep=1)
 
     def read(self, ids: Any, **options: Any) -> Any:
         """Reads further ids, int64 (rows, places), and returns the logits."""
-        named = {self._name: self._cache}
-        self.logits = self._model(input_ids=ids, use_cache=True, **named, **options).logits.float()
+        options |= {self._name: self._cache, **self._planner.positions(self._state, self._read, ids.shape[1])}
+        self._read += ids.shape[1]
+        self.logits = self._model(input_ids=ids, use_cache=True, **options).logits.float()
         return self.logits
 
     def branch(self, rows: Any) -> None:
@@ -153,5 +155,4 @@ def _shared_logits(planner: Planner, states: Any, candidates: Candidates) -> Any
 
 
 def _own_logits(planner: Planner, states: Any, candidates: Candidates) -> Any:
-    ids = torch.cat([planner.prompts(states)[candidates.owner], candidates.tokens[:, :-1]], 1)
-    return planner.model(input_ids=ids, use_cache=False, logits_to_keep=candidates.tokens.shape[1]).logits.float()
+    return planner.read_whole(planner.prompts(states)[candidates.owner], candidates.tokens, states.shape[1])

@@ -73,9 +73,24 @@ def test_sampling_with_the_cache_agrees_with_a_pass_without_it(temperature: floa
     expected = planner.log_probabilities(STATES, drawn.tokens, temperature or 1.0)
     assert torch.allclose(drawn.logprobs, expected * drawn.mask, atol=1e-5)
     if temperature == 0:
-        sequence = torch.cat((planner.prompts(STATES), drawn.tokens), 1)
-        best = planner.model(sequence).logits[:, planner.prompts(STATES).shape[1] - 1 : -1].argmax(-1)
+        best = planner.read_whole(planner.prompts(STATES), drawn.tokens, STATES.shape[1]).argmax(-1)
         assert torch.equal(best.where(drawn.mask, drawn.tokens), drawn.tokens)
+
+
+def test_positions_start_again_after_the_separator() -> None:
+    planner = toy_planner()
+    places = planner.positions(3, 0, 9)["position_ids"]
+    assert places.tolist() == [[0, 1, 2, 3, 0, 1, 2, 3, 4]]
+    assert torch.equal(planner.positions(3, 5, 2)["position_ids"], places[:, 5:7])
+    assert plain_planner().positions(3, 0, 9) == {}
+
+
+def test_what_is_written_sees_the_state_although_its_positions_start_again() -> None:
+    """Transformers takes such positions for packed sequences, whose tokens must not see each other."""
+    planner, (first, second) = toy_planner(), STATES[:2]
+    written = torch.tensor([[1, 2, 3]])
+    one, other = (planner.log_probabilities(state[None], written) for state in (first, second))
+    assert not torch.allclose(one[:, 1:], other[:, 1:])
 
 
 def test_sampling_follows_the_distribution() -> None:
