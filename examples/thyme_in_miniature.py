@@ -66,6 +66,8 @@ code has a loss.
 """
 WAYS: Mapping[str, tuple[float, float | None]] = {"plain": (1.0, None), "adaptive": (1.0, 0.0), "greedy": (0.0, None)}
 """Temperatures of the text and of the code in the tests."""
+ENDS = (slice(5), slice(-5, None))
+"""The first and the last steps of a training."""
 COLOURS = {
     "adaptive": "tab:blue",
     "text": "tab:cyan",
@@ -230,7 +232,12 @@ def show(results: Mapping[str, Any], target: Path) -> None:
         if cells := chosen(results, arm):
             means = [np.mean([mean_course(cell, key) for cell in cells]) for key in MEASURES]
             shown = ", ".join(f"{key} {100 * mean:.1f}" for key, mean in zip(MEASURES, means, strict=True))
-            out.print(f"{arm}, mean over the steps of training: {shown} %", highlight=False)
+            ends = [100 * np.mean([course(cell, "solved")[part] for cell in cells]) for part in ENDS]
+            out.print(
+                f"{arm}, mean over the steps of training: {shown} %; "
+                f"solved in the first five {ends[0]:.1f}, in the last five {ends[1]:.1f} %",
+                highlight=False,
+            )
     draw(results, target.with_suffix(".png"))
 
 

@@ -92,6 +92,12 @@ def test_photographs(tmp_path: Path) -> None:
             "start, tested adaptive − plain: solved +18.3 [+10.8, +25.8]",
             "+18.3 [10.8, 25.8]",
         ),
+        (
+            "thyme_in_miniature.py",
+            "thyme",
+            "adaptive − plain, adaptive: solved -28.3 [-36.4, -20.3]",
+            "**−28.3 [−36.4, −20.3]**",
+        ),
         ("pixel_reasoner_in_miniature.py", "curiosity", "looked +97.8 [+96.7, +98.8] points", "+97.8 [96.7, 98.8]"),
     ],
 )
