@@ -21,8 +21,8 @@ TOKENIZER_FILE, LAYOUT_FILE = "tokenizer.npz", "planner.json"
 INITIALIZER_RANGE, ROPE_THETA = 0.1, 100.0
 """Standard deviation of the initial weights, and base of the rotary positions.
 
-Llama's own, 0.02 and 10,000, are for wide models and long texts. With these, this model learns several times faster what
-is almost all that it has to learn: which place of the state to copy.
+Llama's own, 0.02 and 10,000, are for wide models and long texts. With these, a small model learns several times faster
+what is almost all that it has to learn: which place of the state to copy.
 """
 MAX_MOVES = 40
 """The largest number of moves that a planner writes; optimal plans of released layouts have at most 14."""
