@@ -8,8 +8,10 @@ import runpy
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -17,6 +19,7 @@ import torch
 
 from o3gym.rewards import exploration
 from o3gym.suites.scenes.outlines import SHAPES
+from o3gym.train.planning.recipe import load_planning
 from tests.rewards.reward_episodes import episode, look, task
 
 ROOT = Path(__file__).parent.parent
@@ -172,3 +175,31 @@ def test_the_miniature_of_vr_thinker_counts_what_fits_in_a_context(monkeypatch: 
     assert [script.most_tokens(SimpleNamespace(turns=turns[:count])) for count in range(1, 5)] == [210, 430, 430, 430]
     cell = {"films": {"60": {"iou": [0.5, 1.0], "tokens": [600, 601]}}}
     assert script.limited([cell], 60, 600).tolist() == [0.5, 0.0]
+
+
+def test_planning_in_miniature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With trainings of two steps each, from a planner of a few thousand weights."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    script = importlib.import_module("planning_in_miniature")
+    small = {"layouts": 2, "batch": 4, "samples": 2, "levels": (3,), "log_steps": 1}
+
+    def tiny(name: str, settings: list[str]) -> Any:
+        recipe = replace(load_planning(name, settings), steps=2, **small)
+        return replace(recipe, model="tests.train.planning.lake:lake_planner") if name == "tiny_vprl_init" else recipe
+
+    monkeypatch.setattr(script, "load_planning", tiny)
+    cells = [cell for cell in script.CELLS if cell.world == "frozenlake" and cell.seed == 0]
+    arguments = ["--threads", str(torch.get_num_threads()), "--out", str(tmp_path), "--episodes", "8"]
+    monkeypatch.setattr(sys, "argv", ["script", *arguments, "--results", str(tmp_path / "results.json")])
+    cells_module = importlib.import_module("cells")
+    cells_module.run_cells("", script.CELLS, cells, script.result, script.show, steps=0, episodes=8, folder="x")
+    results = json.loads((tmp_path / "results.json").read_text("utf-8"))
+    assert {result["parameters"] for result in results.values()} == {results["frozenlake-walks-0"]["parameters"]}
+    assert [len(result["exact"]) for result in results.values()] == [8] * len(script.RECIPES)
+    assert results["frozenlake-vprl-0"]["training"].keys() == {"step", "reward", "invalid"}
+    printed = capsys.readouterr().out
+    assert "frozenlake: vprl − vpft, points: exact match" in printed
+    assert (tmp_path / "frozenlake-vprl-0.png").stat().st_size > 1000
+    assert (tmp_path / "results.png").stat().st_size > 10_000
