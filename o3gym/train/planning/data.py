@@ -67,11 +67,14 @@ def validation_layouts(recipe: PlanningRecipe) -> list[World]:
 
 
 def _drawn_layouts(recipe: PlanningRecipe, count: int, split: str) -> list[World]:
-    levels = recipe.levels or WORLDS[recipe.world].levels
-    return [
-        draw_world(recipe.world, derive_seed(recipe.seed, "layout", n), levels[n % len(levels)], split)
-        for n in range(count)
-    ]
+    """Layouts of each world and level in turn."""
+    worlds = recipe.worlds
+    drawn = []
+    for n in range(count):
+        name, turn = worlds[n % len(worlds)], n // len(worlds)
+        levels = recipe.levels or WORLDS[name].levels
+        drawn.append(draw_world(name, derive_seed(recipe.seed, "layout", n), levels[turn % len(levels)], split))
+    return drawn
 
 
 def _released_layouts(recipe: PlanningRecipe) -> list[World]:
@@ -135,17 +138,17 @@ def _path_examples(recipe: PlanningRecipe, worlds: Sequence[World]) -> Iterator[
 class ExampleBatches:
     """The batches of a training: every epoch in a new order, which follows from the seed.
 
-    All states of a batch have the same level, and so equally many tokens: one forward pass takes them all, without
-    padding. The last batch of a level may be smaller. Every batch can be computed by itself, so a resumed training
+    All states of a batch have grids of the same size, and so equally many tokens: one forward pass takes them all,
+    without padding. The last batch of a size may be smaller. Every batch can be computed by itself, so a resumed training
     needs nothing but its step.
 
     Attributes:
         per_epoch: number of batches in an epoch.
     """
 
-    def __init__(self, levels: Sequence[int], batch: int, seed: int) -> None:
+    def __init__(self, sizes: Sequence[int], batch: int, seed: int) -> None:
         self._batch, self._seed = batch, seed
-        self._places = [np.flatnonzero(np.array(levels) == level) for level in sorted(set(levels))]
+        self._places = [np.flatnonzero(np.array(sizes) == size) for size in sorted(set(sizes))]
         self.per_epoch = sum(math.ceil(len(places) / batch) for places in self._places)
         self._epoch, self._batches = -1, list[list[int]]()
 
@@ -167,4 +170,4 @@ class ExampleBatches:
 
 def example_batches(recipe: PlanningRecipe, examples: Sequence[PlannerExample]) -> ExampleBatches:
     """Returns the batches of a recipe's examples."""
-    return ExampleBatches([example.world.level for example in examples], recipe.batch, recipe.seed)
+    return ExampleBatches([example.world.rows for example in examples], recipe.batch, recipe.seed)

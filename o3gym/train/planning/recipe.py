@@ -37,10 +37,10 @@ class PlanningRecipe(TrainingRecipe):
             state of optimal paths (VPFT). "words": from the states of the same paths, the rest of the plan in words.
             "rewards": GRPO on candidate next states (VPRL).
         tokenizer: "package.module:function" of a picture tokenizer for a model of your own; "" for the model's.
-        world: "frozenlake", "maze" or "minibehaviour".
+        world: "frozenlake", "maze" or "minibehaviour"; several, joined by "+", for one planner of all of them.
         levels: levels of the layouts, equally often; none for all released levels.
         layouts: number of layouts, drawn from the training split by the seed.
-        data: a JSONL file of released rows, whose layouts are used instead.
+        data: a JSONL file of released rows of one world, whose layouts are used instead.
         walks, walk_length: random walks per layout, and the maximum number of moves of a walk.
         paths: optimal paths per layout, drawn by the seed. Pairs that occur in several of them are used once.
         states: where the states come from for which "rewards" samples candidates: random walks, optimal paths, or all
@@ -83,6 +83,11 @@ class PlanningRecipe(TrainingRecipe):
     epsilon: float = 1e-4
     evaluate_steps: int = 0
     evaluate_layouts: int = 100
+
+    @property
+    def worlds(self) -> tuple[str, ...]:
+        """The names of the worlds."""
+        return tuple(self.world.split("+"))
 
     def warmup_steps(self, steps: int) -> int:
         """Returns the number of warm-up steps out of `steps`."""
@@ -130,13 +135,16 @@ def read_planning(data: Mapping[str, Any], where: str = "recipe") -> PlanningRec
 
 
 def _check_data(recipe: PlanningRecipe, where: str) -> None:
-    if recipe.world not in WORLDS:
-        raise UnknownName(f'{where}: world: unknown "{recipe.world}"{closest(recipe.world, WORLDS)}')
-    try:
-        for level in recipe.levels:
-            check_world(recipe.world, level)
-    except ValueError as error:
-        raise RecipeError(f"{where}: levels: {error}") from error
+    for world in recipe.worlds:
+        if world not in WORLDS:
+            raise UnknownName(f'{where}: world: unknown "{world}"{closest(world, WORLDS)}')
+        try:
+            for level in recipe.levels:
+                check_world(world, level)
+        except ValueError as error:
+            raise RecipeError(f"{where}: levels: {error}") from error
+    if recipe.data and len(recipe.worlds) > 1:
+        raise RecipeError(f'{where}: data: expected one world for a file of rows, got "{recipe.world}"')
 
 
 def _assign(data: dict[str, Any], key: str, value: Any) -> None:

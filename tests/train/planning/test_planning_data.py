@@ -27,6 +27,21 @@ def test_layouts_come_from_the_training_split_and_follow_from_the_seed() -> None
     assert {world.split for world in validation_layouts(recipe)} == {"val"}
 
 
+def test_one_planner_can_learn_several_worlds_whose_batches_are_grids_of_one_size() -> None:
+    recipe = lake_recipe(world="frozenlake+minibehaviour", levels=[], layouts=8)
+    worlds = training_layouts(recipe)
+    assert [(world.name, world.level) for world in worlds[:6]] == [
+        *(("frozenlake", 3), ("minibehaviour", 5), ("frozenlake", 4), ("minibehaviour", 6)),
+        *(("frozenlake", 5), ("minibehaviour", 5)),
+    ]
+    examples = training_examples(recipe, worlds)
+    batches = example_batches(recipe, examples)
+    for step in range(batches.per_epoch):
+        assert len({examples[i].world.rows for i in batches.of_step(step)}) == 1
+    with pytest.raises(RecipeError, match="expected one world for a file of rows"):
+        lake_recipe(world="frozenlake+maze", levels=[], data="rows.jsonl")
+
+
 def test_walks_are_valid_moves_in_a_row() -> None:
     recipe = lake_recipe(method="walks", walks=2, walk_length=5, levels=[5])
     worlds = training_layouts(recipe)

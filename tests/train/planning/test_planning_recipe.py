@@ -50,6 +50,7 @@ def test_settings_reach_a_recipe_of_planning() -> None:
         ("mehtod=walks", 'did you mean "method"'),
         ("method=walk", "one of ('walks', 'paths', 'words', 'rewards')"),
         ("world=maz", 'did you mean "maze"'),
+        ("world=frozenlake+maz", 'did you mean "maze"'),
         ("levels=[7]", "expected one of 3, 4, 5, 6"),
         ("lora.rr=1", 'did you mean "r"'),
         ("a.b=1", "unknown key"),
