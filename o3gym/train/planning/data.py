@@ -139,8 +139,8 @@ class ExampleBatches:
     """The batches of a training: every epoch in a new order, which follows from the seed.
 
     All states of a batch have grids of the same size, and so equally many tokens: one forward pass takes them all,
-    without padding. The last batch of a size may be smaller. Every batch can be computed by itself, so a resumed training
-    needs nothing but its step.
+    without padding. The last batch of a size may be smaller. Every batch can be computed by itself, so a resumed
+    training needs nothing but its step.
 
     Attributes:
         per_epoch: number of batches in an epoch.
