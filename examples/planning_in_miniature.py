@@ -5,7 +5,7 @@ that it draws all kinds of moves, and is then reinforced: of ten drawings of the
 come closer to the goal. Its authors compare it with supervised training on optimal paths (VPFT), and with a language
 model that is taught to write the plan in words; VPRL is best in all three worlds.
 
-Here a transformer of a fifth of a million parameters draws the states of a world as one token per cell. All planners
+Here a transformer of 159,040 parameters draws the states of a world as one token per cell. All planners
 start from the same one, which was taught random walks (`walks`); then it is taught optimal paths (`vpft`), to write the
 rest of the plan in words from the same states (`words`), or it is reinforced (`vprl`); `vprl_vpft` reinforces what VPFT
 has taught. All of them have the same layouts to learn from, and are tested, greedily, on the same layouts of the test
