@@ -137,7 +137,7 @@ class Planner:
         written: list[torch.Tensor] = []
         chances: list[torch.Tensor] = []
         temperatures, numbers = temperatures.to(place), numbers.to(place)
-        options: dict[str, Any] = {_cache_name(self.model): cache, "use_cache": True, "logits_to_keep": 1}
+        options: dict[str, Any] = {cache_argument(self.model): cache, "use_cache": True, "logits_to_keep": 1}
         read = 0
         for step in range(numbers.shape[1]):
             places = self.positions(states.shape[1], read, tokens.shape[1])
@@ -195,7 +195,7 @@ class Planner:
             self.tokenizer.save(place / TOKENIZER_FILE)
 
 
-def _cache_name(model: Any) -> str:
+def cache_argument(model: Any) -> str:
     """The name under which a model takes its keys and values: "past_key_values" up to transformers 5.22."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # adapters wrap the model
     return "cache" if "cache" in inspect.signature(inner.forward).parameters else "past_key_values"

@@ -7,10 +7,9 @@ been equal so far. The probabilities, and the gradients, are those of computing 
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, NamedTuple
 
-from o3gym.policies.planner.model import Planner
+from o3gym.policies.planner.model import Planner, cache_argument
 from o3gym.registry import require
 
 torch = require("torch", "train")
@@ -50,8 +49,7 @@ class _Reader:
     def __init__(self, planner: Planner, states: Any) -> None:
         self._model = planner.model
         inner = getattr(self._model, "get_base_model", lambda: self._model)()  # the adapters' wrapper takes anything
-        # its name up to transformers 5.22 was the second one
-        self._name = "cache" if "cache" in inspect.signature(inner.forward).parameters else "past_key_values"
+        self._name = cache_argument(self._model)
         self._cache = transformers.DynamicCache(config=inner.config)
         self._planner, self._state, self._read = planner, states.shape[1], 0
         self.logits = self.read(planner.prompts(states), logits_to_keep=1)
