@@ -23,7 +23,27 @@ _ARGUMENTS = {"answer": "text", "move": "moves"}
 
 
 @dataclass(frozen=True)
-class Moves(Tagged):
+class OneBlock(Tagged):
+    """Base of the dialects whose only call is one kind of block, and in which pictures have no names."""
+
+    think: ClassVar[bool] = False
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The only action tag."""
+        return (self.call_tag,)
+
+    def spoken(self, tool: str) -> bool:
+        """False for every tool: the block is the call."""
+        return False
+
+    def called(self, index: int) -> str:
+        """A description, because this format does not name pictures."""
+        return f"picture {index + 1}"
+
+
+@dataclass(frozen=True)
+class Moves(OneBlock):
     """Base of the dialects whose replies are reasoning and then moves in `<answer>…</answer>`.
 
     Moves are read leniently, as `o3gym.worlds.plans.read_plan` does: names or letters, in any case, with spaces, commas
@@ -33,16 +53,6 @@ class Moves(Tagged):
     """
 
     call_tag: ClassVar[str] = "answer"
-    think: ClassVar[bool] = False
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The only action tag."""
-        return (self.call_tag,)
-
-    def spoken(self, tool: str) -> bool:
-        """False for every tool: the block of moves is the call."""
-        return False
 
     def missing(self, text: str) -> str:
         """The feedback on a reply without a block of moves."""
@@ -72,10 +82,6 @@ class Moves(Tagged):
     @abstractmethod
     def write_moves(self, moves: Sequence[int]) -> str:
         """Writes moves as the format has them. −1 stands for a move that could not be read."""
-
-    def called(self, index: int) -> str:
-        """A description, because this format does not name pictures."""
-        return f"picture {index + 1}"
 
     def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
         """Explains the possible moves and the form of a reply."""

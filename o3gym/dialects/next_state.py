@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from o3gym.dialects.base import CUT, MAX_REPLY, unreadable
-from o3gym.dialects.moves import world_moves
-from o3gym.dialects.tagged import Tagged
+from o3gym.dialects.moves import OneBlock, world_moves
 from o3gym.dialects.tags import TagBlock, disarm, keeps_shape, last_block, quote_in_thoughts, thought_before
 from o3gym.dialects.wording import WORLD_SHOWN, enumerated
 from o3gym.tools.base import Tool
@@ -27,7 +26,7 @@ _IMAGE, _SOURCE, _IMAGE_END = "![", "](data:image/", ")"
 
 
 @dataclass(frozen=True)
-class NextState(Tagged):
+class NextState(OneBlock):
     """Any text with a picture of the next state: `<state>data:image/png;base64,…</state>`. The last picture counts.
 
     The environment reads the move from the picture. A Markdown image with a data URL, `![…](data:image/png;base64,…)`,
@@ -45,16 +44,6 @@ class NextState(Tagged):
     name: ClassVar[str] = "next_state"
     tools: ClassVar[tuple[str, ...]] = ("draw_state",)
     call_tag: ClassVar[str] = "state"
-    think: ClassVar[bool] = False
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The only action tag."""
-        return (self.call_tag,)
-
-    def spoken(self, tool: str) -> bool:
-        """False for every tool: the picture is the call."""
-        return False
 
     def actionable(self, text: str, cut: bool = False) -> str:
         """`text` with the pictures in its thoughts quoted, unless the dialect reads them; positions do not move."""
@@ -92,10 +81,6 @@ class NextState(Tagged):
     def show(self, views: Sequence[View], text: str, info: Mapping[str, Any]) -> list[str | View]:
         """The task's pictures and the question at reset; later the true picture of the state, then feedback."""
         return super().show(views if info.get("turn", 0) == 0 else views[-1:], text, info)
-
-    def called(self, index: int) -> str:
-        """A description, because this format does not name pictures."""
-        return f"picture {index + 1}"
 
     def prompt(self, tools: Mapping[str, Tool], task: Task) -> str:
         """Explains the possible moves and how to draw."""

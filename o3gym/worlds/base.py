@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from random import Random
 from typing import ClassVar, Literal
 
@@ -229,10 +229,14 @@ class Walk(World):
         """The state itself."""
         return state
 
-    def _marked(
-        self, flags: np.ndarray[tuple[int], np.dtype[np.uint8]], state: int
-    ) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-        """Adds target and agent to the flags of the cells, uint8 (level²,); returns them as uint8 (level, level)."""
+    @cached_property
+    @abstractmethod
+    def _flags(self) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+        """The flags of the cells without target and agent, uint8 (level²,)."""
+
+    def symbols(self, state: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+        """Flags of the cells, the target and the agent."""
+        flags = self._flags.copy()
         flags[self.target] |= 4
         flags[state] |= 8
         return flags.reshape(self.level, self.level)

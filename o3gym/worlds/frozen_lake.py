@@ -73,10 +73,6 @@ class FrozenLake(Walk):
         """Side, target and holes."""
         return _key(self.level, self.holes, self.target)
 
-    def symbols(self, state: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-        """Flags of floor, holes, goal and agent."""
-        return self._marked(self._flags.copy(), state)
-
     @cached_property
     def _flags(self) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
         flags = np.ones(self.level * self.level, np.uint8)

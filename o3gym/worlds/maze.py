@@ -66,10 +66,6 @@ class Maze(Walk):
         """Side, target and walls."""
         return _key(self.level, self.walls, self.target)
 
-    def symbols(self, state: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-        """Flags of floor, goal, agent and the walls below and to the right."""
-        return self._marked(self._flags.copy(), state)
-
     @cached_property
     def _flags(self) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
         return np.array([1 + 32 * (1 in walls) + 64 * (3 in walls) for walls in self.walls], np.uint8)
