@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoModelForCausalLM, DynamicCache, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from o3gym.arguments import check_whole
 from o3gym.policies.planner.cells import CellTokenizer
 from o3gym.policies.planner.layout import PlannerForm, SequenceLayout, own_layout, read_sequence_layout, write_layout
+from o3gym.policies.planner.sequence_reader import SequenceReader
 from o3gym.policies.planner.tokenizer import PictureTokenizer
 from o3gym.worlds.tiles import StatePicture
 
@@ -132,18 +132,15 @@ class Planner:
             numbers: float64 (batch, length) in [0, 1): as many as tokens are to be written at most.
         """
         place = self.model.device
-        tokens, cache = self.prompts(states.to(place)), DynamicCache(config=self.model.config)
+        reader = SequenceReader(self, states.to(place))
         done: torch.Tensor | None = None
         written: list[torch.Tensor] = []
         chances: list[torch.Tensor] = []
         temperatures, numbers = temperatures.to(place), numbers.to(place)
-        options: dict[str, Any] = {cache_argument(self.model): cache, "use_cache": True, "logits_to_keep": 1}
-        read = 0
         for step in range(numbers.shape[1]):
-            places = self.positions(states.shape[1], read, tokens.shape[1])
-            read += tokens.shape[1]
-            logits = self.model(input_ids=tokens, **places, **options).logits[:, -1]
-            chosen, chance = _choose(logits, temperatures, numbers[:, step])
+            if step:
+                reader.read(written[-1][:, None])
+            chosen, chance = _choose(reader.logits[:, -1], temperatures, numbers[:, step])
             if done is not None:  # rows that have ended stay ended
                 chosen, chance = chosen.where(~done, self._padding), chance.where(~done, 0.0)
             written.append(chosen)
@@ -152,7 +149,6 @@ class Planner:
                 done = chosen == self.layout.end
                 if bool(done.all()):
                     break
-            tokens = chosen[:, None]
         return _drawn(torch.stack(written, 1).cpu(), torch.stack(chances, 1).cpu(), self.layout.end)
 
     @property
@@ -193,12 +189,6 @@ class Planner:
         write_layout(place / LAYOUT_FILE, self.layout)
         if isinstance(self.tokenizer, CellTokenizer):
             self.tokenizer.save(place / TOKENIZER_FILE)
-
-
-def cache_argument(model: Any) -> str:
-    """The name under which a model takes its keys and values: "past_key_values" up to transformers 5.22."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # adapters wrap the model
-    return "cache" if "cache" in inspect.signature(inner.forward).parameters else "past_key_values"
 
 
 def _with(token: int | None, rows: torch.Tensor, front: bool = False) -> torch.Tensor:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from o3gym.policies.planner.model import Planner, cache_argument
+from o3gym.policies.planner.model import Planner
+from o3gym.policies.planner.sequence_reader import SequenceReader
 from o3gym.registry import require
 
 torch = require("torch", "train")
-transformers = require("transformers", "train")
 
 
 class Candidates(NamedTuple):
@@ -39,34 +39,6 @@ class CandidateScores(NamedTuple):
     entropies: Any
 
 
-class _Reader:
-    """Reads tokens after those that have been read, row by row.
-
-    Attributes:
-        logits: scores of the token after each place that was read last, float32 (rows, places, vocabulary).
-    """
-
-    def __init__(self, planner: Planner, states: Any) -> None:
-        self._model = planner.model
-        inner = getattr(self._model, "get_base_model", lambda: self._model)()  # the adapters' wrapper takes anything
-        self._name = cache_argument(self._model)
-        self._cache = transformers.DynamicCache(config=inner.config)
-        self._planner, self._state, self._read = planner, states.shape[1], 0
-        self.logits = self.read(planner.prompts(states), logits_to_keep=1)
-
-    def read(self, ids: Any, **options: Any) -> Any:
-        """Reads further ids, int64 (rows, places), and returns the logits."""
-        options |= {self._name: self._cache, **self._planner.positions(self._state, self._read, ids.shape[1])}
-        self._read += ids.shape[1]
-        self.logits = self._model(input_ids=ids, use_cache=True, **options).logits.float()
-        return self.logits
-
-    def branch(self, rows: Any) -> None:
-        """Replaces the rows: row i goes on from what row `rows[i]` has read."""
-        if len(rows) != len(self.logits) or not torch.equal(rows, torch.arange(len(rows), device=rows.device)):
-            self._cache.batch_select_indices(rows)
-
-
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def sample_candidates(
     planner: Planner, states: Any, samples: int, temperature: float, generator: Any = None
@@ -82,7 +54,7 @@ def sample_candidates(
     """
     end = planner.layout.end
     state = torch.arange(len(states), device=states.device).repeat_interleave(samples)
-    reader, rows = _Reader(planner, states), state
+    reader, rows = SequenceReader(planner, states), state
     written: list[Any] = []
     ended = torch.zeros_like(state, dtype=torch.bool)
     for place in range(states.shape[1] + (end is not None)):
@@ -144,7 +116,7 @@ def score_candidates(
 
 
 def _shared_logits(planner: Planner, states: Any, candidates: Candidates) -> Any:
-    reader = _Reader(planner, states)
+    reader = SequenceReader(planner, states)
     first = reader.logits.index_select(0, candidates.owner)
     if candidates.tokens.shape[1] == 1:
         return first
