@@ -9,18 +9,21 @@ from __future__ import annotations
 import hashlib
 import itertools
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from o3gym.arguments import check_seed, check_whole
+from o3gym.bench.exemplars.reading import exemplar_digest, read_exemplars
+from o3gym.bench.exemplars.staging import stage_exemplars
 from o3gym.codec import encode
 from o3gym.dialects.base import Dialect, make_dialect
 from o3gym.envs.checks import default_tools
 from o3gym.envs.visual_search import VisualSearchEnv
 from o3gym.policies.base import Policy, make_policy, playing, split_control
+from o3gym.policies.dialogue import Message
 from o3gym.policies.two_agent import agents
 from o3gym.registry import JUDGES, POLICIES, TOOLS, UnknownName, closest
 from o3gym.rewards.reasoning import require_reasoning_judge
@@ -32,7 +35,7 @@ from o3gym.sandbox import open_sandbox
 from o3gym.specs import parse_spec
 from o3gym.suites.base import BadTask, Suite, make_suite, recommended_turns, some_of
 from o3gym.suites.drawing import take_tasks
-from o3gym.types import Task
+from o3gym.types import Size, Task
 
 DEFAULT_DIALECT = "qwen3_vl"
 """Default dialect for policies without a fixed one."""
@@ -51,6 +54,8 @@ class Bench:
             policies as one arm.
         dialect: dialect spec; "" selects each policy's own dialect, or `DEFAULT_DIALECT` if it has none.
         prompt_file: a file with the system prompt, which replaces the dialect's own; "" for none.
+        exemplars: a file of exemplars, or the name of ours, that stand before each task as earlier dialogue; "" for
+            none. Not in the protocol then.
         episodes: number of tasks, drawn by `seed`; 0 takes all tasks. Bad rows of the suite are skipped, and other rows
             take their places.
         strict: whether the first bad row is an error.
@@ -74,6 +79,7 @@ class Bench:
     policies: Sequence[str] = ("oracle",)
     dialect: str = ""
     prompt_file: str = ""
+    exemplars: str = field(default="", metadata={"json": "if set"})
     episodes: int = 100
     strict: bool = False
     turns: Sequence[int] = ()
@@ -122,6 +128,16 @@ class Bench:
         """Builds a policy, with `base_url` if it is set and the policy uses a server."""
         remote = self.base_url and _is_remote(spec)
         return make_policy(spec, **({"base_url": self.base_url} if remote else {}))
+
+    def open_exemplars(self, arm: Arm, vision_size: Callable[[int, int], Size] | None = None) -> tuple[Message, ...]:
+        """Performs the exemplars in an arm, as its policy, whose `vision_size` this is, is shown them.
+
+        Raises:
+            ExemplarError: an exemplar cannot be read, or not be performed in this arm.
+        """
+        if not self.exemplars:
+            return ()
+        return stage_exemplars(read_exemplars(self.exemplars), arm, self.open_dialect(arm.dialect), vision_size)
 
     def arms(self) -> list[Arm]:
         """One arm per policy and combination of swept arguments, with a label that names both.
@@ -178,21 +194,24 @@ class Bench:
         """
         return [
             Job(index, group, sample, derive_seed(self.seed, group, sample))
-            for index, group in self._draw(self.open_suite()).tasks
+            for index, group in self.draw().tasks
             for sample in range(self.k)
         ]
 
-    def _draw(self, suite: Suite) -> TaskDraw:
+    def draw(self) -> TaskDraw:
+        """The tasks of the run, and the rows that were skipped. Raises `SuiteError` as `jobs` does."""
+        suite = self.open_suite()
         return _drawn(suite, self.episodes or len(suite), self.seed, self.strict)
 
     def protocol(self) -> dict[str, Any]:
         """Everything that the results depend on, as JSON."""
         suite, arms = self.open_suite(), self.arms()
-        draw, files = self._draw(suite), suite.fingerprint()
+        draw, files = self.draw(), suite.fingerprint()
         delegated = {arm.label: others for arm in arms if (others := delegates(arm))}
         return {
             **{key: value for key, value in encode(self).items() if key != "strict"},  # it changes no result
             "prompt_sha256": self._prompt_hashes(arms, delegated, suite.first_task()),
+            **({"exemplars_sha256": exemplar_digest(self.exemplars)} if self.exemplars else {}),
             **self._judge_prompt(),
             "suite_name": suite.name,
             "suite_version": suite.version,

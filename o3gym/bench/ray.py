@@ -20,6 +20,7 @@ from o3gym.arguments import check_real, check_whole
 from o3gym.bench.definition import Bench
 from o3gym.bench.workers import BLOCK_SIZE, JobBlock, Workers, until_refused
 from o3gym.policies.base import Policy
+from o3gym.policies.dialogue import Message
 from o3gym.registry import require
 from o3gym.rollout.delegation import delegates_by_arm
 from o3gym.rollout.loop import rollout
@@ -44,6 +45,7 @@ class Worker:
     def __init__(self, bench: Bench, protocol: Mapping[str, Any], in_flight: int) -> None:
         self.bench, self.protocol, self.in_flight = bench, protocol, in_flight
         self.policies: dict[str, Policy] = {}
+        self.exemplars: dict[str, tuple[Message, ...]] = {}
 
     def open(self, arm: Arm) -> None:
         """Loads an arm's policy. Raises `RunError` if this machine's packages or data differ from the driver's."""
@@ -61,7 +63,18 @@ class Worker:
         jobs = until_refused(block.jobs, self._policy(arm))
         made: dict[str, bytes] = {}
         on_view = thumbnail_maker(made) if thumbnails else None
-        episodes = rollout(jobs, policy, dialect, arm, in_flight=self.in_flight, delegates=others, on_view=on_view)
+        if arm.label not in self.exemplars:
+            self.exemplars[arm.label] = self.bench.open_exemplars(arm, policy.vision_size)
+        episodes = rollout(
+            jobs,
+            policy,
+            dialect,
+            arm,
+            in_flight=self.in_flight,
+            delegates=others,
+            on_view=on_view,
+            exemplars=self.exemplars[arm.label],
+        )
         return list(episodes), made
 
     def _policy(self, arm: Arm) -> Policy:

@@ -71,6 +71,7 @@ def run(
     for arm in arms:  # a wrong argument of a later arm must show now and not hours later
         for one in (arm, *delegates(arm).values()):
             VisualSearchEnv(**one.env).close()
+        bench.open_exemplars(arm)
     before = open_run(out).stored() if (out / PROTOCOL).is_file() and (out / EPISODES).is_file() else {}
     playing = [arm for arm in arms if _missing(arm, jobs, _played(before, retry))]
     with ExitStack() as stack:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from o3gym.dialects.base import Dialect
 from o3gym.policies.base import Policy
+from o3gym.policies.dialogue import Message
 from o3gym.rollout.delegation import delegates_by_arm
 from o3gym.rollout.loop import rollout
 from o3gym.rollout.records import Arm, Job, ViewSink
 from o3gym.runs.viewer.thumbnails import ThumbnailStore, thumbnail_maker
-from o3gym.types import Trajectory
+from o3gym.types import Size, Trajectory
 
 BLOCK_SIZE = 16
 """Number of jobs that a scripted arm plays before the next arm's turn.
@@ -36,6 +37,10 @@ class Opens(Protocol):
 
     def open_dialect(self, spec: str) -> Dialect:
         """Builds a dialect."""
+        ...
+
+    def open_exemplars(self, arm: Arm, vision_size: Callable[[int, int], Size] | None = None) -> tuple[Message, ...]:
+        """Performs the exemplars of an arm for a policy."""
         ...
 
 
@@ -84,6 +89,7 @@ class LocalWorkers(Workers):
     def __init__(self, bench: Opens, arms: Sequence[Arm], protocol: Mapping[str, Any], in_flight: int) -> None:
         self.bench, self.in_flight = bench, in_flight
         self._policies = {arms[0].label: bench.open_policy(arms[0].policy)}
+        self._exemplars: dict[str, tuple[Message, ...]] = {}
 
     def block(self, jobs: int, scripted: bool) -> int:
         """All jobs for a model; `BLOCK_SIZE` for a scripted policy."""
@@ -104,8 +110,18 @@ class LocalWorkers(Workers):
             self._policies[arm.label] = self.bench.open_policy(arm.policy)
         policy, dialect = self._policies[arm.label], self.bench.open_dialect(arm.dialect)
         main, others = delegates_by_arm(arm, policy)
-        jobs = until_refused(block.jobs, policy)
-        yield from rollout(jobs, main, dialect, arm, in_flight=self.in_flight, delegates=others, on_view=on_view)
+        if arm.label not in self._exemplars:
+            self._exemplars[arm.label] = self.bench.open_exemplars(arm, main.vision_size)
+        yield from rollout(
+            until_refused(block.jobs, policy),
+            main,
+            dialect,
+            arm,
+            in_flight=self.in_flight,
+            delegates=others,
+            on_view=on_view,
+            exemplars=self._exemplars[arm.label],
+        )
 
     def close(self) -> None:
         """Closes the policies that are still open."""

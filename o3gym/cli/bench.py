@@ -47,6 +47,7 @@ def _add_tasks_and_policies(parser: argparse.ArgumentParser) -> None:
     add("--data", default="", metavar="FOLDER", help="released files of the suite (by default they are downloaded)")
     add("--policy", action="append", metavar="P", help='policy or "P+control"; repeat it to compare policies (oracle)')
     add("--prompt", default="", metavar="FILE", help="file with a system prompt that replaces the dialect's")
+    add("--exemplars", default="", metavar="FILE", help='exemplars to show first: a file, or "trial_and_error" (none)')
 
 
 def _add_episodes(parser: argparse.ArgumentParser) -> None:
@@ -180,6 +181,7 @@ def _bench_of(args: argparse.Namespace) -> Bench:
         policies=tuple(dict.fromkeys(args.policy or ["oracle"])),
         dialect=args.dialect,
         prompt_file=args.prompt,
+        exemplars=args.exemplars,
         episodes=args.episodes,
         strict=args.strict,
         turns=args.turns,

@@ -15,7 +15,7 @@ from o3gym.media.videos import timeline_of
 from o3gym.policies.base import Policy
 from o3gym.policies.dialogue import Privileged, Request
 from o3gym.policies.looks_in_time import first_video_of, look_in_time, tools_in_time
-from o3gym.policies.solving_code import solving_call
+from o3gym.policies.solving_code import slipped, solving_call
 from o3gym.types import LETTERS, Call, Reply, Target, Task, View
 
 SHOWN_SHARE = 0.7
@@ -46,15 +46,25 @@ class Scripted(Policy):
             raise ValueError(
                 f"{type(self).__name__} needs the ground truth in Request.privileged; run it with o3gym.rollout.rollout"
             )
-        call, thought = self.choose(privileged, np.random.default_rng(request.sampling.seed))
-        text = privileged.dialect.format(call, privileged.views, thought)
-        messages = request.dialogue.messages
-        begun = bool(messages) and messages[-1].role == "inline"
-        return Reply(privileged.dialect.continued(text) if begun else text)
+        return written(request, *self.choose(privileged, np.random.default_rng(request.sampling.seed)))
 
     @abstractmethod
     def choose(self, privileged: Privileged, rng: np.random.Generator) -> tuple[Call, str]:
         """Returns the next call and the thought to write before it."""
+
+
+def written(request: Request, call: Call, thought: str) -> Reply:
+    """Returns the reply to a privileged request that writes a call in the dialect of the episode.
+
+    Raises:
+        ValueError: the dialect cannot express the call.
+    """
+    privileged = request.privileged
+    assert privileged is not None
+    text = privileged.dialect.format(call, privileged.views, thought)
+    messages = request.dialogue.messages
+    begun = bool(messages) and messages[-1].role == "inline"
+    return Reply(privileged.dialect.continued(text) if begun else text)
 
 
 class Random(Scripted):
@@ -84,13 +94,23 @@ class Random(Scripted):
 class Oracle(Scripted):
     """Looks at each target, then gives the right answer: an upper bound, and a source of demonstrations.
 
-    If the tool "code" is enabled and the task comes with a program that solves it, it runs the program instead.
+    If the tool "code" is enabled and the task comes with a program that solves it, it runs the program instead, after
+    `slips` attempts that forget to open the picture and fail, as demonstrations of mending one's code.
 
     Of a pair of videos, it also says which is better in each dimension, in dialects that have such judgements.
 
     As a reasoner, which can delegate a search but has no crop tool, it asks for each target by name. As the searcher in
     a delegated episode, it finds the target of that name.
+
+    Args:
+        slips: number of failing programs before the right one, as far as the turns suffice.
     """
+
+    def __init__(self, slips: int = 0) -> None:
+        super().__init__()
+        if type(slips) is not int or slips < 0:
+            raise ValueError(f"slips: expected a whole number of at least 0, got {slips}")
+        self.slips = slips
 
     def _reply(self, request: Request) -> Reply:
         reply, privileged = super()._reply(request), request.privileged
@@ -102,7 +122,11 @@ class Oracle(Scripted):
         """Returns the program of the task or a look at the next target, or the answer."""
         targets, done = wanted(privileged), privileged.turn
         if (program := solving_call(privileged)) is not None and privileged.turns_left > 1:
-            return (program, "I cannot tell by sight.") if done == 0 else (true_call(privileged), "Now it is clear.")
+            slips = min(self.slips, done + privileged.turns_left - 2)  # the program and the answer need a turn each
+            if done > slips:
+                return true_call(privileged), "Now it is clear."
+            mending = "I forgot to open the picture, so the code failed. Once more."
+            return slipped(program) if done < slips else program, mending if done else "I cannot tell by sight."
         if done >= len(targets) or privileged.turns_left <= 1:
             return true_call(privileged), "Now it is clear."
         target = targets[done]

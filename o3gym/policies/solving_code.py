@@ -30,6 +30,11 @@ def solving_call(privileged: Privileged) -> Call | None:
     return code(program_under(program, CODE_RULES[privileged.dialect.code_rule]))
 
 
+def slipped(call: Call) -> Call:
+    """Returns code without its first line, which opens the picture: it fails, because there is no `image`."""
+    return code(call.args["source"].partition("\n")[2])
+
+
 def program_under(program: str, rule: CodeRule) -> str:
     """Returns a task's program with the lines before and after it that a code rule needs."""
     files, name = rule.workplace.variables == "files", rule.name(0)

@@ -74,7 +74,7 @@ class RunningEpisode:
         self.broken = False
         self._dialogue = Dialogue()
         self._replies: list[tuple[Reply, Parsed]] = []
-        self._memory = WindowMemory(self._dialogue, agent.arm.window)
+        self._memory = WindowMemory(self._dialogue, agent.arm.window, start=1 + len(agent.exemplars))
         self._child_of_turn: dict[int, int] = {}  # turn index → index into `children`
         self._fresh: dict[int, Pixels] = {}  # view index → pixels of the newest observation
         self._schema: tuple[Mapping[str, Any], ...] = ()
@@ -101,6 +101,7 @@ class RunningEpisode:
             return self._crashed(error)
         self._schema = tuple(dialect.schema(self.base.tools))
         self._dialogue.add("system", [dialect.system(self.base.tools, self.base.episode.task)])
+        self._dialogue.messages.extend(self.agent.exemplars)
         self._show(observation, info)
         return True
 

@@ -16,7 +16,7 @@ for finished steps alike, so that code that runs into its time limit holds up on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ import gymnasium as gym
 from o3gym.arguments import check_whole
 from o3gym.dialects.base import Dialect
 from o3gym.policies.base import Policy
+from o3gym.policies.dialogue import Message
 from o3gym.rollout.episode import RunningEpisode
 from o3gym.rollout.policy_pool import PolicyPool
 from o3gym.rollout.records import Agent, Arm, Job, ViewSink
@@ -43,6 +44,7 @@ def rollout(
     make_env: Callable[..., gym.Env[Any, Any]] | None = None,
     delegates: Mapping[str, Agent] | None = None,
     on_view: ViewSink | None = None,
+    exemplars: Sequence[Message] = (),
 ) -> Iterator[Trajectory]:
     """Runs every job and yields each trajectory as its episode ends, in no particular order.
 
@@ -57,6 +59,7 @@ def rollout(
             search), by tool name. A delegate's episodes cannot delegate in turn. All policies are polled together; one
             object may serve several agents.
         on_view: called with every view that an agent is shown, while its pixels are at hand.
+        exemplars: see `Agent.exemplars`; delegates have none.
 
     Yields:
         Trajectories without final rewards; `o3gym.rewards.settle` completes them.
@@ -69,7 +72,7 @@ def rollout(
         tool: replace(agent, arm=replace(agent.arm, label=arm.label)) for tool, agent in (delegates or {}).items()
     }
     make_env = make_env or partial(gym.make, "o3gym/VisualSearch-v0")
-    main = Agent(policy, dialect, arm, "main")
+    main = Agent(policy, dialect, arm, "main", tuple(exemplars))
     for agent in (main, *relabelled.values()):
         agent.check_sampling()
     pool = _EpisodePool(main, relabelled, make_env, on_view, in_flight)

@@ -11,6 +11,7 @@ from o3gym.arguments import check_whole
 from o3gym.dialects.base import Dialect
 from o3gym.media.pixels import Pixels
 from o3gym.policies.base import Policy
+from o3gym.policies.dialogue import Message
 from o3gym.sampling import Sampling
 from o3gym.types import Source, Task, View
 
@@ -78,12 +79,15 @@ class Agent:
         arm: environment arguments and recorded labels. A delegate's episodes carry the label of the delegating arm.
         name: recorded as `Trajectory.agent`. Delegated episodes are numbered: "searcher-1" is the first search of an
             episode.
+        exemplars: earlier dialogues that stand between the system prompt and the task, as user, assistant and inline
+            messages. They are part of every request and of no trajectory, and a window memory never cuts them.
     """
 
     policy: Policy
     dialect: Dialect
     arm: Arm
     name: str = "searcher"
+    exemplars: tuple[Message, ...] = ()
 
     def check_sampling(self) -> None:
         """Checks that the policy can sample replies as the arm says.

@@ -16,10 +16,12 @@ class WindowMemory:
     Args:
         dialogue: the dialogue, to which its owner appends messages.
         window: number of rounds whose pictures stay, see `o3gym.policies.window`; None for all.
+        start: index of the first message of the episode itself. Messages before it, which are the system prompt and
+            exemplars, are never cut, and their pictures are no views of the episode.
     """
 
-    def __init__(self, dialogue: Dialogue, window: int | None) -> None:
-        self._dialogue, self._window = dialogue, window
+    def __init__(self, dialogue: Dialogue, window: int | None, start: int = 0) -> None:
+        self._dialogue, self._window, self._start = dialogue, window, start
         self._segments: list[Segment] = [Segment()]
         self._turns = 0
         self._incomplete = False
@@ -30,16 +32,18 @@ class WindowMemory:
         `left_out` says whether the dialect left views of the observation out of the dialogue.
         """
         self._incomplete |= left_out
-        messages = self._dialogue.messages
-        if changes := leaving(messages, self._window):
-            dropped = _views(messages[index] for index in sorted(changes))
-            self._dialogue.cut(changes)
+        own = self._dialogue.messages[self._start :]
+        if changes := leaving(own, self._window):
+            dropped = _views(own[index] for index in sorted(changes))
+            self._dialogue.cut({index + self._start: parts for index, parts in changes.items()})
             self._segments.append(Segment(dropped=dropped))
 
     def replied(self) -> None:
         """Notes that a reply to the dialogue has arrived, which is not among the messages yet."""
         last = self._segments[-1]
-        self._segments[-1] = replace(last, turns=(*last.turns, self._turns), views=_views(self._dialogue.messages))
+        self._segments[-1] = replace(
+            last, turns=(*last.turns, self._turns), views=_views(self._dialogue.messages[self._start :])
+        )
         self._turns += 1
 
     def segments(self) -> tuple[Segment, ...]:

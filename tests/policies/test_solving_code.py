@@ -95,3 +95,22 @@ def test_programs_find_and_hand_back_pictures_as_the_rule_says(rule: str) -> Non
     assert shown[1] == "picture = image.rotate(-30)"
     assert shown[2:] == (["picture.save('made.png')", "print('made.png')"] if files else ["picture.show()"])
     assert program_under("print(1)", CODE_RULES[rule]).splitlines()[1:] == ["print(1)"]
+
+
+@pytest.mark.parametrize("dialect", ["thyme", "pyvision"])
+@pytest.mark.parametrize("family", ["turned", "tally"])
+def test_slips_are_errors_that_the_next_code_mends(family: str, dialect: str) -> None:
+    for slips in (1, 2):
+        (trajectory,) = played(f"oracle?slips={slips}", family, dialect, count=1)
+        assert [turn.error for turn in trajectory.turns] == [*["code"] * slips, "", ""]
+        assert all(turn.parsed.well_formed for turn in trajectory.turns)
+        assert "name 'image' is not defined" in trajectory.turns[0].feedback
+        assert right(trajectory)
+
+
+def test_as_many_slips_as_the_turns_allow() -> None:
+    (trajectory,) = played("oracle?slips=9", "tally", count=1)
+    assert [turn.error for turn in trajectory.turns] == ["code", "code", "", ""]
+    assert right(trajectory)
+    with pytest.raises(ValueError, match="slips: expected a whole number of at least 0, got -1"):
+        make_policy("oracle?slips=-1")

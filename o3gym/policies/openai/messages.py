@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,6 +31,10 @@ BLOCK = 8
 """A JPEG pads both sides to a multiple of this many pixels, which makes narrow strips costly."""
 HEADERS = 4096
 """Bytes reserved for the parts of a file that do not grow with the picture."""
+WRITTEN_CALL = re.compile(r"<tool_call>(\{.*\})</tool_call>\s*", re.DOTALL)
+"""Matches a native call as a `Reply` and the dialect `openai` write it."""
+MOST_SHARED = 256
+"""Largest number of encoded turns that are kept for other dialogues; more than any file of exemplars has."""
 FOLLOWS = "The result is in the next message."
 """Text of every tool message, because the API takes pictures in user messages only."""
 
@@ -84,6 +90,27 @@ def data_url(data: bytes, image_format: str) -> str:
     return f"data:image/{image_format};base64,{base64.b64encode(data).decode()}"
 
 
+class SharedTurns:
+    """The encodings of turns that several dialogues begin with, as exemplars do: they are the same objects in each.
+
+    Encoding the pictures of exemplars again for every episode would take longer than encoding those of the episode.
+    Threads may share this: at worst, two of them encode the same turn.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, ...], tuple[_Turn, list[bytes]]] = {}
+
+    def encoded(self, turn: _Turn, encode: Callable[[_Turn], list[bytes]]) -> list[bytes]:
+        """Returns the encoding of a turn, from `encode` if it is new."""
+        key = tuple(map(id, turn))
+        kept = self._kept.get(key)  # it holds the messages, so their ids cannot become those of others
+        if kept is None:
+            if len(self._kept) >= MOST_SHARED:
+                self._kept.clear()
+            kept = self._kept[key] = (turn, encode(turn))
+        return kept[1]
+
+
 @dataclass
 class Chat:
     """The messages of one dialogue, which grow with it. Each is encoded once and kept until the episode is released.
@@ -97,6 +124,9 @@ class Chat:
         native: the last reply in the API's form, if it made well-formed native calls; it is sent back in that form.
         inline_as_user: whether inline messages are sent as user messages. Otherwise they are parts of the assistant's
             message, which the server is asked to continue.
+        native_calls: whether replies that the dialogue has from its start, as those of exemplars, make their calls in
+            the API's form, as the model is to make its own.
+        shared: keeps the encodings of turns that the dialogue has from its start, for other dialogues.
     """
 
     dialogue: Dialogue
@@ -104,6 +134,8 @@ class Chat:
     appendix: str = ""
     native: Json | None = None
     inline_as_user: bool = False
+    native_calls: bool = False
+    shared: SharedTurns = field(default_factory=SharedTurns)
     _encoded: list[tuple[_Turn, list[bytes]]] = field(default_factory=list)
 
     def messages(self, begun: str = "") -> list[bytes]:
@@ -115,8 +147,12 @@ class Chat:
         Raises:
             ValueError: an inline message that the server is to continue has a picture.
         """
-        for index, turn in self._stale():
-            encoded = [json.dumps(each).encode() for each in self._converted(turn)]
+        begins, stale = not self._encoded, self._stale()
+        for index, turn in stale:
+            if begins and 0 < index < len(stale) - 1:  # between the system prompt and the task
+                encoded = self.shared.encoded(turn, partial(self._earlier, index))
+            else:
+                encoded = _dumped(self._converted(turn, self.native))
             self._encoded[index : index + 1] = [(turn, encoded)]
         whole = [each for _, encoded in self._encoded for each in encoded]
         if not begun:
@@ -156,13 +192,18 @@ class Chat:
                 turns.append((message,))
         return turns
 
-    def _converted(self, turn: _Turn) -> Iterator[Json]:
+    def _earlier(self, index: int, turn: _Turn) -> list[bytes]:
+        """Encodes a turn that the dialogue has from its start."""
+        written = self.native_calls and turn[0].role == "assistant" and len(turn) == 1
+        return _dumped(self._converted(turn, written_call(turn[0].text, index) if written else None))
+
+    def _converted(self, turn: _Turn, native: Json | None) -> Iterator[Json]:
         message = turn[0]
         if message.role in OBSERVING:
             yield {"role": "user", "content": [self._part(part) for part in message.parts if part]}
         elif message.role == "system":
             yield {"role": "system", "content": "\n\n".join(filter(None, [message.text, self.appendix]))}
-        elif self.native is None:
+        elif native is None:
             if any(isinstance(part, Picture) for message in turn for part in message.parts):
                 raise ValueError(
                     "a message of the assistant cannot hold a picture in the chat completions API: send observations "
@@ -170,14 +211,35 @@ class Chat:
                 )
             yield {"role": "assistant", "content": "".join(message.text for message in turn)}
         else:
-            yield self.native
-            for call in self.native["tool_calls"]:
+            yield native
+            for call in native["tool_calls"]:
                 yield {"role": "tool", "tool_call_id": call["id"], "content": FOLLOWS}
 
     def _part(self, part: Part) -> Json:
         if isinstance(part, str):
             return {"type": "text", "text": part}
         return {"type": "image_url", "image_url": {"url": self.wire.url(part), "detail": self.wire.detail}}
+
+
+def _dumped(messages: Iterator[Json]) -> list[bytes]:
+    return [json.dumps(message).encode() for message in messages]
+
+
+def written_call(reply: str, number: int) -> Json | None:
+    """Returns a written reply that ends with a call as a message with a native call; None if it ends otherwise.
+
+    `number` makes the id of the call unique. Some servers accept nothing but nine letters and digits as an id.
+    """
+    match = WRITTEN_CALL.search(reply)
+    if match is None or match.end() < len(reply):
+        return None
+    try:
+        call = json.loads(match[1])
+        function = {"name": str(call["name"]), "arguments": json.dumps(call["arguments"])}
+    except (ValueError, KeyError, TypeError):
+        return None
+    calls = [{"id": f"call{number:05}", "type": "function", "function": function}]
+    return {"role": "assistant", "content": reply[: match.start()].strip(), "tool_calls": calls}
 
 
 def native_message(message: Mapping[str, Any]) -> Json | None:

@@ -20,7 +20,16 @@ from o3gym.policies.dialogue import Request
 from o3gym.policies.openai.background import BackgroundLoop
 from o3gym.policies.openai.client import Connection, Endpoint, NoReply, Refused
 from o3gym.policies.openai.completions import Prices, context_full, first_choice, read_completion
-from o3gym.policies.openai.messages import HEADERS, IMAGE_FORMATS, Chat, Json, Wire, native_message, tools_in_words
+from o3gym.policies.openai.messages import (
+    HEADERS,
+    IMAGE_FORMATS,
+    Chat,
+    Json,
+    SharedTurns,
+    Wire,
+    native_message,
+    tools_in_words,
+)
 from o3gym.policies.openai.parts import TextParts
 from o3gym.registry import closest
 from o3gym.sampling import Sampling
@@ -121,6 +130,7 @@ class OpenAIPolicy(Policy):
         self._endpoint = Endpoint(argument, connection)
         self._refusal = ""
         self._chats: dict[EpisodeKey, Chat] = {}
+        self._shared = SharedTurns()
         self._refused: set[str] = set()
         self._open = 0
         self._ready: queue.SimpleQueue[tuple[EpisodeKey, Reply]] = queue.SimpleQueue()
@@ -262,7 +272,14 @@ class OpenAIPolicy(Policy):
         if chat is None or chat.dialogue is not request.dialogue:
             appendix = tools_in_words(request.tools) if self.tools == "text" else ""
             as_user = self.inline == "user"
-            chat = self._chats[request.key] = Chat(request.dialogue, self._wire, appendix, inline_as_user=as_user)
+            chat = self._chats[request.key] = Chat(
+                request.dialogue,
+                self._wire,
+                appendix,
+                inline_as_user=as_user,
+                native_calls=bool(request.tools) and self.tools == "native",
+                shared=self._shared,
+            )
         return chat
 
     def _fields(self, request: Request, continued: bool) -> Json:

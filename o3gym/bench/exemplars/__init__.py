@@ -1,0 +1,1 @@
+"""Exemplars: episodes that a person wrote down, shown to a policy as earlier dialogue before its own task."""
