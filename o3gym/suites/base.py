@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import random
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, overload
 
 from o3gym.media.file_state import file_state
 from o3gym.registry import SUITES, closest
 from o3gym.specs import build_plugin, parse_spec
+from o3gym.suites.task_list import ListedTask, TaskListError, read_task_list
 from o3gym.types import Task
 
 
@@ -187,6 +191,105 @@ def some_of(bad: Collection[object]) -> str:
     return "; ".join(map(str, itertools.islice(bad, NAMED_ROWS))) + more
 
 
+OTHER_LIST = "the list belongs to another suite or split, or to the suite with other options"
+
+
+class SelectedTasks(Suite):
+    """The tasks of another suite that a list names, in the order of the list: the option `only=FILE` of every suite.
+
+    Without the indices of the tasks, all tasks of the suite are read once to find the ids.
+
+    Args:
+        suite: the suite, without the option.
+        file: the list, see `o3gym.suites.task_list.read_task_list`.
+
+    Attributes:
+        suite: as above.
+        indices: the index of each task in the suite.
+
+    Raises:
+        TaskListError: the list is invalid, or names a task that the suite lacks. Only the first task is compared with
+            its id here; a later one that differs raises from `task`.
+    """
+
+    SHARED = (
+        *("name", "version", "splits", "licence", "wants_judge", "measure", "own_tools", "turns", "grounded"),
+        *("min_pixels", "max_pixels", "argument", "split", "revision", "warnings"),
+    )
+    """Attributes that are those of the suite."""
+
+    def __init__(self, suite: Suite, file: Path) -> None:
+        self.suite, self._listed = suite, read_task_list(file)
+        self.indices = [self._index(listed) for listed in self._with_indices()]
+        vars(self).update({name: getattr(suite, name) for name in self.SHARED})  # after the suite counted its rows
+        self.opened_files = (*suite.opened_files, file)
+        with suppress(BadTask):  # a bad row is skipped where tasks are drawn
+            self.task(0)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The task kinds of the suite."""
+        return self.suite.kinds
+
+    @property
+    def has_videos(self) -> bool:
+        """Whether the suite has videos."""
+        return self.suite.has_videos
+
+    @property
+    def shortest_video(self) -> float:
+        """Length in seconds of the shortest video of the suite."""
+        return self.suite.shortest_video
+
+    def fingerprint(self) -> dict[str, str]:
+        """The digests of the suite, and that of the list."""
+        return {**self.suite.fingerprint(), "only_sha256": self.digest}
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the ids in the list."""
+        return hashlib.sha256(json.dumps([listed.id for listed in self._listed]).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+    def task(self, index: int) -> Task:
+        """The task at `index` of the list. Raises `TaskListError` if the suite has another task in its place."""
+        listed, place = self._listed[index], self.indices[index]
+        task: Task = self.suite[place]
+        if task.id != listed.id:
+            raise TaskListError(
+                f'{listed.where}, field "id": expected {task.id}, the task at index {place} of {self._described}, got '
+                f"{listed.id}; {OTHER_LIST}"
+            )
+        return task
+
+    @property
+    def _described(self) -> str:
+        return f"{self.suite.name} ({self.suite.split})"
+
+    def _with_indices(self) -> list[ListedTask]:
+        """The listed tasks with the indices of those ids that come without one."""
+        if all(listed.index >= 0 for listed in self._listed):
+            return self._listed
+        found: dict[str, int] = {}
+        for index in range(len(self.suite)):
+            with suppress(BadTask):
+                found[self.suite[index].id] = index
+        return [one if one.index >= 0 else replace(one, index=found.get(one.id, -1)) for one in self._listed]
+
+    def _index(self, listed: ListedTask) -> int:
+        """The index of a listed task, which must be that of a task."""
+        if listed.index < 0:
+            raise TaskListError(f'{listed.where}, field "id": {self._described} has no task {listed.id}')
+        if listed.index >= len(self.suite):
+            raise TaskListError(
+                f'{listed.where}, field "index": expected a number below {len(self.suite)}, the number of tasks of '
+                f"{self._described}, got {listed.index}; {OTHER_LIST}"
+            )
+        return listed.index
+
+
 OPEN_SUITES = 16
 """Number of opened suites that are kept."""
 _opened: dict[tuple[str, str, str], tuple[Suite, tuple[tuple[int, int], ...]]] = {}
@@ -196,9 +299,9 @@ _opened: dict[tuple[str, str, str], tuple[Suite, tuple[tuple[int, int], ...]]] =
 def make_suite(spec: str, split: str = "test", **options: Any) -> Suite:
     """Open a suite from a spec: "synthetic", "local:photos/index.jsonl", "synthetic?family=hidden".
 
-    The most recently opened suites are cached and shared by all environments of the process; a suite is opened again
-    when one of its `opened_files` has changed. Raises `UnknownName` with the closest known name, and TypeError for an
-    option that the suite does not have.
+    Every suite has the option `only`, see `SelectedTasks`. The most recently opened suites are cached and shared by all
+    environments of the process; a suite is opened again when one of its `opened_files` has changed. Raises
+    `UnknownName` with the closest known name, and TypeError for an option that the suite does not have.
     """
     key = (spec, split, json.dumps(options, sort_keys=True))
     stored = _opened.pop(key, None)
@@ -206,7 +309,10 @@ def make_suite(spec: str, split: str = "test", **options: Any) -> Suite:
     if "split" in inline:
         raise ValueError(f'suite "{spec}": the split is an argument of its own, not an option of the suite')
     if stored is None or stored[1] != _states(stored[0], argument):
-        suite: Suite = build_plugin("suite", name, SUITES[name], argument, **{**inline, **options, "split": split})
+        settings = {**inline, **options, "split": split}
+        only = settings.pop("only", "")
+        suite: Suite = build_plugin("suite", name, SUITES[name], argument, **settings)
+        suite = SelectedTasks(suite, Path(str(only))) if only else suite
         stored = (suite, _states(suite, argument))
     _opened[key] = stored
     for old in list(_opened)[:-OPEN_SUITES]:

@@ -22,11 +22,10 @@ from o3gym.media.errors import PictureError
 from o3gym.media.images import shared_store
 from o3gym.registry import SUITES
 from o3gym.specs import parse_spec
-from o3gym.suites.base import BadRow, BadTask, Suite, SuiteError, make_suite
+from o3gym.suites.base import BadTask, SelectedTasks, Suite, SuiteError, make_suite
 from o3gym.suites.collages.composing import CollageCandidate, composed, corners
 from o3gym.suites.collages.placement import CollageLayout, PlacementRules, Rejected, TilePicture, lay_out_collage
 from o3gym.suites.collages.tally import CollageTally, reasons
-from o3gym.suites.released.rows import JsonTable
 from o3gym.types import Task
 
 MAX_TARGET_SHARE = 0.04
@@ -68,7 +67,6 @@ class Collage(Suite):
         tiles: see `PlacementRules`; a number or a range such as "4-6".
         cores: see `PlacementRules`; a number or a range such as "4-6".
         share: largest share of the canvas that a target box may cover.
-        only: file that `o3gym synth filter` wrote for these collages; only the collages it kept are used.
 
     Raises:
         BadTask: from `task`, if no task of the source could be placed; the message counts the reasons.
@@ -91,7 +89,6 @@ class Collage(Suite):
         tiles: str | int = "1",
         cores: str | int = "1",
         share: float = 2e-4,
-        only: str = "",
     ) -> None:
         super().__init__(argument, split)
         self.source = _open(argument or "synthetic", split, source_args or {})
@@ -107,15 +104,15 @@ class Collage(Suite):
             )
         self._n, self.seed = n, seed
         about = [self.source.name, Path(self.source.argument).name, self.source.split, seed, asdict(self.rules)]
-        options = {key: value for key, value in (source_args or {}).items() if key not in ("data", "images")}
-        settings = json.dumps([*about, options], sort_keys=True)
+        options = {key: value for key, value in (source_args or {}).items() if key not in ("data", "images", "only")}
+        listed = [self.source.digest] if isinstance(self.source, SelectedTasks) else []
+        settings = json.dumps([*about, options, *listed], sort_keys=True)
         self.prefix = f"{self.name}/{split}/{hashlib.sha256(settings.encode()).hexdigest()[:8]}/"
         self.warnings = self.source.warnings
-        self.opened_files = (*self.source.opened_files, *([Path(only)] if only else []))
-        self._kept = self._read_kept(Path(only)) if only else None
+        self.opened_files = self.source.opened_files
 
     def __len__(self) -> int:
-        return (self._n or len(self.source)) if self._kept is None else len(self._kept)
+        return self._n or len(self.source)
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -132,21 +129,20 @@ class Collage(Suite):
 
     def trial(self, index: int) -> tuple[Task, CollageTally]:
         """The task at `index`, and a tally of the attempts to make it. Raises `BadTask`."""
-        number = index if self._kept is None else self._kept[index]
-        rng = Random(f"{self.name}/{self.seed}/{self.split}/{number}")
+        rng = Random(f"{self.name}/{self.seed}/{self.split}/{index}")
         tally = CollageTally(accepted=1)
-        stream = self._stream(number, rng)
-        pool = self._pool(number, tally)
+        stream = self._stream(index, rng)
+        pool = self._pool(index, tally)
         while tally.given_up < GIVEN_UP and (cores := self._next_cores(stream, rng.randint(*self.rules.cores), tally)):
             keys = {core.source.key for core in cores}
             pictures = [*cores, *(other for other in pool if other.source.key not in keys)]
             layout = self._lay_out(pictures, len(cores), rng, tally)
             if layout is not None:
-                origin = self._origin(number, cores[0].task)
-                return composed(f"{self.prefix}{number}", origin, pictures, layout), tally
+                origin = self._origin(index, cores[0].task)
+                return composed(f"{self.prefix}{index}", origin, pictures, layout), tally
             tally = replace(tally, given_up=tally.given_up + 1)
         reason = f"no task of {self.source.name} could be placed ({reasons(tally)})"
-        raise BadTask(f"{self.prefix.rstrip('/')}, number {number}", "source", reason)
+        raise BadTask(f"{self.prefix.rstrip('/')}, number {index}", "source", reason)
 
     # ── choosing pictures ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -240,21 +236,6 @@ class Collage(Suite):
             "seed": self.seed,
             "source": {**source, "split": self.source.split},
         }
-
-    def _read_kept(self, file: Path) -> list[int]:
-        """Numbers of the collages that a filter kept."""
-        table = JsonTable(file, lines=True)
-        for index in range(len(table)):
-            try:
-                identity = str(table[index].get("id"))
-            except BadRow as problem:
-                raise problem.at(table.where(index)) from problem
-            if not identity.startswith(self.prefix) or not identity.removeprefix(self.prefix).isdigit():
-                raise SuiteError(
-                    f'{table.where(index)}, field "id": expected {self.prefix}NUMBER, got {identity}; '
-                    "the file belongs to another suite or to collages with other options"
-                )
-        return [int(row["id"].removeprefix(self.prefix)) for row in table if row.get("kept", True)]
 
 
 def _open(spec: str, split: str, options: Mapping[str, Any]) -> Suite:

@@ -143,7 +143,7 @@ def _everything() -> Iterator[tuple[str, Callable[[], None]]]:
 def _needs_nothing(kind: str, name: str) -> bool:
     """Whether a plug-in can be checked by its name alone; one whose import fails can, since its check reports that."""
     if kind == "suite":
-        return name != "local" and name not in {kwargs["suite"] for kwargs in RELEASED_ENVS.values()}
+        return name not in ("local", "mixed") and name not in {kwargs["suite"] for kwargs in RELEASED_ENVS.values()}
     try:
         entry = REGISTRIES[kind][name]
     except Exception:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -250,24 +249,6 @@ def test_every_picture_is_a_target_once_before_any_is_twice() -> None:
 
 def test_conformance() -> None:
     testing.check_suite(small(tiles="2-4"), count=8)
-
-
-def test_only_takes_the_tasks_that_a_filter_kept(tmp_path: Path) -> None:
-    suite, file = small(n=5), tmp_path / "kept.jsonl"
-    rows = [{"id": task.id, "passes": number % 2, "k": 3, "kept": number % 2 == 0} for number, task in enumerate(suite)]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    chosen = small(n=5, only=str(file))
-    assert [task.id for task in chosen] == [suite[i].id for i in (0, 2, 4)]
-    unnamed = shutil.copy(file, tmp_path / "kept")  # `o3gym synth filter` writes lines whatever the file's name
-    assert len(small(n=5, only=str(unnamed))) == 3
-    with pytest.raises(SuiteError, match=r'line 1, field "id": expected collage/test/.*NUMBER, got collage/test/'):
-        small(seed=9, only=str(file))
-    file.write_text("{")
-    with pytest.raises(SuiteError, match=r"line 1, .*expected a JSON object"):
-        small(n=4, only=str(file))
-    file.write_text("5")
-    with pytest.raises(SuiteError, match=r"line 1, .*expected a JSON object, got 5"):
-        small(n=4, only=str(file))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from o3gym.registry import JUDGES, POLICIES
 from o3gym.specs import parse_spec
 from o3gym.suites.released.rows import JsonTable
 from o3gym.synthesis.asking import AskedPolicy, Name, ReplyLedger, answered, asks_server, check_base_url
-from o3gym.synthesis.difficulty import CONTROL
 from o3gym.synthesis.files import write_rows
 from o3gym.synthesis.journal import Journal
 from o3gym.synthesis.questions.notes import PAGE, Note, note_asks, note_name, notes_of
@@ -31,6 +30,7 @@ from o3gym.synthesis.questions.rows import (
 from o3gym.synthesis.questions.sheets import LayoutSheet
 from o3gym.synthesis.questions.solving import StageProgress, unsolved
 from o3gym.synthesis.questions.validation import FEWEST, normal, structural_flaw, wording_flaw
+from o3gym.synthesis.selection_rules import NO_TOOL
 from o3gym.types import Reply
 
 REPLIES, CANDIDATES, TABLE, PAGE_FILE = "replies.jsonl", "candidates.jsonl", "review.csv", "review.html"
@@ -102,7 +102,7 @@ class QuestionRecipe:
         """Returns the benchmark of each solver, still without the questions."""
         return {
             solver: Bench(
-                policies=(f"{solver}+{CONTROL}",),
+                policies=(f"{solver}+{NO_TOOL}",),
                 episodes=0,
                 seed=self.seed,
                 judge=self.judge,

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from o3gym.bench.definition import Bench
 from o3gym.codec import encode
-from o3gym.suites.released.rows import JsonTable
-from o3gym.synthesis.difficulty import Filter, write_filter
 from o3gym.synthesis.files import write_rows
 from o3gym.synthesis.questions.rows import QuestionRow
+from o3gym.synthesis.selecting import play_tries
+from o3gym.synthesis.selection_rules import Tries
 
 StageProgress: TypeAlias = Callable[[str, int, int], None]
 """Called with (name of the stage, items done, items in total)."""
@@ -50,8 +50,8 @@ def unsolved(
     tries = [_tries(solver, bench, file, in_flight, progress) for solver, bench in solvers.items()]
     kept = []
     for number, row in enumerate(rows):
-        passes = sum(one[number]["passes"] for one in tries)
-        failed = sum(one[number].get("failed", 0) for one in tries)
+        passes = sum(one[number].right for one in tries)
+        failed = sum(one[number].failed for one in tries)
         if passes + failed <= most:
             kept.append(row)
         else:
@@ -60,18 +60,15 @@ def unsolved(
     return kept, rejected
 
 
-def _tries(
-    solver: str, bench: Bench, file: Path, in_flight: int, progress: StageProgress
-) -> Sequence[Mapping[str, Any]]:
-    """Runs the difficulty filter with one solver, and returns its row for each question of the file.
+def _tries(solver: str, bench: Bench, file: Path, in_flight: int, progress: StageProgress) -> list[Tries]:
+    """Plays all questions of the file with one solver, and returns its tries at each of them.
 
     Each solver has a run of its own, so that a further solver makes no other repeat its episodes. A run belongs to
     exactly these questions and settings; its name has their hash.
     """
     bench = replace(bench, suite="o3-bench", suite_args={"data": str(file)})
-    results = file.with_name(f"solved-{_digest([file.name, solver, encode(bench)])}.jsonl")
-    write_filter(bench, Filter(k=1), results, progress, in_flight)
-    return JsonTable(results)
+    folder = file.with_name(f"solved-{_digest([file.name, solver, encode(bench)])}.run")
+    return list(play_tries(bench, folder, progress, in_flight).values())
 
 
 def _digest(value: object) -> str:
