@@ -270,6 +270,7 @@ SUITES = Registry(
         "synthetic_video": "o3gym.suites.synthetic_video:SyntheticVideo",
         "collage": "o3gym.suites.collage:Collage",
         "local": "o3gym.suites.local:Local",
+        "mixed": "o3gym.suites.mixed:MixedSuite",
         **{
             f"planning-{name.lower()}": f"o3gym.suites.planning:Planning{name}"
             for name in ("FrozenLake", "Maze", "MiniBehaviour")
@@ -325,6 +326,8 @@ POLICIES = Registry(
     {
         **_named("policies.scripted", "random", "oracle", "asker", "sweep", "always", title=True),
         "detour": "o3gym.policies.detour:Detour",
+        "observer": "o3gym.policies.observer:Observer",
+        "reader": "o3gym.policies.reader:Reader",
         "optimal": "o3gym.policies.planning:Optimal",
         "random_walk": "o3gym.policies.planning:RandomWalk",
         "planner": "o3gym.policies.planner.policy:VisualPlanner",

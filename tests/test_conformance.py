@@ -51,7 +51,7 @@ def test_ids_are_the_families_and_difficulties_of_the_suite() -> None:
     assert all(name in gym.registry for name in (*ENVS, *PLANNING_ENVS, *RELEASED_ENVS))
     planning = {f"planning-{kwargs['world']}" for kwargs in PLANNING_ENVS.values()}
     assert {kwargs["suite"] for kwargs in RELEASED_ENVS.values()} == set(SUITES) - {
-        *("synthetic", "synthetic_video", "local", "collage", *planning),
+        *("synthetic", "synthetic_video", "local", "collage", "mixed", *planning),
     }
 
 

@@ -34,7 +34,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *(*BASE, "media", "worlds", "tools", "dialects", "suites", "judges", "rewards", "envs", "policies"),
         *("rollout", "runs", "bench"),
     ),
-    "synthesis": (*BASE, "media", "suites", "policies", "runs", "bench"),
+    "synthesis": (
+        *(*BASE, "media", "tools", "dialects", "suites", "rewards", "envs", "policies", "rollout", "runs"),
+        *("bench", "train"),
+    ),
     "testing": (
         *(*BASE, "env_ids", "media", "worlds", "sandbox", "tools", "dialects", "suites", "judges", "rewards", "envs"),
         *("policies", "rollout", "runs", "synthesis", "train"),
@@ -109,7 +112,10 @@ FORBIDDEN = [
     ("rollout", "policies.local"),
     ("bench", "policies.openai"),
     ("bench", "policies.local"),
-    ("synthesis", "train"),
+    # Data is made without a trainer.
+    ("synthesis", "train.sft"),
+    ("synthesis", "train.grpo"),
+    ("synthesis", "train.planning"),
     # A running benchmark writes its page; a page never starts a benchmark.
     ("runs", "bench"),
     ("bench.workers", "bench.run"),

@@ -1,4 +1,4 @@
-"""The options of commands that play episodes on a suite: `o3gym bench` and `o3gym synth filter`."""
+"""The options of commands that play episodes on a suite, such as `o3gym bench` and `o3gym synth select`."""
 
 from __future__ import annotations
 

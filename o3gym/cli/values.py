@@ -74,7 +74,7 @@ def range_argument(text: str) -> tuple[int, int]:
     """Parses "LOW..HIGH", or a single number that is both bounds, into (low, high)."""
     low, dots, high = text.partition("..")
     if not low.isdecimal() or (dots and not high.isdecimal()):
-        raise argparse.ArgumentTypeError(f"expected a number of correct tries or LOW..HIGH, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number or LOW..HIGH, got {text!r}")
     return int(low), int(high or low)
 
 

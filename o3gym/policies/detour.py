@@ -236,11 +236,11 @@ def _topic(privileged: Privileged, missing: Sequence[Target], last: str) -> str:
 def _thought(rng: np.random.Generator, last: str, intent: str, what: str, box: Box | None) -> str:
     """Writes a thought: a sentence about the last observation, then one about the next call."""
     words = " ".join(choice[int(rng.integers(len(choice)))] for choice in (SEEN_WORDS[last], MEANT[intent]))
-    return words.format(what=what, What=what[:1].upper() + what[1:], where=_where(box))
+    return words.format(what=what, What=what[:1].upper() + what[1:], where=ninth_of(box))
 
 
-def _where(box: Box | None) -> str:
-    """Names the ninth of the picture that the box's centre lies in, such as "top left"."""
+def ninth_of(box: Box | None) -> str:
+    """Names the ninth of the picture that the box's centre lies in, such as "top left"; "middle" without a box."""
     if box is None:
         return "middle"
     x, y = center(box)

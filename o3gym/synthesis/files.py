@@ -27,7 +27,7 @@ def save(source: Source, folder: Path) -> str:
     """
     path = folder / f"{source.key}.{_suffix(source)}"
     if not path.exists():
-        if (data := _encoded(source)) is None:
+        if (data := encoded_bytes(source)) is None:
             save_png(source, path)
         else:
             write_whole(path, data)
@@ -50,12 +50,12 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def _suffix(source: Source) -> str:
     if source.kind == "file" and not source.args:
         return Path(source.ref).suffix.lower().removeprefix(".") or "img"
-    data = _encoded(source)
+    data = encoded_bytes(source)
     return "png" if data is None else _format(data)
 
 
-def _encoded(source: Source) -> bytes | None:
-    """The encoded bytes of a picture in a file, in memory or in a table; None for a rendered or derived picture."""
+def encoded_bytes(source: Source) -> bytes | None:
+    """Returns the encoded bytes of a picture in a file, in memory or in a table; None for any other picture."""
     if source.kind == "file":
         return unpack(source) if source.args else Path(source.ref).read_bytes()
     return source.data

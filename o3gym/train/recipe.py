@@ -65,6 +65,8 @@ class Stage:
         learning_rate: the peak learning rate.
         schedule: how the learning rate falls after the warm-up.
         warmup: steps of linear warm-up; below 1, the share of all steps.
+        general_share: share of the rows, from 0 to 1, that come from the last part of the mixture, such as general data
+            beside chains; the other parts divide the rest by weight. None for weights alone. Needs `steps`.
         context: maximum tokens of a row, pictures included. Longer demonstrations are replaced by others and counted.
         parts: forward passes that a micro-batch is split into, each over rows of similar length. Saves padding if
             lengths differ much.
@@ -79,6 +81,7 @@ class Stage:
     warmup: float = 0.1
     context: int = 32768
     parts: int = 1
+    general_share: float | None = field(default=None, metadata={"json": "if set"})
 
     def warmup_steps(self, steps: int) -> int:
         """Returns the number of warm-up steps out of `steps`."""
@@ -362,6 +365,11 @@ def _check(recipe: SftRecipe, where: str) -> None:
             raise RecipeError(f"{at}: weights need steps, because an epoch uses every row exactly once")
         if any(part.weight <= 0 for part in stage.data):
             raise RecipeError(f"{at}: weight: expected a number above 0")
+        share = 0.0 if stage.general_share is None else stage.general_share
+        if not 0 <= share <= 1:
+            raise RecipeError(f"{at}: general_share: expected a number from 0 to 1, got {share}")
+        if stage.general_share is not None and (stage.epochs or len(stage.data) < 2):
+            raise RecipeError(f"{at}: general_share needs steps, and general data as the last of two or more parts")
 
 
 def check_window(window: int | None, where: str) -> None:

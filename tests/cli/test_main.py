@@ -45,7 +45,7 @@ def test_importing_the_command_line_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     "command",
     ["list", "bench", "compare", "export", "view", "check", "train sft", "train grpo", "train export"]
-    + [f"synth {kind}" for kind in ("collage", "filter", "regions", "questions")],
+    + [f"synth {kind}" for kind in ("collage", "select", "regions", "questions")],
 )
 def test_every_command_has_a_help_page(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -54,9 +54,9 @@ def test_every_command_has_a_help_page(command: str, capsys: pytest.CaptureFixtu
     assert f"usage: o3gym {command} " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["bench", "synth filter", "synth questions"])
+@pytest.mark.parametrize("command", ["bench", "synth select", "synth questions"])
 def test_commands_that_judge_answers_take_a_server_and_a_judge(command: str) -> None:
-    needed = {"synth filter": ["--policy", "p", "--out", "f"], "synth questions": ["--out", "f"]}.get(command, [])
+    needed = {"synth select": ["--out", "f"], "synth questions": ["--out", "f"]}.get(command, [])
     given = ["--base-url", "http://127.0.0.1:8000/v1", "--judge", "openai:m"]
     args = build_parser().parse_args([*command.split(), *needed, *given])
     assert (args.base_url, args.judge) == ("http://127.0.0.1:8000/v1", "openai:m")
@@ -144,7 +144,10 @@ NUMBERS = {
         **{"--worker-gpus": "-1 nan", "--shard": "1 a/b"},
     },
     "synth collage": {"--count": "0 -1 x"},
-    "synth filter": {"--k": "0", "--episodes": "-1", "--in-flight": "0", "--temperature": "-1", "--seed": "-1"},
+    "synth select": {
+        **{"--k": "0", "--episodes": "-1", "--in-flight": "0", "--temperature": "-1", "--seed": "-1"},
+        **{"--min-side": "-1", "--max-side": "x", "--passes": "oracle oracle=x =1 oracle=1..x"},
+    },
     "synth regions": {
         **{"--count": "-1", "--max-pixels": "0", "--temperature": "-1", "--max-tokens": "0"},
         **{"--seed": "-1", "--in-flight": "0"},

@@ -44,9 +44,9 @@ class MixtureRow:
 class Mixture:
     """The rows of one stage.
 
-    With `steps`, the part of each row is drawn by weight; with `epochs`, every demonstration occurs once per epoch. A
-    finite source is shuffled anew for each pass over it. Everything follows from the seed, so every process, every
-    data-loader worker and a resumed training see the same rows.
+    With `steps`, the part of each row is drawn by weight and `general_share`; with `epochs`, every demonstration occurs
+    once per epoch. A finite source is shuffled anew for each pass over it. Everything follows from the seed, so every
+    process, every data-loader worker and a resumed training see the same rows.
 
     Args:
         stage: supplies the data, and steps or epochs.
@@ -140,6 +140,10 @@ class Mixture:
 
     def _weighted(self, rng: np.random.Generator) -> np.ndarray[Any, Any]:
         weights = np.array([part.weight for part in self.stage.data])
+        if (share := self.stage.general_share) is not None:
+            weights[-1] = 0.0
+            weights *= (1 - share) / weights.sum()
+            weights[-1] = share
         return rng.choice(len(weights), self.stage.steps * self.stage.batch, p=weights / weights.sum())
 
     def _epochs(self, rng: np.random.Generator) -> np.ndarray[Any, Any]:

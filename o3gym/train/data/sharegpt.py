@@ -22,6 +22,7 @@ from o3gym.suites.base import BadRow
 from o3gym.suites.released.fields import check_below, folders
 from o3gym.suites.released.table import with_surrogates, without_surrogates
 from o3gym.train.data.dialogues import pictures, png, read_turns, stored_turns
+from o3gym.train.data.observed import apart, check_tag, in_one_turn
 from o3gym.train.data.sources import BadDemonstration, RunSource, SourceError
 from o3gym.types import Source
 
@@ -35,6 +36,8 @@ class ShareGPT:
     Args:
         argument: path of the file.
         roots: further folders, joined by "+", below which pictures may lie.
+        observed: name of a tag. What stands between such tags in the assistant's messages is an observation, which has
+            no loss; "" if these hold nothing but their own words.
 
     Attributes:
         replaced: number of rows in which U+FFFD stands for lone surrogates, or for bytes that are not UTF-8.
@@ -43,8 +46,10 @@ class ShareGPT:
         SourceError: the file is not as expected; the message names the file.
     """
 
-    def __init__(self, argument: str, roots: str = "") -> None:
-        self.path = Path(argument)
+    def __init__(self, argument: str, roots: str = "", observed: str = "") -> None:
+        self.path, self._observed = Path(argument), observed
+        if observed:
+            check_tag(observed)
         self._roots = (self.path.parent, *folders(roots))
         try:
             data = self.path.read_bytes()
@@ -73,7 +78,8 @@ class ShareGPT:
             raise BadDemonstration(
                 f'{where}: expected "conversations" or "messages", got {", ".join(row) or "nothing"}'
             )
-        return read_turns(turns, [self._source(image, where) for image in images], where)
+        messages = read_turns(turns, [self._source(image, where) for image in images], where)
+        return apart(messages, self._observed, where) if self._observed else messages
 
     def _source(self, name: str, where: str) -> Source:
         path = self.path.parent / name.removeprefix("file://")
@@ -120,13 +126,25 @@ def _json(text: str, where: str) -> Any:
         raise SourceError(f"{where}: not JSON ({error})") from error
 
 
-def export_sharegpt(source: RunSource, file: Path) -> int:
-    """Writes the demonstrations of a run to `file` and their pictures as PNG to `file.images`. Returns their number."""
+def export_sharegpt(source: RunSource, file: Path, observed: str = "") -> int:
+    """Writes the demonstrations of a run to `file` and their pictures as PNG to `file.images`. Returns their number.
+
+    Args:
+        source: the run.
+        file: the file; with the suffix .jsonl, one row per line.
+        observed: the tag between which the dialect writes observations; each demonstration then becomes a single turn
+            of the assistant that contains them. "" keeps the turns.
+
+    Raises:
+        BadDemonstration: a demonstration cannot be written as a single turn, see `o3gym.train.data.observed`.
+    """
     folder = file.with_name(f"{file.name}.images")
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for index in range(source.size):
         messages = source.example(index, 0)
+        if observed:
+            messages = in_one_turn(messages, observed, f"demonstration {index}")
         paths = [f"{folder.name}/{index}-{number}.png" for number in range(len(pictures(messages)))]
         for path, picture in zip(paths, pictures(messages), strict=True):
             (file.parent / path).write_bytes(png(picture))
