@@ -52,6 +52,12 @@ RECIPES = {
     "vprl_vpft": ("tiny_vprl", "vpft"),
 }
 """The recipe of each arm, and the arm whose planner it starts from."""
+LONGER_WALKS = {"minibehaviour": {"walk_length": 40, "steps": 3000}}
+"""Settings of the random walks in worlds where walks of the usual 8 moves hardly ever show some kind of move.
+
+In MiniBehaviour, a walk has to find the printer before it can pick it up, and the table before it can drop it. A
+planner that has hardly seen these moves draws them badly, is punished for them, and unlearns them.
+"""
 COLOURS = {
     "walks": "tab:gray",
     "words": "tab:purple",
@@ -88,6 +94,8 @@ def train_cell(cell: Cell, args: argparse.Namespace) -> Path:
     """Trains the cell's planner and the one that it starts from, unless that is done already. Returns its folder."""
     name, before = RECIPES[cell.arm]
     settings: dict[str, Any] = {"world": cell.world, "seed": cell.seed, "threads": args.threads}
+    if cell.arm == "walks":
+        settings |= LONGER_WALKS.get(cell.world, {})
     if before:
         settings["model"] = train_cell(Cell(cell.world, before, cell.seed), args)
     if args.steps and cell.arm.startswith("vprl"):
@@ -169,7 +177,8 @@ def worlds_of(results: Mapping[str, Any]) -> list[str]:
 
 
 def _difference(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
-    return per_layout(first, key) - per_layout(second, key)
+    difference: np.ndarray = per_layout(first, key) - per_layout(second, key)
+    return difference
 
 
 def _measures_table(results: Mapping[str, Any], world: str) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import accumulate, chain
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 from o3gym.codec import DecodeError, decode
 from o3gym.registry import SUITES, closest
 from o3gym.specs import parse_spec
-from o3gym.suites.base import BadTask, Suite, SuiteError, make_suite
+from o3gym.suites.base import BadTask, SelectedTasks, Suite, SuiteError, make_suite
 from o3gym.types import Task
 
 
@@ -82,10 +83,14 @@ class MixedSuite(Suite):
         file = Path(argument) if argument else None
         if (file is None) == (not parts):
             raise SuiteError("mixed: expected either a file, mixed:FILE.toml, or the option parts")
-        asked = _parts_of(parts if file is None else _read_parts(file))
-        self.parts = [_open(part, split) for part in asked]
+        where = f"mixed: {file}" if file else "mixed"
+        asked = _parts_of(parts if file is None else _read_parts(file), where)
+        try:
+            self.parts = [_open(part, split, f"{where}: parts.{number}") for number, part in enumerate(asked)]
+        except RecursionError as error:
+            raise SuiteError(f"{where}: a part of the mix is the mix itself") from error
         self.chosen = [
-            _choose(suite, part.tasks, seed, f"parts.{number}")
+            _choose(suite, part.tasks, seed, f"{where}: parts.{number}")
             for number, (suite, part) in enumerate(zip(self.parts, asked, strict=True))
         ]
         self._ends = list(accumulate(map(len, self.chosen)))
@@ -135,13 +140,15 @@ class MixedSuite(Suite):
         seen: dict[str, int] = {}
         for number, identity in self._comparable_ids():
             if seen.setdefault(identity, number) != number:
-                raise SuiteError(f"mixed: parts.{number} and parts.{seen[identity]} have the task {identity} in common")
+                both = f"parts.{number} and parts.{seen[identity]}"
+                raise SuiteError(f"mixed: {both} both have a task with the id {identity}")
 
     def _comparable_ids(self) -> Iterator[tuple[int, str]]:
         """Number of the part and id of each task that another part may have as well: parts of the same suite."""
-        kinds = [(part.name, part.split) for part in self.parts]
+        suites = [_suites_in(part) for part in self.parts]
+        counts = Counter(chain(*suites))
         for number, (part, chosen) in enumerate(zip(self.parts, self.chosen, strict=True)):
-            for index in chosen if kinds.count(kinds[number]) > 1 else ():
+            for index in chosen if any(counts[suite] > 1 for suite in suites[number]) else ():
                 try:
                     yield number, part[index].id
                 except BadTask:
@@ -180,37 +187,51 @@ def _read_parts(file: Path) -> Any:
     return data["parts"]
 
 
-def _parts_of(tables: Any) -> list[SuitePart]:
+def _suites_in(suite: Suite) -> set[tuple[str, str]]:
+    """Names and splits of the suites that the tasks of a part come from."""
+    whole = suite.suite if isinstance(suite, SelectedTasks) else suite
+    if isinstance(whole, MixedSuite):
+        return set(chain(*map(_suites_in, whole.parts)))
+    return {(whole.name, whole.split)}
+
+
+def _parts_of(tables: Any, where: str) -> list[SuitePart]:
     """The parts from plain values. Raises `SuiteError` if they are invalid."""
     if not isinstance(tables, list | tuple) or not tables:
-        raise SuiteError(f"mixed: parts: expected a list of tables, got {tables!r:.80}")
-    return [_part_of(table, f"parts.{number}") for number, table in enumerate(tables)]
+        raise SuiteError(f"{where}: parts: expected a list of tables, got {tables!r:.80}")
+    return [_part_of(table, where, f"parts.{number}") for number, table in enumerate(tables)]
 
 
-def _part_of(table: Any, where: str) -> SuitePart:
+def _part_of(table: Any, where: str, name: str) -> SuitePart:
     for key in table if isinstance(table, Mapping) else ():
         if key not in PART_KEYS:
             known = ", ".join(PART_KEYS)
-            raise SuiteError(f'mixed: {where}: unknown key "{key}"{closest(str(key), PART_KEYS)} (known: {known})')
+            raise SuiteError(f'{where}: {name}: unknown key "{key}"{closest(str(key), PART_KEYS)} (known: {known})')
     try:
-        part = decode(SuitePart, table, where)
+        part = decode(SuitePart, table, name)
     except DecodeError as error:
-        raise SuiteError(f"mixed: {error}") from error
+        raise SuiteError(f"{where}: {error}") from error
     if part.tasks < 0:
-        raise SuiteError(f"mixed: {where}.tasks: expected a whole number from 0 up, got {part.tasks}")
+        raise SuiteError(f"{where}: {name}.tasks: expected a whole number from 0 up, got {part.tasks}")
     return part
 
 
-def _open(part: SuitePart, split: str) -> Suite:
-    splits: tuple[str, ...] = SUITES[parse_spec(part.suite)[0]].splits
-    return make_suite(part.suite, part.split or (split if split in splits else splits[0]), **part.suite_args)
+def _open(part: SuitePart, split: str, where: str) -> Suite:
+    """The suite of a part. Raises `SuiteError` if it cannot be opened."""
+    try:
+        splits: tuple[str, ...] = SUITES[parse_spec(part.suite)[0]].splits
+        return make_suite(part.suite, part.split or (split if split in splits else splits[0]), **part.suite_args)
+    except (ValueError, TypeError) as error:
+        if str(error).startswith("mixed: "):  # a mix within the mix, which names its own part
+            raise
+        raise SuiteError(f"{where}: {error}") from error
 
 
 def _choose(suite: Suite, tasks: int, seed: int, where: str) -> Sequence[int]:
     """The indices of the tasks of a part."""
     if tasks > len(suite):
         raise SuiteError(
-            f"mixed: {where}.tasks: expected at most {len(suite)}, the number of tasks of {suite.name} "
+            f"{where}.tasks: expected at most {len(suite)}, the number of tasks of {suite.name} "
             f"({suite.split}), got {tasks}"
         )
     return suite.pick(tasks, seed) if tasks else range(len(suite))

@@ -7,14 +7,15 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from o3gym.append_log import write_whole
-from o3gym.bench.definition import Bench
+from o3gym.bench.definition import Bench, TaskDraw
 from o3gym.bench.run import BenchProgress, run
 from o3gym.codec import encode
 from o3gym.policies.base import split_control
@@ -22,10 +23,10 @@ from o3gym.runs.store import open_run
 from o3gym.suites.base import SelectedTasks
 from o3gym.synthesis.asking import asks_server, check_base_url
 from o3gym.synthesis.files import write_rows
-from o3gym.synthesis.selection_rules import Selection, Tries, target_share
+from o3gym.synthesis.selection_rules import Selection, TaskForm, Tries, target_share
 from o3gym.types import Task, Trajectory
 
-SELECTED_FILE, ELIGIBLE_FILE, REPORT_FILE, ARM_RUNS = "selected.jsonl", "eligible.jsonl", "report.json", "runs"
+SELECTED_FILE, REPORT_FILE, ARM_RUNS = "selected.jsonl", "report.json", "runs"
 """The files and the folder of runs that `select` writes."""
 QUARTILES = (0.25, 0.5, 0.75)
 
@@ -82,6 +83,27 @@ class SelectionReport:
 
 
 @dataclass(frozen=True)
+class FormBench(Bench):
+    """A benchmark that plays only those of its drawn tasks that have a form.
+
+    Attributes:
+        form: the form; part of the protocol if it restricts anything.
+    """
+
+    form: TaskForm = field(default=TaskForm(), metadata={"json": "if set"})
+
+    def draw(self) -> TaskDraw:
+        """The tasks that have the form, and the rows that were skipped."""
+        return self._eligible
+
+    @cached_property  # a form may need the sizes of all pictures
+    def _eligible(self) -> TaskDraw:
+        drawn, suite = super().draw(), self.open_suite()
+        tasks = ((index, group) for index, group in drawn.tasks if not self.form.flaw(suite.task(index)))
+        return replace(drawn, tasks=tuple(tasks))
+
+
+@dataclass(frozen=True)
 class DrawnTask:
     """A task that was drawn from a suite.
 
@@ -121,7 +143,7 @@ def select(
         RunError: a run folder in `out` holds a run with other settings, or is locked by another process.
     """
     drawn = draw_tasks(bench, selection)
-    benches = arm_benches(bench, selection, drawn, out)
+    benches = arm_benches(bench, selection, drawn)
     for arm_bench in benches.values():  # a mistake in the last arm must show before the first one plays for hours
         arm_bench.protocol()
     report = SelectionReport(bench.suite, bench.split, selection, len(drawn), len(bench.draw().bad))
@@ -145,22 +167,16 @@ def draw_tasks(bench: Bench, selection: Selection) -> list[DrawnTask]:
     return [DrawnTask(task, indices[place], selection.form.flaw(task)) for place, task in tasks]
 
 
-def arm_benches(bench: Bench, selection: Selection, drawn: Sequence[DrawnTask], out: Path) -> dict[str, Bench]:
-    """Returns the benchmark of each arm; none if no task has the form.
-
-    If the form leaves tasks out, the others are listed in `eligible.jsonl` in the folder, which the arms play.
-    """
+def arm_benches(bench: Bench, selection: Selection, drawn: Sequence[DrawnTask]) -> dict[str, Bench]:
+    """Returns the benchmark of each arm, which plays the tasks that have the form; none if no task has it."""
     arms = [rule.arm for rule in selection.rules]
     check_base_url(bench.base_url, map(_policy, arms))
-    if selection.form.restricts:
-        eligible = [each.row() for each in drawn if not each.flaw]
-        write_rows(out / ELIGIBLE_FILE, eligible)
-        if not eligible:
-            return {}
-        bench = replace(bench, suite_args={**bench.suite_args, "only": str(out / ELIGIBLE_FILE)}, episodes=0)
-    bench = replace(bench, k=selection.k)
+    if drawn and all(each.flaw for each in drawn):
+        return {}
+    settings = {each.name: getattr(bench, each.name) for each in fields(bench)}
+    of_form = FormBench(**{**settings, "k": selection.k, "form": selection.form})
     return {
-        arm: replace(bench, policies=(arm,), base_url=bench.base_url if asks_server(_policy(arm)) else "")
+        arm: replace(of_form, policies=(arm,), base_url=bench.base_url if asks_server(_policy(arm)) else "")
         for arm in arms
     }
 

@@ -85,9 +85,9 @@ class ArmRule:
 class TaskForm:
     """Keeps tasks of a form.
 
-    DeepEyes leaves out pictures with a side below 28 pixels, which Qwen2.5-VL cannot read, and turns questions into
-    open-ended ones where that is possible (arXiv 2505.14362). Questions are not rewritten here; those of a kind can be
-    left out.
+    The rules are ours. A smallest side of 28 pixels suits Qwen2.5-VL, whose visual tokens cover 28 × 28 pixels; data
+    that DeepEyes (arXiv 2505.14362) released has smaller pictures, of which verl's recipe warns. Open-ended questions are
+    selected by their kind; no question is rewritten.
 
     Attributes:
         kinds: kinds of tasks; empty for all.

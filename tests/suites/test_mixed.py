@@ -99,7 +99,8 @@ def test_parts_may_be_released_suites_lists_and_other_splits(tmp_path: Path) -> 
         ([{**TEXT, "tasks": -1}], "parts.0.tasks: expected a whole number from 0 up, got -1"),
         ([{**TEXT, "tasks": "3"}], "parts.0.tasks: expected an integer, got str"),
         ([TEXT, {**MAPS, "tasks": 41}], r"parts.1.tasks: expected at most 40, .* synthetic \(test\), got 41"),
-        ([TEXT, {**TEXT, "tasks": 0}], "parts.1 and parts.0 have the task synthetic/test/text-easy/"),
+        ([TEXT, {**TEXT, "tasks": 0}], "parts.1 and parts.0 both have a task with the id synthetic/test/text-easy/"),
+        ([TEXT, {"suite": "mixed", "suite_args": {"parts": [TEXT]}}], "parts.1 and parts.0 both have a task"),
         ([TEXT, {"suite": "planning-maze"}], "cannot be played in one environment, because own_tools differs"),
     ],
 )
@@ -113,6 +114,24 @@ def test_unknown_suites_and_splits_are_refused() -> None:
         mixed({"suite": "synthetc"})
     with pytest.raises(ValueError, match='no split "tset"'):
         mixed({"suite": "synthetic", "split": "tset"})
+    with pytest.raises(SuiteError, match=r'mixed: parts\.1: suite synthetic has no split "tset"'):
+        mixed(TEXT, {"suite": "synthetic", "split": "tset"})
+    with pytest.raises(SuiteError, match=r'mixed: parts\.0: suite "synthetic" has no option "pixel"'):
+        mixed({"suite": "synthetic?pixel=3"})
+
+
+def test_a_mix_that_contains_itself_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mix.toml"
+    file.write_text(f"[[parts]]\nsuite = 'mixed:{file}'")
+    with pytest.raises(SuiteError, match=r"mix.toml: a part of the mix is the mix itself"):
+        make_suite(f"mixed:{file}")
+
+
+def test_a_wrong_part_in_a_file_is_named_with_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "mix.toml"
+    file.write_text("[[parts]]\nsuite = 3")
+    with pytest.raises(SuiteError, match=r"mixed: .*mix.toml: parts.0.suite: expected str, got int 3"):
+        make_suite(f"mixed:{file}")
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,16 @@ def test_the_form_is_checked_before_anything_is_played(tmp_path: Path, photos: P
     assert not (tmp_path / "c" / "runs").exists()
 
 
+def test_a_folder_that_was_moved_is_continued(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--right", "oracle", "--k", "1", "--kind", "choice")
+    rows = run(tmp_path / "a", *options)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert run(tmp_path / "b", *options) == rows
+    other = [*options, "--min-side", "1", "--out", str(tmp_path / "b")]
+    assert main(["synth", "select", "--suite", SUITE, "--no-view", *other]) == 2
+    assert "form.min_side: expected 0, got 1" in capsys.readouterr().err
+
+
 def test_selections_follow_each_other_with_indices_of_the_whole_suite(tmp_path: Path) -> None:
     first = run(tmp_path / "a", "--wrong", "random+no_tool", "--k", "1")
     kept = {row["id"]: row["index"] for row in first if row["kept"]}
@@ -250,6 +260,12 @@ def test_a_dry_run_prints_what_all_arms_would_ask_for(tmp_path: Path, capsys: py
     expected, most = (int(line.split()[-1].replace(",", "")) for line in printed.splitlines() if "requests" in line)
     assert 2 * 3 * (1 + 2) <= expected <= most
     assert not out.exists(), "nothing is written"
+
+
+def test_a_selection_has_one_budget_of_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(tmp_path, "--right", "oracle", "--turns", "2,4")
+    assert "expected" in capsys.readouterr().err
 
 
 def test_another_k_in_the_same_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,1 +1,1 @@
-"""Exemplars: episodes that a person wrote down, shown to a policy as earlier dialogue before its own task."""
+"""Exemplars: episodes that are written in a file, and shown to a policy as earlier dialogue before its own task."""

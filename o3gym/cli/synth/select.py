@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
@@ -17,7 +16,6 @@ from o3gym.cli.values import (
     key_value_argument,
     positive_number_argument,
     range_argument,
-    turn_budgets_argument,
     whole_number_argument,
 )
 from o3gym.cli.view import write_run_page
@@ -52,10 +50,9 @@ def add_synth_select(kinds: Subcommands) -> None:
     add("--no-view", action="store_true", help="write no HTML pages of the runs")
     add(
         "--turns",
-        type=turn_budgets_argument,
-        default=(),
+        type=positive_number_argument,
         metavar="T",
-        help="turns of an episode (by default the suite's)",
+        help="turn budget (the suite's recommendation)",
     )
     add(
         "--env",
@@ -156,7 +153,7 @@ def _bench_of(args: argparse.Namespace) -> Bench:
         split=args.split,
         dialect=args.dialect,
         episodes=args.episodes,
-        turns=args.turns,
+        turns=() if args.turns is None else (args.turns,),
         env=dict(args.env),
         force_answer=args.force_answer,
         seed=args.seed,
@@ -171,8 +168,7 @@ def _show_price(bench: Bench, selection: Selection) -> None:
     from o3gym.synthesis.traces.pricing import Price, price
 
     drawn = draw_tasks(bench, selection)
-    with tempfile.TemporaryDirectory() as folder:
-        prices = [price(arm) for arm in arm_benches(bench, selection, drawn, Path(folder)).values()]
+    prices = [price(arm) for arm in arm_benches(bench, selection, drawn).values()]
     eligible = sum(not each.flaw for each in drawn)
     say(f"{len(drawn)} tasks drawn, {eligible} to play with {len(selection.rules)} arms, {selection.k} tries each")
     for name, number in (("expected", 0), ("at most", 1)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -148,9 +150,14 @@ def store_untouched(chains: Iterable[Trajectory], store: RunStore) -> None:
 def planted_protocol(
     protocol: Mapping[str, Any], chains: Sequence[Trajectory], kinds: Sequence[str], seed: int
 ) -> dict[str, Any]:
-    """Returns the protocol of the run of planted chains: that of the right ones, with the kinds as arms."""
+    """Returns the protocol of the run of planted chains: that of the right ones, with the kinds as arms.
+
+    A hash of the chains is part of it, because another arm or another start may have as many chains of the same tasks.
+    """
     env = encode(chains[0].env) if chains else {}
-    made = {"planted": list(kinds), "seed": seed, "chains": len(chains)}
+    keys = [(*chain.key, *(turn.reply.text for turn in chain.turns)) for chain in chains]
+    digest = hashlib.sha256(json.dumps(keys).encode()).hexdigest()
+    made = {"planted": list(kinds), "seed": seed, "chains": len(chains), "chains_sha256": digest}
     return {**protocol, "arms": dict.fromkeys([UNTOUCHED, *kinds], env), "synthesis": made}
 
 

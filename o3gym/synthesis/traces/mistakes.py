@@ -29,7 +29,7 @@ from o3gym.synthesis.traces.mistake_drafts import MistakeDraft, MistakeRecipe, p
 from o3gym.synthesis.traces.pricing import Price
 from o3gym.synthesis.traces.sieve import Sieve, sift
 from o3gym.synthesis.traces.teacher_words import MISTAKE_WORDS, UnusableWordsError, correction_inquiry, read_words
-from o3gym.synthesis.traces.writing import REPORT, DataSet
+from o3gym.synthesis.traces.writing import REPORT, DataSet, check_folders
 from o3gym.synthesis.traces.wrong_looks import was_wrong
 from o3gym.types import EpisodeKey, Trajectory
 
@@ -80,6 +80,7 @@ def make_mistakes(folder: Path, recipe: MistakeRecipe, out: Path, progress: Prog
         out: folder of the data set.
         progress: see `Progress`.
     """
+    check_folders(folder, out)
     run, tally = open_run(folder), MistakeTally()
     drafts = drafts_of(run, recipe, tally)
     performed = performed_drafts(drafts, run, tally)
@@ -134,6 +135,8 @@ def drafts_of(run: Run, recipe: MistakeRecipe, tally: MistakeTally) -> list[Mist
             drafts.append(plan_mistakes(trajectory, recipe))
         except EditError as error:
             tally.rejected[str(error)] += 1
+        except (ValueError, TypeError, LookupError, ArithmeticError):  # a stored call without its box, a lost view, …
+            tally.rejected["a damaged episode"] += 1
     return drafts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def look_keys(trajectory: Trajectory) -> tuple[str, ...]:
 
 
 def _coarse(value: object) -> object:
-    if isinstance(value, float):
+    if isinstance(value, float) and math.isfinite(value):
         return round(value * LOOK_GRID)
     if isinstance(value, dict):
         return {key: _coarse(value[key]) for key in sorted(value)}

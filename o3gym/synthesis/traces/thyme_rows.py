@@ -28,7 +28,7 @@ from o3gym.specs import parse_spec
 from o3gym.suites.released.table import SURROGATE
 from o3gym.synthesis.files import encoded_bytes
 from o3gym.synthesis.traces.sieve import outcome_flaw
-from o3gym.synthesis.traces.writing import REPORT
+from o3gym.synthesis.traces.writing import REPORT, check_folders
 from o3gym.train.data.demonstrations import dialogue_of, encodable, has_surrogate
 from o3gym.train.data.dialogues import PLACE, png
 from o3gym.train.data.thyme_sft import CLOSING, OPENING, THYME_SFT_COLUMNS
@@ -79,6 +79,7 @@ def write_thyme_rows(folder: Path, out: Path) -> ThymeTally:
 
     Everything follows from the run, so that the same call writes the same files.
     """
+    check_folders(folder, out)
     tally = thyme_rows(folder, out)
     write_whole(out / REPORT, (json.dumps(tally.report(), indent=2) + "\n").encode())
     return tally

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from o3gym.append_log import write_whole
+from o3gym.registry import closest
 from o3gym.runs.store import Run, RunError, RunStore, open_run
 from o3gym.synthesis.asking import AskedPolicy, ReplyLedger
 from o3gym.synthesis.journal import Journal
@@ -37,7 +38,7 @@ from o3gym.synthesis.traces.measuring import (
 from o3gym.synthesis.traces.planting import PLANTED
 from o3gym.synthesis.traces.pricing import Price
 from o3gym.synthesis.traces.verifying import RULES
-from o3gym.synthesis.traces.writing import REPORT
+from o3gym.synthesis.traces.writing import REPORT, check_folders
 from o3gym.types import Trajectory
 
 PLANTED_RUN, JUDGE_REPLIES = "planted", "judge.jsonl"
@@ -58,7 +59,7 @@ class VerificationRecipe:
         in_flight: number of episodes that run at the same time.
 
     Raises:
-        ValueError: a kind is unknown.
+        ValueError: a kind is unknown, or given twice.
     """
 
     kinds: Sequence[str] = tuple(PLANTED)
@@ -73,7 +74,10 @@ class VerificationRecipe:
     def __post_init__(self) -> None:
         for kind in self.kinds:
             if kind not in PLANTED:
-                raise ValueError(f'kind: expected one of {", ".join(PLANTED)}; got "{kind}"')
+                near = closest(kind, PLANTED)
+                raise ValueError(f'kind: expected one of {", ".join(PLANTED)}; got "{kind}"{near}')
+        if len(set(self.kinds)) < len(self.kinds):
+            raise ValueError(f"kind: each one once, got {', '.join(self.kinds)}")
 
     def judges(self, ledger: ReplyLedger) -> list[AskingVerifier]:
         """Returns the verifiers that ask the judge."""
@@ -114,7 +118,8 @@ def plan_verification(run: Path, recipe: VerificationRecipe) -> VerificationPlan
     stored, tally = open_run(run), PlantingTally()
     arms = sorted({key[0] for key in stored.done()})
     if (recipe.arm or len(arms) > 1) and recipe.arm not in arms:
-        raise ValueError(f'arm: expected one of {", ".join(arms)}; got "{recipe.arm}"')
+        near = closest(recipe.arm, arms) if recipe.arm else "; the run has several, so name one"
+        raise ValueError(f'arm: expected one of {", ".join(arms)}; got "{recipe.arm}"{near}')
     episodes = (one for one in stored if one.arm == (recipe.arm or one.arm))
     chains = right_chains(episodes, tally)[: recipe.count or None]
     if not chains:
@@ -147,6 +152,7 @@ def verify_run(
         progress: called with a name and the numbers of what is done and of all.
         retry: whether the judge is asked again where its server failed before.
     """
+    check_folders(plan.run.path, out)
     protocol = planted_protocol(plan.run.protocol, plan.chains, recipe.kinds, recipe.seed)
     with ExitStack() as stack:
         store = stack.enter_context(RunStore(out / PLANTED_RUN, protocol))

@@ -275,11 +275,16 @@ def _sighting(sentence: str, labels: list[str]) -> Sighting | None:
 
 
 def placed(thought: str, box: Box) -> str:
-    """Returns a thought in which the places of announced looks are replaced by that of a box, such as "upper left"."""
-    parts = _BREAKS.split(thought)
-    spaces = [*_BREAKS.findall(thought), ""]
-    return "".join(
-        (_renamed(part, place_of(box)) if announces(part) else part) + space
+    """Returns a thought in which the places of announced looks are replaced by that of a box, such as "upper left".
+
+    What `sentences` does not read stays as it is.
+    """
+    thought_end, beginning = LONGEST
+    unread, read = thought[:-thought_end], thought[-thought_end:]
+    parts = _BREAKS.split(read)
+    spaces = [*_BREAKS.findall(read), ""]
+    return unread + "".join(
+        (_renamed(part[:beginning], place_of(box)) + part[beginning:] if announces(part[:beginning]) else part) + space
         for part, space in zip(parts, spaces, strict=True)
     )
 

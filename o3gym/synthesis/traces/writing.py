@@ -19,6 +19,12 @@ REPORT = "report.json"
 """The file with the counts of a command that makes data."""
 
 
+def check_folders(run: Path, out: Path) -> None:
+    """Raises ValueError if the results in a folder would overwrite the run that they are made of."""
+    if run.resolve() in (out.resolve(), (out / KEPT_RUN).resolve()):
+        raise ValueError(f"out: expected another folder than that of the run, got {out}")
+
+
 @dataclass(frozen=True)
 class DataSet:
     """A folder of demonstrations.

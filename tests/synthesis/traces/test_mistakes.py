@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from o3gym.synthesis.traces.wrong_looks import UNKNOWN_TOPIC, look_place
 from o3gym.train.data.sources import RunSource, open_source
 from o3gym.train.loss_mask import training_row
 from o3gym.train.recipe import SftRecipe, load_recipe
-from o3gym.types import Reply, Task, Trajectory, Turn, Verdict
+from o3gym.types import Call, Reply, Task, Trajectory, Turn, Verdict
 from tests.policies.openai.openai_stub import Stub, completion, failure
 from tests.train.tiny_folder import processor
 
@@ -188,12 +189,29 @@ def test_wrong_episodes_and_arguments(tmp_path: Path) -> None:
     folder = played(tmp_path, policies=("oracle", "always"), episodes=1)
     tally = make_mistakes(folder, MistakeRecipe(), tmp_path / "out")
     assert (tally.played, tally.kept, tally.rejected) == (2, 1, {"wrong": 1})
+    with pytest.raises(ValueError, match="out: expected another folder than that of the run, got "):
+        make_mistakes(tmp_path / "out" / "kept", MistakeRecipe(), tmp_path / "out")
+    assert len(kept(tmp_path / "out")) == 1
     with pytest.raises(ValueError, match=r"mistakes: expected 0 ≤ LOW ≤ HIGH ≤ 8, got 2\.\.1"):
         MistakeRecipe(2, 1)
     with pytest.raises(ValueError, match=r"kinds: expected some of .*, got too small"):
         MistakeRecipe(kinds=("too small",))
     with pytest.raises(ValueError, match="place: expected last or any, got first"):
         MistakeRecipe(place="first")
+
+
+def test_a_damaged_episode_does_not_cost_the_others(pictures: Path, tmp_path: Path) -> None:
+    episodes = list(open_run(pictures))
+    first, *others = episodes[0].turns
+    task = replace(episodes[0].task, id="lost")  # so that the undamaged episode is no duplicate of it
+    lost = replace(episodes[0], task=task, sample=1, turns=(replace(first, views=(99,)), *others))
+    odd = Call("crop", {"box": [0.1, math.nan, math.inf, 1.0], "view": 0})
+    beyond = replace(episodes[1], sample=1, turns=(replace(first, parsed=replace(first.parsed, call=odd)), *others))
+    with RunStore(tmp_path / "run", open_run(pictures).protocol) as store:
+        for episode in (lost, beyond, *episodes):
+            store.append(episode)
+    tally = make_mistakes(tmp_path / "run", MistakeRecipe(), tmp_path / "out")
+    assert (tally.kept, tally.rejected) == (3, {"a damaged episode": 1, "the edited script failed": 1})
 
 
 def test_rejection_sampling_keeps_what_is_right_in_all_dimensions() -> None:

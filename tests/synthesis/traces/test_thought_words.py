@@ -119,7 +119,8 @@ def test_no_text_takes_long(unit: str) -> None:
     thought, start = unit * 20_000, time.perf_counter()
     plans(thought[:100_000], KITE)
     sightings(thought[:100_000], KITE)
-    placed(thought[:10_000], (0.0, 0.0, 0.1, 0.1))
+    placed(thought[:100_000], (0.0, 0.0, 0.1, 0.1))
+    placed(f"Let me look at {thought[:200_000]}", (0.0, 0.0, 0.1, 0.1))
     assert time.perf_counter() - start < 2
 
 

@@ -80,6 +80,25 @@ def test_other_errors_need_another_folder(run: Path, tmp_path: Path) -> None:
         verify_run(plan_verification(run, other), other, tmp_path / "out")
 
 
+def test_other_chains_need_another_folder(tmp_path: Path) -> None:
+    """Chains of another arm, or of a run that was played again, may have the same tasks and numbers."""
+    changed = [replace(chain, sample=1) for chain in CHAINS]
+    several = stored(tmp_path / "several", [*CHAINS, *(replace(chain, arm="other") for chain in changed)])
+    first, other = replace(RECIPE, arm="detour"), replace(RECIPE, arm="other")
+    verify_run(plan_verification(several, first), first, tmp_path / "out")
+    with pytest.raises(RunError, match="another protocol"):
+        verify_run(plan_verification(several, other), other, tmp_path / "out")
+    again = stored(tmp_path / "again", [CHAINS[0], replace(CHAINS[1], group="again")])
+    with pytest.raises(RunError, match="another protocol"):
+        verify_run(plan_verification(again, RECIPE), RECIPE, tmp_path / "out")
+
+
+def test_the_run_itself_is_not_overwritten(run: Path) -> None:
+    with pytest.raises(ValueError, match="out: expected another folder than that of the run, got "):
+        verify_run(plan_verification(run, RECIPE), RECIPE, run)
+    assert not (run / "report.json").exists()
+
+
 def test_a_judge_is_measured_beside_the_rules(run: Path, tmp_path: Path, stub: Stub) -> None:
     recipe = replace(RECIPE, judge=AskedPolicy("openai:m?retries=0", Sampling(), 10_000, 2, stub.url))
     stub.script(failure(400, "no"), {"body": completion("Bad.\nDIFFERS")})
@@ -103,6 +122,10 @@ def test_a_judge_is_measured_beside_the_rules(run: Path, tmp_path: Path, stub: S
 def test_bad_input_is_named(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'kind: expected one of box moved off, .*; got "typo"'):
         VerificationRecipe(kinds=("typo",))
+    with pytest.raises(ValueError, match=r'got "wrong anser"; did you mean "wrong answer"\?'):
+        VerificationRecipe(kinds=("wrong anser",))
+    with pytest.raises(ValueError, match="kind: each one once, got wrong answer, wrong answer"):
+        VerificationRecipe(kinds=("wrong answer", "wrong answer"))
     with pytest.raises(ValueError, match='got "oracle"'):
         plan_verification(run, VerificationRecipe(arm="oracle"))
     with pytest.raises(RunError, match="no run at"):
@@ -113,6 +136,8 @@ def test_bad_input_is_named(run: Path, tmp_path: Path) -> None:
     several = stored(tmp_path / "several", [CHAINS[0], replace(CHAINS[1], arm="other")])
     with pytest.raises(ValueError, match="expected one of detour, other"):
         plan_verification(several, RECIPE)
+    with pytest.raises(ValueError, match=r'got "oter"; did you mean "other"\?'):
+        plan_verification(several, VerificationRecipe(arm="oter"))
     assert len(plan_verification(several, VerificationRecipe(arm="other")).chains) == 1
 
 
