@@ -148,7 +148,7 @@ def per_layout(cells: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
 
     Invalid moves are given as a share of the optimal number of moves, which is as many as a planner may make.
     """
-    values = np.mean([cell[key] for cell in cells], axis=0)
+    values: np.ndarray = np.mean([cell[key] for cell in cells], axis=0)
     return values / np.array(cells[0]["moves"]) if key == "invalid" else values
 
 

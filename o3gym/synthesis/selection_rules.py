@@ -86,8 +86,8 @@ class TaskForm:
     """Keeps tasks of a form.
 
     The rules are ours. A smallest side of 28 pixels suits Qwen2.5-VL, whose visual tokens cover 28 × 28 pixels; data
-    that DeepEyes (arXiv 2505.14362) released has smaller pictures, of which verl's recipe warns. Open-ended questions are
-    selected by their kind; no question is rewritten.
+    that DeepEyes (arXiv 2505.14362) released has smaller pictures, of which verl's recipe warns. Open-ended questions
+    are selected by their kind; no question is rewritten.
 
     Attributes:
         kinds: kinds of tasks; empty for all.
